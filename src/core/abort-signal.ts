@@ -1,0 +1,166 @@
+/**
+ * Tokens as AbortSignals: a real one each, that neither leaks nor gets lost.
+ *
+ * Every token lazily owns one plain `AbortController`, its *source*. The signal of a token with nothing above it is its
+ * source's; of any other it is `AbortSignal.any()` over its own source and every source above it. The engine aborts the
+ * source of the token that was cancelled, and the platform carries it down. So the graph needs no downward edge for signals,
+ * and no `WeakRef`: the platform sees through composites, and knows better than we can who still listens.
+ *
+ * Why not a controller for every token that the engine would abort? A composite made of such a signal holds it weakly, and
+ * so only our graph could hold it: for ever (a leak) or not (a lost abort).
+ */
+import { engage, errorOf, Hub, onFire, type TokenNode } from './graph.js'
+
+/** The signal of a node, the same at every call. */
+export function signalOf(node: TokenNode): AbortSignal {
+  const hub = (node.hub ??= new Hub())
+  return (hub.signal ??= node.outcome === undefined ? compose(node) : AbortSignal.abort(errorOf(node.outcome)))
+}
+
+function compose(node: TokenNode): AbortSignal {
+  const platform = (known ??= probe())
+  const own = sourceOf(node, platform)
+  const above = opaqueOrRoot(node) ? [] : sourcesAbove(node)
+  if (above.length === 0) return silenced(own.signal, platform)
+  const controllers = [own, ...above.map((one) => sourceOf(one, platform))]
+  composing = undefined
+  const composite = silenced(AbortSignal.any(controllers.map((one) => one.signal)), platform)
+  // Node from 24.16 on and 26 before 26.9 forget an abort whose controller is collected before the composite is first read
+  // (nodejs/node#65995), so the composite holds them.
+  ;(composite as unknown as Record<symbol, unknown>)[pin] = controllers
+  return composite
+}
+
+const pin = Symbol('calloff.pin')
+
+const opaqueOrRoot = (node: TokenNode) => node.opaque || node.sources === undefined
+
+/** Every node above that could be cancelled by itself, each once; an opaque one stands for all above it. */
+function sourcesAbove(node: TokenNode): TokenNode[] {
+  const found = new Set<TokenNode>()
+  for (let rising: TokenNode[] = [node], at; (at = rising.pop()) !== undefined; ) {
+    if (at.opaque) continue
+    const sources = (Array.isArray(at.sources) ? at.sources : at.sources === undefined ? [] : [at.sources]) as TokenNode[]
+    for (const source of sources) {
+      if (found.has(source)) continue
+      found.add(source)
+      rising.push(source)
+    }
+  }
+  return [...found]
+}
+
+/** The node's own controller, shared by all signals at and below it. With a rule of its own the node now ends by itself. */
+function sourceOf(node: TokenNode, platform: Platform): AbortController {
+  const hub = (node.hub ??= new Hub())
+  if (hub.controller !== undefined) return hub.controller
+  const controller = (hub.controller = new AbortController())
+  const { dependants } = platform
+  if (dependants !== undefined) symbolsOf(controller.signal)[dependants] = new Dependants(controller.signal, dependants)
+  const first = Array.isArray(node.rules) ? (node.rules as readonly TokenNode[])[0] : (node.rules as TokenNode | undefined)
+  if (first === node) engage(node, 1, false)
+  return controller
+}
+
+// ---- What this platform needs, found by its structure, not by its version -------------------------------------------
+
+interface Platform {
+  /** Node 20: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
+  readonly limit: symbol | undefined
+  /** Node 20 and 22: the symbol under which a signal keeps the composites that depend on it, weakly. */
+  readonly dependants: symbol | undefined
+}
+
+let known: Platform | undefined
+
+const symbolsOf = (signal: AbortSignal) => signal as unknown as Record<symbol, unknown>
+const find = (signal: AbortSignal, description: string) =>
+  Object.getOwnPropertySymbols(signal).find((symbol) => symbol.description === description)
+
+function probe(): Platform {
+  const { signal } = new AbortController()
+  const middle = AbortSignal.any([signal])
+  AbortSignal.any([middle])
+  // Bug of Node 24.16 and later, 26.1 to 26.8: seen through a composite of the user's that is only polled.
+  if (find(middle, 'kSourceSignals') !== undefined && find(signal, 'kDependantSignals') === undefined) keepLately()
+  const limit = find(signal, 'events.maxEventTargetListeners')
+  return {
+    limit: limit !== undefined && symbolsOf(signal)[limit] !== 0 ? limit : undefined,
+    dependants: find(middle, 'kDependantSignals'),
+  }
+}
+
+function silenced(signal: AbortSignal, { limit }: Platform): AbortSignal {
+  if (limit !== undefined) symbolsOf(signal)[limit] = 0
+  return signal
+}
+
+/** Keeps the last 1,024 controllers that were aborted: by then the composites below have long been read, or never will be. */
+function keepLately(): void {
+  const lately: AbortController[] = []
+  let at = 0
+  onFire((controller) => {
+    lately[at++ & 1023] = controller
+  })
+}
+
+// Node 20 and 22 keep, on each signal, a Set of WeakRefs of the composites that depend on it. We give each source a Set of
+// our own, which (a) ties a composite to the one it was composed from, since Node 22 drops the listeners of a composite
+// whose intermediate signal was collected; (b) skips Node 22's sweep, which is quadratic; (c) sweeps, amortised, in `add`.
+
+/** The composite that `AbortSignal.any` is looking through just now. */
+let composing: AbortSignal | undefined
+
+class Dependants extends Set<WeakRef<AbortSignal>> {
+  readonly #of: AbortSignal
+  readonly #symbol: symbol
+  #limit = 256
+
+  constructor(of: AbortSignal, symbol: symbol) {
+    super()
+    this.#of = of
+    this.#symbol = symbol
+  }
+
+  override add(reference: WeakRef<AbortSignal>): this {
+    const composite = reference.deref()
+    if (composite !== undefined) {
+      const through = symbolsOf(composite)
+      const tied = through[tie] as [AbortSignal, unknown] | undefined
+      if (composing !== undefined && composing !== composite && composing !== tied?.[0]) through[tie] = [composing, tied]
+      if (!Object.hasOwn(composite, this.#symbol)) watch(composite, this.#symbol)
+    }
+    if (this.size >= this.#limit) {
+      for (const one of this) if (one.deref() === undefined) this.delete(one)
+      this.#limit = Math.max(256, 2 * this.size)
+    }
+    return super.add(reference)
+  }
+
+  /** An abort walks through it; so does Node 22's sweep, which may not. */
+  override forEach(visit: (value: WeakRef<AbortSignal>, again: WeakRef<AbortSignal>, set: Set<WeakRef<AbortSignal>>) => void): void {
+    if (this.#of.aborted) super.forEach(visit)
+  }
+}
+
+const tie = Symbol('calloff.tie')
+
+/** Notes when the platform looks through this composite to compose another. */
+function watch(composite: AbortSignal, symbol: symbol): void {
+  let own: unknown
+  Object.defineProperty(composite, symbol, {
+    configurable: true,
+    set(value: unknown) {
+      own = value
+    },
+    get() {
+      if (composing === undefined) {
+        queueMicrotask(() => {
+          composing = undefined
+        })
+      }
+      composing = composite
+      return own
+    },
+  })
+}

@@ -1,0 +1,36 @@
+/** Bad input gets a typed error that names the argument and the value. Only `undefined` means absent. */
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
+}
+
+/** A `TypeError` that says what was wanted and what came. */
+export function wrongType(argument: string, wanted: string, value: unknown): TypeError {
+  return new TypeError(`${argument} must be ${wanted}, got ${shown(value)}`)
+}
+
+/** A number of at least 0, `Infinity` included. */
+export function nonNegative(argument: string, value: unknown): number {
+  if (typeof value !== 'number') throw wrongType(argument, 'a number', value)
+  if (!(value >= 0)) throw new RangeError(`${argument} must not be negative or NaN, got ${value}`)
+  return value
+}
+
+/** The same, or absent. */
+export function optionalNonNegative(argument: string, value: unknown): number | undefined {
+  return value === undefined ? undefined : nonNegative(argument, value)
+}
+
+/** A value of one of the primitive types, or absent. */
+export function optional<T>(argument: string, type: 'string' | 'boolean' | 'function', value: T): T {
+  if (value !== undefined && typeof value !== type) throw wrongType(argument, `a ${type}`, value)
+  return value
+}
+
+/** An object of options, or absent. */
+export function optionsOf<T extends object>(options: T | undefined): Partial<T> {
+  if (options === undefined) return {}
+  if (typeof options !== 'object' || options === null) throw wrongType('options', 'an object', options)
+  return options
+}

@@ -1,0 +1,147 @@
+/**
+ * The only place that reads the time or sets a timer.
+ *
+ * `performance`, `setTimeout` and the others are looked up when they are called, so that fake timers, which replace the
+ * globals, drive every deadline. `calloff/testing` puts a whole clock of its own in their place.
+ */
+
+/** What the library needs of time. The system's own, unless {@link useClock} puts another in its place. */
+export interface Clock {
+  /** Milliseconds on a monotonic clock, with fractions. */
+  now(): number
+  /** Calls back once, after `ms` (under 2³¹); gives what `clear` takes. With `hold` the process stays alive for it. */
+  start(callback: () => void, ms: number, hold: boolean): unknown
+  /** Takes a timer back. */
+  clear(timer: unknown): void
+  /** Lets the event loop turn once, then calls back. */
+  turn(callback: () => void): void
+  /** Blocks this thread for `ms`. */
+  block(ms: number): void
+}
+
+/** The longest delay that timers take: 2³¹ - 1 ms, almost 25 days. Beyond it the platform fires at once. */
+const LONGEST = 2 ** 31 - 1
+
+let replaced: Clock | undefined
+
+/** Puts a clock in place of the system's, for all tokens of this thread; gives the one that was there. */
+export function useClock(clock: Clock | undefined): Clock | undefined {
+  const before = replaced
+  replaced = clock
+  return before
+}
+
+/** Milliseconds on a monotonic clock. */
+export function now(): number {
+  return replaced === undefined ? performance.now() : replaced.now()
+}
+
+// Deno's timers are numbers, and `unref` a function beside them.
+declare const Deno: { unrefTimer?(timer: unknown): void } | undefined
+
+function start(callback: () => void, ms: number, hold: boolean): unknown {
+  if (replaced !== undefined) return replaced.start(callback, ms, hold)
+  const timer: unknown = setTimeout(callback, ms)
+  if (!hold) {
+    if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
+    else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
+  }
+  return timer
+}
+
+function clear(timer: unknown): void {
+  if (replaced === undefined) clearTimeout(timer as number)
+  else replaced.clear(timer)
+}
+
+/**
+ * A timer of any length. When it goes off, that is what counts, not the clock: timers may be early by a fraction of a
+ * millisecond, and some fakes move the timers but not `performance.now`.
+ */
+export class Timer {
+  #timer: unknown
+  #left: number
+  #due = 0
+  readonly #callback: () => void
+  readonly #hold: boolean
+
+  constructor(callback: () => void, ms: number, hold: boolean) {
+    this.#callback = callback
+    this.#hold = hold
+    this.#left = ms
+    if (ms <= LONGEST) this.#timer = start(callback, ms, hold)
+    else this.#leg()
+  }
+
+  /** One leg of a long way; the clock counts too, because timers stand still while a machine sleeps. */
+  #leg(): void {
+    this.#due = now() + this.#left
+    const leg = Math.min(this.#left, LONGEST)
+    this.#timer = start(
+      () => {
+        this.#left = Math.min(this.#left - leg, this.#due - now())
+        if (this.#left > 0) this.#leg()
+        else this.#callback()
+      },
+      leg,
+      this.#hold,
+    )
+  }
+
+  stop(): void {
+    clear(this.#timer)
+  }
+}
+
+/** Calls back after the event loop has turned once: timers, sockets and messages have had their chance. */
+export function turn(callback: () => void): void {
+  if (replaced !== undefined) replaced.turn(callback)
+  else if (typeof setImmediate === 'function') setImmediate(callback)
+  else {
+    // Browsers: a message is not slowed down to 4 ms as nested timers are.
+    const { port1, port2 } = new MessageChannel()
+    port1.onmessage = () => {
+      port1.close()
+      callback()
+    }
+    port2.postMessage(0)
+  }
+}
+declare const setImmediate: ((callback: () => void) => unknown) | undefined
+
+// A word that nobody else knows, to sleep on.
+let word: Int32Array | undefined
+
+/**
+ * Blocks this thread for `ms`, without spinning.
+ *
+ * Throws a `TypeError` where a thread may not block (a browser's main thread) or has no shared memory to sleep on, and
+ * when the clock stands still meanwhile, as it does under fake timers: waiting would never end.
+ */
+export function block(ms: number): void {
+  if (replaced !== undefined) return replaced.block(ms)
+  const before = now()
+  try {
+    Atomics.wait((word ??= new Int32Array(new SharedArrayBuffer(4))), 0, 0, ms)
+  } catch (cause) {
+    throw new TypeError('waitSync: this thread may not block (a browser tab must not, and shared memory is needed): await wait()', {
+      cause,
+    })
+  }
+  if (ms >= 1 && now() === before) throw new TypeError('waitSync: the clock stands still (fake timers?), so waiting would never end')
+}
+
+// Real ones, on purpose: holding a process is not a matter of time, and a fake interval would keep "run all timers" busy for ever.
+const realInterval = globalThis.setInterval
+const realClear = globalThis.clearInterval
+let held = 0
+let holder: ReturnType<typeof setInterval> | undefined
+
+/** Keeps the process alive (+1) or no longer (-1): somebody waits. */
+export function hold(change: 1 | -1): void {
+  held += change
+  if (held === 0) {
+    realClear(holder)
+    holder = undefined
+  } else holder ??= realInterval(() => {}, 2 ** 30)
+}

@@ -1,0 +1,94 @@
+/** The text of a token, which reads as the call that makes it, and the tree that `console.log` draws. */
+import type { TokenNode } from './graph.js'
+import { each, errorOf } from './graph.js'
+
+/** What a kind of token says of itself. */
+export interface Form {
+  /** The call: `TimeoutToken`. */
+  readonly call: string
+  /** It is a method of its source: `SimpleToken().grace(100)`. */
+  readonly method?: boolean
+  /** Its own arguments, as text. */
+  readonly own?: readonly string[]
+  /** Its options that are not the default. */
+  readonly options?: Readonly<Record<string, unknown>>
+  /** What is left of it, for the tree. */
+  readonly left?: string
+}
+
+/** A node that can describe itself. */
+export interface Described extends TokenNode {
+  readonly name: string | undefined
+  form(): Form
+}
+
+const quoted = (text: string) => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
+
+/** A function's name, else λ. */
+export const functionText = (fn: { readonly name: string }): string => fn.name || 'λ'
+
+const valueText = (value: unknown): string =>
+  typeof value === 'string' ? quoted(value) : typeof value === 'function' ? functionText(value) : String(value)
+
+/** The node's own arguments and options, without its sources. */
+function ownText(node: Described, form: Form): string[] {
+  const options: Record<string, unknown> = { ...form.options }
+  if (node.name !== undefined) options['name'] = node.name
+  const { outcome } = node
+  // By hand: not by its own rule, which would be over as well if it were made again.
+  if (outcome?.origin === node && !/^(timeout|condition|counter|signal)$/.test(outcome.kind)) options['cancelled'] = true
+  const pairs = Object.entries(options).map(([key, value]) => `${key}: ${valueText(value)}`)
+  return [...(form.own ?? []), ...(pairs.length > 0 ? [`{ ${pairs.join(', ')} }`] : [])]
+}
+
+/** `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. */
+export function textOf(top: TokenNode): string {
+  const pieces: string[] = []
+  // What is still to be written, the next on top: nodes, and the text between them.
+  for (let rest: (TokenNode | string)[] = [top], at; (at = rest.pop()) !== undefined; ) {
+    if (typeof at === 'string') {
+      pieces.push(at)
+      continue
+    }
+    const form = (at as Described).form()
+    const own = ownText(at as Described, form)
+    const parts: (TokenNode | string)[] = form.method ? [] : own
+    each(at.sources, (source) => parts.push(source))
+    rest.push(form.method ? `.${form.call}(${own.join(', ')})` : ')')
+    for (let i = parts.length - 1; i >= 0; i--) {
+      rest.push(parts[i] as TokenNode | string)
+      if (i > 0) rest.push(', ')
+    }
+    if (!form.method) rest.push(`${form.call}(`)
+  }
+  return pieces.join('')
+}
+
+const MOST_LINES = 100
+const DEEPEST = 20
+
+/** One line a token, what is left of it, and which of them called it off. */
+export function treeOf(top: TokenNode): string {
+  const lines: string[] = []
+  draw(top as Described, '', '')
+  return lines.join('\n')
+
+  // The depth is limited, so this may call itself.
+  function draw(node: Described, first: string, rest: string): void {
+    if (lines.length >= MOST_LINES) return
+    if (lines.length === MOST_LINES - 1) return void lines.push(`${first}…`)
+    const form = node.form()
+    const line = `${form.call}(${ownText(node, form).join(', ')})`
+    const { outcome } = node
+    const state =
+      outcome === undefined ? form.left : outcome.origin === node || node === top ? `cancelled: ${errorOf(outcome).message}` : 'cancelled'
+    lines.push(`${first}${line}${state === undefined ? '' : ` ${state}`}`)
+    const sources: TokenNode[] = []
+    each(node.sources, (source) => sources.push(source))
+    if (sources.length > 0 && rest.length >= DEEPEST * 3) return void lines.push(`${rest}└─ …`)
+    sources.forEach((source, i) => {
+      const last = i === sources.length - 1
+      draw(source as Described, `${rest}${last ? '└─ ' : '├─ '}`, `${rest}${last ? '   ' : '│  '}`)
+    })
+  }
+}

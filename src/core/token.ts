@@ -1,0 +1,706 @@
+/**
+ * The token: one object that answers one question, "should I go on?".
+ *
+ * This is the handle that people hold; what is true of a graph of them is in graph.ts. Four kinds stand in this file, because
+ * the base class makes them itself (a sum, a deadline, a grace, a bridge to a foreign signal) and they extend it: in files of
+ * their own these would have to import each other in a circle. The other kinds are in tokens/.
+ */
+import { nonNegative, optional, optionsOf, wrongType } from './arguments.js'
+import { signalOf } from './abort-signal.js'
+import { now, Timer } from './clock.js'
+import { bind } from './context.js'
+import { type Described, type Form, textOf, treeOf } from './describe.js'
+import { CancellationError, type CancellationKind, ImpossibleCancelError, isOurs, TimeoutCancellationError } from './errors.js'
+import { type Foreign, foreignOf } from './foreign.js'
+import {
+  adopt,
+  call,
+  Cancellation,
+  DIRECT,
+  discover,
+  end,
+  epoch,
+  errorOf,
+  firedBy,
+  giveRule,
+  type Hub,
+  INDIRECT,
+  LOOK,
+  type Mode,
+  readClock,
+  settle,
+  type Some,
+  Subscriber,
+  subscribe,
+  type TokenNode,
+} from './graph.js'
+import { asyncTurns, checkpoint, every, iterate, sleep, Turns } from './pace.js'
+import { race, type RaceOptions, type WorkOf } from './race.js'
+import { timeLeft } from './remaining.js'
+import { wait, type WaitOptions, waitSync } from './wait.js'
+
+/** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
+export type Nested = CancellationToken | ForeignSignal
+
+/** A platform signal, whatever realm or polyfill it comes from, seen by its shape. */
+export interface ForeignSignal {
+  readonly aborted: boolean
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** What every kind of token takes among its options. */
+export interface TokenOptions {
+  /** For messages and for the text of the token. */
+  readonly name?: string | undefined
+  /** Born cancelled, as by hand. */
+  readonly cancelled?: boolean | undefined
+}
+
+/** Something to race: a promise, or a function that is started with a token of its own. */
+export type Work<T> = WorkOf<CancellationToken, T>
+
+/** A listener's place. */
+export interface Registration extends Disposable {
+  /** Takes the listener back. True if that prevented the call: it had not been called, and now never will be. */
+  stop(): boolean
+}
+
+// `structuredClone` and `postMessage` refuse a symbol, and name it in the message: a token never arrives as a dead copy.
+const UNCLONABLE = Symbol('a calloff token cannot be sent as it is, share() of calloff/threads makes a handle that can')
+
+// `Symbol.for`, so that two copies of the package recognise each other's tokens.
+const brand = Symbol.for('calloff.CancellationToken')
+
+/**
+ * The base of all tokens, and the type to ask for: `function work(token: CancellationToken = new DefaultToken())`.
+ *
+ * Memory: a token knows its sources, never the tokens derived from it, so a derived token that is dropped is garbage, with
+ * no call of anything. Only while somebody listens (or waits, or races) does a token stand in the lists of its sources.
+ *
+ * @example
+ * import { CancellationToken, SimpleToken, TimeoutToken } from 'calloff'
+ *
+ * function countTo(limit: number, token: CancellationToken): number {
+ *   let n = 0
+ *   while (n < limit && token.keepOn()) n++
+ *   return n
+ * }
+ * console.log(countTo(5, new SimpleToken()), countTo(5, new TimeoutToken(0))) // → 5 0
+ */
+export abstract class CancellationToken implements Disposable, TokenNode, Described {
+  /** The error class of a token that ends by its own rule. */
+  static readonly error: typeof CancellationError = CancellationError
+
+  /** What the token is called in messages. */
+  readonly name: string | undefined
+
+  /** @internal */ seen: number
+  /** @internal */ outcome: Cancellation | undefined
+  /** @internal */ sources: Some<TokenNode>
+  /** @internal */ rules: Some<TokenNode>
+  /** @internal */ hub: Hub | undefined
+  /** @internal */ readonly unclonable: symbol
+
+  /** @internal */
+  constructor(first: (TokenOptions & object) | Nested | undefined, nested: readonly Nested[]) {
+    this.seen = epoch
+    this.outcome = undefined
+    this.sources = undefined
+    this.rules = undefined
+    this.hub = undefined
+    this.name = undefined
+    this.unclonable = UNCLONABLE
+    if (first === undefined && nested.length === 0) {
+      if (new.target === CancellationToken) throw new TypeError('CancellationToken is abstract: make a SimpleToken')
+      return
+    }
+    // The commonest by far, ahead of all the checks: one token to derive from.
+    if (nested.length === 0 && first instanceof CancellationToken) {
+      if (!(first instanceof DefaultToken)) adopt(this, first)
+      return
+    }
+    const options = begin(this, first, nested)
+    if (options === undefined) return
+    ;(this as { name: string | undefined }).name = optional('name', 'string', options.name)
+    if (optional('cancelled', 'boolean', options.cancelled) === true) settle(this, new Cancellation(this, 'manual', undefined, now()))
+  }
+
+  /**
+   * Whether it is over: a direct poll.
+   *
+   * Asks, in this order: was I cancelled by hand; does my own rule say so; then each source, indirectly. The first yes is
+   * remembered. A poll that discovers a cancellation makes it so: listeners have run before it returns.
+   * `true` does not promise that whoever listens has finished reacting.
+   */
+  get cancelled(): boolean {
+    return this.seen === epoch ? false : discover(this, DIRECT) !== undefined
+  }
+
+  /** The same with a choice: `{ direct: false }` polls as a token that derives from this one would. */
+  isCancelled(options?: { readonly direct?: boolean | undefined }): boolean {
+    const direct = optional('direct', 'boolean', optionsOf(options).direct)
+    return discover(this, direct === false ? INDIRECT : DIRECT) !== undefined
+  }
+
+  /** The opposite of `cancelled`, for loops: `while (token.keepOn())`. A direct poll. As in cantok. */
+  keepOn(): boolean {
+    return this.seen === epoch || discover(this, DIRECT) === undefined
+  }
+
+  /**
+   * Throws `token.error` if it is over; else does nothing. A direct poll. C#'s `ThrowIfCancellationRequested`.
+   *
+   * @example
+   * import { CANCELLED, isCancellation } from 'calloff'
+   *
+   * try {
+   *   CANCELLED.check()
+   * } catch (error) {
+   *   console.log(isCancellation(error, CANCELLED)) // → true
+   * }
+   */
+  check(): void {
+    if (this.seen === epoch) return
+    const found = discover(this, DIRECT)
+    if (found !== undefined) throw errorOf(found)
+  }
+
+  /** The error that `check` would throw, or undefined. A look: it never calls a condition or consumes a counter. */
+  get error(): CancellationError | undefined {
+    const found = discover(this, LOOK)
+    return found === undefined ? undefined : errorOf(found)
+  }
+
+  /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A look. */
+  get cancelledBy(): CancellationToken | undefined {
+    return discover(this, LOOK)?.origin as CancellationToken | undefined
+  }
+
+  /** What was given to `cancel()`, or a foreign signal's reason. A look. */
+  get reason(): unknown {
+    return discover(this, LOOK)?.reason
+  }
+
+  /**
+   * Milliseconds until the earliest deadline at or above it; `Infinity` without one, 0 when it is over. Go's `Deadline`, as
+   * what is left. A look.
+   */
+  get remaining(): number {
+    return discover(this, LOOK) === undefined ? timeLeft(this, Infinity) : 0
+  }
+
+  /**
+   * Cancels it, for good. On a token that is already over, through whatever source, nothing changes: the first reason stands.
+   * Tokens it derives from are never touched.
+   *
+   * Timing: when this returns, every token below reads cancelled and every listener has been called; parents' listeners
+   * first. A listener that throws stops nobody; its error surfaces as an uncaught one.
+   *
+   * Errors: on a `DefaultToken`, `ImpossibleCancelError`.
+   *
+   * @param reason becomes `error.cause`; an `Error` or some text that helps whoever reads the log.
+   */
+  cancel(reason?: unknown): this {
+    end(this, 'manual', reason)
+    return this
+  }
+
+  /** A new token that is cancelled with this one or any of the others: cantok's `+`. Cancelling the sum leaves them alone. */
+  plus(...others: Nested[]): CancellationToken {
+    return new SimpleToken(this, ...others)
+  }
+
+  /**
+   * Calls back once, when it is cancelled; at once, if it is. C#'s `Register`, Go's `AfterFunc`.
+   *
+   * Timing: inside the call (`cancel`, a poll, a timer) that makes it so. Order: parents before children, else first come
+   * first called. When a listener runs, every token below reads cancelled.
+   *
+   * Memory: the listener is held by this token, and by nothing longer-lived than its sources, until it is called, stopped
+   * or the token is garbage. It does not keep the process alive, nor consume a counter. Deadlines and conditions above it
+   * get a timer while somebody listens.
+   *
+   * @example
+   * import { SimpleToken } from 'calloff'
+   *
+   * const token = new SimpleToken()
+   * const registration = token.onCancel((error) => console.log('called off:', error.reason ?? error.cause))
+   * token.cancel('enough') // → called off: enough
+   * console.log(registration.stop()) // → false
+   */
+  onCancel(listener: (error: CancellationError) => void): Registration {
+    if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
+    const subscriber = new Subscriber(undefined, bind === undefined ? listener : bind(listener), false)
+    if (this.seen === epoch || discover(this, LOOK) === undefined) subscribe(this, subscriber)
+    else call(subscriber.listener as typeof listener, this)
+    return subscriber
+  }
+
+  /**
+   * Resolves with the error that says who and why, once it is cancelled.
+   *
+   * Only what must be polled (conditions, and counters with `direct: false`) is polled, every `step` ms; everything else is
+   * pushed, at no cost while it waits. A pending wait keeps the process alive.
+   *
+   * Errors: rejects with `TimeoutCancellationError` when `timeout` passes; with `RangeError` when `step` is longer than it;
+   * with whatever a condition throws that does not suppress it.
+   */
+  wait(options?: WaitOptions): Promise<CancellationError> {
+    return wait(this, options, deadline)
+  }
+
+  /**
+   * The same with the thread blocked, without spinning, for as long as the nearest deadline or `step` allows. For workers
+   * and command-line programs.
+   *
+   * Errors: throws `TimeoutCancellationError` when `timeout` passes; `TypeError` where a thread may not block (a browser's
+   * main thread), and where nothing but this very thread could ever cancel the token, rather than hang for ever.
+   */
+  waitSync(options?: WaitOptions): CancellationError {
+    return waitSync(this, options, deadline)
+  }
+
+  /**
+   * Settles as the first of the works does, or rejects with the token's error when it is cancelled first.
+   *
+   * Functions get a token of their own, which is cancelled (kind `'race'`) as soon as the race is over, so the losers really
+   * stop; under a token that is already over they are not started. A work that has failed by the time of the cancellation
+   * wins over it. Late failures of losers never become unhandled rejections.
+   *
+   * Errors: `TimeoutCancellationError` when `timeout` passes; `RangeError` for nothing to race.
+   * Memory: afterwards nothing is left on the token, however long it lives.
+   *
+   * @example
+   * import { SimpleToken } from 'calloff'
+   *
+   * const slow = (token: { sleep(ms: number): Promise<void> }) => token.sleep(60_000).then(() => 'slow')
+   * console.log(await new SimpleToken().race([slow, async () => 'quick'])) // → quick
+   */
+  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions): Promise<T> {
+    return race(this, work, options, { child, deadline })
+  }
+
+  /** Resolves after `ms` milliseconds; rejects with the token's error as soon as it is cancelled. Keeps the process alive. */
+  sleep(ms: number): Promise<void> {
+    return sleep(this, ms)
+  }
+
+  /**
+   * For long loops in async code: a direct poll, and the event loop gets its turn when the time slice (8 ms) is used up.
+   * Rejects with the token's error. Trio's checkpoint.
+   */
+  checkpoint(): Promise<void> {
+    return checkpoint(this)
+  }
+
+  /**
+   * Ticks every `ms` milliseconds until it is cancelled; then the loop ends, at once. The first tick comes after `ms` and is
+   * 1, the number of the period. It does not drift, and periods a slow consumer missed are skipped, never piled up.
+   */
+  every(ms: number): AsyncIterable<number> {
+    return every(this, ms)
+  }
+
+  /**
+   * The items of `source`, until it is cancelled: then a pending `next()` rejects at once with the token's error, and the
+   * source's `return()` is called. A source that ignores it does not hold the consumer. It throws, rather than end, because
+   * half the data must not look like all of it.
+   */
+  iterate<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
+    return iterate(this, source)
+  }
+
+  /**
+   * A token that lives on for `ms` after this one is cancelled, counted from the moment of the cancellation itself: the
+   * budget for cleaning up. It carries the same error.
+   */
+  grace(ms: number): CancellationToken {
+    return new GraceToken(this, ms)
+  }
+
+  /**
+   * A real `AbortSignal`, always the same, made when first asked for: for `fetch`, streams and everybody else's code. Its
+   * reason is `token.error`.
+   *
+   * Memory: may be given away and dropped as often as you like. It always fires while somebody listens to it or to a signal
+   * composed of it, even if the token itself was dropped. Never warns of too many listeners.
+   */
+  get signal(): AbortSignal {
+    discover(this, LOOK)
+    return signalOf(this)
+  }
+
+  /** `for (const turn of token)`: 0, 1, 2 … while it lasts. Each turn is a direct poll. */
+  [Symbol.iterator](): IterableIterator<number, undefined> {
+    return new Turns(this)
+  }
+
+  /** The same with `for await`, where the event loop gets its turns. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<number, undefined> {
+    return asyncTurns(this)
+  }
+
+  /** `using`: cancels it with kind `'dispose'`, so that what hangs on it ends; after that it holds nothing. */
+  [Symbol.dispose](): void {
+    end(this, 'dispose')
+    this.sources = this.rules = undefined
+  }
+
+  /** Reads as the call that makes the token: `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. A look. */
+  toString(): string {
+    discover(this, LOOK)
+    return textOf(this)
+  }
+
+  /** What `console.log` draws: a line for every token at or above it. A look. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    discover(this, LOOK)
+    return treeOf(this)
+  }
+
+  /** @internal */
+  get opaque(): boolean {
+    return false
+  }
+  /** @internal */
+  get polled(): boolean {
+    return false
+  }
+  /** @internal */
+  get fleeting(): boolean {
+    return false
+  }
+  /** @internal */
+  ask(_mode: Mode, _walk: number): Cancellation | undefined {
+    return undefined
+  }
+  /** @internal */
+  conclude(_last: Cancellation): Cancellation | undefined {
+    return undefined
+  }
+  /** @internal */
+  sourceEnded(): Cancellation | undefined {
+    return undefined
+  }
+  /** @internal */
+  arm(): void {}
+  /** @internal */
+  disarm(): void {
+    this.hub?.driver?.stop()
+  }
+  /** @internal */
+  explain(kind: CancellationKind): string {
+    return EXPLANATIONS[kind]
+  }
+  /** @internal */
+  form(): Form {
+    return { call: this.constructor.name }
+  }
+}
+
+const EXPLANATIONS: Readonly<Record<CancellationKind, string>> = {
+  manual: 'was cancelled',
+  timeout: 'ran out of time',
+  condition: 'was cancelled by its condition',
+  counter: 'has used up its polls',
+  dispose: 'was disposed of',
+  race: 'was cancelled: its race is over',
+  sibling: 'was cancelled: a sibling failed',
+  signal: 'was cancelled by a signal',
+  'process-signal': 'was cancelled by a process signal',
+  disconnect: 'was cancelled: the client has left',
+  lease: 'was cancelled: the lease is lost',
+}
+
+Object.defineProperty(CancellationToken.prototype, brand, { value: true })
+Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
+  value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
+})
+
+const child = (sources: TokenNode[]) => new SimpleToken(...(sources as CancellationToken[]))
+const deadline = (ms: number) => new TimeoutToken(ms)
+
+/** Sorts out what a constructor was given: puts the node below its sources, and gives its options. */
+function begin(node: CancellationToken, first: (TokenOptions & object) | Nested | undefined, nested: readonly Nested[]): TokenOptions | undefined {
+  const sources: TokenNode[] = []
+  const add = (one: unknown, argument: string) => {
+    const source = toToken(one)
+    if (source === undefined) throw wrongType(argument, 'a token or an AbortSignal', one)
+    if (!(source instanceof DefaultToken)) sources.push(source)
+  }
+  let options: TokenOptions | undefined
+  if (first !== undefined) {
+    if (typeof first !== 'object' || first === null) throw wrongType('options', 'an object, a token or an AbortSignal', first)
+    if (toToken(first) === undefined) options = first as TokenOptions
+    else add(first, 'nested')
+  }
+  for (const one of nested) if (one !== undefined) add(one, 'nested')
+  if (sources.length > 0) adopt(node, sources.length === 1 ? sources[0] : sources)
+  return options
+}
+
+/** Whether a constructor's first argument is its options, not the first of the nested tokens. */
+export function isOptions<T extends object>(first: T | Nested | undefined): first is T {
+  return first !== undefined && toToken(first) === undefined
+}
+
+/** A token for whatever can cancel, or undefined for what cannot. */
+export function toToken(value: unknown): CancellationToken | undefined {
+  if (value instanceof CancellationToken) return value
+  const foreign = foreignOf(value, brand)
+  if (foreign === undefined) return undefined
+  let bridge = bridges.get(foreign.key)
+  if (bridge === undefined) bridges.set(foreign.key, (bridge = new BridgeToken(foreign)))
+  return bridge
+}
+
+/** Cancelled by hand only, or by what is nested in it. */
+export class SimpleToken extends CancellationToken {
+  /**
+   * @param options or the first of the nested tokens
+   * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
+   *
+   * @example
+   * import { SimpleToken, TimeoutToken } from 'calloff'
+   *
+   * const request = new SimpleToken({ name: 'request' })
+   * const query = new SimpleToken(request, new TimeoutToken(5_000))
+   * query.cancel('found it')
+   * console.log(query.cancelled, request.cancelled) // → true false
+   */
+  constructor(options?: TokenOptions | Nested, ...nested: Nested[]) {
+    super(options, nested)
+  }
+}
+
+/** Never ends: for optional token parameters. Disappears in a sum and as a nested token. Shared as {@link NEVER}. */
+export class DefaultToken extends CancellationToken {
+  static override readonly error: typeof CancellationError = ImpossibleCancelError
+
+  constructor() {
+    super(undefined, [])
+    if (arguments.length > 0) throw new TypeError('DefaultToken takes no arguments')
+  }
+
+  /** @throws ImpossibleCancelError always: it never ends. */
+  override cancel(): never {
+    throw new ImpossibleCancelError('a DefaultToken never ends, make a SimpleToken to cancel', { token: this, kind: 'manual' })
+  }
+
+  /** Holds nothing, since it will never call. */
+  override onCancel(listener: (error: CancellationError) => void): Registration {
+    if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
+    let kept = true
+    const stop = () => kept && !(kept = false)
+    return { stop, [Symbol.dispose]: () => void stop() }
+  }
+
+  /** Does nothing. */
+  override [Symbol.dispose](): void {}
+}
+
+/**
+ * Cancelled once `ms` milliseconds have passed, kind `'timeout'`.
+ *
+ * A poll compares the clock, so it fires in a loop that never yields; a timer exists only while somebody listens. The clock
+ * is monotonic (`performance.now`).
+ */
+export class TimeoutToken extends CancellationToken {
+  static override readonly error: typeof CancellationError = TimeoutCancellationError
+
+  /** @internal */ deadline: number
+  /** @internal */ readonly ms: number
+
+  /**
+   * @param ms how long, from now on: any number from 0 to `Infinity`, fractions too
+   * @param options or the first of the nested tokens
+   * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
+   *
+   * @example
+   * import { TimeoutToken } from 'calloff'
+   *
+   * const token = new TimeoutToken(20)
+   * let turns = 0
+   * while (token.keepOn()) turns++ // never yields, and ends
+   * console.log(turns > 0, token.error?.name) // → true TimeoutError
+   */
+  constructor(ms: number, options?: TokenOptions | Nested, ...nested: Nested[]) {
+    super(options, nested)
+    this.ms = nonNegative('ms', ms)
+    this.deadline = now() + ms
+    giveRule(this)
+  }
+
+  /** Cancelled at a point in time: a `Date`, or milliseconds since 1970. One that has passed is over at once. */
+  static until(date: Date | number, options?: TokenOptions | Nested, ...nested: Nested[]): TimeoutToken {
+    const at = date instanceof Date ? date.getTime() : date
+    if (typeof at !== 'number') throw wrongType('date', 'a Date or a number', date)
+    if (Number.isNaN(at)) throw new RangeError('date must be a valid date, got NaN')
+    return new TimeoutToken(Math.max(0, at - Date.now()), options, ...nested)
+  }
+
+  /** From now on again: the whole `ms`. Revives nothing: false if the token was already over. An idle timeout is this, at each sign of life. */
+  restart(): boolean {
+    if (discover(this, LOOK) !== undefined) return false
+    this.deadline = now() + this.ms
+    if (this.hub !== undefined && this.hub.engaged > 0) {
+      this.disarm()
+      this.arm()
+    }
+    return true
+  }
+
+  override get cancelled(): boolean {
+    // Alone and nothing on record above: only the clock is to be asked.
+    return this.seen === ~epoch && this.rules === this && now() < this.deadline ? false : discover(this, DIRECT) !== undefined
+  }
+
+  override keepOn(): boolean {
+    return (this.seen === ~epoch && this.rules === this && now() < this.deadline) || discover(this, DIRECT) === undefined
+  }
+
+  /** @internal */
+  override ask(): Cancellation | undefined {
+    return readClock() < this.deadline ? undefined : this.#over()
+  }
+
+  #over(): Cancellation {
+    return new Cancellation(this, 'timeout', undefined, this.deadline)
+  }
+
+  /** @internal */
+  override arm(): void {
+    if (this.deadline === Infinity) return
+    const ring = () => {
+      if (this.outcome === undefined) settle(this, this.#over())
+    }
+    ;(this.hub as Hub).driver = new Timer(ring, Math.max(0, this.deadline - now()), false)
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    return kind === 'timeout' ? `ran out of time after ${this.ms} ms` : super.explain(kind)
+  }
+
+  /** @internal */
+  override form(): Form {
+    const left = Math.max(0, this.deadline - now())
+    return { call: 'TimeoutToken', own: [String(this.ms)], left: `${left === Infinity ? left : Math.ceil(left)} ms left` }
+  }
+}
+
+/** What `token.grace(ms)` gives: lives on for `ms` after its source. */
+class GraceToken extends CancellationToken {
+  readonly #ms: number
+
+  constructor(source: CancellationToken, ms: number) {
+    super(undefined, NOTHING)
+    this.#ms = nonNegative('ms', ms)
+    this.sources = source
+    this.rules = this
+    this.seen = 0
+  }
+
+  /** @internal */
+  override get opaque(): boolean {
+    return true
+  }
+
+  /** @internal */
+  override conclude(last: Cancellation): Cancellation | undefined {
+    return this.#at(readClock(), last)
+  }
+
+  #at(moment: number, last: Cancellation): Cancellation | undefined {
+    const due = last.at + this.#ms
+    // A timer may have ended the source a little before its time.
+    return Math.max(moment, last.at) < due ? undefined : this.#later(last, due)
+  }
+
+  #later(last: Cancellation, due: number): Cancellation {
+    const later = new Cancellation(last.origin, last.kind, last.reason, due)
+    later.error = errorOf(last)
+    return later
+  }
+
+  /** @internal */
+  override sourceEnded(): Cancellation | undefined {
+    const found = this.#at(now(), (this.sources as CancellationToken).outcome as Cancellation)
+    if (found === undefined) this.arm()
+    return found
+  }
+
+  /** @internal */
+  override arm(): void {
+    const { outcome } = this.sources as CancellationToken
+    if (outcome === undefined || this.#ms === Infinity) return
+    const due = outcome.at + this.#ms
+    const ring = () => {
+      if (this.outcome === undefined) settle(this, this.#later(outcome, due))
+    }
+    ;(this.hub as Hub).driver = new Timer(ring, Math.max(0, due - now()), false)
+  }
+
+  /** @internal */
+  leftOf(sources: readonly number[], at: number): number {
+    const { outcome } = this.sources as CancellationToken
+    return outcome === undefined ? (sources[0] as number) + this.#ms : Math.max(0, outcome.at + this.#ms - at)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'grace', own: [String(this.#ms)], method: true }
+  }
+}
+
+/** Stands for something foreign: one for each, however many tokens derive from it, so that it carries one listener of ours. */
+class BridgeToken extends CancellationToken {
+  readonly #foreign: Foreign
+
+  constructor(foreign: Foreign) {
+    super(undefined, NOTHING)
+    this.#foreign = foreign
+    giveRule(this)
+  }
+
+  /** @internal */
+  override ask(mode: Mode): Cancellation | undefined {
+    return this.#foreign.isOver(mode === LOOK) ? this.#over() : undefined
+  }
+
+  #over(): Cancellation {
+    const reason = this.#foreign.reason()
+    if (isOurs(reason)) {
+      // It was one of ours all along: the same error goes on.
+      const known = firedBy(reason)
+      if (known !== undefined) return known
+      const adopted = new Cancellation(reason.token, reason.kind, reason.cause, now())
+      adopted.error = reason
+      return adopted
+    }
+    const timeout = reason instanceof Object && (reason as { name?: unknown }).name === 'TimeoutError'
+    return new Cancellation(this, timeout ? 'timeout' : 'signal', reason, now())
+  }
+
+  /** @internal */
+  override arm(): void {
+    const stop = this.#foreign.listen(() => {
+      if (this.outcome === undefined) settle(this, this.#over())
+    })
+    ;(this.hub as Hub).driver = { stop }
+  }
+
+  /** @internal */
+  get deadline(): number {
+    return now() + this.#foreign.remaining()
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'from', own: [this.#foreign.label] }
+  }
+}
+
+const NOTHING: readonly never[] = []
+const bridges = new WeakMap<object, BridgeToken>()

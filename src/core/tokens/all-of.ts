@@ -1,0 +1,71 @@
+import { wrongType } from '../arguments.js'
+import type { Form } from '../describe.js'
+import { type Cancellation, discover, later, LOOK, type TokenNode } from '../graph.js'
+import { CancellationToken, type Nested, toToken } from '../token.js'
+
+/**
+ * A token that is cancelled with the last of the given ones, and carries that one's error. Of nothing, or with a
+ * `DefaultToken` among them, it never ends by itself.
+ *
+ * @example
+ * import { allOf, SimpleToken } from 'calloff'
+ *
+ * const a = new SimpleToken()
+ * const b = new SimpleToken({ name: 'b' })
+ * const both = allOf(a, b)
+ * a.cancel()
+ * console.log(both.cancelled) // → false
+ * b.cancel()
+ * console.log(both.cancelledBy?.name) // → b
+ */
+export function allOf(...tokens: Nested[]): CancellationToken {
+  return new AllOfToken(
+    tokens.map((one) => {
+      const token = toToken(one)
+      if (token === undefined) throw wrongType('token', 'a token or an AbortSignal', one)
+      return token
+    }),
+  )
+}
+
+class AllOfToken extends CancellationToken {
+  /** How many of the first sources are known to have ended. */
+  #ended = 0
+
+  constructor(sources: readonly TokenNode[]) {
+    super(undefined, [])
+    if (sources.length === 0) return
+    this.sources = sources
+    this.rules = this
+    this.seen = 0
+    discover(this, LOOK)
+  }
+
+  /** @internal */
+  override get opaque(): boolean {
+    return true
+  }
+
+  /** @internal */
+  override conclude(last: Cancellation): Cancellation {
+    return last
+  }
+
+  /** @internal */
+  override sourceEnded(): Cancellation | undefined {
+    const sources = this.sources as readonly TokenNode[]
+    while (this.#ended < sources.length && sources[this.#ended]?.outcome !== undefined) this.#ended++
+    if (this.#ended < sources.length) return undefined
+    return sources.reduce<Cancellation | undefined>((last, { outcome }) => later(last, outcome as Cancellation), undefined)
+  }
+
+  /** @internal */
+  leftOf(sources: readonly number[]): number {
+    return Math.max(...sources)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'allOf' }
+  }
+}

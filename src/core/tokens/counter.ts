@@ -1,0 +1,84 @@
+import { nonNegative, optional } from '../arguments.js'
+import { now } from '../clock.js'
+import type { Form } from '../describe.js'
+import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
+import { Cancellation, DIRECT, giveRule, LOOK, type Mode } from '../graph.js'
+import { CancellationToken, isOptions, type Nested, type TokenOptions } from '../token.js'
+
+/** What a counter takes. */
+export interface CounterTokenOptions extends TokenOptions {
+  /** Whether only direct polls consume it (true, the default), or those through other tokens as well (false). */
+  readonly direct?: boolean | undefined
+}
+
+/**
+ * Cancelled after a number of polls, kind `'counter'`: the loop `while (token.keepOn())` runs exactly `n` times.
+ *
+ * Looking and listening never consume it. A wait polls a counter with `direct: false`.
+ */
+export class CounterToken extends CancellationToken {
+  static override readonly error: typeof CancellationError = CounterCancellationError
+
+  readonly #initial: number
+  readonly #direct: boolean
+  #counter: number
+  #walk = 0
+
+  /**
+   * @param n how many polls it lasts: an integer of at least 0
+   * @param options or the first of the nested tokens
+   * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
+   *
+   * @example
+   * import { CounterToken, SimpleToken } from 'calloff'
+   *
+   * const tries = new CounterToken(3, { direct: false })
+   * const token = new SimpleToken(tries)
+   * let n = 0
+   * while (token.keepOn()) n++
+   * console.log(n, tries.counter, String(tries)) // → 3 0 CounterToken(3, { direct: false })
+   */
+  constructor(n: number, options?: CounterTokenOptions | Nested, ...nested: Nested[]) {
+    super(options, nested)
+    if (!Number.isInteger(nonNegative('n', n))) throw new RangeError(`n must be an integer, got ${n}`)
+    this.#initial = this.#counter = n
+    this.#direct = optional('direct', 'boolean', isOptions(options) ? (options as CounterTokenOptions).direct : undefined) ?? true
+    giveRule(this)
+  }
+
+  /** How many polls are left. */
+  get counter(): number {
+    return this.#counter
+  }
+
+  /** @internal */
+  override get polled(): boolean {
+    return !this.#direct
+  }
+
+  /** @internal */
+  override ask(mode: Mode, walk: number): Cancellation | undefined {
+    if (this.#walk === walk) return undefined // it has paid for this poll
+    if (this.#counter === 0) return new Cancellation(this, 'counter', undefined, now())
+    if (mode === DIRECT || (mode !== LOOK && !this.#direct)) {
+      this.#walk = walk
+      this.#counter--
+    }
+    return undefined
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    return kind === 'counter' ? `has used up its ${this.#initial} polls` : super.explain(kind)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return {
+      call: 'CounterToken',
+      own: [String(this.#initial)],
+      ...(this.#direct ? {} : { options: { direct: false } }),
+      left: `${this.#counter} left`,
+    }
+  }
+}

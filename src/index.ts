@@ -1,0 +1,41 @@
+/**
+ * calloff: one object that answers one question, "should I go on?", and always says who called it off and why.
+ *
+ * @module
+ */
+
+// The token, and its kinds
+export {
+  CancellationToken,
+  DefaultToken,
+  type ForeignSignal,
+  type Nested,
+  type Registration,
+  SimpleToken,
+  TimeoutToken,
+  type TokenOptions,
+  type Work,
+} from './core/token.js'
+export { ConditionToken, type ConditionTokenOptions } from './core/tokens/condition.js'
+export { CANCELLED, NEVER } from './core/tokens/constants.js'
+export { CounterToken, type CounterTokenOptions } from './core/tokens/counter.js'
+
+// Sums, and tokens of other systems
+export { allOf } from './core/tokens/all-of.js'
+export { anyOf, type EditorToken, type Foreign, from } from './core/tokens/from.js'
+
+// Waiting and racing
+export type { RaceOptions } from './core/race.js'
+export type { WaitOptions } from './core/wait.js'
+
+// Errors
+export {
+  CancellationError,
+  type CancellationDetails,
+  type CancellationKind,
+  ConditionCancellationError,
+  CounterCancellationError,
+  ImpossibleCancelError,
+  isCancellation,
+  TimeoutCancellationError,
+} from './core/errors.js'
