@@ -13,8 +13,6 @@ export interface Clock {
   start(callback: () => void, ms: number, hold: boolean): unknown
   /** Takes a timer back. */
   clear(timer: unknown): void
-  /** Lets the event loop turn once, then calls back. */
-  turn(callback: () => void): void
   /** Blocks this thread for `ms`. */
   block(ms: number): void
 }
@@ -95,8 +93,7 @@ export class Timer {
 
 /** Calls back after the event loop has turned once: timers, sockets and messages have had their chance. */
 export function turn(callback: () => void): void {
-  if (replaced !== undefined) replaced.turn(callback)
-  else if (typeof setImmediate === 'function') setImmediate(callback)
+  if (typeof setImmediate === 'function') setImmediate(callback)
   else {
     // Browsers: a message is not slowed down to 4 ms as nested timers are.
     const { port1, port2 } = new MessageChannel()

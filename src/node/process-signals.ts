@@ -1,0 +1,98 @@
+import { constants } from 'node:os'
+import process from 'node:process'
+import { now } from '../core/clock.js'
+import type { CancellationKind } from '../core/errors.js'
+import { Cancellation, discover, engage, giveRule, type Hub, LOOK, settle } from '../core/graph.js'
+import type { Form } from '../core/describe.js'
+import { CancellationToken, type Nested, type TokenOptions } from '../core/token.js'
+
+/** What a `ProcessSignalToken` takes: the signals, then options, then nested tokens. */
+export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
+
+/**
+ * Cancelled by the first of the given process signals, kind `'process-signal'`, with the signal's name as reason.
+ *
+ * A second one gets the default action, since the handlers are gone by then: an impatient user always gets out.
+ *
+ * Memory: a handler replaces the default action, so handlers are attached only while somebody listens (`onCancel`, `wait`,
+ * `race`, a signal, here or in a token derived from this one) or while the token is held by `using`, and are always removed.
+ * A mere poll attaches nothing. Handlers do not keep the process alive.
+ *
+ * Errors: `TypeError` without a signal, or for a name that is none; `RangeError` for `SIGKILL` and `SIGSTOP`, which nobody
+ * can handle.
+ *
+ * @example
+ * import process from 'node:process'
+ * import { ProcessSignalToken } from 'calloff/node'
+ *
+ * using interrupted = new ProcessSignalToken('SIGINT', 'SIGTERM')
+ * setTimeout(() => process.kill(process.pid, 'SIGINT'), 10) // or the user, with Ctrl+C
+ * let turns = 0
+ * for await (const turn of interrupted) turns = turn
+ * console.log(turns > 0, interrupted.reason, interrupted.exitCode) // → true SIGINT 130
+ */
+export class ProcessSignalToken extends CancellationToken {
+  readonly #signals: readonly NodeJS.Signals[]
+  readonly #handler = (signal: NodeJS.Signals): void => {
+    if (this.outcome === undefined) settle(this, new Cancellation(this, 'process-signal', signal, now()))
+  }
+  #held = false
+
+  constructor(...signals: ProcessSignalArgument[]) {
+    const end = signals.findIndex((one) => typeof one !== 'string')
+    const own = (end === -1 ? signals : signals.slice(0, end)) as NodeJS.Signals[]
+    const [options, ...nested] = (end === -1 ? [] : signals.slice(end)) as (TokenOptions | Nested)[]
+    super(options, nested as Nested[])
+    if (own.length === 0) throw new TypeError('signals must name at least one process signal')
+    for (const signal of own) {
+      if (!(signal in constants.signals)) throw new TypeError(`signals must be names of process signals, got ${JSON.stringify(signal)}`)
+      if (signal === 'SIGKILL' || signal === 'SIGSTOP') throw new RangeError(`signals must be ones that can be handled, got "${signal}"`)
+    }
+    this.#signals = [...new Set(own)]
+    giveRule(this)
+  }
+
+  /** What a shell expects of a program that a signal has ended: 128 plus its number (SIGINT 130, SIGTERM 143); undefined before. */
+  get exitCode(): number | undefined {
+    const found = discover(this, LOOK)
+    if (found === undefined || found.origin !== this || found.kind !== 'process-signal') return undefined
+    return 128 + constants.signals[found.reason as NodeJS.Signals]
+  }
+
+  static {
+    const dispose = CancellationToken.prototype[Symbol.dispose]
+    // `using` reads the method when the variable is declared, and only then: that is how a token knows that it is held.
+    Object.defineProperty(this.prototype, Symbol.dispose, {
+      configurable: true,
+      get(this: ProcessSignalToken) {
+        this.#hold()
+        return dispose
+      },
+    })
+  }
+
+  #hold(): void {
+    if (this.#held || this.outcome !== undefined) return
+    this.#held = true
+    engage(this, 1, true)
+  }
+
+  /** @internal */
+  override arm(): void {
+    for (const signal of this.#signals) process.on(signal, this.#handler)
+    const stop = () => {
+      for (const signal of this.#signals) process.off(signal, this.#handler)
+    }
+    ;(this.hub as Hub).driver = { stop }
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    return kind === 'process-signal' ? 'was cancelled by the process signal' : super.explain(kind)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'ProcessSignalToken', own: this.#signals.map((signal) => `'${signal}'`) }
+  }
+}

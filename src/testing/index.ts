@@ -1,0 +1,6 @@
+/**
+ * For tests of code that takes tokens.
+ *
+ * @module
+ */
+export { type ManualClock, manualClock } from './manual-clock.js'

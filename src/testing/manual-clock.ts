@@ -1,0 +1,107 @@
+import { nonNegative } from '../core/arguments.js'
+import { type Clock, turn, useClock } from '../core/clock.js'
+
+/** A clock that stands still until it is told to move. */
+export interface ManualClock extends Disposable {
+  /** Milliseconds since it was made. */
+  readonly now: number
+  /** Moves the time on by `ms`, at once; everything that falls due is called in order, each at its own time. */
+  tick(ms: number): void
+  /** The same, and before each of them, and at the end, promises get their chance to settle and go on. */
+  advance(ms: number): Promise<void>
+  /** Puts back the clock that was there before; timers that are still set never go off. The same as its dispose. */
+  uninstall(): void
+}
+
+interface Alarm {
+  readonly due: number
+  readonly callback: () => void
+}
+
+/**
+ * Puts a manual clock in place of the system's, for this thread, until it is uninstalled: it drives every deadline, `sleep`,
+ * `every`, `wait` and poller of the tokens made under it. `waitSync` moves it by itself.
+ *
+ * Nothing outside calloff is touched: `setTimeout` and `performance` stay what they are.
+ *
+ * @example
+ * import { TimeoutToken } from 'calloff'
+ * import { manualClock } from 'calloff/testing'
+ *
+ * using clock = manualClock()
+ * const token = new TimeoutToken(5_000)
+ * clock.tick(4_999)
+ * console.log(token.cancelled, token.remaining) // → false 1
+ * clock.tick(1)
+ * console.log(token.cancelled) // → true
+ */
+export function manualClock(): ManualClock {
+  const clock = new Manual()
+  clock.install()
+  return clock
+}
+
+class Manual implements ManualClock {
+  #now = 0
+  /** In the order they fall due; of the same time, in the order they were set. */
+  readonly #alarms: Alarm[] = []
+  #before: Clock | undefined
+  #installed = false
+
+  readonly #clock: Clock = {
+    now: () => this.#now,
+    start: (callback, ms) => {
+      const alarm = { due: this.#now + ms, callback }
+      const after = this.#alarms.findIndex(({ due }) => due > alarm.due)
+      this.#alarms.splice(after === -1 ? this.#alarms.length : after, 0, alarm)
+      return alarm
+    },
+    clear: (timer) => {
+      const at = this.#alarms.indexOf(timer as Alarm)
+      if (at !== -1) this.#alarms.splice(at, 1)
+    },
+    block: (ms) => this.tick(ms),
+  }
+
+  install(): void {
+    this.#before = useClock(this.#clock)
+    this.#installed = true
+  }
+
+  get now(): number {
+    return this.#now
+  }
+
+  tick(ms: number): void {
+    const until = this.#now + nonNegative('ms', ms)
+    while (this.#ring(until));
+    this.#now = Math.max(this.#now, until)
+  }
+
+  async advance(ms: number): Promise<void> {
+    const until = this.#now + nonNegative('ms', ms)
+    do await new Promise<void>(turn)
+    while (this.#ring(until))
+    this.#now = Math.max(this.#now, until)
+  }
+
+  /** The next alarm, if it falls due by then. */
+  #ring(until: number): boolean {
+    const alarm = this.#alarms[0]
+    if (alarm === undefined || alarm.due > until) return false
+    this.#alarms.shift()
+    this.#now = Math.max(this.#now, alarm.due)
+    alarm.callback()
+    return true
+  }
+
+  uninstall(): void {
+    if (this.#installed) useClock(this.#before)
+    this.#installed = false
+    this.#alarms.length = 0
+  }
+
+  [Symbol.dispose](): void {
+    this.uninstall()
+  }
+}
