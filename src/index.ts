@@ -11,6 +11,7 @@ export {
   type ForeignSignal,
   type Nested,
   type Registration,
+  type ResultOf,
   SimpleToken,
   TimeoutToken,
   type TokenOptions,

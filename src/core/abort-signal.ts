@@ -9,63 +9,43 @@
  * Why not a controller for every token that the engine would abort? A composite made of such a signal holds it weakly, and
  * so only our graph could hold it: for ever (a leak) or not (a lost abort).
  */
-import { engage, errorOf, Hub, onFire, type TokenNode } from './graph.js'
+import { above, errorOf, hubOf, onFire, subscribe, type TokenNode } from './graph.js'
 
 /** The signal of a node, the same at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
-  const hub = (node.hub ??= new Hub())
-  return (hub.signal ??= node.outcome === undefined ? compose(node) : AbortSignal.abort(errorOf(node.outcome)))
+  return (hubOf(node).signal ??= node.outcome ? AbortSignal.abort(errorOf(node.outcome)) : compose(node))
 }
 
 function compose(node: TokenNode): AbortSignal {
-  const platform = (known ??= probe())
-  const own = sourceOf(node, platform)
-  const above = opaqueOrRoot(node) ? [] : sourcesAbove(node)
-  if (above.length === 0) return silenced(own.signal, platform)
-  const controllers = [own, ...above.map((one) => sourceOf(one, platform))]
+  known ??= probe()
+  const controllers = [...above(node, false)].map(sourceOf)
   composing = undefined
-  const composite = silenced(AbortSignal.any(controllers.map((one) => one.signal)), platform)
+  const own = (controllers[0] as AbortController).signal
+  const signal = controllers.length > 1 ? AbortSignal.any(controllers.map((one) => one.signal)) : own
+  const fields = symbolsOf(signal)
   // Node from 24.16 on and 26 before 26.9 forget an abort whose controller is collected before the composite is first read
   // (nodejs/node#65995), so the composite holds them.
-  ;(composite as unknown as Record<symbol, unknown>)[pin] = controllers
-  return composite
+  fields[pin] = controllers
+  if (known.limit) fields[known.limit] = 0
+  return signal
 }
 
 const pin = Symbol('calloff.pin')
 
-const opaqueOrRoot = (node: TokenNode) => node.opaque || node.sources === undefined
-
-/** Every node above that could be cancelled by itself, each once; an opaque one stands for all above it. */
-function sourcesAbove(node: TokenNode): TokenNode[] {
-  const found = new Set<TokenNode>()
-  for (let rising: TokenNode[] = [node], at; (at = rising.pop()) !== undefined; ) {
-    if (at.opaque) continue
-    const sources = (Array.isArray(at.sources) ? at.sources : at.sources === undefined ? [] : [at.sources]) as TokenNode[]
-    for (const source of sources) {
-      if (found.has(source)) continue
-      found.add(source)
-      rising.push(source)
-    }
-  }
-  return [...found]
-}
-
-/** The node's own controller, shared by all signals at and below it. With a rule of its own the node now ends by itself. */
-function sourceOf(node: TokenNode, platform: Platform): AbortController {
-  const hub = (node.hub ??= new Hub())
-  if (hub.controller !== undefined) return hub.controller
-  const controller = (hub.controller = new AbortController())
-  const { dependants } = platform
-  if (dependants !== undefined) symbolsOf(controller.signal)[dependants] = new Dependants(controller.signal, dependants)
-  const first = Array.isArray(node.rules) ? (node.rules as readonly TokenNode[])[0] : (node.rules as TokenNode | undefined)
-  if (first === node) engage(node, 1, false)
-  return controller
+/** The node's own controller, shared by all signals at and below it. A node with a rule of its own now ends by itself. */
+function sourceOf(node: TokenNode): AbortController {
+  const hub = hubOf(node)
+  if (hub.controller) return hub.controller
+  const { signal } = (hub.controller = new AbortController())
+  if (known?.dependants) symbolsOf(signal)[known.dependants] = new Dependants(signal, known.dependants)
+  if ([node.rules].flat()[0] === node) subscribe(node, undefined)
+  return hub.controller
 }
 
 // ---- What this platform needs, found by its structure, not by its version -------------------------------------------
 
 interface Platform {
-  /** Node 20: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
+  /** Node: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
   readonly limit: symbol | undefined
   /** Node 20 and 22: the symbol under which a signal keeps the composites that depend on it, weakly. */
   readonly dependants: symbol | undefined
@@ -82,17 +62,8 @@ function probe(): Platform {
   const middle = AbortSignal.any([signal])
   AbortSignal.any([middle])
   // Bug of Node 24.16 and later, 26.1 to 26.8: seen through a composite of the user's that is only polled.
-  if (find(middle, 'kSourceSignals') !== undefined && find(signal, 'kDependantSignals') === undefined) keepLately()
-  const limit = find(signal, 'events.maxEventTargetListeners')
-  return {
-    limit: limit !== undefined && symbolsOf(signal)[limit] !== 0 ? limit : undefined,
-    dependants: find(middle, 'kDependantSignals'),
-  }
-}
-
-function silenced(signal: AbortSignal, { limit }: Platform): AbortSignal {
-  if (limit !== undefined) symbolsOf(signal)[limit] = 0
-  return signal
+  if (find(middle, 'kSourceSignals') && !find(signal, 'kDependantSignals')) keepLately()
+  return { limit: find(signal, 'events.maxEventTargetListeners'), dependants: find(middle, 'kDependantSignals') }
 }
 
 /** Keeps the last 1,024 controllers that were aborted: by then the composites below have long been read, or never will be. */
@@ -124,21 +95,23 @@ class Dependants extends Set<WeakRef<AbortSignal>> {
 
   override add(reference: WeakRef<AbortSignal>): this {
     const composite = reference.deref()
-    if (composite !== undefined) {
+    if (composite) {
       const through = symbolsOf(composite)
       const tied = through[tie] as [AbortSignal, unknown] | undefined
-      if (composing !== undefined && composing !== composite && composing !== tied?.[0]) through[tie] = [composing, tied]
+      if (composing && composing !== composite && composing !== tied?.[0]) through[tie] = [composing, tied]
       if (!Object.hasOwn(composite, this.#symbol)) watch(composite, this.#symbol)
     }
     if (this.size >= this.#limit) {
-      for (const one of this) if (one.deref() === undefined) this.delete(one)
+      for (const one of this) if (!one.deref()) this.delete(one)
       this.#limit = Math.max(256, 2 * this.size)
     }
     return super.add(reference)
   }
 
   /** An abort walks through it; so does Node 22's sweep, which may not. */
-  override forEach(visit: (value: WeakRef<AbortSignal>, again: WeakRef<AbortSignal>, set: Set<WeakRef<AbortSignal>>) => void): void {
+  override forEach(
+    visit: (value: WeakRef<AbortSignal>, again: WeakRef<AbortSignal>, set: Set<WeakRef<AbortSignal>>) => void,
+  ): void {
     if (this.#of.aborted) super.forEach(visit)
   }
 }
@@ -154,11 +127,7 @@ function watch(composite: AbortSignal, symbol: symbol): void {
       own = value
     },
     get() {
-      if (composing === undefined) {
-        queueMicrotask(() => {
-          composing = undefined
-        })
-      }
+      if (!composing) queueMicrotask(() => (composing = undefined))
       composing = composite
       return own
     },

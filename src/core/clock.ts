@@ -17,9 +17,6 @@ export interface Clock {
   block(ms: number): void
 }
 
-/** The longest delay that timers take: 2³¹ - 1 ms, almost 25 days. Beyond it the platform fires at once. */
-const LONGEST = 2 ** 31 - 1
-
 let replaced: Clock | undefined
 
 /** Puts a clock in place of the system's, for all tokens of this thread; gives the one that was there. */
@@ -31,14 +28,14 @@ export function useClock(clock: Clock | undefined): Clock | undefined {
 
 /** Milliseconds on a monotonic clock. */
 export function now(): number {
-  return replaced === undefined ? performance.now() : replaced.now()
+  return replaced ? replaced.now() : performance.now()
 }
 
-// Deno's timers are numbers, and `unref` a function beside them.
+// Deno's timers may be numbers, and `unref` a function beside them.
 declare const Deno: { unrefTimer?(timer: unknown): void } | undefined
 
 function start(callback: () => void, ms: number, hold: boolean): unknown {
-  if (replaced !== undefined) return replaced.start(callback, ms, hold)
+  if (replaced) return replaced.start(callback, ms, hold)
   const timer: unknown = setTimeout(callback, ms)
   if (!hold) {
     if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
@@ -47,49 +44,35 @@ function start(callback: () => void, ms: number, hold: boolean): unknown {
   return timer
 }
 
-function clear(timer: unknown): void {
-  if (replaced === undefined) clearTimeout(timer as number)
-  else replaced.clear(timer)
-}
+/** The longest delay that timers take: 2³¹ - 1 ms, almost 25 days. Beyond it the platform fires at once. */
+const LONGEST = 2 ** 31 - 1
 
 /**
- * A timer of any length. When it goes off, that is what counts, not the clock: timers may be early by a fraction of a
- * millisecond, and some fakes move the timers but not `performance.now`.
+ * Calls back once after `ms`, however long, `Infinity` being never; gives what takes it back. With `hold` it keeps the
+ * process alive.
+ *
+ * When the timer goes off, that is what counts, not the clock: timers may be early by a fraction of a millisecond, and some
+ * fakes move the timers but not `performance.now`.
  */
-export class Timer {
-  #timer: unknown
-  #left: number
-  #due = 0
-  readonly #callback: () => void
-  readonly #hold: boolean
-
-  constructor(callback: () => void, ms: number, hold: boolean) {
-    this.#callback = callback
-    this.#hold = hold
-    this.#left = ms
-    if (ms <= LONGEST) this.#timer = start(callback, ms, hold)
-    else this.#leg()
+export function after(ms: number, callback: () => void, hold: boolean): () => void {
+  if (ms === Infinity) return hold ? keepAlive() : () => {}
+  let timer: unknown
+  const go = (left: number) => {
+    if (left <= LONGEST) timer = start(callback, Math.max(0, left), hold)
+    else {
+      // One leg of a long way; the clock counts too, because timers stand still while a machine sleeps.
+      const due = now() + left
+      timer = start(() => go(Math.min(left - LONGEST, due - now())), LONGEST, hold)
+    }
   }
-
-  /** One leg of a long way; the clock counts too, because timers stand still while a machine sleeps. */
-  #leg(): void {
-    this.#due = now() + this.#left
-    const leg = Math.min(this.#left, LONGEST)
-    this.#timer = start(
-      () => {
-        this.#left = Math.min(this.#left - leg, this.#due - now())
-        if (this.#left > 0) this.#leg()
-        else this.#callback()
-      },
-      leg,
-      this.#hold,
-    )
-  }
-
-  stop(): void {
-    clear(this.#timer)
+  go(ms)
+  return () => {
+    if (replaced) replaced.clear(timer)
+    else clearTimeout(timer as number)
   }
 }
+
+declare const setImmediate: ((callback: () => void) => unknown) | undefined
 
 /** Calls back after the event loop has turned once: timers, sockets and messages have had their chance. */
 export function turn(callback: () => void): void {
@@ -104,9 +87,8 @@ export function turn(callback: () => void): void {
     port2.postMessage(0)
   }
 }
-declare const setImmediate: ((callback: () => void) => unknown) | undefined
 
-// A word that nobody else knows, to sleep on.
+/** A word that nobody else knows, to sleep on. */
 let word: Int32Array | undefined
 
 /**
@@ -116,29 +98,31 @@ let word: Int32Array | undefined
  * when the clock stands still meanwhile, as it does under fake timers: waiting would never end.
  */
 export function block(ms: number): void {
-  if (replaced !== undefined) return replaced.block(ms)
+  if (replaced) return replaced.block(ms)
   const before = now()
   try {
     Atomics.wait((word ??= new Int32Array(new SharedArrayBuffer(4))), 0, 0, ms)
   } catch (cause) {
-    throw new TypeError('waitSync: this thread may not block (a browser tab must not, and shared memory is needed): await wait()', {
-      cause,
-    })
+    throw new TypeError(
+      'waitSync: this thread may not block (a page must not, and shared memory is needed): await wait()',
+      { cause },
+    )
   }
-  if (ms >= 1 && now() === before) throw new TypeError('waitSync: the clock stands still (fake timers?), so waiting would never end')
+  if (ms >= 1 && now() === before) throw new TypeError('waitSync: the clock stands still (fake timers?): await wait()')
 }
 
-// Real ones, on purpose: holding a process is not a matter of time, and a fake interval would keep "run all timers" busy for ever.
+// The real one, on purpose: keeping a process alive is not a matter of time, and "run all timers" would never end with a fake.
 const realInterval = globalThis.setInterval
-const realClear = globalThis.clearInterval
 let held = 0
 let holder: ReturnType<typeof setInterval> | undefined
 
-/** Keeps the process alive (+1) or no longer (-1): somebody waits. */
-export function hold(change: 1 | -1): void {
-  held += change
-  if (held === 0) {
-    realClear(holder)
+/** Keeps the process alive; gives what lets it go. One interval serves all. */
+export function keepAlive(): () => void {
+  held++
+  holder ??= realInterval(() => {}, 2 ** 30)
+  return () => {
+    if (--held) return
+    clearInterval(holder)
     holder = undefined
-  } else holder ??= realInterval(() => {}, 2 ** 30)
+  }
 }

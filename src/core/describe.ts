@@ -32,20 +32,23 @@ const valueText = (value: unknown): string =>
 
 /** The node's own arguments and options, without its sources. */
 function ownText(node: Described, form: Form): string[] {
-  const options: Record<string, unknown> = { ...form.options }
-  if (node.name !== undefined) options['name'] = node.name
   const { outcome } = node
-  // By hand: not by its own rule, which would be over as well if it were made again.
-  if (outcome?.origin === node && !/^(timeout|condition|counter|signal)$/.test(outcome.kind)) options['cancelled'] = true
-  const pairs = Object.entries(options).map(([key, value]) => `${key}: ${valueText(value)}`)
-  return [...(form.own ?? []), ...(pairs.length > 0 ? [`{ ${pairs.join(', ')} }`] : [])]
+  const options: Record<string, unknown> = {
+    ...form.options,
+    name: node.name,
+    // By hand (or by whoever made it): not by its own rule, which would say so again.
+    cancelled: (outcome?.origin === node && /manual|dispose|race|sibling/.test(outcome.kind)) || undefined,
+  }
+  const pairs = Object.keys(options).filter((key) => options[key] !== undefined)
+  const text = pairs.map((key) => `${key}: ${valueText(options[key])}`).join(', ')
+  return [...(form.own ?? []), ...(text ? [`{ ${text} }`] : [])]
 }
 
 /** `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. */
 export function textOf(top: TokenNode): string {
   const pieces: string[] = []
   // What is still to be written, the next on top: nodes, and the text between them.
-  for (let rest: (TokenNode | string)[] = [top], at; (at = rest.pop()) !== undefined; ) {
+  for (let rest: (TokenNode | string)[] = [top], at; (at = rest.pop()) !== undefined;) {
     if (typeof at === 'string') {
       pieces.push(at)
       continue
@@ -80,9 +83,12 @@ export function treeOf(top: TokenNode): string {
     const form = node.form()
     const line = `${form.call}(${ownText(node, form).join(', ')})`
     const { outcome } = node
-    const state =
-      outcome === undefined ? form.left : outcome.origin === node || node === top ? `cancelled: ${errorOf(outcome).message}` : 'cancelled'
-    lines.push(`${first}${line}${state === undefined ? '' : ` ${state}`}`)
+    const state = !outcome
+      ? form.left
+      : outcome.origin === node || node === top
+        ? `cancelled: ${errorOf(outcome).message}`
+        : 'cancelled'
+    lines.push(`${first}${line}${state ? ` ${state}` : ''}`)
     const sources: TokenNode[] = []
     each(node.sources, (source) => sources.push(source))
     if (sources.length > 0 && rest.length >= DEEPEST * 3) return void lines.push(`${rest}└─ …`)

@@ -143,7 +143,11 @@ export function isCancellation(error: unknown, token?: CancellationToken): boole
 
 function matches(error: unknown, own: CancellationError | undefined, visited: Set<unknown>): boolean {
   let shaped = false
-  for (let at = error; typeof at === 'object' && at !== null && !visited.has(at); at = (at as { cause?: unknown }).cause) {
+  for (
+    let at = error;
+    typeof at === 'object' && at !== null && !visited.has(at);
+    at = (at as { cause?: unknown }).cause
+  ) {
     visited.add(at)
     // With a token, one of ours that is not its own is somebody else's cancellation, whatever wraps it.
     if (isOurs(at)) return own === undefined || at === own

@@ -22,6 +22,7 @@ interface OtherToken {
   isCancelled(options: { direct: boolean }): boolean
   readonly error: CancellationError | undefined
   readonly remaining: number
+  toString(): string
   onCancel(listener: () => void): { stop(): boolean }
 }
 
@@ -85,10 +86,13 @@ function ofOther(token: OtherToken): Foreign {
 /** `brand` marks the tokens of all copies of the package. */
 export function foreignOf(value: unknown, brand: symbol): Foreign | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const it = value as Partial<OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown; [brand: symbol]: unknown }>
+  const it = value as Partial<
+    OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown; [brand: symbol]: unknown }
+  >
   if (it[brand] === true) return ofOther(it as OtherToken)
   if (typeof it.aborted === 'boolean' && typeof it.addEventListener === 'function') return ofSignal(it as SignalLike)
-  if (typeof it.isCancellationRequested === 'boolean' && typeof it.onCancellationRequested === 'function') return ofEditor(it as EditorToken)
+  if (typeof it.isCancellationRequested === 'boolean' && typeof it.onCancellationRequested === 'function')
+    return ofEditor(it as EditorToken)
   if (typeof it.abort === 'function' && typeof it.signal === 'object') return foreignOf(it.signal, brand)
   return undefined
 }

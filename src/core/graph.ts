@@ -11,10 +11,10 @@
  *     alive. `seen === ~epoch` says: nothing above it is on record as cancelled, only `rules` need asking. Else: look up.
  * I4. `rules` are the nodes at or above this one that can end by themselves, each once, in the order a poll meets them. A node
  *     that is `opaque` (all-of, grace) stands for everything above it. Sources and rules do not change in a node's life.
- * I5. A node is linked into the lists of its sources exactly while it is live and has subscribers, or, where it is opaque,
- *     while it is engaged.
- * I6. A rule's timer, poller or foreign listener runs exactly while the rule is live and engaged: somebody listens at or
- *     below it, or a signal was made of it.
+ * I5. A node is linked into the lists of its live sources, and its rule is armed (a timer, a poller, a foreign listener),
+ *     exactly while it is live and has subscribers: listeners, or nodes below that have some. A signal made of a node that
+ *     can end by itself subscribes to it for good.
+ * I6. A quiet subscriber (a wait, which polls by itself) does not get conditions called for it.
  * I7. In one poll a condition is called, and a counter consumed, at most once, however many ways lead to it (`walk`).
  * I8. All nodes that a cancellation reaches are settled before the first callback runs, parents' callbacks run before
  *     children's, and no list is walked while a callback runs: it is drained from the head.
@@ -57,14 +57,12 @@ export interface TokenNode {
   readonly fleeting: boolean
   /** Its own rule: an answer if it is over. In one `walk` the same answer is given without asking again. */
   ask(mode: Mode, walk: number): Cancellation | undefined
-  /** Opaque nodes: all sources have ended, this one last. */
+  /** Opaque nodes: all sources have ended, this one last. What that means for the node. */
   conclude(last: Cancellation): Cancellation | undefined
   /** Opaque nodes: one more source has ended, on record. */
   sourceEnded(): Cancellation | undefined
-  /** Starts what ends the node by itself. */
+  /** Starts what ends the node by itself; `hub.driver` stops it. */
   arm(): void
-  /** The opposite; may be called twice. */
-  disarm(): void
   /** For messages: what happened. */
   explain(kind: CancellationKind): string
 }
@@ -92,18 +90,15 @@ export function errorOf(cancellation: Cancellation): CancellationError {
 function makeError({ origin, kind, reason }: Cancellation): CancellationError {
   const token = origin as CancellationToken
   const why = typeof reason === 'string' ? `: ${reason}` : reason instanceof Error ? `: ${reason.message}` : ''
-  const message = `${token.name === undefined ? 'token' : `token ${JSON.stringify(token.name)}`} ${origin.explain(kind)}${why}`
-  const details = { token, kind, reason }
-  switch (kind) {
-    case 'timeout':
-      return new TimeoutCancellationError(message, details)
-    case 'condition':
-      return new ConditionCancellationError(message, details)
-    case 'counter':
-      return new CounterCancellationError(message, details)
-    default:
-      return new CancellationError(message, details)
-  }
+  const name = token.name === undefined ? 'token' : `token ${JSON.stringify(token.name)}`
+  const Class = kind in classes ? classes[kind as keyof typeof classes] : CancellationError
+  return new Class(`${name} ${origin.explain(kind)}${why}`, { token, kind, reason })
+}
+
+const classes = {
+  timeout: TimeoutCancellationError,
+  condition: ConditionCancellationError,
+  counter: CounterCancellationError,
 }
 
 /** How many cancellations there have been. A plain sum: beyond 2³¹ it gets slower, never wrong. */
@@ -118,44 +113,42 @@ export function readClock(): number {
   return reading[0] || (reading[0] = now())
 }
 
-export function each<T>(some: Some<T>, visit: (one: T) => void): void {
-  if (some === undefined) return
+export function each<T extends object>(some: Some<T>, visit: (one: T) => void): void {
   if (Array.isArray(some)) for (const one of some as readonly T[]) visit(one)
-  else visit(some as T)
+  else if (some) visit(some as T)
 }
 
 function sourceAt(node: TokenNode, index: number): TokenNode | undefined {
   const { sources } = node
-  return Array.isArray(sources) ? (sources as readonly TokenNode[])[index] : index === 0 ? (sources as TokenNode) : undefined
+  return Array.isArray(sources) ? (sources as readonly TokenNode[])[index] : index ? undefined : (sources as TokenNode)
 }
 
 // ---- Polls and looks ------------------------------------------------------------------------------------------------
 
+/** The number of a new walk over the graph: one poll, see I7. */
+export function newWalk(): number {
+  return ++walks
+}
+
 /** Is it over? The answer is on record, and all who listen have heard of it, when this returns. */
-export function discover(node: TokenNode, mode: Mode): Cancellation | undefined {
-  if (node.outcome !== undefined) return node.outcome
+export function discover(node: TokenNode, mode: Mode, walk: number = ++walks): Cancellation | undefined {
+  if (node.outcome) return node.outcome
   reading[0] = 0
-  const walk = ++walks
-  if (node.seen === ~epoch) {
-    if (!askRules(node, mode, walk) && node.seen === ~epoch) return undefined
-  }
+  if (node.seen === ~epoch && !askRules(node, mode, walk) && node.seen === ~epoch) return undefined
   return climb(node, mode, walk)
 }
 
-/** Nothing above is on record (I3), so only the rules are asked. True if one of them may be over. */
+/** Nothing above is on record (I3), so only the rules are asked. True if one of them is over. */
 function askRules(node: TokenNode, mode: Mode, walk: number): boolean {
   const { rules } = node
-  if (Array.isArray(rules)) {
-    for (const rule of rules as readonly TokenNode[]) if (isOver(rule, node, mode, walk)) return true
-    return false
-  }
-  return rules !== undefined && isOver(rules as TokenNode, node, mode, walk)
+  if (!Array.isArray(rules)) return isOver(rules as TokenNode, node, mode, walk)
+  for (const rule of rules as readonly TokenNode[]) if (isOver(rule, node, mode, walk)) return true
+  return false
 }
 
 function isOver(rule: TokenNode, asker: TokenNode, mode: Mode, walk: number): boolean {
-  if (rule.outcome !== undefined) return true
-  if (rule.opaque) return climb(rule, mode && INDIRECT, walk) !== undefined
-  return rule.ask(rule === asker ? mode : mode && INDIRECT, walk) !== undefined
+  const how = rule === asker ? mode : mode && INDIRECT
+  return !!(rule.outcome || (rule.opaque ? climb(rule, how, walk) : rule.ask(how, walk)))
 }
 
 /** The whole way up. What changes meanwhile (a condition may cancel anything) is looked at again; by I7 that comes to an end. */
@@ -163,63 +156,55 @@ function climb(top: TokenNode, mode: Mode, walk: number): Cancellation | undefin
   for (;;) {
     const started = epoch
     const found = climbOnce(top, mode, walk, started)
-    if (found !== undefined || started === epoch) return found
+    if (found || started === epoch) return found
   }
 }
 
 /** Own state, own rule, then each source in order, depth first. The first yes is remembered by everybody on the way to it. */
 function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): Cancellation | undefined {
   let verdict = stateOf(top, mode, walk)
-  if (verdict !== undefined) return verdict
+  if (verdict) return verdict
+  // The nodes on the way; for each, which source is next, and, if it is opaque, the last cancellation among its sources.
   const path = [top]
   const next = [0]
   const last: (Cancellation | undefined)[] = [undefined]
-  const indirect = mode && INDIRECT
-  for (let depth = 0; ; ) {
+  // Nodes with rules that were found alive in this climb: a ladder of diamonds has 2ⁿ ways through it.
+  const passed = new Set<TokenNode>()
+  for (let depth = 0; ;) {
     const node = path[depth] as TokenNode
     const source = sourceAt(node, (next[depth] as number)++)
-    // Downwards: `verdict` becomes what there is to say of one source, or `alive`, or the source is entered.
-    if (source !== undefined) {
-      if (source.seen === started) verdict = undefined
-      else {
-        verdict = stateOf(source, indirect, walk)
-        if (verdict === undefined && source.sources !== undefined) {
-          depth++
-          path[depth] = source
+    if (source) {
+      const known = source.seen === started || passed.has(source)
+      verdict = known ? undefined : stateOf(source, mode && INDIRECT, walk)
+      if (!known && !verdict) {
+        if (source.sources) {
+          path[++depth] = source
           next[depth] = 0
           last[depth] = undefined
           continue
         }
-        if (verdict === undefined) markAlive(source, started)
+        markAlive(source, started)
       }
-      if (verdict === undefined) {
-        if (!node.opaque) continue
-        depth-- // one source lives, so the opaque node does
-      }
-    } else if (node.outcome !== undefined) {
-      verdict = node.outcome // a condition on the way cancelled it
-      depth--
-    } else if (node.opaque) {
-      verdict = conclude(node, last[depth])
-      depth--
     } else {
-      verdict = undefined
-      markAlive(node, started)
+      // All sources live; or a condition on the way has cancelled this very node.
+      verdict = node.outcome
+      if (!verdict) markAlive(node, started)
+      if (node.rules) passed.add(node)
       depth--
     }
-    // Upwards, as long as the answer of one node is the answer of the one that asked.
+    // Back up, as long as what is known of one node decides the one that asked.
     for (; depth >= 0; depth--) {
       const asker = path[depth] as TokenNode
-      if (verdict === undefined) {
-        if (!asker.opaque) break
-      } else if (asker.opaque) {
+      if (asker.opaque) {
+        passed.add(asker)
+        if (!verdict) continue // it lives as long as one of them
         last[depth] = later(last[depth], verdict)
-        if (sourceAt(asker, next[depth] as number) !== undefined) break
-        verdict = conclude(asker, last[depth])
-      } else {
-        if (asker.outcome === undefined) settle(asker, verdict)
-        verdict = asker.outcome
-      }
+        if (sourceAt(asker, next[depth] as number)) break
+        verdict = asker.conclude(last[depth] as Cancellation)
+        if (!verdict) continue
+      } else if (!verdict) break
+      if (!asker.outcome) settle(asker, verdict)
+      verdict = asker.outcome
     }
     if (depth < 0) return verdict
   }
@@ -227,65 +212,61 @@ function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): C
 
 /** What a node says without its sources. */
 function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | undefined {
-  if (node.outcome !== undefined) return node.outcome
-  const { hub } = node
-  if (hub !== undefined && hub.signal !== undefined && hub.signal.aborted) {
-    // The platform was quicker: a signal of two sources goes by time where we would go by order, and both must agree.
-    const heard = fired.get(hub.signal.reason as object)
-    if (heard !== undefined) {
-      settle(node, heard)
-      return heard
-    }
-  }
-  const answer = node.ask(mode, walk)
-  if (answer === undefined || node.outcome !== undefined) return node.outcome
-  if (!node.fleeting) settle(node, answer)
-  return answer
+  if (node.outcome) return node.outcome
+  // The platform may have been quicker: a signal of two sources goes by time where we would go by order, and both must agree.
+  const signal = node.hub?.signal
+  const answer = (signal?.aborted && fired.get(signal.reason as object)) || node.ask(mode, walk)
+  if (answer && !node.outcome && !node.fleeting) settle(node, answer)
+  return node.outcome ?? answer
 }
 
 function markAlive(node: TokenNode, started: number): void {
-  if (!node.opaque) node.seen = node.rules === undefined ? started : ~started
-}
-
-function conclude(node: TokenNode, last: Cancellation | undefined): Cancellation | undefined {
-  const verdict = last === undefined ? undefined : node.conclude(last)
-  if (verdict !== undefined && node.outcome === undefined) settle(node, verdict)
-  return node.outcome
+  if (!node.opaque) node.seen = node.rules ? ~started : started
 }
 
 /** The later of two cancellations: by the moment it happened, then by when it was recorded. */
 export function later(a: Cancellation | undefined, b: Cancellation): Cancellation {
-  return a === undefined || b.at > a.at || (b.at === a.at && b.order >= a.order) ? b : a
+  return !a || b.at > a.at || (b.at === a.at && b.order >= a.order) ? b : a
 }
 
 // ---- Birth ----------------------------------------------------------------------------------------------------------
 
 /** Puts a new node below its sources; it is born cancelled if one of them is. */
-export function adopt(node: TokenNode, sources: Some<TokenNode>): void {
+export function adopt(node: TokenNode, sources: TokenNode | readonly TokenNode[]): void {
   node.sources = sources
   if (Array.isArray(sources)) {
-    for (const source of sources as readonly TokenNode[]) adoptOne(node, source)
-    if (sources.some((source: TokenNode) => source.rules !== undefined)) {
-      const found = new Set<TokenNode>()
-      for (const source of sources as readonly TokenNode[]) each(source.rules, (rule) => found.add(rule))
-      node.rules = found.size === 1 ? found.values().next().value : [...found]
+    let rules: Set<TokenNode> | undefined
+    for (const source of sources as readonly TokenNode[]) {
+      adoptOne(node, source)
+      if (source.rules) rules = collect(rules, source.rules)
     }
+    if (rules) node.rules = [...rules]
   } else {
     adoptOne(node, sources as TokenNode)
     node.rules = (sources as TokenNode).rules
   }
-  node.seen = node.rules === undefined ? epoch : ~epoch
+  node.seen = node.outcome ? 0 : node.rules ? ~epoch : epoch
+}
+
+function collect(found = new Set<TokenNode>(), rules: Some<TokenNode>): Set<TokenNode> {
+  each(rules, (rule) => found.add(rule))
+  return found
 }
 
 function adoptOne(node: TokenNode, source: TokenNode): void {
-  if (node.outcome === undefined && source.seen !== epoch) node.outcome = discover(source, LOOK)
+  if (!node.outcome && source.seen !== epoch) node.outcome = discover(source, LOOK)
 }
 
 /** Gives a new node a rule of its own, which a poll asks before its sources. */
 export function giveRule(node: TokenNode): void {
-  const { rules } = node
-  node.rules = rules === undefined ? node : Array.isArray(rules) ? [node, ...(rules as readonly TokenNode[])] : [node, rules as TokenNode]
+  const { rules, outcome } = node
+  node.rules = rules ? [node].concat(rules) : node
   node.seen = ~epoch
+  if (outcome && outcome.origin !== node) {
+    // A source has ended already; but the rule is asked first, so that is for the first poll to find.
+    node.outcome = undefined
+    node.seen = 0
+  }
 }
 
 // ---- Subscribing ----------------------------------------------------------------------------------------------------
@@ -298,22 +279,18 @@ export class Subscriber {
   owner: TokenNode | undefined = undefined
 
   constructor(
+    readonly listener: ((error: CancellationError) => void) | undefined,
+    readonly quiet: boolean,
     /** The node below, or undefined for a listener. */
     readonly child: TokenNode | undefined,
-    readonly listener: ((error: CancellationError) => void) | undefined,
-    /** Asks the polled rules itself (a wait with its own `step`). */
-    readonly quiet: boolean,
   ) {}
 
   /** Takes it out of the list; true if it was still in. When it was the last, the node lets go of its sources. */
   stop(): boolean {
     const { owner } = this
-    if (owner === undefined) return false
+    if (!owner) return false
     take(this)
-    if (owner.outcome !== undefined) return true // settled: it has left everything already
-    const hub = owner.hub as Hub
-    if (hub.first === undefined && !owner.opaque && owner.sources !== undefined) unlinkUp(owner)
-    if (owner.rules !== undefined && this.child === undefined) leaveRules(owner, hub, this.quiet)
+    if (!owner.outcome && !owner.hub?.first && (owner.sources || owner.rules)) rest(owner)
     return true
   }
 
@@ -328,124 +305,94 @@ export class Hub {
   last: Subscriber | undefined = undefined
   /** Its own places in the lists of its sources. */
   links: Subscriber[] | undefined = undefined
-  /** Listeners with rules to engage, by whether conditions are polled for them. */
-  loud = 0
-  quiet = 0
-  /** Of a rule: how many ask for it to end by itself; of an opaque one, how many of them want conditions polled. */
-  engaged = 0
-  keen = 0
-  /** Of a rule: its timer, poller or foreign listener. */
-  driver: { stop(): void } | undefined = undefined
+  /** Stops the timer, poller or foreign listener of its rule. */
+  driver: (() => void) | undefined = undefined
   controller: AbortController | undefined = undefined
   signal: AbortSignal | undefined = undefined
 }
 
-/** Puts a subscriber into the list of a live node. The first one subscribes the node upwards. */
-export function subscribe(node: TokenNode, subscriber: Subscriber): void {
-  const hub = put(node, subscriber)
-  if (subscriber.previous === undefined && !node.opaque && node.sources !== undefined) linkUp(node)
-  if (node.rules !== undefined) {
-    if (subscriber.quiet ? hub.quiet++ === 0 : hub.loud++ === 0) engage(node.rules, 1, subscriber.quiet)
-  }
+/** What a node has once somebody listens. */
+export function hubOf(node: TokenNode): Hub {
+  return (node.hub ??= new Hub())
 }
 
-function leaveRules(node: TokenNode, hub: Hub, quiet: boolean): void {
-  if (quiet ? --hub.quiet === 0 : --hub.loud === 0) engage(node.rules, -1, quiet)
+/** Has a live node call the listener; the first subscriber wakes it up (I5). */
+export function subscribe(node: TokenNode, listener: Subscriber['listener'], quiet = false): Subscriber {
+  const subscriber = new Subscriber(listener, quiet, undefined)
+  if (put(node, subscriber) && (node.sources || node.rules)) wake(node)
+  return subscriber
 }
 
-function put(node: TokenNode, subscriber: Subscriber): Hub {
-  const hub = (node.hub ??= new Hub())
-  subscriber.owner = node
+/** True if it is the first. */
+function put(node: TokenNode, subscriber: Subscriber): boolean {
+  const hub = hubOf(node)
   const { last } = hub
-  if (last === undefined) hub.first = subscriber
-  else {
-    last.next = subscriber
-    subscriber.previous = last
-  }
+  subscriber.owner = node
+  subscriber.previous = last
   hub.last = subscriber
-  return hub
+  if (last) last.next = subscriber
+  else hub.first = subscriber
+  return !last
 }
 
 function take(subscriber: Subscriber): void {
-  const { next, previous } = subscriber
-  const hub = (subscriber.owner as TokenNode).hub as Hub
-  if (previous === undefined) hub.first = next
-  else previous.next = next
-  if (next === undefined) hub.last = previous
-  else next.previous = previous
+  const { next, previous, owner } = subscriber
+  const hub = hubOf(owner as TokenNode)
+  if (previous) previous.next = next
+  else hub.first = next
+  if (next) next.previous = previous
+  else hub.last = previous
   // A stopped registration that is kept must not keep its neighbours.
   subscriber.owner = subscriber.next = subscriber.previous = undefined
 }
 
-/** I5: from here to the sources, and on wherever this is a source's first subscriber. */
-function linkUp(node: TokenNode): void {
-  for (let rising: TokenNode[] = [node], at; (at = rising.pop()) !== undefined; ) {
-    const links: Subscriber[] = []
-    for (let i = 0, source; (source = sourceAt(at, i)) !== undefined; i++) {
-      if (source.outcome !== undefined) continue // an operand of all-of may have ended
-      const link = new Subscriber(at, undefined, false)
-      put(source, link)
+/** I5, upwards from a node that has got its first subscriber. */
+function wake(node: TokenNode): void {
+  for (let rising = [node], at: TokenNode | undefined; (at = rising.pop());) {
+    const child = at
+    const links: Subscriber[] = (hubOf(child).links = [])
+    each(child.sources, (source) => {
+      if (source.outcome) return // an operand of all-of may have ended
+      const link = new Subscriber(undefined, true, child)
       links.push(link)
-      if (link.previous === undefined && !source.opaque && source.sources !== undefined) rising.push(source)
-    }
-    ;(at.hub ??= new Hub()).links = links
+      if (put(source, link)) rising.push(source)
+    })
+    child.arm()
   }
 }
 
-function unlinkUp(node: TokenNode): void {
-  for (let rising: TokenNode[] = [node], at; (at = rising.pop()) !== undefined; ) {
-    const links = at.hub?.links
-    if (links === undefined) continue
-    ;(at.hub as Hub).links = undefined
-    for (const link of links) {
+/** I5, upwards from a node that has lost its last subscriber, or that was settled. */
+function rest(node: TokenNode): void {
+  for (let rising = [node], at: TokenNode | undefined; (at = rising.pop());) {
+    const { hub } = at
+    if (!hub) continue
+    hub.driver?.()
+    for (const link of hub.links ?? []) {
       const source = link.owner
-      if (source === undefined) continue
+      if (!source) continue
       take(link)
-      if ((source.hub as Hub).first === undefined && !source.opaque) rising.push(source)
+      if (!source.outcome && !source.hub?.first) rising.push(source)
+    }
+    hub.driver = hub.links = undefined
+  }
+}
+
+/** Whether somebody listens at or below the node who does not poll by himself (I6). */
+export function isHeard(node: TokenNode): boolean {
+  const below = new Set([node])
+  for (const at of below) {
+    for (let one = at.hub?.first; one; one = one.next) {
+      if (one.child) below.add(one.child)
+      else if (!one.quiet) return true
     }
   }
+  return false
 }
 
-/**
- * I6: starts, or lets go of, what ends each of these rules by itself. An opaque one passes it on to the rules it stands for:
- * all of them while anybody is engaged, the polled ones while somebody is who does not poll himself.
- */
-export function engage(rules: Some<TokenNode>, change: 1 | -1, quiet: boolean): void {
-  for (let rising: [Some<TokenNode>, boolean][] = [[rules, quiet]], work; (work = rising.pop()) !== undefined; ) {
-    const hushed = work[1]
-    each(work[0], (rule) => {
-      if (rule.outcome !== undefined || (hushed && rule.polled)) return
-      const hub = (rule.hub ??= new Hub())
-      const limit = change > 0 ? 1 : 0
-      if (rule.opaque && !hushed && (hub.keen += change) === limit) passOn(rule, false, rising)
-      if ((hub.engaged += change) !== limit) return
-      if (rule.opaque) {
-        ;(change > 0 ? linkUp : unlinkUp)(rule)
-        passOn(rule, true, rising)
-      }
-      change > 0 ? rule.arm() : rule.disarm()
-    })
-  }
-}
-
-function passOn(rule: TokenNode, quiet: boolean, rising: [Some<TokenNode>, boolean][]): void {
-  each(rule.sources, (source) => rising.push([source.rules, quiet]))
-}
-
-/** Whether something at or above it must be polled. */
-export function needsPolls(node: TokenNode): boolean {
-  return someRule(node, (rule) => rule.polled)
-}
-
-/** Whether the test holds for a rule at or above the node, behind opaque ones too. */
-export function someRule(node: TokenNode, test: (rule: TokenNode) => boolean): boolean {
-  let found = false
-  for (let rising = [node.rules]; !found && rising.length > 0; ) {
-    each(rising.pop(), (rule) => {
-      found ||= test(rule)
-      if (rule.opaque) each(rule.sources, (source) => rising.push(source.rules))
-    })
-  }
+/** The node and everything above it, each once; behind opaque nodes too, or not. */
+export function above(node: TokenNode, behindOpaque: boolean): Set<TokenNode> {
+  const found = new Set([node])
+  for (const at of found) if (behindOpaque || !at.opaque) each(at.sources, (source) => found.add(source))
   return found
 }
 
@@ -454,37 +401,32 @@ export function someRule(node: TokenNode, test: (rule: TokenNode) => boolean): b
 /** Cancels a live node, with everything below it that somebody listens to. */
 export function settle(node: TokenNode, cancellation: Cancellation): void {
   record(node, cancellation)
-  if (node.hub !== undefined) announce(node, node.hub)
+  if (node.hub) announce(node)
 }
 
 function record(node: TokenNode, cancellation: Cancellation): void {
   node.outcome = cancellation
   node.seen = 0
-  if (cancellation.order === 0) cancellation.order = ++epoch
+  cancellation.order ||= ++epoch
 }
 
-function announce(origin: TokenNode, hub: Hub): void {
-  retire(origin, hub)
-  if (hub.first === undefined) {
-    fire(origin)
-    return
-  }
+function announce(origin: TokenNode): void {
+  rest(origin)
   // I8, first half: everything is settled …
   let reached = [origin]
   let several = false
-  for (let i = 0; i < reached.length; i++) {
-    const node = reached[i] as TokenNode
-    const below: Subscriber[] = []
-    for (let at = node.hub?.first; at !== undefined; at = at.next) if (at.child !== undefined) below.push(at)
-    for (const link of below) {
+  for (const node of reached) {
+    const links: Subscriber[] = []
+    for (let one = node.hub?.first; one; one = one.next) if (one.child) links.push(one)
+    for (const link of links) {
       const child = link.child as TokenNode
-      if (link.owner !== undefined) take(link)
-      if (child.outcome !== undefined) continue // two links of one child
+      if (link.owner) take(link)
+      if (child.outcome) continue // two links of one child
       const verdict = child.opaque ? child.sourceEnded() : node.outcome
-      if (verdict === undefined) continue
+      if (!verdict) continue
       record(child, verdict)
       several ||= Array.isArray(child.sources)
-      retire(child, child.hub as Hub)
+      rest(child)
       reached.push(child)
     }
   }
@@ -493,37 +435,10 @@ function announce(origin: TokenNode, hub: Hub): void {
   for (const node of reached) if (node === origin || node.opaque) fire(node)
   // … second half: then the callbacks.
   for (const node of reached) {
-    const list = node.hub as Hub
-    for (let at; (at = list.first) !== undefined; ) {
-      take(at)
-      if (at.listener !== undefined) call(at.listener, node)
+    for (let one; (one = node.hub?.first);) {
+      take(one)
+      if (one.listener) call(one.listener, node)
     }
-  }
-}
-
-/** A settled node leaves its sources and lets go of its rules, its own included. */
-function retire(node: TokenNode, hub: Hub): void {
-  if (hub.links !== undefined) {
-    const { links } = hub
-    hub.links = undefined
-    for (const link of links) {
-      const source = link.owner
-      if (source === undefined) continue
-      take(link)
-      // While the wave is under way a source that was reached is settled and has nothing to leave.
-      if (source.outcome === undefined && (source.hub as Hub).first === undefined && !source.opaque) unlinkUp(source)
-    }
-  }
-  if (hub.loud > 0) engage(node.rules, -1, false)
-  if (hub.quiet > 0) engage(node.rules, -1, true)
-  hub.loud = hub.quiet = 0
-  if (hub.engaged > 0) {
-    if (node.opaque) {
-      if (hub.keen > 0) each(node.sources, (source) => engage(source.rules, -1, false))
-      each(node.sources, (source) => engage(source.rules, -1, true))
-    }
-    hub.engaged = hub.keen = 0
-    node.disarm()
   }
 }
 
@@ -532,11 +447,10 @@ function parentsFirst(reached: readonly TokenNode[]): TokenNode[] {
   const waiting = new Set(reached)
   const ordered: TokenNode[] = []
   for (const node of reached) {
-    for (const stack = [node]; stack.length > 0; ) {
-      const at = stack[stack.length - 1] as TokenNode
+    for (let stack = [node], at: TokenNode | undefined; (at = stack.at(-1));) {
       let before: TokenNode | undefined
       if (waiting.has(at)) each(at.sources, (source) => (before ??= waiting.has(source) ? source : undefined))
-      if (before !== undefined) stack.push(before)
+      if (before) stack.push(before)
       else {
         if (waiting.delete(at)) ordered.push(at)
         stack.pop()
@@ -563,11 +477,11 @@ export function surface(error: unknown): void {
 }
 
 /** The cancellations whose signals were aborted, by their reason. */
-const fired = new WeakMap<object, Cancellation>()
+export const fired = new WeakMap<object, Cancellation>()
 
 function fire(node: TokenNode): void {
   const controller = node.hub?.controller
-  if (controller === undefined) return
+  if (!controller) return
   const cancellation = node.outcome as Cancellation
   const error = errorOf(cancellation)
   fired.set(error, cancellation)
@@ -581,13 +495,14 @@ export function onFire(keep: typeof keepFired): void {
   keepFired = keep
 }
 
-/** The cancellation behind one of our errors that came out of a signal. */
-export function firedBy(error: object): Cancellation | undefined {
-  return fired.get(error)
+/** Polls the rule of a live node alone: nothing above it is asked, so nothing is consumed. */
+export function pollRule(node: TokenNode): void {
+  const answer = discover(node, LOOK) ? undefined : node.ask(INDIRECT, ++walks)
+  if (answer && !node.outcome) settle(node, answer)
 }
 
-/** Cancels a live node now; gives the error. */
+/** Cancels a node now, if it is live; gives the error. */
 export function end(node: TokenNode, kind: CancellationKind, reason?: unknown): CancellationError {
-  if (discover(node, LOOK) === undefined) settle(node, new Cancellation(node, kind, reason, now()))
+  if (!discover(node, LOOK)) settle(node, new Cancellation(node, kind, reason, now()))
   return errorOf(node.outcome as Cancellation)
 }

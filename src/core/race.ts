@@ -1,7 +1,7 @@
 /** Racing work against a token: the losers really stop, and nothing is left behind. */
 import { optionalNonNegative, optionsOf, wrongType } from './arguments.js'
-import { hold } from './clock.js'
-import { discover, end, errorOf, INDIRECT, LOOK, Subscriber, subscribe, type TokenNode } from './graph.js'
+import { keepAlive } from './clock.js'
+import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
 export type WorkOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLike<T>)
@@ -14,13 +14,12 @@ export interface RaceOptions {
 
 /** Makes the tokens a race needs. */
 export interface RaceTokens<Token> {
-  child(sources: TokenNode[]): Token & TokenNode
+  child(...sources: TokenNode[]): Token & TokenNode
   deadline(ms: number): TokenNode
 }
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
-  typeof (value as { then?: unknown }).then === 'function'
+  typeof (value as { then?: unknown } | null)?.then === 'function'
 
 export function race<Token, T>(
   node: TokenNode,
@@ -31,25 +30,18 @@ export function race<Token, T>(
   return new Promise((resolve, reject) => {
     const works = (Array.isArray(work) ? work : [work]) as readonly WorkOf<Token, T>[]
     const timeout = optionalNonNegative('timeout', optionsOf(options).timeout)
-    if (works.length === 0) throw new RangeError('work must hold something to race, got an empty array')
+    if (!works.length) throw new RangeError('work must hold something to race, got an empty array')
     for (const one of works) {
       if (typeof one !== 'function' && !isThenable(one)) throw wrongType('work', 'a promise or a function', one)
     }
     const dead = discover(node, INDIRECT)
-    const limit = timeout === undefined || dead !== undefined ? undefined : make.deadline(timeout)
-    // A deadline ends the race even if nothing else keeps the process alive.
-    const holds = limit !== undefined || node.rules !== undefined
-    const children: TokenNode[] = []
+    const watched = timeout === undefined ? [node] : [node, make.deadline(timeout)]
+    const undo: (() => void)[] = []
     let over = false
-    let watched: Subscriber | undefined
-    let limited: Subscriber | undefined
 
     const finish = () => {
       over = true
-      watched?.stop()
-      limited?.stop()
-      if (watched !== undefined && holds) hold(-1)
-      for (const child of children) end(child, 'race')
+      for (const one of undo) one()
     }
     const fail = (error: unknown) => {
       if (over) return
@@ -59,32 +51,35 @@ export function race<Token, T>(
     const succeed = (value: T) => {
       if (over) return
       const late = discover(node, LOOK)
-      if (late !== undefined) return fail(errorOf(late))
+      if (late) return fail(errorOf(late))
       finish()
       resolve(value)
     }
     // A job later, so that a work that has failed by now is heard first: its failure says more.
     const callOff = (error: unknown) => queueMicrotask(() => fail(error))
 
-    if (dead === undefined) {
-      if (holds) hold(1)
-      subscribe(node, (watched = new Subscriber(undefined, callOff, false)))
-      if (limit !== undefined) subscribe(limit, (limited = new Subscriber(undefined, callOff, false)))
+    if (!dead) {
+      for (const one of watched) {
+        const subscriber = subscribe(one, callOff)
+        undo.push(() => subscriber.stop())
+        // A deadline ends the race even if nothing else keeps the process alive.
+        if (one.rules) undo.push(keepAlive())
+      }
     }
     for (const one of works) {
       try {
         if (typeof one !== 'function') one.then(succeed, fail)
-        else if (dead === undefined && !over) {
-          const child = make.child(limit === undefined ? [node] : [node, limit])
-          children.push(child)
+        else if (!dead && !over) {
+          const child = make.child(...watched)
+          undo.push(() => end(child, 'race'))
           const result = one(child)
-          if (isThenable(result)) (result as PromiseLike<T>).then(succeed, fail)
+          if (isThenable(result)) result.then(succeed, fail)
           else succeed(result)
         }
       } catch (error) {
         fail(error)
       }
     }
-    if (dead !== undefined) callOff(errorOf(dead))
+    if (dead) callOff(errorOf(dead))
   })
 }

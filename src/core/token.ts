@@ -7,10 +7,16 @@
  */
 import { nonNegative, optional, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
-import { now, Timer } from './clock.js'
+import { after, now } from './clock.js'
 import { bind } from './context.js'
 import { type Described, type Form, textOf, treeOf } from './describe.js'
-import { CancellationError, type CancellationKind, ImpossibleCancelError, isOurs, TimeoutCancellationError } from './errors.js'
+import {
+  CancellationError,
+  type CancellationKind,
+  ImpossibleCancelError,
+  isOurs,
+  TimeoutCancellationError,
+} from './errors.js'
 import { type Foreign, foreignOf } from './foreign.js'
 import {
   adopt,
@@ -21,9 +27,10 @@ import {
   end,
   epoch,
   errorOf,
-  firedBy,
+  fired,
   giveRule,
   type Hub,
+  hubOf,
   INDIRECT,
   LOOK,
   type Mode,
@@ -34,7 +41,7 @@ import {
   subscribe,
   type TokenNode,
 } from './graph.js'
-import { asyncTurns, checkpoint, every, iterate, sleep, Turns } from './pace.js'
+import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { wait, type WaitOptions, waitSync } from './wait.js'
@@ -59,6 +66,10 @@ export interface TokenOptions {
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
 export type Work<T> = WorkOf<CancellationToken, T>
+
+/** What a work comes to. */
+export type ResultOf<W> =
+  W extends PromiseLike<infer T> ? T : W extends (token: CancellationToken) => infer R ? Awaited<R> : never
 
 /** A listener's place. */
 export interface Registration extends Disposable {
@@ -121,9 +132,10 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
       return
     }
     const options = begin(this, first, nested)
-    if (options === undefined) return
+    if (!options) return
     ;(this as { name: string | undefined }).name = optional('name', 'string', options.name)
-    if (optional('cancelled', 'boolean', options.cancelled) === true) settle(this, new Cancellation(this, 'manual', undefined, now()))
+    if (optional('cancelled', 'boolean', options.cancelled))
+      settle(this, new Cancellation(this, 'manual', undefined, now()))
   }
 
   /**
@@ -134,18 +146,18 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
    * `true` does not promise that whoever listens has finished reacting.
    */
   get cancelled(): boolean {
-    return this.seen === epoch ? false : discover(this, DIRECT) !== undefined
+    return this.seen === epoch ? false : !!discover(this, DIRECT)
   }
 
   /** The same with a choice: `{ direct: false }` polls as a token that derives from this one would. */
   isCancelled(options?: { readonly direct?: boolean | undefined }): boolean {
     const direct = optional('direct', 'boolean', optionsOf(options).direct)
-    return discover(this, direct === false ? INDIRECT : DIRECT) !== undefined
+    return !!discover(this, direct === false ? INDIRECT : DIRECT)
   }
 
   /** The opposite of `cancelled`, for loops: `while (token.keepOn())`. A direct poll. As in cantok. */
   keepOn(): boolean {
-    return this.seen === epoch || discover(this, DIRECT) === undefined
+    return this.seen === epoch || !discover(this, DIRECT)
   }
 
   /**
@@ -163,13 +175,13 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
   check(): void {
     if (this.seen === epoch) return
     const found = discover(this, DIRECT)
-    if (found !== undefined) throw errorOf(found)
+    if (found) throw errorOf(found)
   }
 
   /** The error that `check` would throw, or undefined. A look: it never calls a condition or consumes a counter. */
   get error(): CancellationError | undefined {
     const found = discover(this, LOOK)
-    return found === undefined ? undefined : errorOf(found)
+    return found && errorOf(found)
   }
 
   /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A look. */
@@ -187,7 +199,7 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
    * what is left. A look.
    */
   get remaining(): number {
-    return discover(this, LOOK) === undefined ? timeLeft(this, Infinity) : 0
+    return discover(this, LOOK) ? 0 : timeLeft(this, Infinity)
   }
 
   /**
@@ -231,10 +243,10 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
    */
   onCancel(listener: (error: CancellationError) => void): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
-    const subscriber = new Subscriber(undefined, bind === undefined ? listener : bind(listener), false)
-    if (this.seen === epoch || discover(this, LOOK) === undefined) subscribe(this, subscriber)
-    else call(subscriber.listener as typeof listener, this)
-    return subscriber
+    const bound = bind ? bind(listener) : listener
+    if (this.seen === epoch || !discover(this, LOOK)) return subscribe(this, bound)
+    call(bound, this)
+    return new Subscriber(bound, false, undefined)
   }
 
   /**
@@ -277,6 +289,9 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
    * const slow = (token: { sleep(ms: number): Promise<void> }) => token.sleep(60_000).then(() => 'slow')
    * console.log(await new SimpleToken().race([slow, async () => 'quick'])) // → quick
    */
+  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions): Promise<T>
+  /** The same for works of several types. */
+  race<const W extends readonly Work<unknown>[]>(works: W, options?: RaceOptions): Promise<ResultOf<W[number]>>
   race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions): Promise<T> {
     return race(this, work, options, { child, deadline })
   }
@@ -333,7 +348,7 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
 
   /** `for (const turn of token)`: 0, 1, 2 … while it lasts. Each turn is a direct poll. */
   [Symbol.iterator](): IterableIterator<number, undefined> {
-    return new Turns(this)
+    return turns(this)
   }
 
   /** The same with `for await`, where the event loop gets its turns. */
@@ -386,12 +401,8 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
   /** @internal */
   arm(): void {}
   /** @internal */
-  disarm(): void {
-    this.hub?.driver?.stop()
-  }
-  /** @internal */
   explain(kind: CancellationKind): string {
-    return EXPLANATIONS[kind]
+    return kind === 'manual' ? 'was cancelled' : `was cancelled (${kind})`
   }
   /** @internal */
   form(): Form {
@@ -399,59 +410,50 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
   }
 }
 
-const EXPLANATIONS: Readonly<Record<CancellationKind, string>> = {
-  manual: 'was cancelled',
-  timeout: 'ran out of time',
-  condition: 'was cancelled by its condition',
-  counter: 'has used up its polls',
-  dispose: 'was disposed of',
-  race: 'was cancelled: its race is over',
-  sibling: 'was cancelled: a sibling failed',
-  signal: 'was cancelled by a signal',
-  'process-signal': 'was cancelled by a process signal',
-  disconnect: 'was cancelled: the client has left',
-  lease: 'was cancelled: the lease is lost',
-}
-
 Object.defineProperty(CancellationToken.prototype, brand, { value: true })
 Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
   value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
 })
 
-const child = (sources: TokenNode[]) => new SimpleToken(...(sources as CancellationToken[]))
+const child = (...sources: TokenNode[]) => new SimpleToken(...(sources as CancellationToken[]))
 const deadline = (ms: number) => new TimeoutToken(ms)
 
 /** Sorts out what a constructor was given: puts the node below its sources, and gives its options. */
-function begin(node: CancellationToken, first: (TokenOptions & object) | Nested | undefined, nested: readonly Nested[]): TokenOptions | undefined {
+function begin(
+  node: CancellationToken,
+  first: (TokenOptions & object) | Nested | undefined,
+  nested: readonly Nested[],
+): TokenOptions | undefined {
   const sources: TokenNode[] = []
-  const add = (one: unknown, argument: string) => {
+  const add = (one: unknown) => {
     const source = toToken(one)
-    if (source === undefined) throw wrongType(argument, 'a token or an AbortSignal', one)
+    if (!source) throw wrongType('nested', 'a token or an AbortSignal', one)
     if (!(source instanceof DefaultToken)) sources.push(source)
   }
   let options: TokenOptions | undefined
   if (first !== undefined) {
-    if (typeof first !== 'object' || first === null) throw wrongType('options', 'an object, a token or an AbortSignal', first)
-    if (toToken(first) === undefined) options = first as TokenOptions
-    else add(first, 'nested')
+    if (typeof first !== 'object' || first === null)
+      throw wrongType('options', 'an object, a token or an AbortSignal', first)
+    if (toToken(first)) add(first)
+    else options = first as TokenOptions
   }
-  for (const one of nested) if (one !== undefined) add(one, 'nested')
-  if (sources.length > 0) adopt(node, sources.length === 1 ? sources[0] : sources)
+  for (const one of nested) if (one !== undefined) add(one)
+  if (sources.length) adopt(node, sources.length > 1 ? sources : (sources[0] as TokenNode))
   return options
 }
 
 /** Whether a constructor's first argument is its options, not the first of the nested tokens. */
 export function isOptions<T extends object>(first: T | Nested | undefined): first is T {
-  return first !== undefined && toToken(first) === undefined
+  return first !== undefined && !toToken(first)
 }
 
 /** A token for whatever can cancel, or undefined for what cannot. */
 export function toToken(value: unknown): CancellationToken | undefined {
   if (value instanceof CancellationToken) return value
   const foreign = foreignOf(value, brand)
-  if (foreign === undefined) return undefined
+  if (!foreign) return undefined
   let bridge = bridges.get(foreign.key)
-  if (bridge === undefined) bridges.set(foreign.key, (bridge = new BridgeToken(foreign)))
+  if (!bridge) bridges.set(foreign.key, (bridge = new BridgeToken(foreign)))
   return bridge
 }
 
@@ -485,7 +487,10 @@ export class DefaultToken extends CancellationToken {
 
   /** @throws ImpossibleCancelError always: it never ends. */
   override cancel(): never {
-    throw new ImpossibleCancelError('a DefaultToken never ends, make a SimpleToken to cancel', { token: this, kind: 'manual' })
+    throw new ImpossibleCancelError('a DefaultToken never ends, make a SimpleToken to cancel', {
+      token: this,
+      kind: 'manual',
+    })
   }
 
   /** Holds nothing, since it will never call. */
@@ -544,8 +549,8 @@ export class TimeoutToken extends CancellationToken {
   restart(): boolean {
     if (discover(this, LOOK) !== undefined) return false
     this.deadline = now() + this.ms
-    if (this.hub !== undefined && this.hub.engaged > 0) {
-      this.disarm()
+    if (this.hub?.driver) {
+      this.hub.driver()
       this.arm()
     }
     return true
@@ -553,11 +558,11 @@ export class TimeoutToken extends CancellationToken {
 
   override get cancelled(): boolean {
     // Alone and nothing on record above: only the clock is to be asked.
-    return this.seen === ~epoch && this.rules === this && now() < this.deadline ? false : discover(this, DIRECT) !== undefined
+    return this.seen === ~epoch && this.rules === this && now() < this.deadline ? false : !!discover(this, DIRECT)
   }
 
   override keepOn(): boolean {
-    return (this.seen === ~epoch && this.rules === this && now() < this.deadline) || discover(this, DIRECT) === undefined
+    return (this.seen === ~epoch && this.rules === this && now() < this.deadline) || !discover(this, DIRECT)
   }
 
   /** @internal */
@@ -571,11 +576,8 @@ export class TimeoutToken extends CancellationToken {
 
   /** @internal */
   override arm(): void {
-    if (this.deadline === Infinity) return
-    const ring = () => {
-      if (this.outcome === undefined) settle(this, this.#over())
-    }
-    ;(this.hub as Hub).driver = new Timer(ring, Math.max(0, this.deadline - now()), false)
+    const ring = () => settle(this, this.#over())
+    hubOf(this).driver = after(this.deadline - now(), ring, false)
   }
 
   /** @internal */
@@ -586,13 +588,19 @@ export class TimeoutToken extends CancellationToken {
   /** @internal */
   override form(): Form {
     const left = Math.max(0, this.deadline - now())
-    return { call: 'TimeoutToken', own: [String(this.ms)], left: `${left === Infinity ? left : Math.ceil(left)} ms left` }
+    return {
+      call: 'TimeoutToken',
+      own: [String(this.ms)],
+      left: `${left === Infinity ? left : Math.ceil(left)} ms left`,
+    }
   }
 }
 
 /** What `token.grace(ms)` gives: lives on for `ms` after its source. */
 class GraceToken extends CancellationToken {
   readonly #ms: number
+  /** The end of its source, once it has heard of it. */
+  #ended: Cancellation | undefined
 
   constructor(source: CancellationToken, ms: number) {
     super(undefined, NOTHING)
@@ -608,44 +616,43 @@ class GraceToken extends CancellationToken {
   }
 
   /** @internal */
+  override ask(): Cancellation | undefined {
+    return this.#ended && this.#over(readClock(), this.#ended)
+  }
+
+  /** @internal */
   override conclude(last: Cancellation): Cancellation | undefined {
-    return this.#at(readClock(), last)
+    return this.#over(readClock(), (this.#ended ??= last))
   }
 
-  #at(moment: number, last: Cancellation): Cancellation | undefined {
-    const due = last.at + this.#ms
-    // A timer may have ended the source a little before its time.
-    return Math.max(moment, last.at) < due ? undefined : this.#later(last, due)
-  }
-
-  #later(last: Cancellation, due: number): Cancellation {
-    const later = new Cancellation(last.origin, last.kind, last.reason, due)
-    later.error = errorOf(last)
+  /** The same error, `ms` later; a timer may have ended the source a little before its time. */
+  #over(moment: number, ended: Cancellation): Cancellation | undefined {
+    const due = ended.at + this.#ms
+    if (Math.max(moment, ended.at) < due) return undefined
+    const later = new Cancellation(ended.origin, ended.kind, ended.reason, due)
+    later.error = errorOf(ended)
     return later
   }
 
   /** @internal */
   override sourceEnded(): Cancellation | undefined {
-    const found = this.#at(now(), (this.sources as CancellationToken).outcome as Cancellation)
-    if (found === undefined) this.arm()
+    this.#ended ??= (this.sources as CancellationToken).outcome as Cancellation
+    const found = this.#over(now(), this.#ended)
+    if (!found) this.arm()
     return found
   }
 
   /** @internal */
   override arm(): void {
-    const { outcome } = this.sources as CancellationToken
-    if (outcome === undefined || this.#ms === Infinity) return
-    const due = outcome.at + this.#ms
-    const ring = () => {
-      if (this.outcome === undefined) settle(this, this.#later(outcome, due))
-    }
-    ;(this.hub as Hub).driver = new Timer(ring, Math.max(0, due - now()), false)
+    const ended = (this.#ended ??= (this.sources as CancellationToken).outcome)
+    if (!ended) return
+    const ring = () => settle(this, this.#over(Infinity, ended) as Cancellation)
+    hubOf(this).driver = after(ended.at + this.#ms - now(), ring, false)
   }
 
   /** @internal */
   leftOf(sources: readonly number[], at: number): number {
-    const { outcome } = this.sources as CancellationToken
-    return outcome === undefined ? (sources[0] as number) + this.#ms : Math.max(0, outcome.at + this.#ms - at)
+    return this.#ended ? Math.max(0, this.#ended.at + this.#ms - at) : (sources[0] as number) + this.#ms
   }
 
   /** @internal */
@@ -673,8 +680,8 @@ class BridgeToken extends CancellationToken {
     const reason = this.#foreign.reason()
     if (isOurs(reason)) {
       // It was one of ours all along: the same error goes on.
-      const known = firedBy(reason)
-      if (known !== undefined) return known
+      const known = fired.get(reason)
+      if (known) return known
       const adopted = new Cancellation(reason.token, reason.kind, reason.cause, now())
       adopted.error = reason
       return adopted
@@ -685,10 +692,9 @@ class BridgeToken extends CancellationToken {
 
   /** @internal */
   override arm(): void {
-    const stop = this.#foreign.listen(() => {
-      if (this.outcome === undefined) settle(this, this.#over())
+    hubOf(this).driver = this.#foreign.listen(() => {
+      if (!this.outcome) settle(this, this.#over())
     })
-    ;(this.hub as Hub).driver = { stop }
   }
 
   /** @internal */

@@ -1,8 +1,8 @@
 /** Waiting for a cancellation: as a promise, or with the thread blocked. */
 import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
-import { block, hold, now, Timer } from './clock.js'
+import { after, block, keepAlive } from './clock.js'
 import type { CancellationError } from './errors.js'
-import { discover, end, errorOf, INDIRECT, LOOK, needsPolls, Subscriber, subscribe, type TokenNode } from './graph.js'
+import { above, discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { timeLeft } from './remaining.js'
 
 /** How to wait. */
@@ -16,78 +16,74 @@ export interface WaitOptions {
 /** Makes the token that a `timeout` stands for. */
 export type MakeDeadline = (ms: number) => TokenNode
 
-const STEP = 10
-
 function parse(options: WaitOptions | undefined): { timeout: number; step: number } {
   const given = optionsOf(options)
   const timeout = optionalNonNegative('timeout', given.timeout) ?? Infinity
-  if (given.step === undefined) return { timeout, step: Math.min(STEP, timeout) }
-  const step = nonNegative('step', given.step)
+  const step = given.step === undefined ? Math.min(10, timeout) : nonNegative('step', given.step)
   if (step > timeout) throw new RangeError(`step must not be longer than timeout, got ${step} and ${timeout}`)
   return { timeout, step }
 }
 
-export function wait(node: TokenNode, options: WaitOptions | undefined, deadline: MakeDeadline): Promise<CancellationError> {
+/** Whether something at or above the node must be polled. */
+function needsPolls(node: TokenNode): boolean {
+  return !!node.rules && [...above(node, true)].some(({ polled }) => polled)
+}
+
+export function wait(
+  node: TokenNode,
+  options: WaitOptions | undefined,
+  deadline: MakeDeadline,
+): Promise<CancellationError> {
   return new Promise((resolve, reject) => {
     const { timeout, step } = parse(options)
     const found = discover(node, INDIRECT)
-    if (found !== undefined) return resolve(errorOf(found))
-    let limit: Timer | undefined
-    let poller: Timer | undefined
+    if (found) return resolve(errorOf(found))
+    const late = deadline(timeout)
     const stop = () => {
       subscriber.stop()
-      limit?.stop()
-      poller?.stop()
-      hold(-1)
+      letGo()
+      stopLimit()
+      stopPolls()
     }
-    const subscriber = new Subscriber(
-      undefined,
-      (error) => {
-        stop()
-        resolve(error)
-      },
-      true,
-    )
     const fail = (error: unknown) => {
       stop()
       reject(error)
     }
-    // The poll that finds something tells the subscriber itself.
+    const giveUp = () => {
+      if (!discover(node, LOOK)) fail(end(late, 'timeout'))
+    }
+    const told = (error: CancellationError) => {
+      stop()
+      resolve(error)
+    }
     const poll = () => {
       try {
-        if (discover(node, INDIRECT) === undefined) poller = new Timer(poll, step, false)
+        const answer = discover(node, INDIRECT)
+        // Mostly the subscriber has been told by now, but a condition without caching tells only who asks.
+        if (answer) told(errorOf(answer))
+        else stopPolls = after(step, poll, false)
       } catch (error) {
         fail(error)
       }
     }
-    hold(1)
-    subscribe(node, subscriber)
-    if (timeout < Infinity) {
-      const late = deadline(timeout)
-      limit = new Timer(
-        () => {
-          if (discover(node, LOOK) === undefined) fail(end(late, 'timeout'))
-        },
-        timeout,
-        false,
-      )
-    }
-    if (needsPolls(node)) poller = new Timer(poll, step, false)
+    const subscriber = subscribe(node, told, true)
+    const letGo = keepAlive()
+    const stopLimit = after(timeout, giveUp, false)
+    let stopPolls = after(needsPolls(node) ? step : Infinity, poll, false)
   })
 }
 
 export function waitSync(node: TokenNode, options: WaitOptions | undefined, deadline: MakeDeadline): CancellationError {
   const { timeout, step } = parse(options)
-  const giveUp = now() + timeout
   const late = deadline(timeout)
   for (;;) {
     const found = discover(node, INDIRECT)
-    if (found !== undefined) return errorOf(found)
-    const left = giveUp - now()
-    if (left <= 0) throw end(late, 'timeout')
-    if (left === Infinity && timeLeft(node, 0) === Infinity) {
+    if (found) return errorOf(found)
+    if (discover(late, LOOK)) throw end(late, 'timeout')
+    const left = timeLeft(late, 0)
+    if (Math.min(left, timeLeft(node, 0)) === Infinity) {
       throw new TypeError(
-        'waitSync: only this thread could cancel the token, and it would be blocked for ever: give a timeout, or await wait()',
+        'waitSync: only this thread could cancel the token, so it would hang for ever: give a timeout, or await wait()',
       )
     }
     block(Math.min(left, timeLeft(node, Infinity), needsPolls(node) ? step : Infinity))

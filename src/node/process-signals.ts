@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import process from 'node:process'
 import { now } from '../core/clock.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation, discover, engage, giveRule, type Hub, LOOK, settle } from '../core/graph.js'
+import { Cancellation, discover, giveRule, hubOf, LOOK, settle, subscribe } from '../core/graph.js'
 import type { Form } from '../core/describe.js'
 import { CancellationToken, type Nested, type TokenOptions } from '../core/token.js'
 
@@ -34,7 +34,7 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
 export class ProcessSignalToken extends CancellationToken {
   readonly #signals: readonly NodeJS.Signals[]
   readonly #handler = (signal: NodeJS.Signals): void => {
-    if (this.outcome === undefined) settle(this, new Cancellation(this, 'process-signal', signal, now()))
+    if (!this.outcome) settle(this, new Cancellation(this, 'process-signal', signal, now()))
   }
   #held = false
 
@@ -45,8 +45,10 @@ export class ProcessSignalToken extends CancellationToken {
     super(options, nested as Nested[])
     if (own.length === 0) throw new TypeError('signals must name at least one process signal')
     for (const signal of own) {
-      if (!(signal in constants.signals)) throw new TypeError(`signals must be names of process signals, got ${JSON.stringify(signal)}`)
-      if (signal === 'SIGKILL' || signal === 'SIGSTOP') throw new RangeError(`signals must be ones that can be handled, got "${signal}"`)
+      if (!(signal in constants.signals))
+        throw new TypeError(`signals must be names of process signals, got ${JSON.stringify(signal)}`)
+      if (signal === 'SIGKILL' || signal === 'SIGSTOP')
+        throw new RangeError(`signals must be ones that can be handled, got "${signal}"`)
     }
     this.#signals = [...new Set(own)]
     giveRule(this)
@@ -55,7 +57,7 @@ export class ProcessSignalToken extends CancellationToken {
   /** What a shell expects of a program that a signal has ended: 128 plus its number (SIGINT 130, SIGTERM 143); undefined before. */
   get exitCode(): number | undefined {
     const found = discover(this, LOOK)
-    if (found === undefined || found.origin !== this || found.kind !== 'process-signal') return undefined
+    if (found?.origin !== this || found.kind !== 'process-signal') return undefined
     return 128 + constants.signals[found.reason as NodeJS.Signals]
   }
 
@@ -72,18 +74,17 @@ export class ProcessSignalToken extends CancellationToken {
   }
 
   #hold(): void {
-    if (this.#held || this.outcome !== undefined) return
+    if (this.#held || this.outcome) return
     this.#held = true
-    engage(this, 1, true)
+    subscribe(this, undefined, true)
   }
 
   /** @internal */
   override arm(): void {
     for (const signal of this.#signals) process.on(signal, this.#handler)
-    const stop = () => {
+    hubOf(this).driver = () => {
       for (const signal of this.#signals) process.off(signal, this.#handler)
     }
-    ;(this.hub as Hub).driver = { stop }
   }
 
   /** @internal */

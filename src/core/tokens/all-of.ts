@@ -22,7 +22,7 @@ export function allOf(...tokens: Nested[]): CancellationToken {
   return new AllOfToken(
     tokens.map((one) => {
       const token = toToken(one)
-      if (token === undefined) throw wrongType('token', 'a token or an AbortSignal', one)
+      if (!token) throw wrongType('token', 'a token or an AbortSignal', one)
       return token
     }),
   )
@@ -34,7 +34,7 @@ class AllOfToken extends CancellationToken {
 
   constructor(sources: readonly TokenNode[]) {
     super(undefined, [])
-    if (sources.length === 0) return
+    if (!sources.length) return
     this.sources = sources
     this.rules = this
     this.seen = 0
@@ -54,9 +54,12 @@ class AllOfToken extends CancellationToken {
   /** @internal */
   override sourceEnded(): Cancellation | undefined {
     const sources = this.sources as readonly TokenNode[]
-    while (this.#ended < sources.length && sources[this.#ended]?.outcome !== undefined) this.#ended++
+    while (this.#ended < sources.length && sources[this.#ended]?.outcome) this.#ended++
     if (this.#ended < sources.length) return undefined
-    return sources.reduce<Cancellation | undefined>((last, { outcome }) => later(last, outcome as Cancellation), undefined)
+    return sources.reduce<Cancellation | undefined>(
+      (last, { outcome }) => later(last, outcome as Cancellation),
+      undefined,
+    )
   }
 
   /** @internal */

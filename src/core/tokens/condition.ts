@@ -1,8 +1,8 @@
-import { nonNegative, optional, optionsOf, wrongType } from '../arguments.js'
-import { now, Timer } from '../clock.js'
+import { nonNegative, optional, wrongType } from '../arguments.js'
+import { after, now } from '../clock.js'
 import { type Form, functionText } from '../describe.js'
 import { type CancellationError, ConditionCancellationError } from '../errors.js'
-import { Cancellation, discover, giveRule, type Hub, INDIRECT, LOOK, type Mode, surface } from '../graph.js'
+import { Cancellation, giveRule, hubOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
 import { CancellationToken, isOptions, type Nested, type TokenOptions } from '../token.js'
 
 /** What a condition takes. */
@@ -55,7 +55,7 @@ export class ConditionToken extends CancellationToken {
   constructor(condition: () => boolean, options?: ConditionTokenOptions | Nested, ...nested: Nested[]) {
     super(options, nested)
     if (typeof condition !== 'function') throw wrongType('fn', 'a function', condition)
-    const given: ConditionTokenOptions = isOptions(options) ? options : optionsOf<ConditionTokenOptions>(undefined)
+    const given: ConditionTokenOptions = isOptions(options) ? options : {}
     this.#condition = condition
     this.#before = optional('before', 'function', given.before)
     this.#after = optional('after', 'function', given.after)
@@ -73,8 +73,7 @@ export class ConditionToken extends CancellationToken {
 
   /** Without caching, and as long as nobody was told, an answer is good for one poll only. @internal */
   override get fleeting(): boolean {
-    const { hub } = this
-    return !this.#caching && (hub === undefined || (hub.first === undefined && hub.engaged === 0))
+    return !this.#caching && !isHeard(this)
   }
 
   /** @internal */
@@ -85,7 +84,8 @@ export class ConditionToken extends CancellationToken {
     this.#answer = undefined
     this.#asking = true
     try {
-      if (this.#suppress ? this.#soothed() : this.#plain()) this.#answer = new Cancellation(this, 'condition', undefined, now())
+      if (this.#suppress ? this.#soothed() : this.#plain())
+        this.#answer = new Cancellation(this, 'condition', undefined, now())
     } finally {
       this.#asking = false
     }
@@ -102,29 +102,28 @@ export class ConditionToken extends CancellationToken {
 
   #soothed(): boolean {
     let answer = this.#default
-    if (this.#before !== undefined) quietly(this.#before)
+    quietly(this.#before)
     try {
       const said: unknown = this.#condition()
       if (typeof said === 'boolean') answer = said
     } catch {
       // counts as the default
     }
-    if (this.#after !== undefined) quietly(this.#after)
+    quietly(this.#after)
     return answer
   }
 
   /** @internal */
   override arm(): void {
-    if (this.#pollEvery === Infinity) return
     const poll = () => {
       this.arm()
       try {
-        discover(this, INDIRECT)
+        if (isHeard(this)) pollRule(this)
       } catch (error) {
         surface(error)
       }
     }
-    ;(this.hub as Hub).driver = new Timer(poll, this.#pollEvery, false)
+    hubOf(this).driver = after(this.#pollEvery, poll, false)
   }
 
   /** @internal */
@@ -132,17 +131,17 @@ export class ConditionToken extends CancellationToken {
     const options: Record<string, unknown> = {}
     if (!this.#suppress) options['suppressExceptions'] = false
     if (this.#default) options['default'] = true
-    if (this.#before !== undefined) options['before'] = this.#before
-    if (this.#after !== undefined) options['after'] = this.#after
+    if (this.#before) options['before'] = this.#before
+    if (this.#after) options['after'] = this.#after
     if (!this.#caching) options['caching'] = false
     if (this.#pollEvery !== 10) options['pollEvery'] = this.#pollEvery
     return { call: 'ConditionToken', own: [functionText(this.#condition)], options }
   }
 }
 
-function quietly(callback: () => void): void {
+function quietly(callback: (() => void) | undefined): void {
   try {
-    callback()
+    callback?.()
   } catch {
     // suppressed, as asked
   }

@@ -42,7 +42,7 @@ export class CounterToken extends CancellationToken {
     super(options, nested)
     if (!Number.isInteger(nonNegative('n', n))) throw new RangeError(`n must be an integer, got ${n}`)
     this.#initial = this.#counter = n
-    this.#direct = optional('direct', 'boolean', isOptions(options) ? (options as CounterTokenOptions).direct : undefined) ?? true
+    this.#direct = optional('direct', 'boolean', isOptions(options) ? options.direct : undefined) ?? true
     giveRule(this)
   }
 

@@ -13,7 +13,12 @@ export interface EditorToken {
 }
 
 /** What else can call something off. */
-export type Foreign = Nested | { readonly signal: Nested; abort(reason?: unknown): void } | EditorToken | null | undefined
+export type Foreign =
+  | Nested
+  | { readonly signal: Nested; abort(reason?: unknown): void }
+  | EditorToken
+  | null
+  | undefined
 
 /**
  * A token for whatever somebody gives: one of ours as it is, an `AbortSignal` or `AbortController`, a VS Code token, a token
@@ -37,6 +42,6 @@ export function from(foreign: Foreign): CancellationToken {
   if (foreign === undefined || foreign === null) return new DefaultToken()
   if (foreign instanceof CancellationToken) return foreign
   const token = toToken(foreign)
-  if (token === undefined) throw wrongType('foreign', 'a token, an AbortSignal or an AbortController', foreign)
+  if (!token) throw wrongType('foreign', 'a token, an AbortSignal or an AbortController', foreign)
   return new SimpleToken(token)
 }

@@ -1,0 +1,79 @@
+// Builds the library (src -> dist), then the tests and examples (-> build).
+// With --if-stale it does nothing where no source has changed since the last build, with --library only the first.
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
+import { ensureInstalled, root } from './installed.mjs'
+
+/** The two parts that are built, one upon the other. */
+const parts = {
+  library: {
+    project: 'tsconfig.build.json',
+    sources: ['src'],
+    results: ['dist'],
+    stamp: 'build/library.stamp',
+  },
+  tests: {
+    project: 'tsconfig.test.json',
+    sources: ['src', 'test', 'examples'],
+    results: ['build/test', 'build/examples', 'build/docs'],
+    stamp: 'build/tests.stamp',
+  },
+}
+
+function fingerprint({ project, sources }) {
+  const hash = createHash('sha1')
+  const add = (path) => {
+    const { mtimeMs, size } = statSync(`${root}/${path}`, { throwIfNoEntry: false }) ?? { mtimeMs: 0, size: 0 }
+    hash.update(`${path}:${mtimeMs}:${size}\n`)
+  }
+  for (const config of ['package.json', 'tsconfig.base.json', project]) add(config)
+  for (const folder of sources) {
+    if (!existsSync(`${root}/${folder}`)) continue
+    for (const name of readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' }).toSorted()) {
+      if (/\.[cm]?ts$/.test(name)) add(`${folder}/${name}`)
+    }
+  }
+  return hash.digest('hex')
+}
+
+/** A stamp is written only by a build without errors, and taken away first by the next one. */
+function isFresh(part) {
+  const { stamp, results } = part
+  if (!existsSync(`${root}/${stamp}`) || !existsSync(`${root}/${results[0]}`)) return false
+  return readFileSync(`${root}/${stamp}`, 'utf8') === fingerprint(part)
+}
+
+/** Runs a compiler of node_modules on one project file. Returns true if it had nothing to say against it. */
+export function compile(project, { compiler = 'typescript', noEmit = false } = {}) {
+  const flags = process.stdout.isTTY ? ['--pretty'] : []
+  if (noEmit) flags.push('--noEmit')
+  const tsc = `${root}/node_modules/${compiler}/bin/tsc`
+  const { status } = spawnSync(process.execPath, [tsc, '-p', project, ...flags], { cwd: root, stdio: 'inherit' })
+  return status === 0
+}
+
+function buildPart(part, { ifStale, compiler }) {
+  if (ifStale && isFresh(part)) return true
+  // Taken before compiling: a file saved meanwhile makes the build stale again.
+  const now = fingerprint(part)
+  for (const old of [part.stamp, ...part.results]) rmSync(`${root}/${old}`, { recursive: true, force: true })
+  if (!compile(part.project, { compiler })) return false
+  mkdirSync(`${root}/build`, { recursive: true })
+  writeFileSync(`${root}/${part.stamp}`, now)
+  return true
+}
+
+/** Builds what is asked for. Returns true if nothing was wrong; with type errors the JavaScript is there all the same. */
+export function build({ ifStale = false, only = Object.keys(parts), compiler = 'typescript' } = {}) {
+  let ok = true
+  for (const name of only) ok = buildPart(parts[name], { ifStale, compiler }) && ok
+  return ok
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  ensureInstalled()
+  const only = process.argv.includes('--library') ? ['library'] : undefined
+  if (!build({ ifStale: process.argv.includes('--if-stale'), only })) process.exitCode = 1
+}

@@ -1,0 +1,26 @@
+// The inner loop: npm run dev -- <part of a test file's name>
+// Rebuilds with the native compiler and runs the matching unit tests again whenever a source is saved.
+import { watch } from 'node:fs'
+import { build } from './build.mjs'
+import { ensureInstalled, root } from './installed.mjs'
+import { runSuite } from './suite.mjs'
+
+ensureInstalled()
+const parts = process.argv.slice(2)
+
+function turn() {
+  const start = performance.now()
+  const isSound = build({ compiler: 'typescript-7' })
+  const done = runSuite('unit', parts) === 0 && isSound
+  const took = ((performance.now() - start) / 1000).toFixed(1)
+  console.log(`${done ? 'ok' : 'NOT OK'} after ${took} s; waiting for a change (Ctrl+C ends)`)
+}
+
+let pending
+for (const folder of ['src', 'test', 'examples']) {
+  watch(`${root}/${folder}`, { recursive: true }, () => {
+    clearTimeout(pending)
+    pending = setTimeout(turn, 50)
+  })
+}
+turn()

@@ -1,0 +1,54 @@
+// Runs one suite of compiled tests: node scripts/suite.mjs <suite> [part of a file name …]
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
+import { build } from './build.mjs'
+import { ensureInstalled, root } from './installed.mjs'
+
+const apart = new Set(['docs', 'leaks', 'package', 'runtimes'])
+const suites = {
+  unit: { pick: (folder) => !apart.has(folder) },
+  coverage: { pick: (folder) => !apart.has(folder), command: ['node_modules/c8/bin/c8.js', process.execPath] },
+  docs: { pick: (folder) => folder === 'docs' },
+  leaks: { pick: (folder) => folder === 'leaks', flags: ['--expose-gc'] },
+  package: { pick: (folder) => folder === 'package' },
+}
+
+/** The compiled test files of a suite whose path has one of the given parts in it (all of them if none is given). */
+function filesOf(suite, parts) {
+  const found = existsSync(`${root}/build/test`) ? readdirSync(`${root}/build/test`, { recursive: true }) : []
+  return found
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file.endsWith('.test.js') && suites[suite].pick(file.split('/')[0]))
+    .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part.replace(/\.ts$/, '.js'))))
+    .map((file) => `build/test/${file}`)
+    .toSorted()
+}
+
+/** Runs the suite on what is built. Returns its exit code. */
+export function runSuite(suite, parts = []) {
+  const files = filesOf(suite, parts)
+  if (files.length === 0) {
+    console.error(`calloff: no test file of the suite "${suite}" matches ${parts.join(', ') || 'anything'}.`)
+    return 1
+  }
+  const { command = [], flags = [] } = suites[suite]
+  const reporter = ['--test-reporter=./scripts/report.mjs', '--test-reporter-destination=stdout']
+  // Mapped stack traces are kept in memory, which is no good where memory is measured.
+  const maps = suite === 'leaks' ? [] : ['--enable-source-maps']
+  const args = [...command, ...flags, ...maps, '--test', ...reporter, ...files]
+  return spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status ?? 1
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const [suite, ...parts] = process.argv.slice(2)
+  if (!Object.hasOwn(suites, suite)) {
+    console.error(`calloff: there is no suite "${suite}"; there are ${Object.keys(suites).join(', ')}.`)
+    process.exit(1)
+  }
+  ensureInstalled()
+  // A type error elsewhere does not keep a test from telling its own story, only from passing.
+  const isSound = build({ ifStale: true })
+  const code = runSuite(suite, parts)
+  process.exitCode = isSound ? code : 1
+}

@@ -1,0 +1,125 @@
+// `npm test`: every check that a newcomer needs, quick ones first, one line each. Stops at the first that fails.
+// Works on a fresh clone: installs and builds by itself. `npm test -- <name> …` runs only the steps with these names.
+import { spawn } from 'node:child_process'
+import { appendFileSync, readFileSync } from 'node:fs'
+import { stripVTControlCharacters } from 'node:util'
+import { ensureInstalled, root } from './installed.mjs'
+
+// Steps that stand side by side in one row have nothing to do with time, and run two at a time.
+const rows = [
+  ['build'],
+  [
+    'check:format',
+    'check:lint',
+    'check:types',
+    'check:types7',
+    'check:imports',
+    'check:dead',
+    'check:size',
+    'check:package',
+  ],
+  // Coverage is measured on the unit suite, so test:unit is not run twice.
+  ['test:coverage'],
+  ['test:vitest'],
+  ['test:types'],
+  ['test:docs'],
+  ['test:leaks'],
+  ['test:package'],
+]
+const lanes = 2
+
+ensureInstalled()
+const wanted = process.argv.slice(2)
+const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
+const unknown = wanted.find((name) => scripts[name] === undefined)
+if (unknown !== undefined) {
+  console.error(`calloff: there is no step "${unknown}"; there are ${rows.flat().join(', ')}.`)
+  process.exit(1)
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 }
+const steps = wanted.length > 0 ? wanted.map((name) => [name]) : rows
+const all = steps.flat().length
+let finished = 0
+const running = new Set()
+const begin = performance.now()
+const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
+
+function status() {
+  if (!process.stdout.isTTY) return
+  const names = [...running].join(', ')
+  process.stdout.write(`\r\u001B[K${names === '' ? '' : `  …  ${finished}/${all}  ${names}`}`)
+}
+
+function say(line) {
+  if (process.stdout.isTTY) process.stdout.write('\r\u001B[K')
+  console.log(line)
+}
+
+/** The counts a step printed; a check that counts nothing is one thing that passed or failed. */
+function countsIn(output, ok) {
+  const lines = output.split('\n').filter((line) => /^(\d+ passed, \d+ failed, \d+ skipped$| *Tests:? .*\d)/.test(line))
+  const sum = (word) => lines.reduce((before, line) => before + Number(line.match(`(\\d+) ${word}`)?.[1] ?? 0), 0)
+  if (lines.length === 0) return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 }
+  return { passed: sum('passed'), failed: ok ? 0 : Math.max(sum('failed'), 1), skipped: sum('skipped') }
+}
+
+async function run(name) {
+  const start = performance.now()
+  running.add(name)
+  status()
+  const output = []
+  const ok = await new Promise((resolve) => {
+    const npm = spawn('npm', ['run', '--silent', name], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
+      shell: process.platform === 'win32',
+    })
+    npm.stdout.on('data', (chunk) => output.push(chunk))
+    npm.stderr.on('data', (chunk) => output.push(chunk))
+    npm.on('error', (error) => output.push(Buffer.from(`${error.message}\n`)))
+    npm.on('close', (code) => resolve(code === 0))
+  })
+  running.delete(name)
+  finished++
+  const text = Buffer.concat(output).toString()
+  const counts = countsIn(stripVTControlCharacters(text), ok)
+  for (const key of Object.keys(total)) total[key] += counts[key]
+  const tests = counts.passed + counts.failed + counts.skipped
+  const detail = tests > 1 ? `  ${counts.passed} passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : ''
+  say(`${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(14)} ${seconds(start).padStart(8)}${detail}`)
+  // What was skipped, and why, is always worth a line.
+  for (const [line] of ok ? text.matchAll(/^ +skipped .*$/gm) : []) say(`      ${line}`)
+  if (!ok) {
+    say('')
+    process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
+    say(`\nFAILED: ${name}. Run it alone with \`npm run ${name}\`.`)
+  }
+  status()
+  return ok
+}
+
+/** Runs the steps of a row, some at a time, until one fails. */
+async function runRow(row) {
+  const waiting = [...row]
+  let ok = true
+  const lane = async () => {
+    while (ok && waiting.length > 0) {
+      if (!(await run(waiting.shift()))) ok = false
+    }
+  }
+  await Promise.all(Array.from({ length: lanes }, lane))
+  return ok
+}
+
+let good = true
+for (const row of steps) {
+  good = await runRow(row)
+  if (!good) break
+}
+const line = `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`
+if (process.env.CALLOFF_COUNTS) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)
+say(good ? `\nAll ${all} steps passed in ${seconds(begin)}.` : `\nStopped after ${seconds(begin)}.`)
+say(line)
+process.exitCode = good ? 0 : 1
