@@ -9,37 +9,40 @@
  * Why not a controller for every token that the engine would abort? A composite made of such a signal holds it weakly, and
  * so only our graph could hold it: for ever (a leak) or not (a lost abort).
  */
-import { above, errorOf, hubOf, onFire, subscribe, type TokenNode } from './graph.js'
+import { above, hubOf, onFire, reasonOf, subscribe, type TokenNode } from './graph.js'
+
+/** Under this a signal of ours keeps its token, for this and any other copy of the package. */
+export const TOKEN = Symbol.for('calloff.CancellationToken')
 
 /** The signal of a node, the same at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
-  return (hubOf(node).signal ??= node.outcome ? AbortSignal.abort(errorOf(node.outcome)) : compose(node))
+  const hub = hubOf(node)
+  if (!hub.signal) {
+    known ??= probe()
+    const signal = (hub.signal = node.outcome ? AbortSignal.abort(reasonOf(node.outcome)) : compose(node))
+    const fields = symbolsOf(signal)
+    // Through the token it also keeps the controllers above: Node from 24.16 on and 26 before 26.9 forget an abort whose
+    // controller is collected before the composite is first read (nodejs/node#65995).
+    fields[TOKEN] = node
+    if (known.limit) fields[known.limit] = 0
+  }
+  return hub.signal
 }
 
 function compose(node: TokenNode): AbortSignal {
-  known ??= probe()
-  const controllers = [...above(node, false)].map(sourceOf)
+  const signals = [...above(node, false)].map(sourceOf)
   composing = undefined
-  const own = (controllers[0] as AbortController).signal
-  const signal = controllers.length > 1 ? AbortSignal.any(controllers.map((one) => one.signal)) : own
-  const fields = symbolsOf(signal)
-  // Node from 24.16 on and 26 before 26.9 forget an abort whose controller is collected before the composite is first read
-  // (nodejs/node#65995), so the composite holds them.
-  fields[pin] = controllers
-  if (known.limit) fields[known.limit] = 0
-  return signal
+  return signals.length > 1 ? AbortSignal.any(signals) : (signals[0] as AbortSignal)
 }
 
-const pin = Symbol('calloff.pin')
-
 /** The node's own controller, shared by all signals at and below it. A node with a rule of its own now ends by itself. */
-function sourceOf(node: TokenNode): AbortController {
+function sourceOf(node: TokenNode): AbortSignal {
   const hub = hubOf(node)
-  if (hub.controller) return hub.controller
+  if (hub.controller) return hub.controller.signal
   const { signal } = (hub.controller = new AbortController())
   if (known?.dependants) symbolsOf(signal)[known.dependants] = new Dependants(signal, known.dependants)
   if ([node.rules].flat()[0] === node) subscribe(node, undefined)
-  return hub.controller
+  return signal
 }
 
 // ---- What this platform needs, found by its structure, not by its version -------------------------------------------

@@ -116,12 +116,15 @@ const realInterval = globalThis.setInterval
 let held = 0
 let holder: ReturnType<typeof setInterval> | undefined
 
-/** Keeps the process alive; gives what lets it go. One interval serves all. */
+/** Keeps the process alive; gives what lets it go, once. One interval serves all. */
 export function keepAlive(): () => void {
+  let mine = 1
   held++
   holder ??= realInterval(() => {}, 2 ** 30)
   return () => {
-    if (--held) return
+    held -= mine
+    mine = 0
+    if (held) return
     clearInterval(holder)
     holder = undefined
   }

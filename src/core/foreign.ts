@@ -1,4 +1,5 @@
 /** What else can cancel: platform signals, VS Code's tokens, tokens of another copy of this package, all seen by their shape. */
+import { TOKEN } from './abort-signal.js'
 import type { CancellationError } from './errors.js'
 
 /** Something foreign that can cancel. */
@@ -29,6 +30,7 @@ interface OtherToken {
 interface SignalLike {
   readonly aborted: boolean
   readonly reason?: unknown
+  readonly [TOKEN]?: unknown
   addEventListener(type: 'abort', listener: () => void): void
   removeEventListener(type: 'abort', listener: () => void): void
 }
@@ -45,7 +47,11 @@ function ofSignal(signal: SignalLike): Foreign {
   return {
     key: signal,
     label: 'AbortSignal',
-    isOver: () => signal.aborted,
+    isOver: () => {
+      // Behind a signal of ours stands a token, whose deadline may have passed in a loop that never yielded: a look aborts it.
+      void (signal[TOKEN] as OtherToken | undefined)?.error
+      return signal.aborted
+    },
     reason: () => signal.reason,
     listen(callback) {
       signal.addEventListener('abort', callback)
@@ -83,16 +89,14 @@ function ofOther(token: OtherToken): Foreign {
   }
 }
 
-/** `brand` marks the tokens of all copies of the package. */
-export function foreignOf(value: unknown, brand: symbol): Foreign | undefined {
+/** What there is to know of something foreign that can cancel; undefined if it cannot. */
+export function foreignOf(value: unknown): Foreign | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const it = value as Partial<
-    OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown; [brand: symbol]: unknown }
-  >
-  if (it[brand] === true) return ofOther(it as OtherToken)
+  const it = value as Partial<OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown }>
+  if (it[TOKEN] === true) return ofOther(it as OtherToken)
   if (typeof it.aborted === 'boolean' && typeof it.addEventListener === 'function') return ofSignal(it as SignalLike)
   if (typeof it.isCancellationRequested === 'boolean' && typeof it.onCancellationRequested === 'function')
     return ofEditor(it as EditorToken)
-  if (typeof it.abort === 'function' && typeof it.signal === 'object') return foreignOf(it.signal, brand)
+  if (typeof it.abort === 'function' && typeof it.signal === 'object') return foreignOf(it.signal)
   return undefined
 }

@@ -261,12 +261,9 @@ function adoptOne(node: TokenNode, source: TokenNode): void {
 export function giveRule(node: TokenNode): void {
   const { rules, outcome } = node
   node.rules = rules ? [node].concat(rules) : node
-  node.seen = ~epoch
-  if (outcome && outcome.origin !== node) {
-    // A source has ended already; but the rule is asked first, so that is for the first poll to find.
-    node.outcome = undefined
-    node.seen = 0
-  }
+  node.seen = outcome ? 0 : ~epoch
+  // A source that has ended already is for the first poll to find, since the rule is asked first.
+  if (outcome?.origin !== node) node.outcome = undefined
 }
 
 // ---- Subscribing ----------------------------------------------------------------------------------------------------
@@ -350,6 +347,8 @@ function take(subscriber: Subscriber): void {
 function wake(node: TokenNode): void {
   for (let rising = [node], at: TokenNode | undefined; (at = rising.pop());) {
     const child = at
+    // Sources that nobody looked at may have ended, and would never say so.
+    if (child.opaque) each(child.sources, (source) => discover(source, LOOK))
     const links: Subscriber[] = (hubOf(child).links = [])
     each(child.sources, (source) => {
       if (source.outcome) return // an operand of all-of may have ended
@@ -482,11 +481,15 @@ export const fired = new WeakMap<object, Cancellation>()
 function fire(node: TokenNode): void {
   const controller = node.hub?.controller
   if (!controller) return
-  const cancellation = node.outcome as Cancellation
+  keepFired(controller)
+  controller.abort(reasonOf(node.outcome as Cancellation))
+}
+
+/** The error of a cancellation as the reason of a signal, by which the cancellation can be found again. */
+export function reasonOf(cancellation: Cancellation): CancellationError {
   const error = errorOf(cancellation)
   fired.set(error, cancellation)
-  keepFired(controller)
-  controller.abort(error)
+  return error
 }
 
 let keepFired: (controller: AbortController) => void = () => {}

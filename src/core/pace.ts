@@ -2,7 +2,18 @@
 import { nonNegative, wrongType } from './arguments.js'
 import { after, now, turn } from './clock.js'
 import type { CancellationError } from './errors.js'
-import { type Cancellation, DIRECT, discover, errorOf, INDIRECT, LOOK, newWalk, type Subscriber, subscribe, type TokenNode } from './graph.js'
+import {
+  type Cancellation,
+  DIRECT,
+  discover,
+  errorOf,
+  INDIRECT,
+  LOOK,
+  newWalk,
+  type Subscriber,
+  subscribe,
+  type TokenNode,
+} from './graph.js'
 
 export function sleep(node: TokenNode, ms: number): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The token: one object that answers one question, "should I go on?".
  *
@@ -6,10 +7,10 @@
  * their own these would have to import each other in a circle. The other kinds are in tokens/.
  */
 import { nonNegative, optional, optionsOf, wrongType } from './arguments.js'
-import { signalOf } from './abort-signal.js'
+import { signalOf, TOKEN } from './abort-signal.js'
 import { after, now } from './clock.js'
 import { bind } from './context.js'
-import { type Described, type Form, textOf, treeOf } from './describe.js'
+import { type Form, textOf, treeOf } from './describe.js'
 import {
   CancellationError,
   type CancellationKind,
@@ -80,9 +81,6 @@ export interface Registration extends Disposable {
 // `structuredClone` and `postMessage` refuse a symbol, and name it in the message: a token never arrives as a dead copy.
 const UNCLONABLE = Symbol('a calloff token cannot be sent as it is, share() of calloff/threads makes a handle that can')
 
-// `Symbol.for`, so that two copies of the package recognise each other's tokens.
-const brand = Symbol.for('calloff.CancellationToken')
-
 /**
  * The base of all tokens, and the type to ask for: `function work(token: CancellationToken = new DefaultToken())`.
  *
@@ -99,7 +97,7 @@ const brand = Symbol.for('calloff.CancellationToken')
  * }
  * console.log(countTo(5, new SimpleToken()), countTo(5, new TimeoutToken(0))) // → 5 0
  */
-export abstract class CancellationToken implements Disposable, TokenNode, Described {
+export abstract class CancellationToken implements Disposable {
   /** The error class of a token that ends by its own rule. */
   static readonly error: typeof CancellationError = CancellationError
 
@@ -187,6 +185,11 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
   /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A look. */
   get cancelledBy(): CancellationToken | undefined {
     return discover(this, LOOK)?.origin as CancellationToken | undefined
+  }
+
+  /** Why it is over, in one word: `error.kind`. A look. */
+  get kind(): CancellationKind | undefined {
+    return discover(this, LOOK)?.kind
   }
 
   /** What was given to `cancel()`, or a foreign signal's reason. A look. */
@@ -368,7 +371,7 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
     return textOf(this)
   }
 
-  /** What `console.log` draws: a line for every token at or above it. A look. */
+  /** What `console.log` draws: a line for every token at or above it. A look. @internal */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     discover(this, LOOK)
     return treeOf(this)
@@ -410,7 +413,7 @@ export abstract class CancellationToken implements Disposable, TokenNode, Descri
   }
 }
 
-Object.defineProperty(CancellationToken.prototype, brand, { value: true })
+Object.defineProperty(CancellationToken.prototype, TOKEN, { value: true })
 Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
   value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
 })
@@ -450,7 +453,7 @@ export function isOptions<T extends object>(first: T | Nested | undefined): firs
 /** A token for whatever can cancel, or undefined for what cannot. */
 export function toToken(value: unknown): CancellationToken | undefined {
   if (value instanceof CancellationToken) return value
-  const foreign = foreignOf(value, brand)
+  const foreign = foreignOf(value)
   if (!foreign) return undefined
   let bridge = bridges.get(foreign.key)
   if (!bridge) bridges.set(foreign.key, (bridge = new BridgeToken(foreign)))

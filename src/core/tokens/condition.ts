@@ -1,7 +1,7 @@
 import { nonNegative, optional, wrongType } from '../arguments.js'
 import { after, now } from '../clock.js'
 import { type Form, functionText } from '../describe.js'
-import { type CancellationError, ConditionCancellationError } from '../errors.js'
+import { type CancellationError, type CancellationKind, ConditionCancellationError } from '../errors.js'
 import { Cancellation, giveRule, hubOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
 import { CancellationToken, isOptions, type Nested, type TokenOptions } from '../token.js'
 
@@ -124,6 +124,11 @@ export class ConditionToken extends CancellationToken {
       }
     }
     hubOf(this).driver = after(this.#pollEvery, poll, false)
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    return kind === 'condition' ? 'was cancelled by its condition' : super.explain(kind)
   }
 
   /** @internal */
