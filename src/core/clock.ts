@@ -36,7 +36,7 @@ declare const Deno: { unrefTimer?(timer: unknown): void } | undefined
 
 function start(callback: () => void, ms: number, hold: boolean): unknown {
   if (replaced) return replaced.start(callback, ms, hold)
-  const timer: unknown = setTimeout(callback, ms)
+  const timer: unknown = setTimeout(callback, Math.ceil(ms))
   if (!hold) {
     if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
     else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
@@ -51,19 +51,22 @@ const LONGEST = 2 ** 31 - 1
  * Calls back once after `ms`, however long, `Infinity` being never; gives what takes it back. With `hold` it keeps the
  * process alive.
  *
- * When the timer goes off, that is what counts, not the clock: timers may be early by a fraction of a millisecond, and some
- * fakes move the timers but not `performance.now`.
+ * Timers count in whole milliseconds and may be early by a fraction of one; that rest is waited for. Else it is the timer
+ * that counts, not the clock: some fakes move the timers but not `performance.now`.
  */
 export function after(ms: number, callback: () => void, hold: boolean): () => void {
   if (ms === Infinity) return hold ? keepAlive() : () => {}
   let timer: unknown
   const go = (left: number) => {
-    if (left <= LONGEST) timer = start(callback, Math.max(0, left), hold)
-    else {
-      // One leg of a long way; the clock counts too, because timers stand still while a machine sleeps.
-      const due = now() + left
-      timer = start(() => go(Math.min(left - LONGEST, due - now())), LONGEST, hold)
+    const due = now() + left
+    const ring = () => {
+      const rest = due - now()
+      // After one leg of a long way both count, because timers stand still while a machine sleeps.
+      const more = left > LONGEST ? Math.min(left - LONGEST, rest) : left > 2 && rest < 1 ? rest : 0
+      if (more > 0) go(more)
+      else callback()
     }
+    timer = start(ring, Math.max(0, Math.min(left, LONGEST)), hold)
   }
   go(ms)
   return () => {

@@ -188,20 +188,25 @@ function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): C
     } else {
       // All sources live; or a condition on the way has cancelled this very node.
       verdict = node.outcome
-      if (!verdict) markAlive(node, started)
-      if (node.rules) passed.add(node)
+      if (!verdict) {
+        markAlive(node, started)
+        passed.add(node)
+      }
       depth--
     }
     // Back up, as long as what is known of one node decides the one that asked.
     for (; depth >= 0; depth--) {
       const asker = path[depth] as TokenNode
       if (asker.opaque) {
-        passed.add(asker)
-        if (!verdict) continue // it lives as long as one of them
-        last[depth] = later(last[depth], verdict)
-        if (sourceAt(asker, next[depth] as number)) break
-        verdict = asker.conclude(last[depth] as Cancellation)
-        if (!verdict) continue
+        if (verdict) {
+          last[depth] = later(last[depth], verdict)
+          if (sourceAt(asker, next[depth] as number)) break
+          verdict = asker.conclude(last[depth] as Cancellation)
+        }
+        if (!verdict) {
+          passed.add(asker) // it lives as long as one of its sources
+          continue
+        }
       } else if (!verdict) break
       if (!asker.outcome) settle(asker, verdict)
       verdict = asker.outcome
@@ -410,25 +415,21 @@ function record(node: TokenNode, cancellation: Cancellation): void {
 }
 
 function announce(origin: TokenNode): void {
-  rest(origin)
-  // I8, first half: everything is settled …
+  // I8, first half: everything is settled, …
   let reached = [origin]
   let several = false
   for (const node of reached) {
-    const links: Subscriber[] = []
-    for (let one = node.hub?.first; one; one = one.next) if (one.child) links.push(one)
-    for (const link of links) {
-      const child = link.child as TokenNode
-      if (link.owner) take(link)
-      if (child.outcome) continue // two links of one child
+    for (let one = node.hub?.first; one; one = one.next) {
+      const { child } = one
+      if (!child || child.outcome) continue
       const verdict = child.opaque ? child.sourceEnded() : node.outcome
       if (!verdict) continue
       record(child, verdict)
       several ||= Array.isArray(child.sources)
-      rest(child)
       reached.push(child)
     }
   }
+  for (const node of reached) rest(node)
   if (several) reached = parentsFirst(reached)
   // … and the platform told, …
   for (const node of reached) if (node === origin || node.opaque) fire(node)

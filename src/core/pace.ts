@@ -142,6 +142,8 @@ export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<
 function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): AsyncIterator<T, undefined> {
   const pending = new Set<(error: unknown) => void>()
   let subscriber: Subscriber | undefined
+  /** Of a cancellation that came while nobody waited: for the next one who asks. */
+  let missed: CancellationError | undefined
   let over = false
 
   const finish = () => {
@@ -151,6 +153,7 @@ function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): As
   const close = async () => void (await iterator.return?.())
   const callOff = (error: CancellationError) => {
     finish()
+    if (!pending.size) missed = error
     for (const reject of pending) reject(error)
     // Asked to close, not waited for: a source may be deaf, and its late complaints are nobody's.
     close().catch(() => {})
@@ -177,7 +180,12 @@ function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): As
   }
 
   return {
-    next: (): Next<T> => (over ? Promise.resolve(DONE) : new Promise((resolve, reject) => void take(resolve, reject))),
+    next(): Next<T> {
+      const error = missed
+      missed = undefined
+      if (error) return Promise.reject(error)
+      return over ? Promise.resolve(DONE) : new Promise((resolve, reject) => void take(resolve, reject))
+    },
     async return() {
       finish()
       await close()
