@@ -138,7 +138,12 @@ function hasShape(error: Record<string, unknown>): boolean {
  */
 export function isCancellation(error: unknown, token?: CancellationToken): boolean {
   const own = token?.error
-  return token !== undefined && own === undefined ? false : matches(error, own, new Set())
+  if (token !== undefined && own === undefined) return false
+  try {
+    return matches(error, own, new Set())
+  } catch {
+    return false // a getter or a proxy that throws
+  }
 }
 
 function matches(error: unknown, own: CancellationError | undefined, visited: Set<unknown>): boolean {

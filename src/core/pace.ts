@@ -1,6 +1,6 @@
 /** Going on at a pace, as long as a token lasts: sleep, checkpoint, every, iterate, and plain loops over a token. */
 import { nonNegative, wrongType } from './arguments.js'
-import { after, now, turn } from './clock.js'
+import { now, turn } from './clock.js'
 import type { CancellationError } from './errors.js'
 import {
   type Cancellation,
@@ -14,6 +14,7 @@ import {
   subscribe,
   type TokenNode,
 } from './graph.js'
+import { alarm } from './wait.js'
 
 export function sleep(node: TokenNode, ms: number): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -22,26 +23,6 @@ export function sleep(node: TokenNode, ms: number): Promise<void> {
     if (dead) reject(errorOf(dead))
     else alarm(node, ms, resolve, reject)
   })
-}
-
-/** Calls one of the two: `ring` after `ms`, or `off` when the node is cancelled. Holds the process meanwhile. Gives what takes it back. */
-function alarm(node: TokenNode, ms: number, ring: () => void, off: (error: CancellationError) => void): () => void {
-  const stop = () => {
-    subscriber.stop()
-    stopTimer()
-  }
-  const subscriber = subscribe(node, (error) => {
-    stop()
-    off(error)
-  })
-  const due = () => {
-    // A deadline of the same moment has passed as well, whichever timer came first.
-    if (discover(node, LOOK)) return
-    subscriber.stop()
-    ring()
-  }
-  const stopTimer = after(ms, due, true)
-  return stop
 }
 
 /** How long one may go on before the event loop gets its turn: half a frame; and how often, should the clock stand still. */

@@ -69,7 +69,7 @@ export function race<Token, T>(
     for (const one of works) {
       try {
         if (typeof one !== 'function') one.then(succeed, fail)
-        else if (!dead && !over) {
+        else if (!over && !discover(node, LOOK)) {
           const child = make.child(...watched)
           undo.push(() => end(child, 'race'))
           const result = one(child)

@@ -1,6 +1,6 @@
 /** Waiting for a cancellation: as a promise, or with the thread blocked. */
 import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
-import { after, block, keepAlive } from './clock.js'
+import { after, block } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { above, discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { timeLeft } from './remaining.js'
@@ -29,6 +29,36 @@ function needsPolls(node: TokenNode): boolean {
   return !!node.rules && [...above(node, true)].some(({ polled }) => polled)
 }
 
+/**
+ * Calls one of the two: `ring` after `ms`, or `off` when the node is cancelled. Holds the process meanwhile. Gives what takes
+ * it back.
+ */
+export function alarm(
+  node: TokenNode,
+  ms: number,
+  ring: () => void,
+  off: (error: CancellationError) => void,
+  quiet?: boolean,
+): () => void {
+  const stop = () => {
+    subscriber.stop()
+    stopTimer()
+  }
+  const called = (error: CancellationError) => {
+    stop()
+    off(error)
+  }
+  const due = () => {
+    // A deadline of the same moment has passed as well, whichever timer came first.
+    if (discover(node, LOOK)) return
+    stop()
+    ring()
+  }
+  const subscriber = subscribe(node, called, quiet)
+  const stopTimer = after(ms, due, true)
+  return stop
+}
+
 export function wait(
   node: TokenNode,
   options: WaitOptions | undefined,
@@ -39,36 +69,29 @@ export function wait(
     const found = discover(node, INDIRECT)
     if (found) return resolve(errorOf(found))
     const late = deadline(timeout)
-    const stop = () => {
-      subscriber.stop()
-      letGo()
-      stopLimit()
-      stopPolls()
-    }
-    const fail = (error: unknown) => {
-      stop()
-      reject(error)
-    }
-    const giveUp = () => {
-      if (!discover(node, LOOK)) fail(end(late, 'timeout'))
-    }
-    const told = (error: CancellationError) => {
-      stop()
-      resolve(error)
-    }
     const poll = () => {
       try {
         const answer = discover(node, INDIRECT)
-        // Mostly the subscriber has been told by now, but a condition without caching tells only who asks.
-        if (answer) told(errorOf(answer))
-        else stopPolls = after(step, poll, false)
+        if (!answer) stopPolls = after(step, poll, false)
+        // Mostly the alarm has been told by now, but a condition without caching tells only who asks.
+        else {
+          stop()
+          resolve(errorOf(answer))
+        }
       } catch (error) {
-        fail(error)
+        stop()
+        reject(error)
       }
     }
-    const subscriber = subscribe(node, told, true)
-    const letGo = keepAlive()
-    const stopLimit = after(timeout, giveUp, false)
+    const giveUp = () => {
+      stopPolls()
+      reject(end(late, 'timeout'))
+    }
+    const told = (error: CancellationError) => {
+      stopPolls()
+      resolve(error)
+    }
+    const stop = alarm(node, timeout, giveUp, told, true)
     let stopPolls = after(needsPolls(node) ? step : Infinity, poll, false)
   })
 }

@@ -6,6 +6,30 @@ import { Cancellation, discover, giveRule, hubOf, LOOK, settle, subscribe } from
 import type { Form } from '../core/describe.js'
 import { CancellationToken, type Nested, type TokenOptions } from '../core/token.js'
 
+type Handler = (signal: NodeJS.Signals) => void
+
+/** Whom to call, by signal: the process has one handler of ours for each, however many tokens there are. */
+const handlers = new Map<NodeJS.Signals, Set<Handler>>()
+
+function dispatch(signal: NodeJS.Signals): void {
+  for (const handler of handlers.get(signal) ?? []) handler(signal)
+}
+
+/** Attaches a handler; gives what takes it away. */
+function handle(signal: NodeJS.Signals, handler: Handler): () => void {
+  let all = handlers.get(signal)
+  if (!all) {
+    handlers.set(signal, (all = new Set()))
+    process.on(signal, dispatch)
+  }
+  const these = all.add(handler)
+  return () => {
+    if (!these.delete(handler) || these.size > 0) return
+    handlers.delete(signal)
+    process.off(signal, dispatch)
+  }
+}
+
 /** What a `ProcessSignalToken` takes: the signals, then options, then nested tokens. */
 export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
 
@@ -33,7 +57,7 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
  */
 export class ProcessSignalToken extends CancellationToken {
   readonly #signals: readonly NodeJS.Signals[]
-  readonly #handler = (signal: NodeJS.Signals): void => {
+  readonly #handler: Handler = (signal) => {
     if (!this.outcome) settle(this, new Cancellation(this, 'process-signal', signal, now()))
   }
   #held = false
@@ -74,16 +98,16 @@ export class ProcessSignalToken extends CancellationToken {
   }
 
   #hold(): void {
-    if (this.#held || this.outcome) return
+    if (this.#held || discover(this, LOOK)) return
     this.#held = true
     subscribe(this, undefined, true)
   }
 
   /** @internal */
   override arm(): void {
-    for (const signal of this.#signals) process.on(signal, this.#handler)
+    const stops = this.#signals.map((signal) => handle(signal, this.#handler))
     hubOf(this).driver = () => {
-      for (const signal of this.#signals) process.off(signal, this.#handler)
+      for (const stop of stops) stop()
     }
   }
 
