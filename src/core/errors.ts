@@ -40,11 +40,13 @@ const brand = Symbol.for('calloff.CancellationError')
  * Test with {@link isCancellation} or by `kind`; `instanceof` works within one copy of the package.
  *
  * @example
+ * ```ts
  * import { SimpleToken } from 'calloff'
  *
  * const token = new SimpleToken({ name: 'upload' }).cancel('user pressed stop')
  * console.log(token.error?.message) // → token "upload" was cancelled: user pressed stop
  * console.log(token.error?.kind, token.error?.name) // → manual AbortError
+ * ```
  */
 export class CancellationError extends Error {
   /** `'ABORT_ERR'`, as on Node's own cancellations. */
@@ -127,6 +129,7 @@ function hasShape(error: Record<string, unknown>): boolean {
  * Errors: throws nothing, whatever it is given.
  *
  * @example
+ * ```ts
  * import { SimpleToken, isCancellation } from 'calloff'
  *
  * const token = new SimpleToken().cancel()
@@ -135,6 +138,7 @@ function hasShape(error: Record<string, unknown>): boolean {
  * } catch (error) {
  *   console.log(isCancellation(error), isCancellation(error, token), isCancellation(new Error('disk full'))) // → true true false
  * }
+ * ```
  */
 export function isCancellation(error: unknown, token?: CancellationToken): boolean {
   const own = token?.error

@@ -88,6 +88,7 @@ const UNCLONABLE = Symbol('a calloff token cannot be sent as it is, share() of c
  * no call of anything. Only while somebody listens (or waits, or races) does a token stand in the lists of its sources.
  *
  * @example
+ * ```ts
  * import { CancellationToken, SimpleToken, TimeoutToken } from 'calloff'
  *
  * function countTo(limit: number, token: CancellationToken): number {
@@ -96,6 +97,7 @@ const UNCLONABLE = Symbol('a calloff token cannot be sent as it is, share() of c
  *   return n
  * }
  * console.log(countTo(5, new SimpleToken()), countTo(5, new TimeoutToken(0))) // → 5 0
+ * ```
  */
 export abstract class CancellationToken implements Disposable {
   /** The error class of a token that ends by its own rule. */
@@ -162,6 +164,7 @@ export abstract class CancellationToken implements Disposable {
    * Throws `token.error` if it is over; else does nothing. A direct poll. C#'s `ThrowIfCancellationRequested`.
    *
    * @example
+   * ```ts
    * import { CANCELLED, isCancellation } from 'calloff'
    *
    * try {
@@ -169,6 +172,7 @@ export abstract class CancellationToken implements Disposable {
    * } catch (error) {
    *   console.log(isCancellation(error, CANCELLED)) // → true
    * }
+   * ```
    */
   check(): void {
     if (this.seen === epoch) return
@@ -237,12 +241,14 @@ export abstract class CancellationToken implements Disposable {
    * get a timer while somebody listens.
    *
    * @example
+   * ```ts
    * import { SimpleToken } from 'calloff'
    *
    * const token = new SimpleToken()
-   * const registration = token.onCancel((error) => console.log('called off:', error.reason ?? error.cause))
+   * const registration = token.onCancel((error) => console.log('called off:', error.cause))
    * token.cancel('enough') // → called off: enough
    * console.log(registration.stop()) // → false
+   * ```
    */
   onCancel(listener: (error: CancellationError) => void): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
@@ -287,10 +293,12 @@ export abstract class CancellationToken implements Disposable {
    * Memory: afterwards nothing is left on the token, however long it lives.
    *
    * @example
+   * ```ts
    * import { SimpleToken } from 'calloff'
    *
    * const slow = (token: { sleep(ms: number): Promise<void> }) => token.sleep(60_000).then(() => 'slow')
    * console.log(await new SimpleToken().race([slow, async () => 'quick'])) // → quick
+   * ```
    */
   race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions): Promise<T>
   /** The same for works of several types. */
@@ -467,12 +475,14 @@ export class SimpleToken extends CancellationToken {
    * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
    *
    * @example
+   * ```ts
    * import { SimpleToken, TimeoutToken } from 'calloff'
    *
    * const request = new SimpleToken({ name: 'request' })
    * const query = new SimpleToken(request, new TimeoutToken(5_000))
    * query.cancel('found it')
    * console.log(query.cancelled, request.cancelled) // → true false
+   * ```
    */
   constructor(options?: TokenOptions | Nested, ...nested: Nested[]) {
     super(options, nested)
@@ -526,12 +536,14 @@ export class TimeoutToken extends CancellationToken {
    * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
    *
    * @example
+   * ```ts
    * import { TimeoutToken } from 'calloff'
    *
    * const token = new TimeoutToken(20)
    * let turns = 0
    * while (token.keepOn()) turns++ // never yields, and ends
    * console.log(turns > 0, token.error?.name) // → true TimeoutError
+   * ```
    */
   constructor(ms: number, options?: TokenOptions | Nested, ...nested: Nested[]) {
     super(options, nested)

@@ -46,6 +46,7 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
  * can handle.
  *
  * @example
+ * ```ts
  * import process from 'node:process'
  * import { ProcessSignalToken } from 'calloff/node'
  *
@@ -54,6 +55,7 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
  * let turns = 0
  * for await (const turn of interrupted) turns = turn
  * console.log(turns > 0, interrupted.reason, interrupted.exitCode) // → true SIGINT 130
+ * ```
  */
 export class ProcessSignalToken extends CancellationToken {
   readonly #signals: readonly NodeJS.Signals[]

@@ -25,6 +25,7 @@ interface Alarm {
  * Nothing outside calloff is touched: `setTimeout` and `performance` stay what they are.
  *
  * @example
+ * ```ts
  * import { TimeoutToken } from 'calloff'
  * import { manualClock } from 'calloff/testing'
  *
@@ -34,6 +35,7 @@ interface Alarm {
  * console.log(token.cancelled, token.remaining) // → false 1
  * clock.tick(1)
  * console.log(token.cancelled) // → true
+ * ```
  */
 export function manualClock(): ManualClock {
   const clock = new Manual()

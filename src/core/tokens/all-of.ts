@@ -8,6 +8,7 @@ import { CancellationToken, type Nested, toToken } from '../token.js'
  * `DefaultToken` among them, it never ends by itself.
  *
  * @example
+ * ```ts
  * import { allOf, SimpleToken } from 'calloff'
  *
  * const a = new SimpleToken()
@@ -17,6 +18,7 @@ import { CancellationToken, type Nested, toToken } from '../token.js'
  * console.log(both.cancelled) // → false
  * b.cancel()
  * console.log(both.cancelledBy?.name) // → b
+ * ```
  */
 export function allOf(...tokens: Nested[]): CancellationToken {
   return new AllOfToken(

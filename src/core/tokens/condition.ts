@@ -45,12 +45,14 @@ export class ConditionToken extends CancellationToken {
    * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
    *
    * @example
+   * ```ts
    * import { ConditionToken } from 'calloff'
    *
    * const basket: string[] = []
    * const full = new ConditionToken(() => basket.length >= 3)
    * while (full.keepOn()) basket.push('apple')
    * console.log(basket.length, full.error?.kind) // → 3 condition
+   * ```
    */
   constructor(condition: () => boolean, options?: ConditionTokenOptions | Nested, ...nested: Nested[]) {
     super(options, nested)

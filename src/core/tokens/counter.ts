@@ -30,6 +30,7 @@ export class CounterToken extends CancellationToken {
    * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
    *
    * @example
+   * ```ts
    * import { CounterToken, SimpleToken } from 'calloff'
    *
    * const tries = new CounterToken(3, { direct: false })
@@ -37,6 +38,7 @@ export class CounterToken extends CancellationToken {
    * let n = 0
    * while (token.keepOn()) n++
    * console.log(n, tries.counter, String(tries)) // → 3 0 CounterToken(3, { direct: false })
+   * ```
    */
   constructor(n: number, options?: CounterTokenOptions | Nested, ...nested: Nested[]) {
     super(options, nested)

@@ -30,6 +30,7 @@ export type Foreign =
  * Errors: `TypeError` for anything else.
  *
  * @example
+ * ```ts
  * import { from } from 'calloff'
  *
  * function search(options: { signal?: AbortSignal } = {}) {
@@ -37,6 +38,7 @@ export type Foreign =
  *   return token.keepOn() ? 'searching' : `called off: ${String(token.reason)}`
  * }
  * console.log(search(), search({ signal: AbortSignal.abort('too late') })) // → searching called off: too late
+ * ```
  */
 export function from(foreign: Foreign): CancellationToken {
   if (foreign === undefined || foreign === null) return new DefaultToken()

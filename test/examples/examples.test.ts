@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { describe, it } from 'node:test'
+import { run, type Running, start } from './run.js'
+
+async function prints(name: string, lines: readonly string[]): Promise<void> {
+  const outcome = await run(name)
+  assert.deepEqual({ lines: outcome.lines, stderr: outcome.stderr, code: outcome.code }, { lines, stderr: '', code: 0 })
+}
+
+/** The loop under Ctrl+C, once it is in its first turn. */
+async function begun(ms: string): Promise<Running> {
+  const running = start('ctrl-c', [ms])
+  await once(running.child.stdout, 'data')
+  return running
+}
+
+describe('quick start', () => {
+  it('as it stands ends for its condition or its counter and says which', async () => {
+    const { lines, code } = await run('quick-start')
+    assert.equal(code, 0)
+    assert.equal(lines.length, 1)
+    assert.match(
+      lines[0] ?? '',
+      /^\d+ turns, called off by (luck: token "luck" was cancelled by its condition|limit: .* its 400000 polls|patience: .*)$/,
+    )
+  })
+
+  it('forced by its condition reports the condition', async () => {
+    const { lines } = await run('quick-start', ['1'])
+    assert.deepEqual(lines, ['0 turns, called off by luck: token "luck" was cancelled by its condition'])
+  })
+
+  it('forced by its counter reports the counter, after exactly as many turns as it has polls', async () => {
+    const { lines } = await run('quick-start', ['Infinity', '400000', '60000'])
+    assert.deepEqual(lines, ['400000 turns, called off by limit: token "limit" has used up its 400000 polls'])
+  })
+
+  it('forced by its timeout reports the timeout', async () => {
+    const { lines } = await run('quick-start', ['Infinity', '1e12', '50'])
+    assert.match(
+      lines.join('\n'),
+      /^[1-9]\d* turns, called off by patience: token "patience" ran out of time after 50 ms$/,
+    )
+  })
+})
+
+describe('Ctrl+C', { skip: process.platform === 'win32' && 'Windows has no signals to send' }, () => {
+  for (const [signal, code] of [['SIGINT', 130] as const, ['SIGTERM', 143] as const]) {
+    it(`${signal} lets the loop finish its turn, and exits with ${code}`, async () => {
+      const { child, outcome } = await begun('200')
+      child.kill(signal)
+      const { lines, ...end } = await outcome
+      assert.deepEqual(lines, ['turn 0: begins', 'turn 0: done', `stopped by ${signal}`])
+      assert.deepEqual([end.code, end.signal], [code, null])
+    })
+  }
+
+  it('a second one ends it at once', async () => {
+    const { child, outcome } = await begun('20000')
+    child.kill('SIGINT')
+    const timer = setInterval(() => child.kill('SIGINT'), 100)
+    const { lines, signal } = await outcome
+    clearInterval(timer)
+    assert.deepEqual([lines, signal], [['turn 0: begins'], 'SIGINT'])
+  })
+})
+
+describe('the other examples print what they should', () => {
+  it('parallel', () =>
+    prints('parallel', [
+      "[ 'low has stopped', 'middle has stopped', 'high has stopped' ]",
+      'token "search" was cancelled: middle found 1001500',
+    ]))
+
+  it('optional token', () =>
+    prints('optional-token', ["[ 'page 1', 'page 2', 'page 3' ]", "[ 'no preview' ] request cancelled: false"]))
+
+  it('who triggered', () =>
+    prints('who-triggered', [
+      'query stops: token "request" was cancelled: the user has closed the page',
+      'server: goes on',
+      'request: called off by request',
+      'query: called off by request',
+      'other request: goes on',
+      `SimpleToken({ name: 'query' }) cancelled: token "request" was cancelled: the user has closed the page`,
+      `└─ SimpleToken({ name: 'request', cancelled: true }) cancelled: token "request" was cancelled: the user has closed the page`,
+      `   └─ SimpleToken({ name: 'server' })`,
+    ]))
+
+  it('race with a timeout', () =>
+    prints('race-timeout', [
+      'no answer: token ran out of time after 100 ms; the session goes on: true',
+      'network: called off, the race is over',
+      'winner: cache',
+    ]))
+
+  it('fetch', async () => {
+    const { lines, code, stderr } = await run('fetch')
+    // Which side sees the end first is up to the network.
+    assert.deepEqual(lines.toSorted(), [
+      'client: token "user" was cancelled: pressed stop',
+      'server: the client has left /slow',
+      'status 200',
+    ])
+    assert.deepEqual([code, stderr], [0, ''])
+  })
+
+  it('a loop that never yields', () =>
+    prints('busy-loop', ['found primes: true', 'TimeoutToken cancelled: true, AbortSignal.timeout aborted: false']))
+
+  it('cleaning up within a budget', () =>
+    prints('grace', [
+      'called off: token "job" ran out of time after 100 ms',
+      'done: flush the buffers',
+      'done: give back the lease',
+      'no time left to say goodbye to 1,000 peers',
+    ]))
+})

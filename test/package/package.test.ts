@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { execFile, execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { checkBlocks } from '../docs/check.js'
+import { blocksOfProject } from '../docs/pages.js'
+
+interface Manifest {
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
+  readonly name: string
+}
+
+interface Packed {
+  readonly filename: string
+  readonly files: readonly { readonly path: string }[]
+}
+
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+const read = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'))
+const manifest = read(join(root, 'package.json')) as Manifest
+const project = mkdtempSync(join(tmpdir(), 'calloff-consumer-'))
+const installed = join(project, 'node_modules', manifest.name)
+const typeRoots = join(root, 'node_modules', '@types')
+const specifiers = Object.keys(manifest.exports).map((path) => path.replace('.', manifest.name))
+const modules = specifiers.filter((specifier) => !specifier.endsWith('.json'))
+
+const npm = (...args: string[]): string =>
+  execFileSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error', '--ignore-scripts'], {
+    cwd: project,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  })
+const node = (...args: string[]): string =>
+  execFileSync(process.execPath, args, { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+
+writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
+const [packed] = JSON.parse(npm('pack', root, '--json')) as [Packed]
+const paths = packed.files.map(({ path }) => path)
+npm('install', `./${packed.filename}`)
+cpSync(join(root, 'test', 'package', 'consumer'), join(project, 'src'), { recursive: true })
+
+// The code blocks are run before the first test is registered: tests start at once, and would be over meanwhile.
+const blocks = blocksOfProject(root).filter(({ file }) => file.endsWith('.md'))
+const documented = [
+  { mode: 'ts', outcomes: await checkBlocks(blocks, { project, typeRoots, mode: 'ts' }) },
+  { mode: 'js', outcomes: await checkBlocks(blocks, { project, typeRoots, mode: 'js' }) },
+]
+
+process.on('exit', () => rmSync(project, { recursive: true, force: true }))
+
+describe('the packed package', () => {
+  it('has everything that its exports, its source maps and its imports lead to', () => {
+    const targets = Object.values(manifest.exports).flatMap((target) =>
+      typeof target === 'string' ? target : Object.values(target),
+    )
+    for (const target of targets) assert.ok(paths.includes(target.replace('./', '')), `${target} is missing`)
+    for (const path of paths.filter((name) => name.endsWith('.map'))) {
+      const { sources } = read(join(installed, path)) as { sources: string[] }
+      for (const source of sources) {
+        assert.ok(existsSync(join(installed, dirname(path), source)), `${path} leads to ${source}, which is missing`)
+      }
+    }
+    for (const path of paths.filter((name) => /\.(js|d\.ts)$/.test(name))) {
+      const text = readFileSync(join(installed, path), 'utf8')
+      for (const [, target = ''] of text.matchAll(/^(?:import|export)\b[^'"]*['"](\.[^'"]+)['"]/gm)) {
+        assert.ok(existsSync(join(installed, dirname(path), target)), `${path} imports ${target}, which is missing`)
+      }
+    }
+  })
+
+  it('has each source with what was built from it, the papers, and nothing else', () => {
+    const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+      .map((name) => name.replaceAll('\\', '/'))
+      .filter((name) => name.endsWith('.ts'))
+    const built = sources.flatMap((name) =>
+      ['.js', '.js.map', '.d.ts', '.d.ts.map'].map((ending) => `dist/${name.replace(/\.ts$/, ending)}`),
+    )
+    const papers = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
+    assert.deepEqual(paths.toSorted(), [...papers, ...built, ...sources.map((name) => `src/${name}`)].toSorted())
+  })
+
+  it('brings no dependency along', () => {
+    assert.deepEqual(
+      readdirSync(join(project, 'node_modules')).filter((name) => !name.startsWith('.')),
+      [manifest.name],
+    )
+  })
+
+  for (const specifier of specifiers) {
+    it(`lets itself be imported as ${specifier}`, () => {
+      const json = specifier.endsWith('.json') ? ", { with: { type: 'json' } }" : ''
+      const program = `const it = await import('${specifier}'${json}); if (Object.keys(it).length === 0) process.exit(9)`
+      node('--input-type=module', '-e', program)
+    })
+  }
+
+  for (const specifier of modules) {
+    it(`lets itself be required as ${specifier}`, () => {
+      node(
+        '--no-warnings',
+        '--input-type=commonjs',
+        '-e',
+        `if (Object.keys(require('${specifier}')).length === 0) process.exit(9)`,
+      )
+    })
+  }
+
+  it('does not let its inner files be imported', () => {
+    const program = `import('${manifest.name}/dist/index.js').catch((error) => console.log(error.code))`
+    assert.equal(node('--input-type=module', '-e', program).trim(), 'ERR_PACKAGE_PATH_NOT_EXPORTED')
+  })
+})
+
+describe('a consumer of the packed package', { concurrency: 2 }, () => {
+  const strict = {
+    target: 'es2022',
+    noEmit: true,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    verbatimModuleSyntax: true,
+    isolatedModules: true,
+    // The package's own declarations are to be sound under the consumer's settings too.
+    skipLibCheck: false,
+    typeRoots: [typeRoots],
+  }
+  const programs = [
+    { file: 'root.ts', types: [], module: 'nodenext' },
+    { file: 'root.ts', types: [], module: 'esnext', moduleResolution: 'bundler' },
+    { file: 'node.ts', types: ['node'], module: 'nodenext' },
+  ]
+  for (const compiler of ['typescript-5.9', 'typescript', 'typescript-7']) {
+    const folder = join(root, 'node_modules', compiler)
+    const { version } = read(join(folder, 'package.json')) as { version: string }
+    for (const { file, ...settings } of programs) {
+      it(`compiles ${file} with TypeScript ${version}, module ${settings.module}`, async () => {
+        const config = `tsconfig.${version}-${settings.module}-${file}.json`
+        const compilerOptions = { ...strict, ...settings }
+        writeFileSync(join(project, config), JSON.stringify({ compilerOptions, files: [`src/${file}`] }))
+        const run = promisify(execFile)(process.execPath, [join(folder, 'bin', 'tsc'), '-p', config], { cwd: project })
+        await run.catch((error: unknown) => assert.fail((error as { stdout?: string }).stdout ?? String(error)))
+      })
+    }
+  }
+})
+
+for (const { mode, outcomes } of documented) {
+  describe(`in an empty project with the packed package, as ${mode === 'ts' ? 'TypeScript' : 'JavaScript'}`, () => {
+    for (const { block, problem } of outcomes) {
+      it(`runs ${block.file}:${block.line}`, () => assert.ok(problem === undefined, problem))
+    }
+  })
+}
