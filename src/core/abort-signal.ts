@@ -11,38 +11,36 @@
  */
 import { above, hubOf, onFire, reasonOf, subscribe, type TokenNode } from './graph.js'
 
-/** Under this a signal of ours keeps its token, for this and any other copy of the package. */
-export const TOKEN = Symbol.for('calloff.CancellationToken')
-
 /** The signal of a node, the same at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
   const hub = hubOf(node)
   if (!hub.signal) {
     known ??= probe()
-    const signal = (hub.signal = node.outcome ? AbortSignal.abort(reasonOf(node.outcome)) : compose(node))
-    const fields = symbolsOf(signal)
-    // Through the token it also keeps the controllers above: Node from 24.16 on and 26 before 26.9 forget an abort whose
-    // controller is collected before the composite is first read (nodejs/node#65995).
-    fields[TOKEN] = node
-    if (known.limit) fields[known.limit] = 0
+    hub.signal = node.outcome ? AbortSignal.abort(reasonOf(node.outcome)) : compose(node, known)
+    if (known.limit) symbolsOf(hub.signal)[known.limit] = 0
   }
   return hub.signal
 }
 
-function compose(node: TokenNode): AbortSignal {
-  const signals = [...above(node, false)].map(sourceOf)
+function compose(node: TokenNode, { forgets }: Platform): AbortSignal {
+  const controllers = [...above(node, false)].map(sourceOf)
+  const signals = controllers.map(({ signal }) => signal)
   composing = undefined
-  return signals.length > 1 ? AbortSignal.any(signals) : (signals[0] as AbortSignal)
+  const signal = signals.length > 1 ? AbortSignal.any(signals) : (signals[0] as AbortSignal)
+  if (forgets) symbolsOf(signal)[pin] = controllers
+  return signal
 }
 
+const pin = Symbol('calloff.pin')
+
 /** The node's own controller, shared by all signals at and below it. A node with a rule of its own now ends by itself. */
-function sourceOf(node: TokenNode): AbortSignal {
+function sourceOf(node: TokenNode): AbortController {
   const hub = hubOf(node)
-  if (hub.controller) return hub.controller.signal
+  if (hub.controller) return hub.controller
   const { signal } = (hub.controller = new AbortController())
   if (known?.dependants) symbolsOf(signal)[known.dependants] = new Dependants(signal, known.dependants)
   if ([node.rules].flat()[0] === node) subscribe(node, undefined)
-  return signal
+  return hub.controller
 }
 
 // ---- What this platform needs, found by its structure, not by its version -------------------------------------------
@@ -50,6 +48,12 @@ function sourceOf(node: TokenNode): AbortSignal {
 interface Platform {
   /** Node: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
   readonly limit: symbol | undefined
+  /**
+   * Node from 24.16 on, and 26 before 26.9: an abort is forgotten if the controller is collected before the composite is first
+   * read (nodejs/node#65995). There a composite holds its controllers, and the last of those that were aborted are kept; not
+   * elsewhere, since a composite with a listener would then never be freed.
+   */
+  readonly forgets: boolean
   /** Node 20 and 22: the symbol under which a signal keeps the composites that depend on it, weakly. */
   readonly dependants: symbol | undefined
 }
@@ -64,9 +68,13 @@ function probe(): Platform {
   const { signal } = new AbortController()
   const middle = AbortSignal.any([signal])
   AbortSignal.any([middle])
-  // Bug of Node 24.16 and later, 26.1 to 26.8: seen through a composite of the user's that is only polled.
-  if (find(middle, 'kSourceSignals') && !find(signal, 'kDependantSignals')) keepLately()
-  return { limit: find(signal, 'events.maxEventTargetListeners'), dependants: find(middle, 'kDependantSignals') }
+  const forgets = !!find(middle, 'kSourceSignals') && !find(signal, 'kDependantSignals')
+  if (forgets) keepLately()
+  return {
+    forgets,
+    limit: find(signal, 'events.maxEventTargetListeners'),
+    dependants: find(middle, 'kDependantSignals'),
+  }
 }
 
 /** Keeps the last 1,024 controllers that were aborted: by then the composites below have long been read, or never will be. */

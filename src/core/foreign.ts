@@ -1,6 +1,8 @@
 /** What else can cancel: platform signals, VS Code's tokens, tokens of another copy of this package, all seen by their shape. */
-import { TOKEN } from './abort-signal.js'
 import type { CancellationError } from './errors.js'
+
+// `Symbol.for`, so that two copies of the package recognise each other's tokens.
+export const BRAND: unique symbol = Symbol.for('calloff.CancellationToken') as never
 
 /** Something foreign that can cancel. */
 export interface Foreign {
@@ -30,7 +32,6 @@ interface OtherToken {
 interface SignalLike {
   readonly aborted: boolean
   readonly reason?: unknown
-  readonly [TOKEN]?: unknown
   addEventListener(type: 'abort', listener: () => void): void
   removeEventListener(type: 'abort', listener: () => void): void
 }
@@ -47,11 +48,7 @@ function ofSignal(signal: SignalLike): Foreign {
   return {
     key: signal,
     label: 'AbortSignal',
-    isOver: () => {
-      // Behind a signal of ours stands a token, whose deadline may have passed in a loop that never yielded: a look aborts it.
-      void (signal[TOKEN] as OtherToken | undefined)?.error
-      return signal.aborted
-    },
+    isOver: () => signal.aborted,
     reason: () => signal.reason,
     listen(callback) {
       signal.addEventListener('abort', callback)
@@ -92,8 +89,10 @@ function ofOther(token: OtherToken): Foreign {
 /** What there is to know of something foreign that can cancel; undefined if it cannot. */
 export function foreignOf(value: unknown): Foreign | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const it = value as Partial<OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown }>
-  if (it[TOKEN] === true) return ofOther(it as OtherToken)
+  const it = value as Partial<
+    OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown; [BRAND]: unknown }
+  >
+  if (it[BRAND] === true) return ofOther(it as OtherToken)
   if (typeof it.aborted === 'boolean' && typeof it.addEventListener === 'function') return ofSignal(it as SignalLike)
   if (typeof it.isCancellationRequested === 'boolean' && typeof it.onCancellationRequested === 'function')
     return ofEditor(it as EditorToken)

@@ -7,7 +7,7 @@
  * their own these would have to import each other in a circle. The other kinds are in tokens/.
  */
 import { nonNegative, optional, optionsOf, wrongType } from './arguments.js'
-import { signalOf, TOKEN } from './abort-signal.js'
+import { signalOf } from './abort-signal.js'
 import { after, now } from './clock.js'
 import { bind } from './context.js'
 import { type Form, textOf, treeOf } from './describe.js'
@@ -18,7 +18,7 @@ import {
   isOurs,
   TimeoutCancellationError,
 } from './errors.js'
-import { type Foreign, foreignOf } from './foreign.js'
+import { BRAND, type Foreign, foreignOf } from './foreign.js'
 import {
   adopt,
   call,
@@ -421,7 +421,7 @@ export abstract class CancellationToken implements Disposable {
   }
 }
 
-Object.defineProperty(CancellationToken.prototype, TOKEN, { value: true })
+Object.defineProperty(CancellationToken.prototype, BRAND, { value: true })
 Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
   value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
 })
