@@ -27,6 +27,7 @@ function compose(node: TokenNode, { forgets }: Platform): AbortSignal {
   const signals = controllers.map(({ signal }) => signal)
   composing = undefined
   const signal = signals.length > 1 ? AbortSignal.any(signals) : (signals[0] as AbortSignal)
+  /* c8 ignore next -- on Node 24 and 26 only, where the behaviour and leak suites run it */
   if (forgets) symbolsOf(signal)[pin] = controllers
   return signal
 }
@@ -69,6 +70,7 @@ function probe(): Platform {
   const middle = AbortSignal.any([signal])
   AbortSignal.any([middle])
   const forgets = !!find(middle, 'kSourceSignals') && !find(signal, 'kDependantSignals')
+  /* c8 ignore next -- the same */
   if (forgets) keepLately()
   return {
     forgets,
@@ -78,6 +80,7 @@ function probe(): Platform {
 }
 
 /** Keeps the last 1,024 controllers that were aborted: by then the composites below have long been read, or never will be. */
+/* c8 ignore start -- the same */
 function keepLately(): void {
   const lately: AbortController[] = []
   let at = 0
@@ -85,6 +88,7 @@ function keepLately(): void {
     lately[at++ & 1023] = controller
   })
 }
+/* c8 ignore stop */
 
 // Node 20 and 22 keep, on each signal, a Set of WeakRefs of the composites that depend on it. We give each source a Set of
 // our own, which (a) ties a composite to the one it was composed from, since Node 22 drops the listeners of a composite

@@ -39,6 +39,7 @@ function start(callback: () => void, ms: number, hold: boolean): unknown {
   const timer: unknown = setTimeout(callback, Math.ceil(ms))
   if (!hold) {
     if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
+    /* c8 ignore next -- on Deno only, where the behaviour suite runs it */
     else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
   }
   return timer

@@ -10,7 +10,7 @@ export interface Form {
   readonly method?: boolean
   /** Its own arguments, as text. */
   readonly own?: readonly string[]
-  /** Its options that are not the default. */
+  /** Its options; those that are the default are undefined. */
   readonly options?: Readonly<Record<string, unknown>>
   /** What is left of it, for the tree. */
   readonly left?: string

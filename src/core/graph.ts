@@ -49,7 +49,7 @@ export interface TokenNode {
   /** What only tokens need that somebody listens to; made with the first listener. */
   hub: Hub | undefined
 
-  /** Stands for all its sources at once, and decides by `conclude` what their end means. */
+  /** Stands for all its sources at once: an {@link OpaqueNode}. */
   readonly opaque: boolean
   /** Must be polled: nothing pushes it. */
   readonly polled: boolean
@@ -57,14 +57,20 @@ export interface TokenNode {
   readonly fleeting: boolean
   /** Its own rule: an answer if it is over. In one `walk` the same answer is given without asking again. */
   ask(mode: Mode, walk: number): Cancellation | undefined
-  /** Opaque nodes: all sources have ended, this one last. What that means for the node. */
-  conclude(last: Cancellation): Cancellation | undefined
-  /** Opaque nodes: one more source has ended, on record. */
-  sourceEnded(): Cancellation | undefined
   /** Starts what ends the node by itself; `hub.driver` stops it. */
   arm(): void
   /** For messages: what happened. */
   explain(kind: CancellationKind): string
+}
+
+/** An all-of or a grace. */
+export interface OpaqueNode extends TokenNode {
+  /** All its sources have ended, this one last: the cancellation that this means for the node, if it means one already. */
+  conclude(last: Cancellation): Cancellation | undefined
+  /** One more of its sources has ended, on record: the same question. */
+  sourceEnded(): Cancellation | undefined
+  /** What is left of it, given what is left of each of its sources. */
+  leftOf(sources: readonly number[], at: number): number
 }
 
 /** One cancellation, shared by every token it reaches. Its error is made when somebody looks. */
@@ -201,7 +207,7 @@ function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): C
         if (verdict) {
           last[depth] = later(last[depth], verdict)
           if (sourceAt(asker, next[depth] as number)) break
-          verdict = asker.conclude(last[depth] as Cancellation)
+          verdict = (asker as OpaqueNode).conclude(last[depth] as Cancellation)
         }
         if (!verdict) {
           passed.add(asker) // it lives as long as one of its sources
@@ -352,8 +358,14 @@ function take(subscriber: Subscriber): void {
 function wake(node: TokenNode): void {
   for (let rising = [node], at: TokenNode | undefined; (at = rising.pop());) {
     const child = at
-    // Sources that nobody looked at may have ended, and would never say so.
-    if (child.opaque) each(child.sources, (source) => discover(source, LOOK))
+    if (child.opaque) {
+      // Sources that nobody looked at may have ended, and would never say so.
+      let lives = !child.sources
+      each(child.sources, (source) => (lives = !discover(source, LOOK) || lives))
+      const over = lives ? undefined : (child as OpaqueNode).sourceEnded()
+      if (over && !child.outcome) settle(child, over)
+      if (child.outcome) continue
+    }
     const links: Subscriber[] = (hubOf(child).links = [])
     each(child.sources, (source) => {
       if (source.outcome) return // an operand of all-of may have ended
@@ -422,7 +434,7 @@ function announce(origin: TokenNode): void {
     for (let one = node.hub?.first; one; one = one.next) {
       const { child } = one
       if (!child || child.outcome) continue
-      const verdict = child.opaque ? child.sourceEnded() : node.outcome
+      const verdict = child.opaque ? (child as OpaqueNode).sourceEnded() : node.outcome
       if (!verdict) continue
       record(child, verdict)
       several ||= Array.isArray(child.sources)
@@ -482,7 +494,7 @@ export const fired = new WeakMap<object, Cancellation>()
 function fire(node: TokenNode): void {
   const controller = node.hub?.controller
   if (!controller) return
-  keepFired(controller)
+  keepFired?.(controller)
   controller.abort(reasonOf(node.outcome as Cancellation))
 }
 
@@ -493,8 +505,9 @@ export function reasonOf(cancellation: Cancellation): CancellationError {
   return error
 }
 
-let keepFired: (controller: AbortController) => void = () => {}
+let keepFired: ((controller: AbortController) => void) | undefined
 /** For platforms that forget an abort when the controller is collected too soon: see abort-signal.ts. */
+/* c8 ignore next 3 -- on Node 24 and 26 only, where the behaviour and leak suites run it */
 export function onFire(keep: typeof keepFired): void {
   keepFired = keep
 }

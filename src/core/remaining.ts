@@ -1,15 +1,10 @@
 /** How much time is left: the one question about a graph that is not answered yes or no. */
 import { now } from './clock.js'
-import { each, type TokenNode } from './graph.js'
+import { each, type OpaqueNode, type TokenNode } from './graph.js'
 
-/** A rule that is neither polled nor opaque: when it ends, on the monotonic clock; absent if nobody can say. */
+/** A rule that is not opaque: when it ends, on the monotonic clock, 0 if that is now; absent if nobody can say. */
 interface Timed extends TokenNode {
   readonly deadline?: number
-}
-
-/** An opaque node: what is left of it, given what is left of each of its sources. */
-interface Opaque extends TokenNode {
-  leftOf(sources: readonly number[], at: number): number
 }
 
 /**
@@ -23,12 +18,8 @@ export function timeLeft(top: TokenNode, polled: number): number {
   const leftOf = (node: TokenNode): number => {
     let least = node.outcome ? 0 : Infinity
     each(node.rules, (rule) => {
-      const left = rule.opaque
-        ? known.get(rule)
-        : rule.polled
-          ? polled
-          : Math.max(0, ((rule as Timed).deadline ?? Infinity) - at)
-      least = Math.min(least, left ?? Infinity)
+      const own = Math.max(0, ((rule as Timed).deadline ?? Infinity) - at)
+      least = Math.min(least, known.get(rule) ?? (rule.polled ? Math.min(polled, own) : own))
     })
     return least
   }
@@ -42,7 +33,7 @@ export function timeLeft(top: TokenNode, polled: number): number {
     }
     if (stack.length > depth) continue
     stack.pop()
-    if (current.opaque) known.set(current, (current as Opaque).leftOf(sources.map(leftOf), at))
+    if (current.opaque) known.set(current, (current as OpaqueNode).leftOf(sources.map(leftOf), at))
   }
   return leftOf(top)
 }

@@ -402,14 +402,6 @@ export abstract class CancellationToken implements Disposable {
     return undefined
   }
   /** @internal */
-  conclude(_last: Cancellation): Cancellation | undefined {
-    return undefined
-  }
-  /** @internal */
-  sourceEnded(): Cancellation | undefined {
-    return undefined
-  }
-  /** @internal */
   arm(): void {}
   /** @internal */
   explain(kind: CancellationKind): string {
@@ -636,7 +628,7 @@ class GraceToken extends CancellationToken {
   }
 
   /** @internal */
-  override conclude(last: Cancellation): Cancellation | undefined {
+  conclude(last: Cancellation): Cancellation | undefined {
     return this.#over(readClock(), (this.#ended ??= last))
   }
 
@@ -650,7 +642,7 @@ class GraceToken extends CancellationToken {
   }
 
   /** @internal */
-  override sourceEnded(): Cancellation | undefined {
+  sourceEnded(): Cancellation | undefined {
     this.#ended ??= (this.sources as CancellationToken).outcome as Cancellation
     const found = this.#over(now(), this.#ended)
     if (!found) this.arm()
@@ -714,7 +706,7 @@ class BridgeToken extends CancellationToken {
 
   /** @internal */
   get deadline(): number {
-    return now() + this.#foreign.remaining()
+    return this.#foreign.isOver(true) ? 0 : now() + this.#foreign.remaining()
   }
 
   /** @internal */

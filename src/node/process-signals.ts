@@ -12,7 +12,9 @@ type Handler = (signal: NodeJS.Signals) => void
 const handlers = new Map<NodeJS.Signals, Set<Handler>>()
 
 function dispatch(signal: NodeJS.Signals): void {
-  for (const handler of handlers.get(signal) ?? []) handler(signal)
+  // Only whom this signal found here, and who has not been taken away since.
+  const all = handlers.get(signal)
+  for (const handler of [...(all ?? [])]) if (all?.has(handler)) handler(signal)
 }
 
 /** Attaches a handler; gives what takes it away. */
@@ -36,7 +38,8 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
 /**
  * Cancelled by the first of the given process signals, kind `'process-signal'`, with the signal's name as reason.
  *
- * A second one gets the default action, since the handlers are gone by then: an impatient user always gets out.
+ * A second one gets the default action, since the handlers are gone by then: an impatient user always gets out. (Two that
+ * arrive while the program does not let the event loop turn are one.)
  *
  * Memory: a handler replaces the default action, so handlers are attached only while somebody listens (`onCancel`, `wait`,
  * `race`, a signal, here or in a token derived from this one) or while the token is held by `using`, and are always removed.

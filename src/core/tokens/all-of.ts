@@ -49,12 +49,12 @@ class AllOfToken extends CancellationToken {
   }
 
   /** @internal */
-  override conclude(last: Cancellation): Cancellation {
+  conclude(last: Cancellation): Cancellation {
     return last
   }
 
   /** @internal */
-  override sourceEnded(): Cancellation | undefined {
+  sourceEnded(): Cancellation | undefined {
     const sources = this.sources as readonly TokenNode[]
     while (this.#ended < sources.length && sources[this.#ended]?.outcome) this.#ended++
     if (this.#ended < sources.length) return undefined

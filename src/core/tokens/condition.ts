@@ -135,13 +135,14 @@ export class ConditionToken extends CancellationToken {
 
   /** @internal */
   override form(): Form {
-    const options: Record<string, unknown> = {}
-    if (!this.#suppress) options['suppressExceptions'] = false
-    if (this.#default) options['default'] = true
-    if (this.#before) options['before'] = this.#before
-    if (this.#after) options['after'] = this.#after
-    if (!this.#caching) options['caching'] = false
-    if (this.#pollEvery !== 10) options['pollEvery'] = this.#pollEvery
+    const options = {
+      suppressExceptions: this.#suppress ? undefined : false,
+      default: this.#default || undefined,
+      before: this.#before,
+      after: this.#after,
+      caching: this.#caching ? undefined : false,
+      pollEvery: this.#pollEvery === 10 ? undefined : this.#pollEvery,
+    }
     return { call: 'ConditionToken', own: [functionText(this.#condition)], options }
   }
 }

@@ -54,6 +54,11 @@ export class CounterToken extends CancellationToken {
   }
 
   /** @internal */
+  get deadline(): number {
+    return this.#counter ? Infinity : 0
+  }
+
+  /** @internal */
   override get polled(): boolean {
     return !this.#direct
   }
@@ -79,7 +84,7 @@ export class CounterToken extends CancellationToken {
     return {
       call: 'CounterToken',
       own: [String(this.#initial)],
-      ...(this.#direct ? {} : { options: { direct: false } }),
+      options: { direct: this.#direct ? undefined : false },
       left: `${this.#counter} left`,
     }
   }

@@ -1,0 +1,20 @@
+/** How the properties are run: CALLOFF_SEED gives the seed, CALLOFF_RUNS the number of runs; fast-check prints the seed on failure. */
+import type { Parameters } from 'fast-check'
+
+const fromEnvironment = (name: string): number | undefined => {
+  const given = process.env[name]
+  if (given === undefined || given === '') return undefined
+  const value = Number(given)
+  if (!Number.isInteger(value)) throw new RangeError(`${name} must be an integer, got ${given}`)
+  return value
+}
+
+/** `usual` is how often a property runs where nobody says otherwise. */
+export function runs<T = unknown>(usual: number): Parameters<T> {
+  const seed = fromEnvironment('CALLOFF_SEED')
+  return {
+    includeErrorInReport: true,
+    numRuns: fromEnvironment('CALLOFF_RUNS') ?? usual,
+    ...(seed === undefined ? {} : { seed }),
+  }
+}
