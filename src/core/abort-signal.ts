@@ -40,7 +40,9 @@ function sourceOf(node: TokenNode): AbortController {
   if (hub.controller) return hub.controller
   const { signal } = (hub.controller = new AbortController())
   if (known?.dependants) symbolsOf(signal)[known.dependants] = new Dependants(signal, known.dependants)
-  if ([node.rules].flat()[0] === node) subscribe(node, undefined)
+  if (!node.outcome && [node.rules].flat()[0] === node) subscribe(node, undefined)
+  // It may be over without our hearing of it, or by what was just called.
+  if (node.outcome) hub.controller.abort(reasonOf(node.outcome))
   return hub.controller
 }
 

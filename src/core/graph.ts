@@ -214,7 +214,7 @@ function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): C
           continue
         }
       } else if (!verdict) break
-      if (!asker.outcome) settle(asker, verdict)
+      settle(asker, verdict)
       verdict = asker.outcome
     }
     if (depth < 0) return verdict
@@ -227,7 +227,7 @@ function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | unde
   // The platform may have been quicker: a signal of two sources goes by time where we would go by order, and both must agree.
   const signal = node.hub?.signal
   const answer = (signal?.aborted && fired.get(signal.reason as object)) || node.ask(mode, walk)
-  if (answer && !node.outcome && !node.fleeting) settle(node, answer)
+  if (answer && !node.fleeting) settle(node, answer)
   return node.outcome ?? answer
 }
 
@@ -358,22 +358,26 @@ function take(subscriber: Subscriber): void {
 function wake(node: TokenNode): void {
   for (let rising = [node], at: TokenNode | undefined; (at = rising.pop());) {
     const child = at
-    if (child.opaque) {
-      // Sources that nobody looked at may have ended, and would never say so.
-      let lives = !child.sources
-      each(child.sources, (source) => (lives = !discover(source, LOOK) || lives))
-      const over = lives ? undefined : (child as OpaqueNode).sourceEnded()
-      if (over && !child.outcome) settle(child, over)
-      if (child.outcome) continue
-    }
-    const links: Subscriber[] = (hubOf(child).links = [])
+    // A source may have ended since somebody looked, and will never say so again. One of all-of may have long ago, unseen.
+    if (child.opaque) each(child.sources, (source) => discover(source, LOOK))
+    let first: Cancellation | undefined
+    let lives = !child.sources
+    each(child.sources, ({ outcome }) => {
+      first ??= outcome
+      lives ||= !outcome
+    })
+    const over = !child.opaque ? first : lives ? undefined : (child as OpaqueNode).sourceEnded()
+    if (over) settle(child, over)
+    const hub = hubOf(child)
+    if (child.outcome || !hub.first) continue // it is over, or somebody who was called has stopped what was to be woken
+    const links: Subscriber[] = (hub.links = [])
     each(child.sources, (source) => {
-      if (source.outcome) return // an operand of all-of may have ended
+      if (source.outcome) return
       const link = new Subscriber(undefined, true, child)
       links.push(link)
       if (put(source, link)) rising.push(source)
     })
-    child.arm()
+    if (!hub.driver) child.arm()
   }
 }
 
@@ -414,8 +418,9 @@ export function above(node: TokenNode, behindOpaque: boolean): Set<TokenNode> {
 
 // ---- Cancelling -----------------------------------------------------------------------------------------------------
 
-/** Cancels a live node, with everything below it that somebody listens to. */
+/** Cancels a node, with everything below it that somebody listens to; one that is over already stays as it is (I1). */
 export function settle(node: TokenNode, cancellation: Cancellation): void {
+  if (node.outcome) return
   record(node, cancellation)
   if (node.hub) announce(node)
 }
@@ -515,7 +520,7 @@ export function onFire(keep: typeof keepFired): void {
 /** Polls the rule of a live node alone: nothing above it is asked, so nothing is consumed. */
 export function pollRule(node: TokenNode): void {
   const answer = discover(node, LOOK) ? undefined : node.ask(INDIRECT, ++walks)
-  if (answer && !node.outcome) settle(node, answer)
+  if (answer) settle(node, answer)
 }
 
 /** Cancels a node now, if it is live; gives the error. */

@@ -134,8 +134,10 @@ export abstract class CancellationToken implements Disposable {
     const options = begin(this, first, nested)
     if (!options) return
     ;(this as { name: string | undefined }).name = optional('name', 'string', options.name)
-    if (optional('cancelled', 'boolean', options.cancelled))
+    if (optional('cancelled', 'boolean', options.cancelled)) {
+      this.outcome = undefined // by hand comes before a source that has ended
       settle(this, new Cancellation(this, 'manual', undefined, now()))
+    }
   }
 
   /**
@@ -699,9 +701,7 @@ class BridgeToken extends CancellationToken {
 
   /** @internal */
   override arm(): void {
-    hubOf(this).driver = this.#foreign.listen(() => {
-      if (!this.outcome) settle(this, this.#over())
-    })
+    hubOf(this).driver = this.#foreign.listen(() => settle(this, this.#over()))
   }
 
   /** @internal */

@@ -63,7 +63,7 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
 export class ProcessSignalToken extends CancellationToken {
   readonly #signals: readonly NodeJS.Signals[]
   readonly #handler: Handler = (signal) => {
-    if (!this.outcome) settle(this, new Cancellation(this, 'process-signal', signal, now()))
+    settle(this, new Cancellation(this, 'process-signal', signal, now()))
   }
   #held = false
 
