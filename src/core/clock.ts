@@ -9,21 +9,24 @@
 export interface Clock {
   /** Milliseconds on a monotonic clock, with fractions. */
   now(): number
-  /** Calls back once, after `ms` (under 2³¹); gives what `clear` takes. With `hold` the process stays alive for it. */
-  start(callback: () => void, ms: number, hold: boolean): unknown
-  /** Takes a timer back. */
-  clear(timer: unknown): void
+  /** Calls back once, after `ms` (under 2³¹); gives what takes it back. */
+  start(callback: () => void, ms: number): () => void
   /** Blocks this thread for `ms`. */
   block(ms: number): void
 }
 
+const clocks: Clock[] = []
+/** The last of them, if any. */
 let replaced: Clock | undefined
 
-/** Puts a clock in place of the system's, for all tokens of this thread; gives the one that was there. */
-export function useClock(clock: Clock | undefined): Clock | undefined {
-  const before = replaced
-  replaced = clock
-  return before
+/** Puts a clock in place of the system's, for all tokens of this thread; gives what takes it away again, in whatever order. */
+export function useClock(clock: Clock): () => void {
+  clocks.push((replaced = clock))
+  return () => {
+    const at = clocks.indexOf(clock)
+    if (at >= 0) clocks.splice(at, 1)
+    replaced = clocks.at(-1)
+  }
 }
 
 /** Milliseconds on a monotonic clock. */
@@ -34,15 +37,15 @@ export function now(): number {
 // Deno's timers may be numbers, and `unref` a function beside them.
 declare const Deno: { unrefTimer?(timer: unknown): void } | undefined
 
-function start(callback: () => void, ms: number, hold: boolean): unknown {
-  if (replaced) return replaced.start(callback, ms, hold)
+function start(callback: () => void, ms: number, hold: boolean): () => void {
+  if (replaced) return replaced.start(callback, ms)
   const timer: unknown = setTimeout(callback, Math.ceil(ms))
   if (!hold) {
     if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
     /* c8 ignore next -- on Deno only, where the behaviour suite runs it */
     else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
   }
-  return timer
+  return () => clearTimeout(timer as number)
 }
 
 /** The longest delay that timers take: 2³¹ - 1 ms, almost 25 days. Beyond it the platform fires at once. */
@@ -57,7 +60,7 @@ const LONGEST = 2 ** 31 - 1
  */
 export function after(ms: number, callback: () => void, hold: boolean): () => void {
   if (ms === Infinity) return hold ? keepAlive() : () => {}
-  let timer: unknown
+  let stop: () => void
   const go = (left: number) => {
     const due = now() + left
     const ring = () => {
@@ -67,22 +70,24 @@ export function after(ms: number, callback: () => void, hold: boolean): () => vo
       if (more > 0) go(more)
       else callback()
     }
-    timer = start(ring, Math.max(0, Math.min(left, LONGEST)), hold)
+    stop = start(ring, Math.max(0, Math.min(left, LONGEST)), hold)
   }
   go(ms)
-  return () => {
-    if (replaced) replaced.clear(timer)
-    else clearTimeout(timer as number)
-  }
+  return () => stop()
 }
 
 declare const setImmediate: ((callback: () => void) => unknown) | undefined
 
+// The real ones, on purpose: whether the event loop turns, or the process lives, is not a matter of time. With fakes a
+// checkpoint would wait for somebody to move the clock, and "run all timers" would never end.
+const realImmediate = typeof setImmediate === 'function' ? setImmediate : undefined
+const { setInterval: realInterval, clearInterval: realClear } = globalThis
+
 /** Calls back after the event loop has turned once: timers, sockets and messages have had their chance. */
 export function turn(callback: () => void): void {
-  if (typeof setImmediate === 'function') setImmediate(callback)
-  else {
-    // Browsers: a message is not slowed down to 4 ms as nested timers are.
+  if (realImmediate) realImmediate(callback)
+  /* c8 ignore start -- in browsers only */ else {
+    // A message is not slowed down to 4 ms as nested timers are.
     const { port1, port2 } = new MessageChannel()
     port1.onmessage = () => {
       port1.close()
@@ -90,6 +95,7 @@ export function turn(callback: () => void): void {
     }
     port2.postMessage(0)
   }
+  /* c8 ignore stop */
 }
 
 /** A word that nobody else knows, to sleep on. */
@@ -115,8 +121,6 @@ export function block(ms: number): void {
   if (ms >= 1 && now() === before) throw new TypeError('waitSync: the clock stands still (fake timers?): await wait()')
 }
 
-// The real one, on purpose: keeping a process alive is not a matter of time, and "run all timers" would never end with a fake.
-const realInterval = globalThis.setInterval
 let held = 0
 let holder: ReturnType<typeof setInterval> | undefined
 
@@ -129,7 +133,7 @@ export function keepAlive(): () => void {
     held -= mine
     mine = 0
     if (held) return
-    clearInterval(holder)
+    realClear(holder)
     holder = undefined
   }
 }

@@ -10,6 +10,8 @@ export interface Foreign {
   readonly key: object
   /** What it is called in the text of a token. */
   readonly label: string
+  /** A token of another copy of the package. Without an error when it is over, it is a condition without caching. */
+  readonly isToken: boolean
   /** Whether it is over. `look`: without consuming or calling anything. */
   isOver(look: boolean): boolean
   /** What it gives as reason, once it is over. */
@@ -48,6 +50,7 @@ function ofSignal(signal: SignalLike): Foreign {
   return {
     key: signal,
     label: 'AbortSignal',
+    isToken: false,
     isOver: () => signal.aborted,
     reason: () => signal.reason,
     listen(callback) {
@@ -62,6 +65,7 @@ function ofEditor(token: EditorToken): Foreign {
   return {
     key: token,
     label: 'CancellationToken',
+    isToken: false,
     isOver: () => token.isCancellationRequested,
     reason: () => undefined,
     listen(callback) {
@@ -76,6 +80,7 @@ function ofOther(token: OtherToken): Foreign {
   return {
     key: token,
     label: String(token),
+    isToken: true,
     isOver: (look) => (look ? token.error !== undefined : token.isCancelled({ direct: false })),
     reason: () => token.error,
     listen(callback) {

@@ -95,10 +95,19 @@ export function errorOf(cancellation: Cancellation): CancellationError {
 
 function makeError({ origin, kind, reason }: Cancellation): CancellationError {
   const token = origin as CancellationToken
-  const why = typeof reason === 'string' ? `: ${reason}` : reason instanceof Error ? `: ${reason.message}` : ''
   const name = token.name === undefined ? 'token' : `token ${JSON.stringify(token.name)}`
   const Class = kind in classes ? classes[kind as keyof typeof classes] : CancellationError
-  return new Class(`${name} ${origin.explain(kind)}${why}`, { token, kind, reason })
+  return new Class(`${name} ${origin.explain(kind)}${because(reason)}`, { token, kind, reason })
+}
+
+/** Text, or the message of an error of whatever realm. */
+function because(reason: unknown): string {
+  try {
+    const text: unknown = typeof reason === 'string' ? reason : (Object(reason) as Error).message
+    return typeof text === 'string' ? `: ${text}` : ''
+  } catch {
+    return '' // a getter or a proxy that throws
+  }
 }
 
 const classes = {
@@ -523,8 +532,13 @@ export function pollRule(node: TokenNode): void {
   if (answer) settle(node, answer)
 }
 
-/** Cancels a node now, if it is live; gives the error. */
-export function end(node: TokenNode, kind: CancellationKind, reason?: unknown): CancellationError {
+/** Cancels a node now, if it is live. */
+export function end(node: TokenNode, kind: CancellationKind, reason?: unknown): void {
   if (!discover(node, LOOK)) settle(node, new Cancellation(node, kind, reason, now()))
-  return errorOf(node.outcome as Cancellation)
+}
+
+/** The same with a deadline of ours, made for one wait. */
+export function expire(deadline: TokenNode): CancellationError {
+  end(deadline, 'timeout')
+  return errorOf(deadline.outcome as Cancellation)
 }

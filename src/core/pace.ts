@@ -77,6 +77,8 @@ export function every(node: TokenNode, ms: number): AsyncIterable<number> {
 
 function ticks(node: TokenNode, ms: number): AsyncIterator<number, undefined> {
   const began = now()
+  /** Where the timers are, should they move without the clock. */
+  let reached = 0
   /** Take back the ticks that are waited for. */
   const pending = new Set<() => void>()
   let last = 0
@@ -86,7 +88,8 @@ function ticks(node: TokenNode, ms: number): AsyncIterator<number, undefined> {
     next: () =>
       new Promise((resolve) => {
         if (over || discover(node, INDIRECT)) return resolve(DONE)
-        const passed = ms && Math.floor((now() - began) / ms)
+        const elapsed = Math.max(reached, now() - began)
+        const passed = ms && Math.floor(elapsed / ms)
         const value = (last = Math.max(last, passed) + 1)
         const settle: Settle<number> = (result) => {
           pending.delete(takeBack)
@@ -94,8 +97,11 @@ function ticks(node: TokenNode, ms: number): AsyncIterator<number, undefined> {
         }
         const stop = alarm(
           node,
-          ms && began + value * ms - now(),
-          () => settle({ done: false, value }),
+          ms && value * ms - elapsed,
+          () => {
+            reached = ms && value * ms
+            settle({ done: false, value })
+          },
           () => settle(DONE),
         )
         const takeBack = () => {

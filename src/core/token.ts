@@ -115,13 +115,13 @@ export abstract class CancellationToken implements Disposable {
 
   /** @internal */
   constructor(first: (TokenOptions & object) | Nested | undefined, nested: readonly Nested[]) {
+    this.unclonable = UNCLONABLE // first, so that it is what a refusal names
     this.seen = epoch
     this.outcome = undefined
     this.sources = undefined
     this.rules = undefined
     this.hub = undefined
     this.name = undefined
-    this.unclonable = UNCLONABLE
     if (first === undefined && nested.length === 0) {
       if (new.target === CancellationToken) throw new TypeError('CancellationToken is abstract: make a SimpleToken')
       return
@@ -656,7 +656,7 @@ class GraceToken extends CancellationToken {
     const ended = (this.#ended ??= (this.sources as CancellationToken).outcome)
     if (!ended) return
     const ring = () => settle(this, this.#over(Infinity, ended) as Cancellation)
-    hubOf(this).driver = after(ended.at + this.#ms - now(), ring, false)
+    hubOf(this).driver = after(this.#ms - Math.max(0, now() - ended.at), ring, false)
   }
 
   /** @internal */
@@ -680,6 +680,11 @@ class BridgeToken extends CancellationToken {
     giveRule(this)
   }
 
+  /** What stands above a token of another copy we cannot know. @internal */
+  override get polled(): boolean {
+    return this.#foreign.isToken
+  }
+
   /** @internal */
   override ask(mode: Mode): Cancellation | undefined {
     return this.#foreign.isOver(mode === LOOK) ? this.#over() : undefined
@@ -695,8 +700,9 @@ class BridgeToken extends CancellationToken {
       adopted.error = reason
       return adopted
     }
-    const timeout = reason instanceof Object && (reason as { name?: unknown }).name === 'TimeoutError'
-    return new Cancellation(this, timeout ? 'timeout' : 'signal', reason, now())
+    // The reason may be of another realm.
+    const timeout = (Object(reason) as { name?: unknown }).name === 'TimeoutError'
+    return new Cancellation(this, timeout ? 'timeout' : this.#foreign.isToken ? 'condition' : 'signal', reason, now())
   }
 
   /** @internal */

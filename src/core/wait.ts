@@ -2,7 +2,7 @@
 import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
 import { after, block } from './clock.js'
 import type { CancellationError } from './errors.js'
-import { above, discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
+import { above, discover, errorOf, expire, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { timeLeft } from './remaining.js'
 
 /** How to wait. */
@@ -85,7 +85,7 @@ export function wait(
     }
     const giveUp = () => {
       stopPolls()
-      reject(end(late, 'timeout'))
+      reject(expire(late))
     }
     const told = (error: CancellationError) => {
       stopPolls()
@@ -102,7 +102,7 @@ export function waitSync(node: TokenNode, options: WaitOptions | undefined, dead
   for (;;) {
     const found = discover(node, INDIRECT)
     if (found) return errorOf(found)
-    if (discover(late, LOOK)) throw end(late, 'timeout')
+    if (discover(late, LOOK)) throw expire(late)
     const left = timeLeft(late, 0)
     if (Math.min(left, timeLeft(node, 0)) === Infinity) {
       throw new TypeError(

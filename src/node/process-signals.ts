@@ -74,7 +74,7 @@ export class ProcessSignalToken extends CancellationToken {
     super(options, nested as Nested[])
     if (own.length === 0) throw new TypeError('signals must name at least one process signal')
     for (const signal of own) {
-      if (!(signal in constants.signals))
+      if (!(signal in constants.signals) && signal !== 'SIGBREAK')
         throw new TypeError(`signals must be names of process signals, got ${JSON.stringify(signal)}`)
       if (signal === 'SIGKILL' || signal === 'SIGSTOP')
         throw new RangeError(`signals must be ones that can be handled, got "${signal}"`)

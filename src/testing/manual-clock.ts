@@ -47,27 +47,24 @@ class Manual implements ManualClock {
   #now = 0
   /** In the order they fall due; of the same time, in the order they were set. */
   readonly #alarms: Alarm[] = []
-  #before: Clock | undefined
-  #installed = false
+  #restore: (() => void) | undefined
 
   readonly #clock: Clock = {
     now: () => this.#now,
     start: (callback, ms) => {
       const alarm = { due: this.#now + ms, callback }
-      const after = this.#alarms.findIndex(({ due }) => due > alarm.due)
-      this.#alarms.splice(after === -1 ? this.#alarms.length : after, 0, alarm)
-      return alarm
-    },
-    clear: (timer) => {
-      const at = this.#alarms.indexOf(timer as Alarm)
-      if (at !== -1) this.#alarms.splice(at, 1)
+      const next = this.#alarms.findIndex(({ due }) => due > alarm.due)
+      this.#alarms.splice(next === -1 ? this.#alarms.length : next, 0, alarm)
+      return () => {
+        const at = this.#alarms.indexOf(alarm)
+        if (at !== -1) this.#alarms.splice(at, 1)
+      }
     },
     block: (ms) => this.tick(ms),
   }
 
   install(): void {
-    this.#before = useClock(this.#clock)
-    this.#installed = true
+    this.#restore = useClock(this.#clock)
   }
 
   get now(): number {
@@ -98,8 +95,7 @@ class Manual implements ManualClock {
   }
 
   uninstall(): void {
-    if (this.#installed) useClock(this.#before)
-    this.#installed = false
+    this.#restore?.()
     this.#alarms.length = 0
   }
 

@@ -1,0 +1,64 @@
+/**
+ * What a peer is to the benchmark: a record of small functions, each the shortest idiomatic way to do one thing. A group
+ * runs on every peer that has the functions it needs, so what a library cannot do is simply left out.
+ *
+ * Three words: a *source* is what can be cancelled, a *token* is what is polled and listened to, a *handle* is whatever has
+ * to be kept to undo something. In some libraries they are one and the same object.
+ *
+ * @typedef {object} Peer
+ * @property {string} name As in the tables.
+ * @property {readonly string[]} [only] The groups a variant is there for; all it can do, if left out.
+ * @property {true} [later] Cancelling a parent reaches its children only after some promises have turned.
+ * @property {true} [cooperative] Its race waits for work to react to the inner signal, so it cannot give up on deaf work.
+ * @property {() => any} [create] A new source whose token exists.
+ * @property {(source: any) => any} [token]
+ * @property {(source: any) => void} [cancel]
+ * @property {(tokens: any[], times: number) => number} [polls] Polls eight tokens in rotation; gives how many were over.
+ *   Written out for each peer: at one nanosecond a poll, a call in between would be half of the result.
+ * @property {(token: any, times: number) => number} [pollsOne] The same for one token.
+ * @property {(parent: any) => any} [derive1] A token that ends with the given one.
+ * @property {true} [atAnyDepth] Derives nothing, and stands beside what is derived as it is.
+ * @property {(a: any, b: any) => any} [derive2] A token that ends with either.
+ * @property {(parent: any) => any} [child] A source that also ends with the given token.
+ * @property {(source: any) => void} [release] Lets go of what `child` made before its parent ends.
+ * @property {(ms: number) => any} [timeout] A source or token that ends after a time.
+ * @property {(timeout: any) => any} [timeoutToken]
+ * @property {(timeout: any) => void} [timeoutEnd] Takes its timer back; for those that start one at once and hold on to it.
+ * @property {(token: any, listener: () => void) => any} [listen]
+ * @property {(token: any, handle: any) => void} [unlisten]
+ * @property {(token: any, work: Promise<any>) => Promise<any>} [race] The work's outcome, or a rejection on cancel.
+ * @property {() => Promise<boolean>} [calledOff] Starts a sleep of a minute and calls it off; true if it was called off.
+ * @property {(tokens: any[], times: number) => number} [timeoutPolls] Where polling a timeout is not what `polls` does.
+ * @property {() => any} [signalParent] Something long-lived that was asked for its signal already.
+ * @property {(parent?: any) => any} [signalBearer] Made before the clock runs: what is then asked for its signal.
+ * @property {(bearer: any) => AbortSignal} [signalOfRoot] The first use of its signal, with nothing above it.
+ * @property {(bearer: any) => AbortSignal} [signalOfDerived] The same below a parent.
+ * @property {(rounds: number) => number} [quickstart] The loop of the README: a condition, a counter, a deadline; gives the turns.
+ * @property {Readonly<Record<string, () => any>>} [kinds] More kinds of tokens whose memory is of interest.
+ */
+
+/** One file each; only the ones a process needs are loaded into it. */
+export const files = [
+  'floor',
+  'native',
+  'calloff',
+  'cancellationtoken',
+  'vscode-jsonrpc',
+  'esfx',
+  'any-signal',
+  'abort-controller-x',
+  'caf',
+  'effect',
+  'effection',
+]
+
+/**
+ * The peers of a file.
+ *
+ * @param {string} file
+ * @returns {Promise<Peer[]>}
+ */
+export async function load(file) {
+  const { peers } = await import(`./${file}.mjs`)
+  return peers
+}

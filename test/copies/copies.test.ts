@@ -1,0 +1,271 @@
+/** Two copies of the package in one process get along. Every test runs both ways. */
+import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
+import { describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import * as here from 'calloff'
+import { anotherCopy, type Package } from './copy.js'
+
+const there = await anotherCopy()
+
+test('the copy is another one', () => {
+  assert.notEqual(there.SimpleToken, here.SimpleToken)
+  assert.equal(new there.SimpleToken() instanceof here.CancellationToken, false)
+})
+
+/** What combines tokens, by the way a token of the other copy gets in. */
+const combine: Readonly<Record<string, (mine: Package, theirs: here.CancellationToken) => here.CancellationToken>> = {
+  'nested in a SimpleToken': (mine, theirs) => new mine.SimpleToken(theirs),
+  'nested after options': (mine, theirs) => new mine.SimpleToken({ name: 'own' }, theirs, new mine.SimpleToken()),
+  'nested in a TimeoutToken': (mine, theirs) => new mine.TimeoutToken(600_000, theirs),
+  'nested in a ConditionToken': (mine, theirs) => new mine.ConditionToken(() => false, theirs),
+  'nested in a CounterToken': (mine, theirs) => new mine.CounterToken(1_000, {}, theirs),
+  summed: (mine, theirs) => new mine.SimpleToken().plus(theirs),
+  'summed by anyOf': (mine, theirs) => mine.anyOf(new mine.SimpleToken(), theirs),
+  'one of allOf': (mine, theirs) => mine.allOf(theirs, new mine.SimpleToken({ cancelled: true })),
+  'made ours by from()': (mine, theirs) => mine.from(theirs),
+  'made ours by the signal': (mine, theirs) => mine.from(theirs.signal),
+  'with a grace': (mine, theirs) => mine.from(theirs).grace(0),
+  'far below': (mine, theirs) => new mine.SimpleToken(new mine.SimpleToken(mine.from(theirs))),
+}
+
+for (const [direction, mine, theirs] of [
+  ['theirs in ours', here, there],
+  ['ours in theirs', there, here],
+] as const) {
+  describe(direction, () => {
+    for (const [how, build] of Object.entries(combine)) {
+      test(`a token ${how} ends with it, found by a poll`, () => {
+        const source = new theirs.SimpleToken({ name: 'source' })
+        const token = build(mine, source)
+        assert.equal(token.cancelled, false)
+        assert.equal(token.error, undefined)
+        source.cancel('enough')
+        assert.equal(token.cancelled, true)
+        assert.equal(token.error, source.error)
+        assert.equal(token.reason, 'enough')
+        assert.equal(token.cancelledBy, source)
+        assert.throws(
+          () => token.check(),
+          (error) => error === source.error,
+        )
+      })
+
+      test(`a token ${how} ends with it, found by a look`, () => {
+        const source = new theirs.SimpleToken()
+        const token = build(mine, source)
+        source.cancel()
+        assert.equal(token.error, source.error)
+        assert.equal(token.remaining, 0)
+      })
+
+      test(`a token ${how} hears of it`, async () => {
+        const source = new theirs.SimpleToken()
+        const token = build(mine, source)
+        const heard: unknown[] = []
+        token.onCancel((error) => heard.push(error))
+        token.signal.addEventListener('abort', () => heard.push(token.signal.reason))
+        const stopped = token.onCancel(() => heard.push('stopped'))
+        assert.equal(stopped.stop(), true)
+        source.cancel()
+        await delay(5)
+        assert.deepEqual(heard.length, 2)
+        assert.ok(heard.every((error) => error === source.error))
+      })
+
+      test(`a token ${how} is waited for, slept on and raced`, async () => {
+        const source = new theirs.SimpleToken()
+        const token = build(mine, source)
+        const wait = token.wait()
+        const refused = [
+          token.sleep(600_000),
+          token.race(new Promise(() => {})),
+          token.race((own) => own.sleep(600_000)),
+        ]
+        const settled = Promise.allSettled(refused)
+        await delay(2)
+        source.cancel()
+        assert.equal(await wait, source.error)
+        for (const result of await settled) assert.equal(result.status === 'rejected' && result.reason, source.error)
+      })
+
+      test(`a token ${how} that is over from the start is over`, () => {
+        const source = new theirs.SimpleToken().cancel('before')
+        const token = build(mine, source)
+        assert.equal(token.cancelled, true)
+        assert.equal(token.error, source.error)
+      })
+
+      test(`a token ${how} is cancelled without it`, () => {
+        const source = new theirs.SimpleToken()
+        const token = build(mine, source)
+        token.onCancel(() => {})
+        token.cancel()
+        assert.deepEqual([token.cancelled, source.cancelled], [true, false])
+      })
+    }
+
+    test('cancellations are recognised, without and with a token of either copy', () => {
+      const source = new theirs.SimpleToken().cancel('enough')
+      const token = new mine.SimpleToken(source)
+      for (const { isCancellation } of [mine, theirs]) {
+        assert.equal(isCancellation(source.error), true)
+        assert.equal(isCancellation(source.error, source), true)
+        assert.equal(isCancellation(source.error, token), true)
+        assert.equal(isCancellation(new Error('wrapped', { cause: source.error }), token), true)
+        assert.equal(isCancellation(source.error, new mine.SimpleToken().cancel()), false)
+        assert.equal(isCancellation(source.error, new theirs.SimpleToken().cancel()), false)
+        assert.equal(isCancellation(new Error('disk full'), source), false)
+      }
+    })
+
+    test('the kind of error comes through, and what cannot end is no cancellation', () => {
+      const counter = new theirs.CounterToken(0)
+      const { error } = new mine.SimpleToken(counter)
+      assert.equal(error, counter.error)
+      assert.deepEqual([error?.kind, error?.name], ['counter', 'AbortError'])
+      assert.throws(
+        () => theirs.NEVER.cancel(),
+        (thrown) => !mine.isCancellation(thrown),
+      )
+    })
+
+    test('a deadline of the other copy ends a token by itself, and says what is left', async () => {
+      const token = new mine.SimpleToken(new theirs.TimeoutToken(30))
+      assert.ok(token.remaining > 0 && token.remaining <= 30, `${token.remaining}`)
+      const error = await token.wait()
+      assert.deepEqual([error.kind, error.name], ['timeout', 'TimeoutError'])
+      assert.equal(new mine.SimpleToken(new theirs.TimeoutToken(20)).waitSync().kind, 'timeout')
+    })
+
+    test('a look neither consumes a counter nor calls a condition of the other copy', () => {
+      let calls = 0
+      const counter = new theirs.CounterToken(3, { direct: false })
+      const condition = new theirs.ConditionToken(() => ++calls > 3)
+      const token = mine.anyOf(counter, condition)
+      const looks = [token.error, token.reason, token.cancelledBy, token.remaining, String(token)]
+      assert.equal(looks.length, 5)
+      mine.isCancellation(new Error('none'), token)
+      token.onCancel(() => {}).stop()
+      assert.deepEqual([counter.counter, calls], [3, 0])
+    })
+
+    test('a poll is an indirect one for the other copy', () => {
+      const direct = new theirs.CounterToken(3)
+      const indirect = new theirs.CounterToken(3, { direct: false })
+      const token = mine.anyOf(direct, indirect)
+      let turns = 0
+      while (turns < 10 && token.keepOn()) turns++
+      assert.deepEqual([turns, direct.counter, indirect.counter], [3, 3, 0])
+      assert.equal(token.error?.kind, 'counter')
+    })
+
+    test('one poll asks the other copy once, however many ways lead to it', () => {
+      const counter = new theirs.CounterToken(5, { direct: false })
+      const token = mine.allOf(new mine.SimpleToken(counter), mine.anyOf(counter, new mine.SimpleToken()))
+      assert.equal(token.cancelled, false)
+      assert.equal(counter.counter, 4)
+    })
+
+    test('a condition of the other copy is asked by polls, and by itself while somebody listens', async () => {
+      let over = false
+      const condition = new theirs.ConditionToken(() => over, { pollEvery: 1 })
+      const token = new mine.SimpleToken(condition)
+      assert.equal(token.cancelled, false)
+      const wait = token.wait()
+      over = true
+      assert.equal((await wait).kind, 'condition')
+    })
+
+    test('a condition of the other copy without caching keeps its kind', () => {
+      const condition = new theirs.ConditionToken(() => true, { caching: false })
+      const token = new mine.SimpleToken(condition)
+      assert.equal(token.cancelled, true)
+      assert.equal(token.error?.kind, 'condition')
+    })
+
+    test('a thread may block on what the other copy polls', () => {
+      const end = performance.now() + 30
+      const condition = new theirs.ConditionToken(() => performance.now() > end)
+      assert.equal(new mine.SimpleToken(condition).waitSync({ step: 5, timeout: 5_000 }).kind, 'condition')
+      const counter = new theirs.CounterToken(3, { direct: false })
+      assert.equal(new mine.SimpleToken(counter).waitSync({ step: 1 }).kind, 'counter')
+    })
+
+    test('a thread does not block on what nobody could end', () => {
+      assert.throws(() => new mine.SimpleToken(new theirs.SimpleToken()).waitSync(), TypeError)
+    })
+
+    test('a condition of the other copy that throws reaches who polls', () => {
+      const broken = (): boolean => {
+        throw new Error('the condition broke')
+      }
+      const token = new mine.SimpleToken(new theirs.ConditionToken(broken, { suppressExceptions: false }))
+      assert.throws(() => token.cancelled, /the condition broke/)
+      assert.equal(token.error, undefined)
+    })
+
+    test('what never ends never ends a token of the other copy', () => {
+      const token = new mine.SimpleToken(theirs.NEVER)
+      assert.equal(token.cancelled, false)
+      assert.equal(mine.from(theirs.NEVER).remaining, Infinity)
+      assert.equal(mine.from(theirs.NEVER).cancelled, false)
+    })
+
+    test('a listener is in the list of the other copy while somebody listens, one for all', () => {
+      const source = new theirs.SimpleToken()
+      let added = 0
+      let stopped = 0
+      const onCancel = source.onCancel.bind(source)
+      source.onCancel = (listener) => {
+        added++
+        const registration = onCancel(listener)
+        const stop = (): boolean => {
+          stopped++
+          return registration.stop()
+        }
+        return { stop, [Symbol.dispose]: () => void stop() }
+      }
+      const registrations = Array.from({ length: 100 }, () => new mine.SimpleToken(source).onCancel(() => {}))
+      assert.deepEqual([added, stopped], [1, 0])
+      for (const registration of registrations) registration.stop()
+      assert.deepEqual([added, stopped], [1, 1])
+    })
+
+    test('a signal goes back and forth between the copies with the same reason', () => {
+      const root = new theirs.SimpleToken()
+      const back = theirs.from(mine.from(theirs.from(root.signal).signal).signal)
+      const composite = AbortSignal.any([back.signal])
+      root.cancel('enough')
+      assert.equal(composite.reason, root.error)
+      assert.equal(back.error, root.error)
+      assert.equal(mine.from(composite).error, root.error)
+      assert.equal(getEventListeners(root.signal, 'abort').length, 0)
+    })
+
+    test('dispose and race in one copy read as such in the other', async () => {
+      const source = new theirs.SimpleToken()
+      const token = new mine.SimpleToken(source)
+      let own: here.CancellationToken | undefined
+      await source.race((given) => {
+        own = new mine.SimpleToken(given)
+      })
+      assert.equal(own?.error?.kind, 'race')
+      source[Symbol.dispose]()
+      assert.equal(token.error?.kind, 'dispose')
+    })
+
+    test('a token of the other copy prints with its own text', () => {
+      const source = new theirs.SimpleToken({ name: 'server' }, new theirs.TimeoutToken(5_000))
+      const token = new mine.SimpleToken(source)
+      assert.match(String(token), /SimpleToken\(.*SimpleToken\(.*'server'.*TimeoutToken\(5000\)/)
+      source.cancel('enough')
+      assert.match(token.error?.message ?? '', /"server".*enough/)
+    })
+
+    test('neither copy clones', () => {
+      const token = new mine.SimpleToken(new theirs.SimpleToken())
+      assert.throws(() => structuredClone(token), { name: 'DataCloneError' })
+    })
+  })
+}

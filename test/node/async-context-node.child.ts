@@ -1,0 +1,3 @@
+// The same program with 'calloff/node' imported first.
+import 'calloff/node'
+import './async-context.child.js'

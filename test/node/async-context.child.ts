@@ -1,0 +1,31 @@
+// A program that imports only 'calloff': which async context its listeners run in.
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { SimpleToken, TimeoutToken } from 'calloff'
+
+const context = new AsyncLocalStorage<string>()
+const here = (): string => context.getStore() ?? 'none'
+const heard: Record<string, string> = {}
+
+const token = new SimpleToken()
+context.run('registration', () => token.onCancel(() => (heard['by hand'] = here())))
+context.run('canceller', () => token.cancel())
+
+const deadline = new TimeoutToken(1)
+context.run('registration', () => deadline.onCancel(() => (heard['by poll'] = here())))
+context.run('poller', () => {
+  // Never yields, so no timer is quicker.
+  while (deadline.keepOn());
+})
+
+const late = new SimpleToken().cancel()
+context.run('registration', () => late.onCancel(() => (heard['at once'] = here())))
+
+const awaited = new SimpleToken()
+const waiting = context.run('waiter', async () => {
+  await awaited.wait()
+  heard['after wait()'] = here()
+})
+context.run('canceller', () => awaited.cancel())
+await waiting
+
+console.log(JSON.stringify(heard))
