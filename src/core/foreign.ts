@@ -12,6 +12,8 @@ export interface Foreign {
   readonly label: string
   /** A token of another copy of the package. Without an error when it is over, it is a condition without caching. */
   readonly isToken: boolean
+  /** Whether something at or above it must be polled. */
+  isPolled(): boolean
   /** Whether it is over. `look`: without consuming or calling anything. */
   isOver(look: boolean): boolean
   /** What it gives as reason, once it is over. */
@@ -24,6 +26,8 @@ export interface Foreign {
 
 /** The part of another copy's token that we rely on. */
 interface OtherToken {
+  /** Tells whether a token must be polled. */
+  readonly [BRAND]?: (token: OtherToken) => boolean
   isCancelled(options: { direct: boolean }): boolean
   readonly error: CancellationError | undefined
   readonly remaining: number
@@ -51,6 +55,7 @@ function ofSignal(signal: SignalLike): Foreign {
     key: signal,
     label: 'AbortSignal',
     isToken: false,
+    isPolled: () => false,
     isOver: () => signal.aborted,
     reason: () => signal.reason,
     listen(callback) {
@@ -66,6 +71,7 @@ function ofEditor(token: EditorToken): Foreign {
     key: token,
     label: 'CancellationToken',
     isToken: false,
+    isPolled: () => false,
     isOver: () => token.isCancellationRequested,
     reason: () => undefined,
     listen(callback) {
@@ -81,6 +87,7 @@ function ofOther(token: OtherToken): Foreign {
     key: token,
     label: String(token),
     isToken: true,
+    isPolled: () => typeof token[BRAND] === 'function' && token[BRAND](token),
     isOver: (look) => (look ? token.error !== undefined : token.isCancelled({ direct: false })),
     reason: () => token.error,
     listen(callback) {
@@ -94,10 +101,8 @@ function ofOther(token: OtherToken): Foreign {
 /** What there is to know of something foreign that can cancel; undefined if it cannot. */
 export function foreignOf(value: unknown): Foreign | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const it = value as Partial<
-    OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown; [BRAND]: unknown }
-  >
-  if (it[BRAND] === true) return ofOther(it as OtherToken)
+  const it = value as Partial<OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown }>
+  if (it[BRAND]) return ofOther(it as OtherToken)
   if (typeof it.aborted === 'boolean' && typeof it.addEventListener === 'function') return ofSignal(it as SignalLike)
   if (typeof it.isCancellationRequested === 'boolean' && typeof it.onCancellationRequested === 'function')
     return ofEditor(it as EditorToken)

@@ -1,6 +1,6 @@
 /** Going on at a pace, as long as a token lasts: sleep, checkpoint, every, iterate, and plain loops over a token. */
 import { nonNegative, wrongType } from './arguments.js'
-import { now, turn } from './clock.js'
+import { after, now, turn } from './clock.js'
 import type { CancellationError } from './errors.js'
 import {
   type Cancellation,
@@ -79,40 +79,44 @@ function ticks(node: TokenNode, ms: number): AsyncIterator<number, undefined> {
   const began = now()
   /** Where the timers are, should they move without the clock. */
   let reached = 0
-  /** Take back the ticks that are waited for. */
+  /** What ends the ticks that are waited for. */
   const pending = new Set<() => void>()
+  let subscriber: Subscriber | undefined
   let last = 0
   let over = false
+
+  const finish = () => {
+    over = true
+    subscriber?.stop()
+    for (const giveUp of pending) giveUp()
+  }
 
   return {
     next: () =>
       new Promise((resolve) => {
-        if (over || discover(node, INDIRECT)) return resolve(DONE)
+        if (!over && discover(node, INDIRECT)) finish()
+        if (over) return resolve(DONE)
+        subscriber ??= subscribe(node, finish)
         const elapsed = Math.max(reached, now() - began)
-        const passed = ms && Math.floor(elapsed / ms)
-        const value = (last = Math.max(last, passed) + 1)
+        const value = (last = Math.max(last, ms && Math.floor(elapsed / ms)) + 1)
         const settle: Settle<number> = (result) => {
-          pending.delete(takeBack)
+          pending.delete(giveUp)
           resolve(result)
         }
-        const stop = alarm(
-          node,
-          ms && value * ms - elapsed,
-          () => {
-            reached = ms && value * ms
-            settle({ done: false, value })
-          },
-          () => settle(DONE),
-        )
-        const takeBack = () => {
+        const giveUp = () => {
           stop()
           settle(DONE)
         }
-        pending.add(takeBack)
+        const ring = () => {
+          reached = ms && value * ms
+          if (discover(node, LOOK)) finish()
+          else settle({ done: false, value })
+        }
+        const stop = after(ms && value * ms - elapsed, ring, true)
+        pending.add(giveUp)
       }),
     return() {
-      over = true
-      for (const takeBack of pending) takeBack()
+      finish()
       return Promise.resolve(DONE)
     },
   }

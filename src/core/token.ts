@@ -45,7 +45,7 @@ import {
 import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
-import { wait, type WaitOptions, waitSync } from './wait.js'
+import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
 export type Nested = CancellationToken | ForeignSignal
@@ -415,7 +415,7 @@ export abstract class CancellationToken implements Disposable {
   }
 }
 
-Object.defineProperty(CancellationToken.prototype, BRAND, { value: true })
+Object.defineProperty(CancellationToken.prototype, BRAND, { value: needsPolls })
 Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
   value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
 })
@@ -680,9 +680,9 @@ class BridgeToken extends CancellationToken {
     giveRule(this)
   }
 
-  /** What stands above a token of another copy we cannot know. @internal */
+  /** @internal */
   override get polled(): boolean {
-    return this.#foreign.isToken
+    return this.#foreign.isPolled()
   }
 
   /** @internal */

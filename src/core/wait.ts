@@ -25,7 +25,7 @@ function parse(options: WaitOptions | undefined): { timeout: number; step: numbe
 }
 
 /** Whether something at or above the node must be polled. */
-function needsPolls(node: TokenNode): boolean {
+export function needsPolls(node: TokenNode): boolean {
   return !!node.rules && [...above(node, true)].some(({ polled }) => polled)
 }
 
