@@ -80,6 +80,7 @@ declare const setImmediate: ((callback: () => void) => unknown) | undefined
 
 // The real ones, on purpose: whether the event loop turns, or the process lives, is not a matter of time. With fakes a
 // checkpoint would wait for somebody to move the clock, and "run all timers" would never end.
+/* c8 ignore next -- browsers have none */
 const realImmediate = typeof setImmediate === 'function' ? setImmediate : undefined
 const { setInterval: realInterval, clearInterval: realClear } = globalThis
 

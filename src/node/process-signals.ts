@@ -13,8 +13,8 @@ const handlers = new Map<NodeJS.Signals, Set<Handler>>()
 
 function dispatch(signal: NodeJS.Signals): void {
   // Only whom this signal found here, and who has not been taken away since.
-  const all = handlers.get(signal)
-  for (const handler of [...(all ?? [])]) if (all?.has(handler)) handler(signal)
+  const all = handlers.get(signal) ?? new Set()
+  for (const handler of Array.from(all)) if (all.has(handler)) handler(signal)
 }
 
 /** Attaches a handler; gives what takes it away. */

@@ -442,6 +442,9 @@ test(
   async () => {
     const warnings: string[] = []
     const note = (warning: Error): void => void warnings.push(warning.name)
+    // Not to be printed this time.
+    const printers = process.listeners('warning')
+    process.removeAllListeners('warning')
     process.on('warning', note)
     try {
       const { signal } = new AbortController()
@@ -450,6 +453,7 @@ test(
       assert.deepEqual(warnings, ['MaxListenersExceededWarning'])
     } finally {
       process.off('warning', note)
+      for (const printer of printers) process.on('warning', printer)
     }
   },
 )
