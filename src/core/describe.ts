@@ -44,11 +44,15 @@ function ownText(node: Described, form: Form): string[] {
   return [...(form.own ?? []), ...(text ? [`{ ${text} }`] : [])]
 }
 
+/** A token that is reached in several ways stands there several times, so a ladder of diamonds would fill the memory. */
+const MOST_PIECES = 5_000_000
+
 /** `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. */
 export function textOf(top: TokenNode): string {
   const pieces: string[] = []
   // What is still to be written, the next on top: nodes, and the text between them.
   for (let rest: (TokenNode | string)[] = [top], at; (at = rest.pop()) !== undefined;) {
+    if (pieces.length > MOST_PIECES) return `${pieces.join('')}…`
     if (typeof at === 'string') {
       pieces.push(at)
       continue

@@ -103,3 +103,9 @@ test('what a timer is too early by is waited for', () => {
     now.mock.restore()
   }
 })
+
+test('the text of a ladder of diamonds ends somewhere', () => {
+  let token = new SimpleToken()
+  for (let i = 0; i < 40; i++) token = new SimpleToken(token, token)
+  assert.match(String(token), /^SimpleToken\(SimpleToken\(.*…$/)
+})
