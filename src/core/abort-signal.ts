@@ -17,16 +17,18 @@ export function signalOf(node: TokenNode): AbortSignal {
   if (!hub.signal) {
     known ??= probe()
     hub.signal = node.outcome ? AbortSignal.abort(reasonOf(node.outcome)) : compose(node, known)
+    /* c8 ignore next -- on Node 20 always */
     if (known.limit) symbolsOf(hub.signal)[known.limit] = 0
   }
   return hub.signal
 }
 
 function compose(node: TokenNode, { forgets }: Platform): AbortSignal {
+  if (!node.sources || node.opaque) return sourceOf(node).signal
   const controllers = [...above(node, false)].map(sourceOf)
   const signals = controllers.map(({ signal }) => signal)
   composing = undefined
-  const signal = signals.length > 1 ? AbortSignal.any(signals) : (signals[0] as AbortSignal)
+  const signal = AbortSignal.any(signals)
   /* c8 ignore next -- on Node 24 and 26 only, where the behaviour and leak suites run it */
   if (forgets) symbolsOf(signal)[pin] = controllers
   return signal
@@ -40,7 +42,8 @@ function sourceOf(node: TokenNode): AbortController {
   if (hub.controller) return hub.controller
   const { signal } = (hub.controller = new AbortController())
   if (known?.dependants) symbolsOf(signal)[known.dependants] = new Dependants(signal, known.dependants)
-  if (!node.outcome && [node.rules].flat()[0] === node) subscribe(node, undefined)
+  const { rules } = node
+  if (!node.outcome && (rules === node || (Array.isArray(rules) && rules[0] === node))) subscribe(node, undefined)
   // It may be over without our hearing of it, or by what was just called.
   if (node.outcome) hub.controller.abort(reasonOf(node.outcome))
   return hub.controller
@@ -49,7 +52,7 @@ function sourceOf(node: TokenNode): AbortController {
 // ---- What this platform needs, found by its structure, not by its version -------------------------------------------
 
 interface Platform {
-  /** Node: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
+  /** Node 20: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
   readonly limit: symbol | undefined
   /**
    * Node from 24.16 on, and 26 before 26.9: an abort is forgotten if the controller is collected before the composite is first
@@ -74,11 +77,10 @@ function probe(): Platform {
   const forgets = !!find(middle, 'kSourceSignals') && !find(signal, 'kDependantSignals')
   /* c8 ignore next -- the same */
   if (forgets) keepLately()
-  return {
-    forgets,
-    limit: find(signal, 'events.maxEventTargetListeners'),
-    dependants: find(middle, 'kDependantSignals'),
-  }
+  const limit = find(signal, 'events.maxEventTargetListeners')
+  /* c8 ignore next -- Node 20 warns, the others keep a 0 there, or nothing */
+  const warns = limit && symbolsOf(signal)[limit] ? limit : undefined
+  return { forgets, limit: warns, dependants: find(middle, 'kDependantSignals') }
 }
 
 /** Keeps the last 1,024 controllers that were aborted: by then the composites below have long been read, or never will be. */

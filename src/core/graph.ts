@@ -460,11 +460,14 @@ function announce(origin: TokenNode): void {
   // … and the platform told, …
   for (const node of reached) if (node === origin || node.opaque) fire(node)
   // … second half: then the callbacks.
-  for (const node of reached) {
-    for (let one; (one = node.hub?.first);) {
-      take(one)
-      if (one.listener) call(one.listener, node)
-    }
+  for (const node of reached) drain(node, hubOf(node))
+}
+
+/** Calls all listeners from the head on, each taken out before it runs. */
+function drain(node: TokenNode, hub: Hub): void {
+  for (let one; (one = hub.first);) {
+    take(one)
+    if (one.listener) call(one.listener, node)
   }
 }
 

@@ -1,7 +1,7 @@
 /** Racing work against a token: the losers really stop, and nothing is left behind. */
 import { optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { keepAlive } from './clock.js'
-import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
+import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
 export type WorkOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLike<T>)
@@ -35,13 +35,19 @@ export function race<Token, T>(
       if (typeof one !== 'function' && !isThenable(one)) throw wrongType('work', 'a promise or a function', one)
     }
     const dead = discover(node, INDIRECT)
-    const watched = timeout === undefined ? [node] : [node, make.deadline(timeout)]
-    const undo: (() => void)[] = []
+    const limit = timeout === undefined ? undefined : make.deadline(timeout)
+    const children: TokenNode[] = []
+    let watch: Subscriber | undefined
+    let watchLimit: Subscriber | undefined
+    let letGo: (() => void) | undefined
     let over = false
 
     const finish = () => {
       over = true
-      for (const one of undo) one()
+      watch?.stop()
+      watchLimit?.stop()
+      letGo?.()
+      for (const child of children) end(child, 'race')
     }
     const fail = (error: unknown) => {
       if (over) return
@@ -59,19 +65,17 @@ export function race<Token, T>(
     const callOff = (error: unknown) => queueMicrotask(() => fail(error))
 
     if (!dead) {
-      for (const one of watched) {
-        const subscriber = subscribe(one, callOff)
-        undo.push(() => subscriber.stop())
-        // A deadline ends the race even if nothing else keeps the process alive.
-        if (one.rules) undo.push(keepAlive())
-      }
+      watch = subscribe(node, callOff)
+      if (limit) watchLimit = subscribe(limit, callOff)
+      // A deadline ends the race even if nothing else keeps the process alive.
+      if (limit || node.rules) letGo = keepAlive()
     }
     for (const one of works) {
       try {
         if (typeof one !== 'function') one.then(succeed, fail)
         else if (!over && !discover(node, LOOK)) {
-          const child = make.child(...watched)
-          undo.push(() => end(child, 'race'))
+          const child = limit ? make.child(node, limit) : make.child(node)
+          children.push(child)
           const result = one(child)
           if (isThenable(result)) result.then(succeed, fail)
           else succeed(result)

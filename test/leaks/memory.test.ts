@@ -34,8 +34,12 @@ async function leaves(
   operation: (index: number) => unknown,
   batch?: number,
 ): Promise<void> {
-  const bytes = await growth(count, operation, batch)
-  assert.ok(bytes < most, `each left ${bytes.toFixed(1)} bytes, at most ${most} are allowed`)
+  // A leak leaves its bytes every time; what the compiler or the collector keeps for itself it keeps once.
+  let least = Infinity
+  for (let attempt = 0; attempt < 3 && !(least < most); attempt++) {
+    least = Math.min(least, await growth(count, operation, batch))
+  }
+  assert.ok(least < most, `each left ${least.toFixed(1)} bytes, at most ${most} are allowed`)
 }
 
 test('the measurement notices 32 bytes, and a signal, that each operation leaves', async () => {

@@ -104,14 +104,14 @@ export class ConditionToken extends CancellationToken {
 
   #soothed(): boolean {
     let answer = this.#default
-    quietly(this.#before)
+    if (this.#before) quietly(this.#before)
     try {
       const said: unknown = this.#condition()
       if (typeof said === 'boolean') answer = said
     } catch {
       // counts as the default
     }
-    quietly(this.#after)
+    if (this.#after) quietly(this.#after)
     return answer
   }
 
@@ -147,9 +147,9 @@ export class ConditionToken extends CancellationToken {
   }
 }
 
-function quietly(callback: (() => void) | undefined): void {
+function quietly(callback: () => void): void {
   try {
-    callback?.()
+    callback()
   } catch {
     // suppressed, as asked
   }
