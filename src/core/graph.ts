@@ -322,7 +322,7 @@ export class Hub {
   first: Subscriber | undefined = undefined
   last: Subscriber | undefined = undefined
   /** Its own places in the lists of its sources. */
-  links: Subscriber[] | undefined = undefined
+  links: Some<Subscriber> = undefined
   /** Stops the timer, poller or foreign listener of its rule. */
   driver: (() => void) | undefined = undefined
   controller: AbortController | undefined = undefined
@@ -366,43 +366,61 @@ function take(subscriber: Subscriber): void {
 
 /** I5, upwards from a node that has got its first subscriber. */
 function wake(node: TokenNode): void {
-  for (let rising = [node], at: TokenNode | undefined; (at = rising.pop());) {
-    const child = at
-    // A source may have ended since somebody looked, and will never say so again. One of all-of may have long ago, unseen.
-    if (child.opaque) each(child.sources, (source) => discover(source, LOOK))
-    let first: Cancellation | undefined
-    let lives = !child.sources
-    each(child.sources, ({ outcome }) => {
-      first ??= outcome
-      lives ||= !outcome
-    })
-    const over = !child.opaque ? first : lives ? undefined : (child as OpaqueNode).sourceEnded()
-    if (over) settle(child, over)
-    const hub = hubOf(child)
-    if (child.outcome || !hub.first) continue // it is over, or somebody who was called has stopped what was to be woken
-    const links: Subscriber[] = (hub.links = [])
-    each(child.sources, (source) => {
-      if (source.outcome) return
-      const link = new Subscriber(undefined, true, child)
-      links.push(link)
-      if (put(source, link)) rising.push(source)
-    })
-    if (!hub.driver) child.arm()
+  const rising: TokenNode[] = []
+  for (let at: TokenNode | undefined = node; at; at = rising.pop()) {
+    const { sources } = at
+    if (at.opaque || Array.isArray(sources)) wakeSeveral(at, rising)
+    else if (sources && (sources as TokenNode).outcome) settle(at, (sources as TokenNode).outcome as Cancellation)
+    else {
+      const hub = hubOf(at)
+      if (at.outcome || !hub.first) continue
+      if (sources) hub.links = linkTo(sources as TokenNode, at, rising)
+      at.arm()
+    }
   }
+}
+
+/** Puts a node into the list of a live source, which is woken in its turn if that is its first subscriber. */
+function linkTo(source: TokenNode, child: TokenNode, rising: TokenNode[]): Subscriber {
+  const link = new Subscriber(undefined, true, child)
+  if (put(source, link) && (source.sources || source.rules)) rising.push(source)
+  return link
+}
+
+function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
+  // A source may have ended since somebody looked, and will never say so again. One of all-of may have long ago, unseen.
+  if (child.opaque) each(child.sources, (source) => discover(source, LOOK))
+  let first: Cancellation | undefined
+  let lives = !child.sources
+  each(child.sources, ({ outcome }) => {
+    first ??= outcome
+    lives ||= !outcome
+  })
+  const over = !child.opaque ? first : lives ? undefined : (child as OpaqueNode).sourceEnded()
+  if (over) settle(child, over)
+  const hub = hubOf(child)
+  if (child.outcome || !hub.first) return // it is over, or somebody who was called has stopped what was to be woken
+  const links: Subscriber[] = (hub.links = [])
+  each(child.sources, (source) => {
+    if (!source.outcome) links.push(linkTo(source, child, rising))
+  })
+  if (!hub.driver) child.arm()
 }
 
 /** I5, upwards from a node that has lost its last subscriber, or that was settled. */
 function rest(node: TokenNode): void {
-  for (let rising = [node], at: TokenNode | undefined; (at = rising.pop());) {
+  let rising: TokenNode[] | undefined
+  for (let at: TokenNode | undefined = node; at; at = rising?.pop()) {
     const hub = hubOf(at)
-    hub.driver?.()
-    for (const link of hub.links ?? []) {
-      const source = link.owner
-      if (!source) continue
-      take(link)
-      if (!source.outcome && !source.hub?.first) rising.push(source)
-    }
+    const { driver, links } = hub
     hub.driver = hub.links = undefined
+    if (driver) driver()
+    each(links, (link) => {
+      const source = link.owner
+      if (!source) return
+      take(link)
+      if (!source.outcome && !source.hub?.first && (source.sources || source.rules)) (rising ??= []).push(source)
+    })
   }
 }
 
@@ -466,7 +484,12 @@ function announce(origin: TokenNode): void {
 /** Calls all listeners from the head on, each taken out before it runs. */
 function drain(node: TokenNode, hub: Hub): void {
   for (let one; (one = hub.first);) {
-    take(one)
+    // The same as `take`, of the first.
+    const { next } = one
+    hub.first = next
+    if (next) next.previous = undefined
+    else hub.last = undefined
+    one.owner = one.next = undefined
     if (one.listener) call(one.listener, node)
   }
 }

@@ -430,21 +430,24 @@ function begin(
   nested: readonly Nested[],
 ): TokenOptions | undefined {
   const sources: TokenNode[] = []
-  const add = (one: unknown) => {
-    const source = toToken(one)
-    if (!source) throw wrongType('nested', 'a token or an AbortSignal', one)
-    if (!(source instanceof DefaultToken)) sources.push(source)
-  }
   let options: TokenOptions | undefined
-  if (first !== undefined) {
-    if (typeof first !== 'object' || first === null)
+  if (first instanceof CancellationToken) addSource(sources, first)
+  else if (first !== undefined) {
+    if (typeof first !== 'object' || first === null) {
       throw wrongType('options', 'an object, a token or an AbortSignal', first)
-    if (toToken(first)) add(first)
+    }
+    if (toToken(first)) addSource(sources, first)
     else options = first as TokenOptions
   }
-  for (const one of nested) if (one !== undefined) add(one)
+  for (const one of nested) if (one !== undefined) addSource(sources, one)
   if (sources.length) adopt(node, sources.length > 1 ? sources : (sources[0] as TokenNode))
   return options
+}
+
+function addSource(sources: TokenNode[], one: unknown): void {
+  const source = toToken(one)
+  if (!source) throw wrongType('nested', 'a token or an AbortSignal', one)
+  if (!(source instanceof DefaultToken)) sources.push(source)
 }
 
 /** Whether a constructor's first argument is its options, not the first of the nested tokens. */
