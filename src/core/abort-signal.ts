@@ -9,7 +9,7 @@
  * Why not a controller for every token that the engine would abort? A composite made of such a signal holds it weakly, and
  * so only our graph could hold it: for ever (a leak) or not (a lost abort).
  */
-import { above, hubOf, onFire, reasonOf, subscribe, type TokenNode } from './graph.js'
+import { above, hasRule, hubOf, onFire, reasonOf, subscribe, type TokenNode } from './graph.js'
 
 /** The signal of a node, the same at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
@@ -42,8 +42,7 @@ function sourceOf(node: TokenNode): AbortController {
   if (hub.controller) return hub.controller
   const { signal } = (hub.controller = new AbortController())
   if (known?.dependants) symbolsOf(signal)[known.dependants] = new Dependants(signal, known.dependants)
-  const { rules } = node
-  if (!node.outcome && (rules === node || (Array.isArray(rules) && rules[0] === node))) subscribe(node, undefined)
+  if (!node.outcome && hasRule(node)) subscribe(node, undefined)
   // It may be over without our hearing of it, or by what was just called.
   if (node.outcome) hub.controller.abort(reasonOf(node.outcome))
   return hub.controller

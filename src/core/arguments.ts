@@ -31,6 +31,11 @@ export function optional<T>(argument: string, type: 'string' | 'boolean' | 'func
 /** An object of options, or absent. */
 export function optionsOf<T extends object>(options: T | undefined): Partial<T> {
   if (options === undefined) return {}
-  if (typeof options !== 'object' || options === null) throw wrongType('options', 'an object', options)
+  // A plain object, of whatever realm: an array of tokens, or a promise, is somebody's mistake.
+  const prototype: unknown =
+    typeof options === 'object' && options !== null ? Object.getPrototypeOf(options) : undefined
+  if (prototype === undefined || (prototype !== null && Object.getPrototypeOf(prototype) !== null)) {
+    throw wrongType('options', 'a plain object', options)
+  }
   return options
 }

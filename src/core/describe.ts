@@ -10,6 +10,8 @@ export interface Form {
   readonly method?: boolean
   /** Its own arguments, as text. */
   readonly own?: readonly string[]
+  /** It only hands on its one source, and reads like it. */
+  readonly through?: boolean
   /** Its options; those that are the default are undefined. */
   readonly options?: Readonly<Record<string, unknown>>
   /** What is left of it, for the tree. */
@@ -25,7 +27,8 @@ export interface Described extends TokenNode {
 const quoted = (text: string) => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 
 /** A function's name, else λ. */
-export const functionText = (fn: { readonly name: string }): string => fn.name || 'λ'
+export const functionText = (fn: { readonly name: unknown }): string =>
+  typeof fn.name === 'string' && fn.name ? fn.name : 'λ'
 
 const valueText = (value: unknown): string =>
   typeof value === 'string' ? quoted(value) : typeof value === 'function' ? functionText(value) : String(value)
@@ -58,6 +61,10 @@ export function textOf(top: TokenNode): string {
       continue
     }
     const form = (at as Described).form()
+    if (form.through && at.sources) {
+      rest.push(at.sources as TokenNode)
+      continue
+    }
     const own = ownText(at as Described, form)
     const parts: (TokenNode | string)[] = form.method ? [] : own
     each(at.sources, (source) => parts.push(source))

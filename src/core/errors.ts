@@ -104,13 +104,20 @@ export function isOurs(value: unknown): value is CancellationError {
 const NAMES = /^(Abort|Cancellation|Cancel|Canceled|Cancelled|APIUserAbort)Error$|^Canceled$|^CancelledFailure$/
 const CODES = /^(ABORT_ERR|ERR_CANCELED|ERR_ABORTED|UND_ERR_ABORTED)$/
 
-function hasShape(error: Record<string, unknown>): boolean {
-  const name = String(error['name'])
+/** The platform's `TimeoutError` is a DOMException, of whatever realm; a mere Error of that name may be anybody's socket. */
+export function isPlatformTimeout(error: unknown): boolean {
   return (
-    NAMES.test(name) ||
-    // A mere Error of that name may be anybody's socket; the platform's own is a DOMException, of whatever realm.
-    (name === 'TimeoutError' && Object.prototype.toString.call(error) === '[object DOMException]') ||
-    (name === 'Error' && (error.constructor as { name?: unknown } | undefined)?.name === 'APIUserAbortError') ||
+    Object.prototype.toString.call(error) === '[object DOMException]' &&
+    (error as { name?: unknown }).name === 'TimeoutError'
+  )
+}
+
+function hasShape(error: Record<string, unknown>): boolean {
+  return (
+    NAMES.test(String(error['name'])) ||
+    // openai, and classes that do not set the name of their errors.
+    NAMES.test(String((error.constructor as { name?: unknown } | undefined)?.name)) ||
+    isPlatformTimeout(error) ||
     (typeof error['code'] === 'string' && CODES.test(error['code'])) ||
     error['isCanceled'] === true
   )
@@ -144,6 +151,8 @@ export function isCancellation(error: unknown, token?: CancellationToken): boole
   const own = token?.error
   if (token !== undefined && own === undefined) return false
   try {
+    // What fetch and others throw is the reason of the foreign signal itself, whatever that is.
+    if (own?.cause !== undefined && /^(signal|timeout)$/.test(own.kind) && error === own.cause) return true
     return matches(error, own, new Set())
   } catch {
     return false // a getter or a proxy that throws

@@ -140,6 +140,27 @@ function sourceAt(node: TokenNode, index: number): TokenNode | undefined {
 
 // ---- Polls and looks ------------------------------------------------------------------------------------------------
 
+/**
+ * Instead of rules, for a node with more of them than are worth a list of its own, so that a chain of rules does not take the
+ * square of its length: every poll looks up. The second one says that the node has a rule of its own besides.
+ */
+const MANY: readonly TokenNode[] = []
+const MANY_AND_OWN: readonly TokenNode[] = []
+const MOST_RULES = 16
+
+const isMany = (rules: Some<TokenNode>) => rules === MANY || rules === MANY_AND_OWN
+
+/** The rules at or above the node, opaque ones for all they stand for; among them, if there are many, nodes that have none. */
+export function rulesOf(node: TokenNode): Some<TokenNode> {
+  return isMany(node.rules) ? [...above(node, false)] : node.rules
+}
+
+/** Whether the node has a rule of its own. */
+export function hasRule(node: TokenNode): boolean {
+  const { rules } = node
+  return rules === node || rules === MANY_AND_OWN || (Array.isArray(rules) && rules[0] === node)
+}
+
 /** The number of a new walk over the graph: one poll, see I7. */
 export function newWalk(): number {
   return ++walks
@@ -156,6 +177,7 @@ export function discover(node: TokenNode, mode: Mode, walk: number = ++walks): C
 /** Nothing above is on record (I3), so only the rules are asked. True if one of them is over. */
 function askRules(node: TokenNode, mode: Mode, walk: number): boolean {
   const { rules } = node
+  if (isMany(rules)) return true // perhaps: look up
   if (!Array.isArray(rules)) return isOver(rules as TokenNode, node, mode, walk)
   for (const rule of rules as readonly TokenNode[]) if (isOver(rule, node, mode, walk)) return true
   return false
@@ -261,10 +283,13 @@ export function adopt(node: TokenNode, sources: TokenNode | readonly TokenNode[]
       adoptOne(node, source)
       if (source.rules) rules = collect(rules, source.rules)
     }
-    if (rules) node.rules = [...rules]
+    if (rules)
+      node.rules =
+        rules.size > MOST_RULES || sources.some(({ rules: one }: TokenNode) => isMany(one)) ? MANY : [...rules]
   } else {
     adoptOne(node, sources as TokenNode)
-    node.rules = (sources as TokenNode).rules
+    const { rules } = sources as TokenNode
+    node.rules = rules === MANY_AND_OWN ? MANY : rules
   }
   node.seen = node.outcome ? 0 : node.rules ? ~epoch : epoch
 }
@@ -275,13 +300,16 @@ function collect(found = new Set<TokenNode>(), rules: Some<TokenNode>): Set<Toke
 }
 
 function adoptOne(node: TokenNode, source: TokenNode): void {
-  if (!node.outcome && source.seen !== epoch) node.outcome = discover(source, LOOK)
+  if (node.outcome || source.seen === epoch) return
+  // Where a look would climb far, what is on record must do; the first poll finds the rest.
+  node.outcome = isMany(source.rules) ? source.outcome : discover(source, LOOK)
 }
 
 /** Gives a new node a rule of its own, which a poll asks before its sources. */
 export function giveRule(node: TokenNode): void {
   const { rules, outcome } = node
-  node.rules = rules ? [node].concat(rules) : node
+  const many = isMany(rules) || (Array.isArray(rules) && rules.length >= MOST_RULES)
+  node.rules = many ? MANY_AND_OWN : rules ? [node].concat(rules) : node
   node.seen = outcome ? 0 : ~epoch
   // A source that has ended already is for the first poll to find, since the rule is asked first.
   if (outcome?.origin !== node) node.outcome = undefined
@@ -375,7 +403,7 @@ function wake(node: TokenNode): void {
       const hub = hubOf(at)
       if (at.outcome || !hub.first) continue
       if (sources) hub.links = linkTo(sources as TokenNode, at, rising)
-      at.arm()
+      start(at)
     }
   }
 }
@@ -388,8 +416,8 @@ function linkTo(source: TokenNode, child: TokenNode, rising: TokenNode[]): Subsc
 }
 
 function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
-  // A source may have ended since somebody looked, and will never say so again. One of all-of may have long ago, unseen.
-  if (child.opaque) each(child.sources, (source) => discover(source, LOOK))
+  // A source may have ended since somebody looked, and will never say so again. Others have ended unseen: they are woken now,
+  // and say so then.
   let first: Cancellation | undefined
   let lives = !child.sources
   each(child.sources, ({ outcome }) => {
@@ -404,7 +432,15 @@ function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
   each(child.sources, (source) => {
     if (!source.outcome) links.push(linkTo(source, child, rising))
   })
-  if (!hub.driver) child.arm()
+  start(child)
+}
+
+/** Arms a node that has been woken. What its rule says by now, it would never say again. */
+function start(node: TokenNode): void {
+  reading[0] = 0
+  const answer = node.ask(LOOK, ++walks)
+  if (answer) settle(node, answer)
+  else if (!hubOf(node).driver) node.arm()
 }
 
 /** I5, upwards from a node that has lost its last subscriber, or that was settled. */

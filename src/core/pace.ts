@@ -75,7 +75,7 @@ export function every(node: TokenNode, ms: number): AsyncIterable<number> {
   return { [Symbol.asyncIterator]: () => ticks(node, ms) }
 }
 
-function ticks(node: TokenNode, ms: number): AsyncIterator<number, undefined> {
+function ticks(node: TokenNode, ms: number): AsyncIterableIterator<number, undefined> {
   const began = now()
   /** Where the timers are, should they move without the clock. */
   let reached = 0
@@ -119,6 +119,9 @@ function ticks(node: TokenNode, ms: number): AsyncIterator<number, undefined> {
       finish()
       return Promise.resolve(DONE)
     },
+    [Symbol.asyncIterator]() {
+      return this
+    },
   }
 }
 
@@ -130,7 +133,7 @@ export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<
   return { [Symbol.asyncIterator]: () => items(node, open.call(source)) }
 }
 
-function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): AsyncIterator<T, undefined> {
+function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): AsyncIterableIterator<T, undefined> {
   const pending = new Set<(error: unknown) => void>()
   let subscriber: Subscriber | undefined
   /** Of a cancellation that came while nobody waited: for the next one who asks. */
@@ -181,6 +184,9 @@ function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): As
       finish()
       await close()
       return DONE
+    },
+    [Symbol.asyncIterator]() {
+      return this
     },
   }
 }

@@ -29,10 +29,17 @@ export function race<Token, T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const works = (Array.isArray(work) ? work : [work]) as readonly WorkOf<Token, T>[]
-    const timeout = optionalNonNegative('timeout', optionsOf(options).timeout)
-    if (!works.length) throw new RangeError('work must hold something to race, got an empty array')
-    for (const one of works) {
-      if (typeof one !== 'function' && !isThenable(one)) throw wrongType('work', 'a promise or a function', one)
+    let timeout: number | undefined
+    try {
+      timeout = optionalNonNegative('timeout', optionsOf(options).timeout)
+      if (!works.length) throw new RangeError('work must hold something to race, got an empty array')
+      for (const one of works) {
+        if (typeof one !== 'function' && !isThenable(one)) throw wrongType('work', 'a promise or a function', one)
+      }
+    } catch (error) {
+      // Nobody will hear what the promises among them come to.
+      for (const one of works) if (isThenable(one)) one.then(undefined, () => {})
+      throw error
     }
     const dead = discover(node, INDIRECT)
     const limit = timeout === undefined ? undefined : make.deadline(timeout)

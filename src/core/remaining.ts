@@ -1,6 +1,6 @@
 /** How much time is left: the one question about a graph that is not answered yes or no. */
 import { now } from './clock.js'
-import { each, type OpaqueNode, type TokenNode } from './graph.js'
+import { each, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
 
 /** A rule that is not opaque: when it ends, on the monotonic clock, 0 if that is now; absent if nobody can say. */
 interface Timed extends TokenNode {
@@ -17,7 +17,7 @@ export function timeLeft(top: TokenNode, polled: number): number {
   const known = new Map<TokenNode, number>()
   const leftOf = (node: TokenNode): number => {
     let least = node.outcome ? 0 : Infinity
-    each(node.rules, (rule) => {
+    each(rulesOf(node), (rule) => {
       const own = Math.max(0, ((rule as Timed).deadline ?? Infinity) - at)
       least = Math.min(least, known.get(rule) ?? (rule.polled ? Math.min(polled, own) : own))
     })
@@ -29,7 +29,7 @@ export function timeLeft(top: TokenNode, polled: number): number {
     const sources: TokenNode[] = []
     if (current.opaque) each(current.sources, (source) => sources.push(source))
     for (const one of current.opaque ? sources : [current]) {
-      each(one.rules, (rule) => rule.opaque && !known.has(rule) && stack.push(rule))
+      each(rulesOf(one), (rule) => rule.opaque && !known.has(rule) && stack.push(rule))
     }
     if (stack.length > depth) continue
     stack.pop()

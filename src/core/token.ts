@@ -16,6 +16,7 @@ import {
   type CancellationKind,
   ImpossibleCancelError,
   isOurs,
+  isPlatformTimeout,
   TimeoutCancellationError,
 } from './errors.js'
 import { BRAND, type Foreign, foreignOf } from './foreign.js'
@@ -46,6 +47,8 @@ import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
+
+const NOTHING: readonly never[] = []
 
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
 export type Nested = CancellationToken | ForeignSignal
@@ -114,7 +117,8 @@ export abstract class CancellationToken implements Disposable {
   /** @internal */ readonly unclonable: symbol
 
   /** @internal */
-  constructor(first: (TokenOptions & object) | Nested | undefined, nested: readonly Nested[]) {
+  constructor(first?: (TokenOptions & object) | Nested, nested: readonly Nested[] = NOTHING) {
+    if (new.target === CancellationToken) throw new TypeError('CancellationToken is abstract: make a SimpleToken')
     this.unclonable = UNCLONABLE // first, so that it is what a refusal names
     this.seen = epoch
     this.outcome = undefined
@@ -122,10 +126,7 @@ export abstract class CancellationToken implements Disposable {
     this.rules = undefined
     this.hub = undefined
     this.name = undefined
-    if (first === undefined && nested.length === 0) {
-      if (new.target === CancellationToken) throw new TypeError('CancellationToken is abstract: make a SimpleToken')
-      return
-    }
+    if (first === undefined && nested.length === 0) return
     // The commonest by far, ahead of all the checks: one token to derive from.
     if (nested.length === 0 && first instanceof CancellationToken) {
       if (!(first instanceof DefaultToken)) adopt(this, first)
@@ -341,7 +342,8 @@ export abstract class CancellationToken implements Disposable {
 
   /**
    * A token that lives on for `ms` after this one is cancelled, counted from the moment of the cancellation itself: the
-   * budget for cleaning up. It carries the same error.
+   * budget for cleaning up. It carries the same error. (A condition, or a foreign signal, nobody can ask when it was; there
+   * it is when it was noticed.)
    */
   grace(ms: number): CancellationToken {
     return new GraceToken(this, ms)
@@ -373,6 +375,11 @@ export abstract class CancellationToken implements Disposable {
   [Symbol.dispose](): void {
     end(this, 'dispose')
     this.sources = this.rules = undefined
+  }
+
+  /** For JSON and for loggers: the text. A look. */
+  toJSON(): string {
+    return this.toString()
   }
 
   /** Reads as the call that makes the token: `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. A look. */
@@ -437,7 +444,7 @@ function begin(
       throw wrongType('options', 'an object, a token or an AbortSignal', first)
     }
     if (toToken(first)) addSource(sources, first)
-    else options = first as TokenOptions
+    else options = optionsOf(first as TokenOptions)
   }
   for (const one of nested) if (one !== undefined) addSource(sources, one)
   if (sources.length) adopt(node, sources.length > 1 ? sources : (sources[0] as TokenNode))
@@ -554,7 +561,7 @@ export class TimeoutToken extends CancellationToken {
     const at = date instanceof Date ? date.getTime() : date
     if (typeof at !== 'number') throw wrongType('date', 'a Date or a number', date)
     if (Number.isNaN(at)) throw new RangeError('date must be a valid date, got NaN')
-    return new TimeoutToken(Math.max(0, at - Date.now()), options, ...nested)
+    return new this(Math.max(0, at - Date.now()), options, ...nested)
   }
 
   /** From now on again: the whole `ms`. Revives nothing: false if the token was already over. An idle timeout is this, at each sign of life. */
@@ -704,7 +711,7 @@ class BridgeToken extends CancellationToken {
       return adopted
     }
     // The reason may be of another realm.
-    const timeout = (Object(reason) as { name?: unknown }).name === 'TimeoutError'
+    const timeout = isPlatformTimeout(reason)
     return new Cancellation(this, timeout ? 'timeout' : this.#foreign.isToken ? 'condition' : 'signal', reason, now())
   }
 
@@ -724,5 +731,4 @@ class BridgeToken extends CancellationToken {
   }
 }
 
-const NOTHING: readonly never[] = []
 const bridges = new WeakMap<object, BridgeToken>()

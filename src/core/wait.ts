@@ -109,6 +109,6 @@ export function waitSync(node: TokenNode, options: WaitOptions | undefined, dead
         'waitSync: only this thread could cancel the token, so it would hang for ever: give a timeout, or await wait()',
       )
     }
-    block(Math.min(left, timeLeft(node, Infinity), needsPolls(node) ? step : Infinity))
+    block(Math.min(left, timeLeft(node, Infinity), needsPolls(node) ? Math.max(1, step) : Infinity))
   }
 }

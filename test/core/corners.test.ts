@@ -1,7 +1,17 @@
 /** What only some platforms do, or hardly anybody meets: brought about on purpose. */
 import assert from 'node:assert/strict'
-import { mock, test } from 'node:test'
-import { ConditionToken, CounterToken, SimpleToken, TimeoutToken } from 'calloff'
+import process from 'node:process'
+import { describe, it, mock, test } from 'node:test'
+import {
+  allOf,
+  CancellationToken,
+  ConditionToken,
+  CounterToken,
+  from,
+  isCancellation,
+  SimpleToken,
+  TimeoutToken,
+} from 'calloff'
 import { manualClock } from 'calloff/testing'
 
 test('waitSync says so where a thread may not block, as in a page', () => {
@@ -108,4 +118,122 @@ test('the text of a ladder of diamonds ends somewhere', () => {
   let token = new SimpleToken()
   for (let i = 0; i < 40; i++) token = new SimpleToken(token, token)
   assert.match(String(token), /^SimpleToken\(SimpleToken\(.*…$/)
+})
+
+describe('a chain of 100,000 tokens with a rule each', () => {
+  const kinds: readonly (readonly [string, (above: CancellationToken) => CancellationToken])[] = [
+    ['deadlines', (above) => new TimeoutToken(1e9, above)],
+    ['counters', (above) => new CounterToken(1e9, { direct: false }, above)],
+    ['sums with a deadline each', (above) => new SimpleToken(new TimeoutToken(1e9), above)],
+    ['graces', (above) => above.grace(0)],
+    ['all-ofs', (above) => allOf(above)],
+  ]
+  for (const [name, derive] of kinds) {
+    it(`is made, polled, listened to and cancelled in linear time and memory: ${name}`, () => {
+      const root = new SimpleToken()
+      let token: CancellationToken = root
+      for (let i = 0; i < 100_000; i++) token = derive(token)
+      assert.equal(token.cancelled, false)
+      assert.equal(token.remaining > 1e8, true)
+      let heard = 0
+      token.onCancel(() => heard++).stop()
+      token.onCancel(() => heard++)
+      const { signal } = name === 'deadlines' ? new SimpleToken() : token
+      root.cancel('over')
+      assert.deepEqual({ heard, reason: token.reason }, { heard: 1, reason: 'over' })
+      if (name !== 'deadlines') assert.equal(signal.reason, token.error)
+    })
+  }
+})
+
+test('a deadline above very many rules is found by a poll, and its signal fires', () => {
+  using clock = manualClock()
+  let token: CancellationToken = new TimeoutToken(50)
+  for (let i = 0; i < 40; i++) token = new SimpleToken(new TimeoutToken(1_000 + i), token)
+  token = new TimeoutToken(2_000, token)
+  const other = new SimpleToken(token, new SimpleToken())
+  const { signal } = token
+  assert.equal(other.remaining, 50)
+  clock.tick(50)
+  assert.deepEqual([signal.aborted, other.kind, token.kind], [true, 'timeout', 'timeout'])
+  assert.equal(new SimpleToken(token).cancelled, true)
+})
+
+test('the base class is abstract, and can be extended', () => {
+  const Base = CancellationToken as unknown as new (...nested: unknown[]) => CancellationToken
+  for (const args of [[], [{}], [undefined, [new SimpleToken()]]]) {
+    assert.throws(() => new Base(...args), /CancellationToken is abstract/)
+  }
+  class Mine extends CancellationToken {}
+  const mine = new Mine()
+  assert.equal(String(mine.cancel()), 'Mine({ cancelled: true })')
+})
+
+test('what is no plain object is not taken for options', () => {
+  const Loose = SimpleToken as unknown as new (...nested: unknown[]) => SimpleToken
+  for (const wrong of [[new SimpleToken()], Promise.resolve(), new Date(), new Map()]) {
+    assert.throws(() => new Loose(wrong), { name: 'TypeError', message: /^options must be a plain object, got/ })
+  }
+  assert.equal(new Loose(Object.assign(Object.create(null) as object, { name: 'bare' })).name, 'bare')
+})
+
+test('the reason of a foreign signal is known as the cancellation of its token, and of no other', () => {
+  const why = new Error('the user has left')
+  const token = from(AbortSignal.abort(why))
+  assert.equal(isCancellation(why, token), true)
+  assert.equal(isCancellation('stop', from(AbortSignal.abort('stop'))), true)
+  assert.equal(isCancellation(why, new SimpleToken().cancel('other')), false)
+  const failure = new Error('disk full')
+  assert.equal(isCancellation(failure, new SimpleToken().cancel(failure)), false)
+})
+
+test('a mere Error named TimeoutError is no timeout of the platform', () => {
+  const mere = Object.assign(new Error('socket'), { name: 'TimeoutError' })
+  assert.equal(from(AbortSignal.abort(mere)).kind, 'signal')
+  assert.equal(from(AbortSignal.abort(new DOMException('late', 'TimeoutError'))).kind, 'timeout')
+})
+
+test('a class whose name says it is a cancellation', () => {
+  class CancelError extends Error {}
+  assert.equal(isCancellation(new CancelError()), true)
+})
+
+test('a token goes into JSON as its text', () => {
+  assert.equal(JSON.stringify({ token: new TimeoutToken(5) }), '{"token":"TimeoutToken(5)"}')
+  const disposed = from(new AbortController().signal)
+  disposed[Symbol.dispose]()
+  assert.equal(JSON.stringify(disposed), '"from({ cancelled: true })"')
+})
+
+test('a condition that is async by mistake is no answer, and its failure is nobody’s', async () => {
+  const unhandled: unknown[] = []
+  const note = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', note)
+  const fails = (() => Promise.reject(new Error('late'))) as unknown as () => boolean
+  assert.equal(new ConditionToken(fails).cancelled, false)
+  assert.throws(() => new ConditionToken(fails, { suppressExceptions: false }).cancelled, TypeError)
+  await assert.rejects(new SimpleToken().race([Promise.reject(new Error('orphan'))], { timeout: -1 }), RangeError)
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  process.off('unhandledRejection', note)
+  assert.deepEqual(unhandled, [])
+})
+
+test('what every() and iterate() give can be iterated again by hand', async () => {
+  const items: number[] = []
+  for await (const item of new SimpleToken().iterate([1, 2])[Symbol.asyncIterator]() as AsyncIterableIterator<number>) {
+    items.push(item)
+  }
+  using clock = manualClock()
+  const ticks = new SimpleToken().every(5)[Symbol.asyncIterator]() as AsyncIterableIterator<number>
+  const again = ticks[Symbol.asyncIterator]()
+  assert.equal(again, ticks)
+  const tick = again.next()
+  clock.tick(5)
+  assert.deepEqual([items, await tick], [[1, 2], { done: false, value: 1 }])
+  await again.return?.()
+})
+
+test('a function with a strange name is λ', () => {
+  const strange = Object.defineProperty(() => true, 'name', { value: 5 })
+  assert.equal(String(new ConditionToken(strange)), 'ConditionToken(λ)')
 })

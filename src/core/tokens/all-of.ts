@@ -1,6 +1,6 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
-import { type Cancellation, discover, later, LOOK, type TokenNode } from '../graph.js'
+import { type Cancellation, later, type TokenNode } from '../graph.js'
 import { CancellationToken, type Nested, toToken } from '../token.js'
 
 /**
@@ -40,7 +40,6 @@ class AllOfToken extends CancellationToken {
     this.sources = sources
     this.rules = this
     this.seen = 0
-    discover(this, LOOK)
   }
 
   /** @internal */

@@ -97,7 +97,7 @@ export class ConditionToken extends CancellationToken {
   #plain(): boolean {
     this.#before?.()
     const answer: unknown = this.#condition()
-    if (typeof answer !== 'boolean') throw wrongType('the answer of a condition', 'a boolean', answer)
+    if (typeof answer !== 'boolean') throw wrongType('the answer of a condition', 'a boolean', unheard(answer))
     this.#after?.()
     return answer
   }
@@ -108,6 +108,7 @@ export class ConditionToken extends CancellationToken {
     try {
       const said: unknown = this.#condition()
       if (typeof said === 'boolean') answer = said
+      else unheard(said)
     } catch {
       // counts as the default
     }
@@ -145,6 +146,12 @@ export class ConditionToken extends CancellationToken {
     }
     return { call: 'ConditionToken', own: [functionText(this.#condition)], options }
   }
+}
+
+/** A condition that is async by mistake: what it fails with, later, is nobody's. */
+function unheard(answer: unknown): unknown {
+  if (answer instanceof Promise) answer.catch(() => {})
+  return answer
 }
 
 function quietly(callback: () => void): void {

@@ -1,4 +1,5 @@
 import { wrongType } from '../arguments.js'
+import type { Form } from '../describe.js'
 import { CancellationToken, DefaultToken, type Nested, SimpleToken, toToken } from '../token.js'
 
 /** A token that is cancelled with the first of the given ones: the same as summing them. */
@@ -45,5 +46,13 @@ export function from(foreign: Foreign): CancellationToken {
   if (foreign instanceof CancellationToken) return foreign
   const token = toToken(foreign)
   if (!token) throw wrongType('foreign', 'a token, an AbortSignal or an AbortController', foreign)
-  return new SimpleToken(token)
+  return new FromToken(token)
+}
+
+/** Reads as the bridge it stands on. */
+class FromToken extends SimpleToken {
+  /** @internal */
+  override form(): Form {
+    return { call: 'from', through: true }
+  }
 }
