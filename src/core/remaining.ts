@@ -1,6 +1,6 @@
 /** How much time is left: the one question about a graph that is not answered yes or no. */
 import { now } from './clock.js'
-import { each, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
+import { discover, each, epoch, LOOK, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
 
 /** A rule that is not opaque: when it ends, on the monotonic clock, 0 if that is now; absent if nobody can say. */
 interface Timed extends TokenNode {
@@ -27,7 +27,13 @@ export function timeLeft(top: TokenNode, polled: number): number {
     const current = node
     const depth = stack.length
     const sources: TokenNode[] = []
-    if (current.opaque) each(current.sources, (source) => sources.push(source))
+    if (current.opaque) {
+      each(current.sources, (source) => {
+        // One that nobody has looked at since the last cancellation may have ended unseen.
+        if (!source.opaque && source.seen !== epoch && source.seen !== ~epoch) discover(source, LOOK)
+        sources.push(source)
+      })
+    }
     for (const one of current.opaque ? sources : [current]) {
       each(rulesOf(one), (rule) => rule.opaque && !known.has(rule) && stack.push(rule))
     }

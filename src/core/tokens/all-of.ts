@@ -1,6 +1,6 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
-import { type Cancellation, later, type TokenNode } from '../graph.js'
+import { type Cancellation, discover, later, LOOK, type TokenNode } from '../graph.js'
 import { CancellationToken, type Nested, toToken } from '../token.js'
 
 /**
@@ -30,6 +30,14 @@ export function allOf(...tokens: Nested[]): CancellationToken {
   )
 }
 
+const isFar = ({ opaque, rules }: TokenNode): boolean =>
+  opaque ||
+  (Array.isArray(rules)
+    ? rules.length === 0 || rules.some(isOpaque)
+    : rules !== undefined && isOpaque(rules as TokenNode))
+
+const isOpaque = ({ opaque }: TokenNode) => opaque
+
 class AllOfToken extends CancellationToken {
   /** How many of the first sources are known to have ended. */
   #ended = 0
@@ -40,6 +48,8 @@ class AllOfToken extends CancellationToken {
     this.sources = sources
     this.rules = this
     this.seen = 0
+    // Where a look would climb far, the first poll finds out.
+    if (!sources.some(isFar)) discover(this, LOOK)
   }
 
   /** @internal */
