@@ -171,7 +171,20 @@ export function discover(node: TokenNode, mode: Mode, walk: number = ++walks): C
   if (node.outcome) return node.outcome
   reading[0] = 0
   if (node.seen === ~epoch && !askRules(node, mode, walk) && node.seen === ~epoch) return undefined
-  return climb(node, mode, walk)
+  return !node.rules && isLineAlive(node) ? undefined : climb(node, mode, walk)
+}
+
+/**
+ * The commonest way up, a line of nodes without rules: alive if none of them is on record, with nothing allocated. Every
+ * cancellation anywhere sends the next poll of every token up once, so this is what a busy server pays for.
+ */
+function isLineAlive(node: TokenNode): boolean {
+  let at: TokenNode | undefined = node
+  for (; at && at.seen !== epoch; at = at.sources as TokenNode | undefined) {
+    if (at.outcome || Array.isArray(at.sources)) return false
+  }
+  for (at = node; at && at.seen !== epoch; at = at.sources as TokenNode | undefined) at.seen = epoch
+  return true
 }
 
 /** Nothing above is on record (I3), so only the rules are asked. True if one of them is over. */
@@ -205,7 +218,7 @@ function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): C
   const path = [top]
   const next = [0]
   const last: (Cancellation | undefined)[] = [undefined]
-  // Nodes with rules that were found alive in this climb: a ladder of diamonds has 2ⁿ ways through it.
+  // Nodes that were found alive in this climb: a ladder of diamonds has 2ⁿ ways through it.
   const passed = new Set<TokenNode>()
   let depth = 0
   do {
