@@ -237,3 +237,33 @@ test('a function with a strange name is λ', () => {
   const strange = Object.defineProperty(() => true, 'name', { value: 5 })
   assert.equal(String(new ConditionToken(strange)), 'ConditionToken(λ)')
 })
+
+test('a poll finds a deadline above very many rules where nobody listens', () => {
+  using clock = manualClock()
+  let token: CancellationToken = new TimeoutToken(50)
+  for (let i = 0; i < 40; i++) token = new SimpleToken(new TimeoutToken(1_000 + i), token)
+  const own = new TimeoutToken(2_000, token)
+  assert.deepEqual([token.cancelled, own.cancelled], [false, false])
+  clock.tick(50)
+  assert.deepEqual([own.cancelled, token.cancelled, own.error], [true, true, token.error])
+})
+
+describe('an all-of hears of what had ended, unseen, before anybody listened', () => {
+  const controller = new AbortController()
+  const counter = new CounterToken(1, { direct: false })
+  const ended: readonly (readonly [string, SimpleToken | AbortSignal, () => unknown])[] = [
+    ['a foreign signal', controller.signal, () => controller.abort()],
+    ['an empty counter', counter, () => new SimpleToken(counter).cancelled],
+  ]
+  for (const [name, source, end] of ended) {
+    it(name, () => {
+      const first = new SimpleToken()
+      const all = allOf(first, source)
+      end()
+      let heard = 0
+      all.onCancel(() => heard++)
+      first.cancel()
+      assert.equal(heard, 1)
+    })
+  }
+})
