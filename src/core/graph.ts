@@ -46,7 +46,7 @@ export interface TokenNode {
   outcome: Cancellation | undefined
   sources: Some<TokenNode>
   rules: Some<TokenNode>
-  /** What only tokens need that somebody listens to; made with the first listener. */
+  /** What only few tokens have; made when first needed. */
   hub: Hub | undefined
 
   /** Stands for all its sources at once: an {@link OpaqueNode}. */
@@ -358,8 +358,9 @@ export class Subscriber {
   }
 }
 
-/** What only a token needs that somebody listens to, or that was made into a signal. */
+/** What only few tokens have: those with a name, that somebody listens to, or that were made into a signal. */
 export class Hub {
+  name: string | undefined = undefined
   first: Subscriber | undefined = undefined
   last: Subscriber | undefined = undefined
   /** Its own places in the lists of its sources. */

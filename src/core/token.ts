@@ -48,8 +48,6 @@ import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
-const NOTHING: readonly never[] = []
-
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
 export type Nested = CancellationToken | ForeignSignal
 
@@ -82,7 +80,9 @@ export interface Registration extends Disposable {
 }
 
 // `structuredClone` and `postMessage` refuse a symbol, and name it in the message: a token never arrives as a dead copy.
-const UNCLONABLE = Symbol('a calloff token cannot be sent as it is, share() of calloff/threads makes a handle that can')
+export const UNCLONABLE: symbol = Symbol(
+  'a calloff token cannot be sent as it is, share() of calloff/threads makes a handle that can',
+)
 
 /**
  * The base of all tokens, and the type to ask for: `function work(token: CancellationToken = new DefaultToken())`.
@@ -106,9 +106,6 @@ export abstract class CancellationToken implements Disposable {
   /** The error class of a token that ends by its own rule. */
   static readonly error: typeof CancellationError = CancellationError
 
-  /** What the token is called in messages. */
-  readonly name: string | undefined
-
   /** @internal */ seen: number
   /** @internal */ outcome: Cancellation | undefined
   /** @internal */ sources: Some<TokenNode>
@@ -117,28 +114,22 @@ export abstract class CancellationToken implements Disposable {
   /** @internal */ readonly unclonable: symbol
 
   /** @internal */
-  constructor(first?: (TokenOptions & object) | Nested, nested: readonly Nested[] = NOTHING) {
-    if (new.target === CancellationToken) throw new TypeError('CancellationToken is abstract: make a SimpleToken')
+  constructor(key?: symbol) {
+    // Reading `new.target` costs 1 ns of 9, so our own kinds show that they are none of this.
+    if (key !== UNCLONABLE && new.target === CancellationToken) {
+      throw new TypeError('CancellationToken is abstract: make a SimpleToken')
+    }
     this.unclonable = UNCLONABLE // first, so that it is what a refusal names
     this.seen = epoch
     this.outcome = undefined
     this.sources = undefined
     this.rules = undefined
     this.hub = undefined
-    this.name = undefined
-    if (first === undefined && nested.length === 0) return
-    // The commonest by far, ahead of all the checks: one token to derive from.
-    if (nested.length === 0 && first instanceof CancellationToken) {
-      if (!(first instanceof DefaultToken)) adopt(this, first)
-      return
-    }
-    const options = begin(this, first, nested)
-    if (!options) return
-    ;(this as { name: string | undefined }).name = optional('name', 'string', options.name)
-    if (optional('cancelled', 'boolean', options.cancelled)) {
-      this.outcome = undefined // by hand comes before a source that has ended
-      settle(this, new Cancellation(this, 'manual', undefined, now()))
-    }
+  }
+
+  /** What the token is called in messages. */
+  get name(): string | undefined {
+    return this.hub?.name
   }
 
   /**
@@ -430,12 +421,17 @@ Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspec
 const child = (...sources: TokenNode[]) => new SimpleToken(...(sources as CancellationToken[]))
 const deadline = (ms: number) => new TimeoutToken(ms)
 
-/** Sorts out what a constructor was given: puts the node below its sources, and gives its options. */
-function begin(
+/** What a constructor was given beside the rule of its kind: puts the new node below its sources, and heeds its options. */
+export function begin(
   node: CancellationToken,
   first: (TokenOptions & object) | Nested | undefined,
   nested: readonly Nested[],
-): TokenOptions | undefined {
+): void {
+  // The commonest by far, ahead of all the checks: one token to derive from.
+  if (nested.length === 0 && first instanceof CancellationToken) {
+    if (!(first instanceof DefaultToken)) adopt(node, first)
+    return
+  }
   const sources: TokenNode[] = []
   let options: TokenOptions | undefined
   if (first instanceof CancellationToken) addSource(sources, first)
@@ -448,7 +444,16 @@ function begin(
   }
   for (const one of nested) if (one !== undefined) addSource(sources, one)
   if (sources.length) adopt(node, sources.length > 1 ? sources : (sources[0] as TokenNode))
-  return options
+  if (options) heed(node, options)
+}
+
+function heed(node: CancellationToken, options: TokenOptions): void {
+  const name = optional('name', 'string', options.name)
+  if (name !== undefined) hubOf(node).name = name
+  if (optional('cancelled', 'boolean', options.cancelled)) {
+    node.outcome = undefined // by hand comes before a source that has ended
+    settle(node, new Cancellation(node, 'manual', undefined, now()))
+  }
 }
 
 function addSource(sources: TokenNode[], one: unknown): void {
@@ -489,7 +494,8 @@ export class SimpleToken extends CancellationToken {
    * ```
    */
   constructor(options?: TokenOptions | Nested, ...nested: Nested[]) {
-    super(options, nested)
+    super(UNCLONABLE)
+    if (arguments.length > 0) begin(this, options, nested)
   }
 }
 
@@ -498,7 +504,7 @@ export class DefaultToken extends CancellationToken {
   static override readonly error: typeof CancellationError = ImpossibleCancelError
 
   constructor() {
-    super(undefined, [])
+    super(UNCLONABLE)
     if (arguments.length > 0) throw new TypeError('DefaultToken takes no arguments')
   }
 
@@ -550,7 +556,8 @@ export class TimeoutToken extends CancellationToken {
    * ```
    */
   constructor(ms: number, options?: TokenOptions | Nested, ...nested: Nested[]) {
-    super(options, nested)
+    super(UNCLONABLE)
+    if (arguments.length > 1) begin(this, options, nested)
     this.ms = nonNegative('ms', ms)
     this.deadline = now() + ms
     giveRule(this)
@@ -622,7 +629,7 @@ class GraceToken extends CancellationToken {
   #ended: Cancellation | undefined
 
   constructor(source: CancellationToken, ms: number) {
-    super(undefined, NOTHING)
+    super(UNCLONABLE)
     this.#ms = nonNegative('ms', ms)
     this.sources = source
     this.rules = this
@@ -685,7 +692,7 @@ class BridgeToken extends CancellationToken {
   readonly #foreign: Foreign
 
   constructor(foreign: Foreign) {
-    super(undefined, NOTHING)
+    super(UNCLONABLE)
     this.#foreign = foreign
     giveRule(this)
   }

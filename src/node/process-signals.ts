@@ -4,7 +4,7 @@ import { now } from '../core/clock.js'
 import type { CancellationKind } from '../core/errors.js'
 import { Cancellation, discover, giveRule, hubOf, LOOK, settle, subscribe } from '../core/graph.js'
 import type { Form } from '../core/describe.js'
-import { CancellationToken, type Nested, type TokenOptions } from '../core/token.js'
+import { begin, CancellationToken, type Nested, type TokenOptions, UNCLONABLE } from '../core/token.js'
 
 type Handler = (signal: NodeJS.Signals) => void
 
@@ -71,7 +71,8 @@ export class ProcessSignalToken extends CancellationToken {
     const end = signals.findIndex((one) => typeof one !== 'string')
     const own = (end === -1 ? signals : signals.slice(0, end)) as NodeJS.Signals[]
     const [options, ...nested] = (end === -1 ? [] : signals.slice(end)) as (TokenOptions | Nested)[]
-    super(options, nested as Nested[])
+    super(UNCLONABLE)
+    begin(this, options, nested as Nested[])
     if (own.length === 0) throw new TypeError('signals must name at least one process signal')
     for (const signal of own) {
       if (!(signal in constants.signals) && signal !== 'SIGBREAK')

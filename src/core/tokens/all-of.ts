@@ -1,7 +1,7 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
 import { type Cancellation, discover, later, LOOK, type TokenNode } from '../graph.js'
-import { CancellationToken, type Nested, toToken } from '../token.js'
+import { CancellationToken, type Nested, toToken, UNCLONABLE } from '../token.js'
 
 /**
  * A token that is cancelled with the last of the given ones, and carries that one's error. Of nothing, or with a
@@ -43,7 +43,7 @@ class AllOfToken extends CancellationToken {
   #ended = 0
 
   constructor(sources: readonly TokenNode[]) {
-    super(undefined, [])
+    super(UNCLONABLE)
     if (!sources.length) return
     this.sources = sources
     this.rules = this

@@ -3,7 +3,7 @@ import { after, now } from '../clock.js'
 import { type Form, functionText } from '../describe.js'
 import { type CancellationError, type CancellationKind, ConditionCancellationError } from '../errors.js'
 import { Cancellation, giveRule, hubOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
-import { CancellationToken, isOptions, type Nested, type TokenOptions } from '../token.js'
+import { begin, CancellationToken, isOptions, type Nested, type TokenOptions, UNCLONABLE } from '../token.js'
 
 /** What a condition takes. */
 export interface ConditionTokenOptions extends TokenOptions {
@@ -55,7 +55,8 @@ export class ConditionToken extends CancellationToken {
    * ```
    */
   constructor(condition: () => boolean, options?: ConditionTokenOptions | Nested, ...nested: Nested[]) {
-    super(options, nested)
+    super(UNCLONABLE)
+    begin(this, options, nested)
     if (typeof condition !== 'function') throw wrongType('fn', 'a function', condition)
     const given: ConditionTokenOptions = isOptions(options) ? options : {}
     this.#condition = condition

@@ -3,7 +3,7 @@ import { now } from '../clock.js'
 import type { Form } from '../describe.js'
 import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
 import { Cancellation, DIRECT, giveRule, LOOK, type Mode } from '../graph.js'
-import { CancellationToken, isOptions, type Nested, type TokenOptions } from '../token.js'
+import { begin, CancellationToken, isOptions, type Nested, type TokenOptions, UNCLONABLE } from '../token.js'
 
 /** What a counter takes. */
 export interface CounterTokenOptions extends TokenOptions {
@@ -41,7 +41,8 @@ export class CounterToken extends CancellationToken {
    * ```
    */
   constructor(n: number, options?: CounterTokenOptions | Nested, ...nested: Nested[]) {
-    super(options, nested)
+    super(UNCLONABLE)
+    begin(this, options, nested)
     if (!Number.isInteger(nonNegative('n', n))) throw new RangeError(`n must be an integer, got ${n}`)
     this.#initial = this.#counter = n
     this.#direct = optional('direct', 'boolean', isOptions(options) ? options.direct : undefined) ?? true
