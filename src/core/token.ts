@@ -249,7 +249,7 @@ export abstract class CancellationToken implements Disposable {
     const bound = bind ? bind(listener) : listener
     if (this.seen === epoch || !discover(this, LOOK)) return subscribe(this, bound)
     call(bound, this)
-    return new Subscriber(bound, false, undefined)
+    return new Subscriber(undefined, bound, false)
   }
 
   /**
