@@ -24,6 +24,7 @@ import {
   adopt,
   call,
   Cancellation,
+  climb,
   DIRECT,
   discover,
   end,
@@ -642,7 +643,12 @@ class GraceToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(): Cancellation | undefined {
+  override ask(mode: Mode, walk: number): Cancellation | undefined {
+    return climb(this, mode, walk)
+  }
+
+  /** @internal */
+  known(): Cancellation | undefined {
     return this.#ended && this.#over(readClock(), this.#ended)
   }
 

@@ -1,6 +1,6 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
-import { type Cancellation, discover, later, LOOK, type TokenNode } from '../graph.js'
+import { type Cancellation, climb, discover, later, LOOK, type Mode, type TokenNode } from '../graph.js'
 import { CancellationToken, type Nested, toToken, UNCLONABLE } from '../token.js'
 
 /**
@@ -56,6 +56,14 @@ class AllOfToken extends CancellationToken {
   override get opaque(): boolean {
     return true
   }
+
+  /** @internal */
+  override ask(mode: Mode, walk: number): Cancellation | undefined {
+    return climb(this, mode, walk)
+  }
+
+  /** @internal */
+  known(): undefined {}
 
   /** @internal */
   conclude(last: Cancellation): Cancellation {

@@ -22,7 +22,8 @@ export class CounterToken extends CancellationToken {
   readonly #initial: number
   readonly #direct: boolean
   #counter: number
-  #walk = 0
+  /** The poll it was last asked in. */
+  #walk = -1
 
   /**
    * @param n how many polls it lasts: an integer of at least 0
@@ -67,6 +68,7 @@ export class CounterToken extends CancellationToken {
   /** @internal */
   override ask(mode: Mode, walk: number): Cancellation | undefined {
     if (this.#walk === walk) return undefined // it has paid for this poll
+    if (this.outcome) return this.outcome
     if (this.#counter === 0) return new Cancellation(this, 'counter', undefined, now())
     if (mode === DIRECT || (mode !== LOOK && !this.#direct)) {
       this.#walk = walk
