@@ -126,7 +126,7 @@ async function runAll(runtime: Runtime, suite: Suite, reference: Counts | undefi
   }
   const took = `${((performance.now() - start) / 1000).toFixed(1)} s`
   const summary = `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`
-  console.log(`${counts.failed === 0 ? 'ok     ' : 'FAILED '}  ${name} ${version.padEnd(9)} ${summary}  (${took})`)
+  console.log(`${counts.failed === 0 ? 'ok     ' : 'FAILED '}  ${name} ${version.padEnd(10)} ${summary}  (${took})`)
   for (const { title, detail } of skips)
     console.log(`           skipped: ${title}${detail === '' ? '' : ` (${detail})`}`)
   for (const complaint of complaints) console.log(complaint)
