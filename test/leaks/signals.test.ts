@@ -2,7 +2,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SimpleToken, TimeoutToken } from 'calloff'
-import { cancelOthers, FLAT, FLAT_SIGNAL, forgets, isDeno, leaves, node, strays, survivors, until } from './collect.js'
+import {
+  cancelOthers,
+  FLAT,
+  FLAT_SIGNAL,
+  forgets,
+  growth,
+  isDeno,
+  leaves,
+  node,
+  strays,
+  survivors,
+  until,
+} from './collect.js'
 import { delay, nothing } from './lost.js'
 
 const uses: Readonly<Record<string, (signal: AbortSignal) => unknown>> = {
@@ -66,6 +78,24 @@ test('a signal that is kept keeps neither its token nor the tokens above', async
   assert.ok(above <= strays, `${above} sources were kept`)
 })
 
+test('signals whose listener is left on are freed when their source is cancelled, though it lives on', async () => {
+  const source = new SimpleToken()
+  let heard = 0
+  const make = (): AbortSignal => {
+    const { signal } = new SimpleToken(source)
+    // Node 20 and 22 keep it for ever without `once`.
+    signal.addEventListener('abort', () => heard++, { once: true })
+    return signal
+  }
+  const left = await survivors(100, make, () => {
+    source.cancel()
+    cancelOthers()
+  })
+  assert.equal(heard, 100)
+  assert.ok(left <= strays, `${left} were kept`)
+  assert.equal(source.signal.aborted, true)
+})
+
 test(
   'a signal whose listener is left on is freed with its tokens when all of them are dropped',
   {
@@ -94,5 +124,22 @@ test('a deadline with a signal is kept by nothing but its timer, and freed when 
     cancelOthers()
   })
   assert.equal(rung, 100)
+  assert.ok(left <= strays, `${left} were kept`)
+})
+
+test('a deadline that is abandoned with its signal is kept until its time, or until its source ends', async () => {
+  // A composite of the signal may still be listened to, and nothing tells: the timer alone can hold what it will abort.
+  const source = new SimpleToken()
+  const make = (): TimeoutToken => {
+    const token = new TimeoutToken(600_000, source)
+    assert.equal(token.signal.aborted, false)
+    return token
+  }
+  const bytes = await growth(5_000, make)
+  assert.ok(bytes < 4_096, `each left ${bytes} bytes`)
+  const left = await survivors(100, make, () => {
+    source.cancel()
+    cancelOthers()
+  })
   assert.ok(left <= strays, `${left} were kept`)
 })

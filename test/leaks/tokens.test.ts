@@ -141,6 +141,17 @@ test('a disposed token that is kept holds neither its sources nor its listeners'
   assert.ok(listeners <= strays, `${listeners} listeners were kept`)
 })
 
+test('an abandoned timeout is freed long before its time', async () => {
+  const left = await survivors(100, (i) => {
+    const token = new TimeoutToken(600_000, new TimeoutToken(700_000))
+    if (i % 4 === 1) assert.ok(token.keepOn() && token.remaining > 0)
+    if (i % 4 === 2) token.onCancel(nothing).stop()
+    if (i % 4 === 3) token.race(Promise.resolve()).catch(assert.fail)
+    return token
+  })
+  assert.ok(left <= strays, `${left} were kept`)
+})
+
 test('a disposed deadline with a listener or a signal is freed long before its time', async () => {
   const left = await survivors(
     100,

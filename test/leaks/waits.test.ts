@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type CancellationToken, ConditionToken, isCancellation, SimpleToken } from 'calloff'
-import { FLAT, leaves } from './collect.js'
+import { FLAT, FLAT_SIGNAL, leaves } from './collect.js'
+import { delay, nothing } from './lost.js'
 
 const refused = (error: unknown): void => assert.ok(isCancellation(error), String(error))
 
@@ -10,6 +11,14 @@ const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unkn
   'a race that a promise wins': (parent) => parent.race(Promise.resolve(1)),
   'a race that a function wins': (parent) =>
     parent.race<unknown>([async () => 1, (token) => token.sleep(60_000)], { timeout: 60_000 }),
+  'a race whose work uses a signal': (parent) =>
+    parent.race((token) => token.signal.addEventListener('abort', nothing, { once: true })),
+  'a race whose work is called off by a signal': (parent) => {
+    const token = new SimpleToken(parent)
+    const race = token.race((own) => delay(60_000, own.signal)).catch(refused)
+    token.cancel()
+    return race
+  },
   'a race that runs out of time': (parent) =>
     parent.race((token) => token.sleep(60_000), { timeout: 0 }).catch(refused),
   'a race that is called off': (parent) => {
@@ -73,7 +82,9 @@ const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unkn
 
 for (const [what, begin] of Object.entries(waits)) {
   test(`${what} leaves nothing on a token that lives long`, async () => {
-    const parent = new SimpleToken(new SimpleToken())
-    await leaves(FLAT, 10_000, () => begin(parent))
+    // What is allowed for a signal is allowed on each source that lives on, so there is one.
+    const usesSignal = what.includes('signal')
+    const parent = usesSignal ? new SimpleToken() : new SimpleToken(new SimpleToken())
+    await leaves(usesSignal ? FLAT_SIGNAL : FLAT, 10_000, () => begin(parent))
   })
 }
