@@ -99,6 +99,8 @@ const sources: Readonly<Record<string, () => Source>> = {
   },
 }
 
+const comeAndGone = (): void => {}
+
 const light: Readonly<Record<string, Consume>> = {
   'a listener': (signal) => {
     let heard = false
@@ -111,6 +113,13 @@ const light: Readonly<Record<string, Consume>> = {
     return () => heard
   },
   'a look at the signal': (signal) => () => signal.aborted,
+  'a look at the signal, after listeners came and went': (signal) => {
+    signal.addEventListener('abort', nothing)
+    signal.addEventListener('abort', comeAndGone, { once: true })
+    signal.removeEventListener('abort', comeAndGone)
+    signal.removeEventListener('abort', nothing)
+    return () => signal.aborted
+  },
   'a look at a composite of it': (signal) => {
     const composite = AbortSignal.any([signal, new AbortController().signal])
     return () => composite.aborted
@@ -152,6 +161,7 @@ test('the platform hears of a cancelled token that was collected before anybody 
   }
   for (const how of [
     'a look at the signal',
+    'a look at the signal, after listeners came and went',
     'a look at a composite of it',
     'a look at a composite of a composite of it',
   ]) {

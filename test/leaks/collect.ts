@@ -148,7 +148,7 @@ export const FLAT_SIGNAL = node[0] === 22 ? 200 : node[0] === 20 ? 40 : 80
 
 /**
  * Node forgets an abort there whose controller is collected before a composite is first read (nodejs/node#65995), so
- * composites hold their controllers, and the last 1,024 that were aborted are kept, with their errors' tokens.
+ * composites without listeners hold their controllers, and the last 1,024 that were aborted are kept, with their errors' tokens.
  */
 export const forgets = (node[0] === 24 && node[1] >= 16) || (node[0] === 26 && node[1] >= 1 && node[1] < 9)
 

@@ -2,19 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SimpleToken, TimeoutToken } from 'calloff'
-import {
-  cancelOthers,
-  FLAT,
-  FLAT_SIGNAL,
-  forgets,
-  growth,
-  isDeno,
-  leaves,
-  node,
-  strays,
-  survivors,
-  until,
-} from './collect.js'
+import { cancelOthers, FLAT, FLAT_SIGNAL, growth, isDeno, leaves, node, strays, survivors, until } from './collect.js'
 import { delay, nothing } from './lost.js'
 
 const uses: Readonly<Record<string, (signal: AbortSignal) => unknown>> = {
@@ -98,11 +86,7 @@ test('signals whose listener is left on are freed when their source is cancelled
 
 test(
   'a signal whose listener is left on is freed with its tokens when all of them are dropped',
-  {
-    skip:
-      (node[0] === 20 && 'Node 20 keeps its own composites likewise') ||
-      (forgets && 'composites hold their controllers here, lest an abort be lost: nodejs/node#65995'),
-  },
+  { skip: node[0] === 20 && 'Node 20 keeps its own composites likewise' },
   async () => {
     await leaves(FLAT, 5_000, () => {
       new SimpleToken(new SimpleToken()).signal.addEventListener('abort', nothing)
