@@ -69,7 +69,7 @@ interface JavaScriptCore {
 
 /** Bytes in use after a collection. */
 async function heap(): Promise<number> {
-  await collect(3)
+  await collect(2)
   if (host.calloffHeap !== undefined) return host.calloffHeap()
   if (!isBun) return process.memoryUsage().heapUsed
   const name = 'bun:jsc' // no module for the others, so not to be seen by their loaders
@@ -125,8 +125,8 @@ export async function survivors(count: number, make: (index: number) => object, 
   await then?.()
   let left = count
   // What is leaked outlives any number of them; the compiler's thread holds an object for as long as it works on code with it.
-  for (let attempt = 0; attempt < 4 && left > strays; attempt++) {
-    await collect()
+  for (let attempt = 0; attempt < 8 && left > strays; attempt++) {
+    await collect(2)
     left = references.filter((one) => one.deref() !== undefined).length
   }
   return left
