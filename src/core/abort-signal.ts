@@ -30,11 +30,9 @@ function compose(node: TokenNode, { forgets }: Platform): AbortSignal {
   composing = undefined
   const signal = AbortSignal.any(signals)
   /* c8 ignore next -- on Node 24 and 26 only, where the behaviour and leak suites run it */
-  if (forgets) symbolsOf(signal)[pin] = controllers
+  if (forgets) hold(signal, controllers)
   return signal
 }
-
-const pin = Symbol('calloff.pin')
 
 /** The node's own controller, shared by all signals at and below it. A node with a rule of its own now ends by itself. */
 function sourceOf(node: TokenNode): AbortController {
@@ -55,8 +53,8 @@ interface Platform {
   readonly limit: symbol | undefined
   /**
    * Node from 24.16 on, and 26 before 26.9: an abort is forgotten if the controller is collected before the composite is first
-   * read (nodejs/node#65995). There a composite holds its controllers, and the last of those that were aborted are kept; not
-   * elsewhere, since a composite with a listener would then never be freed.
+   * read (nodejs/node#65995). There a composite without listeners holds its controllers, and the last of those that were
+   * aborted are kept.
    */
   readonly forgets: boolean
   /** Node 20 and 22: the symbol under which a signal keeps the composites that depend on it, weakly. */
@@ -66,7 +64,7 @@ interface Platform {
 let known: Platform | undefined
 
 const symbolsOf = (signal: AbortSignal) => signal as unknown as Record<symbol, unknown>
-const find = (signal: AbortSignal, description: string) =>
+const find = (signal: object, description: string) =>
   Object.getOwnPropertySymbols(signal).find((symbol) => symbol.description === description)
 
 function probe(): Platform {
@@ -82,9 +80,32 @@ function probe(): Platform {
   return { forgets, limit: warns, dependants: find(middle, 'kDependantSignals') }
 }
 
+const pin = Symbol('calloff.pin')
+
+/**
+ * Holds the controllers of a composite until it has a listener. From then on the platform tells it of an abort at once; it
+ * also keeps it for as long as one of its sources is there, so that with a hold they would keep each other for ever.
+ */
+/* c8 ignore start -- the same */
+function hold(signal: AbortSignal, controllers: readonly AbortController[]): void {
+  const own = symbolsOf(signal)
+  own[pin] = controllers
+  if (added) own[added] = listenerAdded
+}
+
+let added: symbol | undefined
+
+/** A method of the platform's signals, called for each listener they get. */
+function listenerAdded(this: AbortSignal, ...rest: unknown[]): void {
+  ;(symbolsOf(AbortSignal.prototype)[added as symbol] as typeof listenerAdded).apply(this, rest)
+  if (rest[1] === 'abort') symbolsOf(this)[pin] = undefined
+}
+/* c8 ignore stop */
+
 /** Keeps the last 1,024 controllers that were aborted: by then the composites below have long been read, or never will be. */
 /* c8 ignore start -- the same */
 function keepLately(): void {
+  added = find(AbortSignal.prototype, 'kNewListener')
   const lately: AbortController[] = []
   let at = 0
   onFire((controller) => {

@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict'
 import type { CancellationToken } from 'calloff'
 
+/** In a browser, and not in one of its workers. */
+export const isPage = 'document' in globalThis
+
 /** What `run` throws; fails if it throws nothing. */
 export function thrown(run: () => unknown): unknown {
   try {
@@ -62,7 +65,8 @@ interface ProcessLike {
 /** The errors that surface as uncaught ones while `run` runs and in the turns after it, in order. */
 export async function uncaught(run: () => unknown): Promise<unknown[]> {
   const errors: unknown[] = []
-  if ('Deno' in globalThis) {
+  // Deno and browsers tell of them by an event.
+  if ('Deno' in globalThis || !('process' in globalThis)) {
     const onError = (event: Event) => {
       event.preventDefault()
       errors.push((event as ErrorEvent).error)

@@ -103,7 +103,7 @@ test('tokens that are cancelled by themselves take the listener away', () => {
 
 test('a foreign signal that lives long keeps nothing of the tokens derived from it', async () => {
   const { signal } = new AbortController()
-  const bytes = await growth(20_000, () => from(signal).plus(new SimpleToken()).onCancel(nothing).stop())
+  const bytes = await growth(10_000, () => from(signal).plus(new SimpleToken()).onCancel(nothing).stop())
   assert.ok(bytes < FLAT, `${bytes}`)
   const signals = await growth(20_000, () => new SimpleToken(signal).signal.aborted)
   assert.ok(signals < FLAT_SIGNAL, `${signals}`)
@@ -111,7 +111,7 @@ test('a foreign signal that lives long keeps nothing of the tokens derived from 
 
 test('a parent that lives long keeps nothing of the foreign signals nested beside it', async () => {
   const parent = new SimpleToken()
-  const listened = await growth(20_000, () => {
+  const listened = await growth(10_000, () => {
     new SimpleToken(parent, new AbortController().signal).onCancel(nothing).stop()
   })
   assert.ok(listened < FLAT, `${listened}`)

@@ -1,0 +1,90 @@
+/** What waits on a token that lives long leaves nothing behind when it is over. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type CancellationToken, ConditionToken, isCancellation, SimpleToken } from 'calloff'
+import { FLAT, FLAT_SIGNAL, leaves } from './collect.js'
+import { delay, nothing } from './lost.js'
+
+const refused = (error: unknown): void => assert.ok(isCancellation(error), String(error))
+
+const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unknown>>> = {
+  'a race that a promise wins': (parent) => parent.race(Promise.resolve(1)),
+  'a race that a function wins': (parent) =>
+    parent.race<unknown>([async () => 1, (token) => token.sleep(60_000)], { timeout: 60_000 }),
+  'a race whose work uses a signal': (parent) =>
+    parent.race((token) => token.signal.addEventListener('abort', nothing, { once: true })),
+  'a race whose work is called off by a signal': (parent) => {
+    const token = new SimpleToken(parent)
+    const race = token.race((own) => delay(60_000, own.signal)).catch(refused)
+    token.cancel()
+    return race
+  },
+  'a race that runs out of time': (parent) =>
+    parent.race((token) => token.sleep(60_000), { timeout: 0 }).catch(refused),
+  'a race that is called off': (parent) => {
+    const token = new SimpleToken(parent)
+    const race = token.race((own) => own.wait()).catch(refused)
+    token.cancel()
+    return race
+  },
+  'a sleep': (parent) => parent.sleep(0),
+  'a sleep that is called off': (parent) => {
+    const token = new SimpleToken(parent)
+    const sleep = token.sleep(60_000).catch(refused)
+    token.cancel()
+    return sleep
+  },
+  'a wait that runs out of time': (parent) => parent.wait({ timeout: 0 }).catch(refused),
+  'a wait that ends': (parent) => {
+    const token = new SimpleToken(parent)
+    const wait = token.wait({ timeout: 60_000 })
+    token.cancel()
+    return wait
+  },
+  'a wait for a condition': (parent) => {
+    const token = new ConditionToken(() => true, parent)
+    return token.wait()
+  },
+  'a checkpoint': (parent) => parent.checkpoint(),
+  'a tick of every()': async (parent) => {
+    for await (const tick of parent.every(0)) return tick
+    return undefined
+  },
+  'every() that is closed while it waits': async (parent) => {
+    const ticks = parent.every(60_000)[Symbol.asyncIterator]()
+    const tick = ticks.next()
+    await ticks.return?.()
+    return tick
+  },
+  'iterate() to the end': async (parent) => {
+    let sum = 0
+    for await (const item of parent.iterate([1, 2, 3])) sum += item
+    return sum
+  },
+  'iterate() that is left early': async (parent) => {
+    for await (const item of parent.iterate([1, 2, 3])) return item
+    return undefined
+  },
+  'iterate() whose source fails': async (parent) => {
+    const source = {
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('the source broke')) }),
+    }
+    try {
+      for await (const item of parent.iterate<unknown>(source)) assert.fail(String(item))
+    } catch (error) {
+      assert.match(String(error), /the source broke/)
+    }
+  },
+  'for await over it, with a break': async (parent) => {
+    for await (const turns of parent) if (turns > 0) break
+  },
+}
+
+for (const [what, begin] of Object.entries(waits)) {
+  test(`${what} leaves nothing on a token that lives long`, async () => {
+    // What is allowed for a signal is allowed on each source that lives on, so there is one.
+    const usesSignal = what.includes('signal')
+    const parent = usesSignal ? new SimpleToken() : new SimpleToken(new SimpleToken())
+    await leaves(usesSignal ? FLAT_SIGNAL : FLAT, 10_000, () => begin(parent))
+  })
+}

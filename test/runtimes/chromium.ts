@@ -1,0 +1,125 @@
+/**
+ * The Chromium that is installed, without a head: each test file gets a page of its own, in a process of its own.
+ *
+ * Collections are forced with V8's `gc`. The heap is asked for through the debugger, since nothing that a page can ask
+ * counts what is native, such as an AbortSignal: see `calloffHeap` below.
+ */
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { type Browser, chromium as launcher, type Page } from 'playwright-core'
+import type { Case, Outcome, Runtime, Settings } from './runtime.js'
+import { serve, type Site } from './server.js'
+
+/** The path of the browser: what CHROME_PATH says, or the first in the PATH. */
+function find(): string | undefined {
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
+  const paths = [process.env.CHROME_PATH ?? '', ...names.flatMap((name) => folders.map((folder) => join(folder, name)))]
+  return paths.find((path) => {
+    try {
+      accessSync(path, constants.X_OK)
+      return path !== ''
+    } catch {
+      return false
+    }
+  })
+}
+
+/** A browser and the site of the tests. Pages are opened one by one, and forgotten with all they had. */
+export class Chromium {
+  readonly #browser: Browser
+  readonly #site: Site
+
+  private constructor(browser: Browser, site: Site) {
+    this.#browser = browser
+    this.#site = site
+  }
+
+  /** Undefined where no Chromium is installed. */
+  static async launch(): Promise<Chromium | undefined> {
+    const executablePath = find()
+    if (executablePath === undefined) return undefined
+    const browser = await launcher.launch({
+      executablePath,
+      // Containers often allow no sandbox, and root never has one; the pages are all ours.
+      chromiumSandbox: false,
+      args: ['--js-flags=--expose-gc'],
+    })
+    return new Chromium(browser, await serve())
+  }
+
+  get version(): string {
+    return this.#browser.version().split('.').slice(0, 3).join('.')
+  }
+
+  /** Opens the empty page of the site in a process of its own, lets `use` have it, and closes it. */
+  async withPage<T>(use: (page: Page) => Promise<T>): Promise<T> {
+    const context = await this.#browser.newContext()
+    try {
+      const page = await context.newPage()
+      const debug = await context.newCDPSession(page)
+      await page.exposeFunction('calloffHeap', async () => {
+        // Chromium's own numbers: what scripts use, and what is native and collected with it.
+        const usage: { usedSize: number; embedderHeapUsedSize?: number } = await debug.send('Runtime.getHeapUsage')
+        return usage.usedSize + (usage.embedderHeapUsedSize ?? 0)
+      })
+      await page.goto(this.#site.origin)
+      return await use(page)
+    } finally {
+      await context.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#browser.close()
+    await this.#site.close()
+  }
+}
+
+/** What the page's stand-in for `node:test` gives. */
+interface Report {
+  readonly cases: readonly Case[]
+  readonly complaints: readonly string[]
+}
+
+let opened: Promise<Chromium | undefined> | undefined
+const open = (): Promise<Chromium | undefined> => (opened ??= Chromium.launch())
+
+export const chromium: Runtime = {
+  name: 'chromium',
+  missing: 'install it, for instance with `apt-get install chromium`, or point CHROME_PATH to it',
+  version: async () => (await open())?.version,
+  async run(file, settings) {
+    const browser = await open()
+    if (browser === undefined) throw new Error('there is no Chromium')
+    return browser.withPage((page) => runIn(page, file, settings))
+  },
+  close: async () => {
+    await (await opened)?.close()
+    opened = undefined
+  },
+}
+
+async function runIn(page: Page, file: string, { timeout }: Settings): Promise<Outcome> {
+  const output: string[] = []
+  page.on('console', (message) => output.push(message.text()))
+  page.on('crash', () => output.push('the page crashed'))
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`did not end within ${timeout} ms`)), timeout)
+  })
+  try {
+    const report = page.evaluate<Report, string>(async (path) => {
+      if (!crossOriginIsolated) throw new Error('the page is not isolated')
+      const runner = '/build/test/runtimes/browser/test.js'
+      const { run } = (await import(runner)) as { run: (load: () => Promise<unknown>) => Promise<Report> }
+      return run(() => import(path))
+    }, `/${file}`)
+    const { cases, complaints } = await Promise.race([report, late])
+    return { cases, problem: complaints.length === 0 ? undefined : complaints.join('\n'), output: output.join('\n') }
+  } catch (error) {
+    return { cases: [], problem: String(error), output: output.join('\n') }
+  } finally {
+    clearTimeout(timer)
+  }
+}
