@@ -40,12 +40,15 @@ declare const Deno: { unrefTimer?(timer: unknown): void } | undefined
 function start(callback: () => void, ms: number, hold: boolean): () => void {
   if (replaced) return replaced.start(callback, ms)
   const timer: unknown = setTimeout(callback, Math.ceil(ms))
-  if (!hold) {
-    if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
-    /* c8 ignore next -- on Deno only, where the behaviour suite runs it */
-    else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
-  }
+  if (!hold) release(timer)
   return () => clearTimeout(timer as number)
+}
+
+/** The timer does not keep the process alive. */
+function release(timer: unknown): void {
+  if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
+  /* c8 ignore next -- on Deno only, where the behaviour suite runs it */
+  else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
 }
 
 /** The longest delay that timers take: 2³¹ - 1 ms, almost 25 days. Beyond it the platform fires at once. */
@@ -99,27 +102,59 @@ export function turn(callback: () => void): void {
   /* c8 ignore stop */
 }
 
+/** Calls back again and again, by the real clock, for what other threads do. Does not keep the process alive. Gives what stops it. */
+export function often(callback: () => void, ms: number): () => void {
+  const timer = realInterval(callback, ms)
+  release(timer)
+  return () => realClear(timer)
+}
+
+/** Where this thread's clock began, in milliseconds since 1970, as the wall clock was when the thread was started. */
+export function readOrigin(): number {
+  return performance.timeOrigin
+}
+
+/** Milliseconds since 1970, on a clock that people set. */
+export function readWall(): number {
+  return Date.now()
+}
+
+/** A word in shared memory that another thread changes, and then wakes those who sleep on it. */
+export interface SharedWord {
+  readonly view: Int32Array
+  readonly index: number
+  /** What it is until then. */
+  readonly value: number
+}
+
+/** The longest sleep on a word: a thread that dies between changing it and waking the others wakes nobody. */
+const SLICE = 1_000
+
 /** A word that nobody else knows, to sleep on. */
-let word: Int32Array | undefined
+let own: SharedWord | undefined
 
 /**
- * Blocks this thread for `ms`, without spinning.
+ * Blocks this thread for `ms` without spinning; with a `word`, until it changes, and for no longer than a second.
  *
  * Throws a `TypeError` where a thread may not block (a browser's main thread) or has no shared memory to sleep on, and
  * when the clock stands still meanwhile, as it does under fake timers: waiting would never end.
  */
-export function block(ms: number): void {
-  if (replaced) return replaced.block(ms)
+export function block(ms: number, word?: SharedWord): void {
+  if (replaced && (!word || ms < Infinity)) return replaced.block(ms)
   const before = now()
+  let woken: string
   try {
-    Atomics.wait((word ??= new Int32Array(new SharedArrayBuffer(4))), 0, 0, ms)
+    own ??= { view: new Int32Array(new SharedArrayBuffer(4)), index: 0, value: 0 }
+    const { view, index, value } = word ?? own
+    woken = Atomics.wait(view, index, value, word ? Math.min(ms, SLICE) : ms)
   } catch (cause) {
     throw new TypeError(
       'waitSync: this thread may not block (a page must not, and shared memory is needed): await wait()',
       { cause },
     )
   }
-  if (ms >= 1 && now() === before) throw new TypeError('waitSync: the clock stands still (fake timers?): await wait()')
+  const stands = woken === 'timed-out' && !replaced && ms >= 1 && now() === before
+  if (stands) throw new TypeError('waitSync: the clock stands still (fake timers?): await wait()')
 }
 
 let held = 0

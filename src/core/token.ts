@@ -45,7 +45,7 @@ import {
 } from './graph.js'
 import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
-import { timeLeft } from './remaining.js'
+import { moved, timeLeft } from './remaining.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 const NOTHING: readonly never[] = []
@@ -571,6 +571,7 @@ export class TimeoutToken extends CancellationToken {
     if (this.hub?.driver) {
       this.hub.driver()
       this.arm()
+      moved(this)
     }
     return true
   }
