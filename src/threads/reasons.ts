@@ -41,7 +41,7 @@ function formOfObject(value: object, stacks: boolean, inner: (one: unknown) => u
   if (Array.isArray(value)) return value.map(inner)
   if (isError(value)) return tagged('error', errorForm(value, stacks, inner))
   if (value instanceof Date) return tagged('date', value.getTime())
-  if (Object.prototype.toString.call(value) !== '[object Object]') return String(value)
+  if (Object.prototype.toString.call(value) !== '[object Object]') return textOf(value)
   const entries = Object.entries(value).map(([key, one]) => [key, inner(one)])
   return '$' in value ? tagged('object', entries) : Object.fromEntries(entries)
 }
@@ -54,7 +54,7 @@ function isError(value: object): value is Error {
 function errorForm(error: Error, stacks: boolean, inner: (one: unknown) => unknown): Record<string, unknown> {
   const { name, message, stack, cause } = error
   const { code } = error as { code?: unknown }
-  const form: Record<string, unknown> = { name: String(name), message: String(message) }
+  const form: Record<string, unknown> = { name, message }
   if (typeof code === 'string' || typeof code === 'number') form['code'] = code
   if (stacks && typeof stack === 'string') form['stack'] = stack
   if (cause !== undefined) form['cause'] = inner(cause)
@@ -78,16 +78,18 @@ export function encodeReason(reason: unknown, limit: number, sizeOf: (text: stri
   }
   const { $: [tag, error] = [] as unknown[] } = Object(form) as { $?: unknown[] }
   if (tag !== 'error') return shorten(typeof reason === 'string' ? reason : JSON.stringify(form), fits)
-  const { message, ...others } = error as { message: string }
+  const { message, ...others } = error as { message: unknown }
+  const words = textOf(message)
   return (
     fits(form) ??
-    shorten(message, (text) => fits(tagged('error', { ...others, message: text }))) ??
-    shorten(message, (text) => fits(tagged('error', { message: text })))
+    shorten(words, (text) => fits(tagged('error', { ...others, message: text }))) ??
+    shorten(words, (text) => fits(tagged('error', { message: text })))
   )
 }
 
 function textOf(value: unknown): string {
   try {
+    // oxlint-disable-next-line typescript/no-base-to-string -- better than nothing
     return String(value)
   } catch {
     return 'a reason that has no text'

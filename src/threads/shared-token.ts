@@ -196,8 +196,8 @@ export class SharedToken extends CancellationToken implements Watcher {
     needSharedMemory()
     const seat = { ...seatIn(buffer, byteOffset), whose: undefined }
     const isFirst = options !== undefined && !isOptions(options)
-    const own = { ...(isFirst ? undefined : options), [SEAT]: seat }
-    const token = new this(own as Seated, ...(isFirst ? [options, ...nested] : nested))
+    const own: Seated = { ...(isFirst ? undefined : options), [SEAT]: seat }
+    const token = new this(own, ...(isFirst ? [options, ...nested] : nested))
     token.#share()
     return token
   }
