@@ -34,17 +34,18 @@ export function originOf({ origin, kind }: Cancellation, shared: TokenNode): Ori
 }
 
 /** The earliest deadline at or above a live node, if there is one, and whose it is, if that is plain to see. */
-export function deadlineAbove(
-  node: TokenNode,
-): { readonly at: number; readonly whose: Origin | undefined } | undefined {
+export function deadlineAbove(node: TokenNode): { readonly at: number; readonly whose: Origin | undefined } | undefined {
+  const before = now()
   const left = timeLeft(node, Infinity)
   if (left === Infinity) return undefined
-  const at = now() + left
-  let whose: Origin | undefined
+  const after = now()
+  let found = { at: before + left, whose: undefined as Origin | undefined }
   each(rulesOf(node), (rule) => {
-    // To a tenth of a millisecond, since the clock has gone on meanwhile.
-    const { deadline, name } = rule as CancellationToken & { readonly deadline?: number }
-    if (deadline !== undefined && Math.abs(deadline - at) < 0.1) whose ??= { name, what: rule.explain('timeout') }
+    // The one that was counted from a moment in between.
+    const { deadline = Infinity, name } = rule as CancellationToken & { readonly deadline?: number }
+    if (deadline - left >= before - 0.001 && deadline - left <= after + 0.001) {
+      found = { at: deadline, whose: { name, what: rule.explain('timeout') } }
+    }
   })
-  return { at, whose }
+  return found
 }

@@ -34,6 +34,7 @@ export interface Watcher {
 /** The pages that this thread listens to. They hold their watchers: whoever listens is told, even if he keeps no token. */
 const watched = new Set<Page>()
 let stopCaring: (() => void) | undefined
+let period = Infinity
 
 /** Milliseconds between two looks where the platform has no `Atomics.waitAsync`. */
 const POLL = 10
@@ -50,7 +51,14 @@ function care(): void {
   for (const page of Array.from(watched)) page.care()
   if (watched.size > 0) return
   stopCaring?.()
-  stopCaring = undefined
+  period = Infinity
+}
+
+function careEvery(ms: number): void {
+  if (period <= ms) return
+  stopCaring?.()
+  stopCaring = often(care, ms)
+  period = ms
 }
 
 /** Shared memory with one doorbell: a page of ours, or the place of a single token in somebody else's. */
@@ -72,7 +80,7 @@ export class Page {
   watch(watcher: Watcher): void {
     this.#watchers.add(watcher)
     watched.add(this)
-    stopCaring ??= often(care, waitAsyncOf() ? SLICE : POLL)
+    careEvery(waitAsyncOf() ? SLICE : POLL)
     if (!this.#isListening) this.#listen()
   }
 
