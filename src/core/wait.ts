@@ -2,7 +2,17 @@
 import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
 import { after, block, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
-import { above, discover, errorOf, expire, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
+import {
+  above,
+  discover,
+  errorOf,
+  expire,
+  INDIRECT,
+  LOOK,
+  type Subscriber,
+  subscribe,
+  type TokenNode,
+} from './graph.js'
 import { timeLeft } from './remaining.js'
 
 /** How to wait. */
@@ -40,9 +50,13 @@ export function alarm(
   off: (error: CancellationError) => void,
   quiet?: boolean,
 ): () => void {
+  let subscriber: Subscriber | undefined
+  let stopTimer: (() => void) | undefined
+  let isStopped = false
   const stop = () => {
-    subscriber.stop()
-    stopTimer()
+    isStopped = true
+    subscriber?.stop()
+    stopTimer?.()
   }
   const called = (error: CancellationError) => {
     stop()
@@ -54,8 +68,9 @@ export function alarm(
     stop()
     ring()
   }
-  const subscriber = subscribe(node, called, quiet)
-  const stopTimer = after(ms, due, true)
+  subscriber = subscribe(node, called, quiet)
+  // A deadline may have passed since somebody looked, or another thread have been quicker: then it has been called by now.
+  if (!isStopped) stopTimer = after(ms, due, true)
   return stop
 }
 
@@ -91,8 +106,8 @@ export function wait(
       stopPolls()
       resolve(error)
     }
-    const stop = alarm(node, timeout, giveUp, told, true)
     let stopPolls = after(needsPolls(node) ? step : Infinity, poll, false)
+    const stop = alarm(node, timeout, giveUp, told, true)
   })
 }
 
