@@ -50,14 +50,11 @@ export function alarm(
   off: (error: CancellationError) => void,
   quiet?: boolean,
 ): () => void {
-  let subscriber: Subscriber | undefined
-  let stopTimer: (() => void) | undefined
   let isStopped = false
-  const stop = () => {
+  let take = () => {
     isStopped = true
-    subscriber?.stop()
-    stopTimer?.()
   }
+  const stop = () => take()
   const called = (error: CancellationError) => {
     stop()
     off(error)
@@ -68,9 +65,14 @@ export function alarm(
     stop()
     ring()
   }
-  subscriber = subscribe(node, called, quiet)
+  const subscriber = subscribe(node, called, quiet)
   // A deadline may have passed since somebody looked, or another thread have been quicker: then it has been called by now.
-  if (!isStopped) stopTimer = after(ms, due, true)
+  if (isStopped) return stop
+  const stopTimer = after(ms, due, true)
+  take = () => {
+    subscriber.stop()
+    stopTimer()
+  }
   return stop
 }
 

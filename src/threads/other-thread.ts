@@ -34,7 +34,9 @@ export function originOf({ origin, kind }: Cancellation, shared: TokenNode): Ori
 }
 
 /** The earliest deadline at or above a live node, if there is one, and whose it is, if that is plain to see. */
-export function deadlineAbove(node: TokenNode): { readonly at: number; readonly whose: Origin | undefined } | undefined {
+export function deadlineAbove(
+  node: TokenNode,
+): { readonly at: number; readonly whose: Origin | undefined } | undefined {
   const before = now()
   const left = timeLeft(node, Infinity)
   if (left === Infinity) return undefined

@@ -54,7 +54,7 @@ function isError(value: object): value is Error {
 function errorForm(error: Error, stacks: boolean, inner: (one: unknown) => unknown): Record<string, unknown> {
   const { name, message, stack, cause } = error
   const { code } = error as { code?: unknown }
-  const form: Record<string, unknown> = { name, message }
+  const form: Record<string, unknown> = { name: textOf(name), message: textOf(message) }
   if (typeof code === 'string' || typeof code === 'number') form['code'] = code
   if (stacks && typeof stack === 'string') form['stack'] = stack
   if (cause !== undefined) form['cause'] = inner(cause)
@@ -78,12 +78,11 @@ export function encodeReason(reason: unknown, limit: number, sizeOf: (text: stri
   }
   const { $: [tag, error] = [] as unknown[] } = Object(form) as { $?: unknown[] }
   if (tag !== 'error') return shorten(typeof reason === 'string' ? reason : JSON.stringify(form), fits)
-  const { message, ...others } = error as { message: unknown }
-  const words = textOf(message)
+  const { message, ...others } = error as { message: string }
   return (
     fits(form) ??
-    shorten(words, (text) => fits(tagged('error', { ...others, message: text }))) ??
-    shorten(words, (text) => fits(tagged('error', { message: text })))
+    shorten(message, (text) => fits(tagged('error', { ...others, message: text }))) ??
+    shorten(message, (text) => fits(tagged('error', { message: text })))
   )
 }
 

@@ -43,14 +43,16 @@ const jobs = {
     if (way === 'cancelled') while (!token.cancelled);
     else if (way === 'keepOn') while (token.keepOn());
     else if (way === 'below') for (const below = token.plus(new SharedToken()); below.keepOn(););
-    else if (way === 'for') for (const _turn of token);
-    else {
-      try {
-        for (;;) token.check()
-      } catch (error) {
-        return seen(error as CancellationError)
-      }
-    }
+    else if (way === 'for')
+      for (const turn of token)
+        if (turn < 0) break
+        else {
+          try {
+            for (;;) token.check()
+          } catch (error) {
+            return seen(error as CancellationError)
+          }
+        }
     return seen(token.error)
   },
   /** Blocked, without a poll. */
