@@ -2,17 +2,7 @@
 import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
 import { after, block, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
-import {
-  above,
-  discover,
-  errorOf,
-  expire,
-  INDIRECT,
-  LOOK,
-  type Subscriber,
-  subscribe,
-  type TokenNode,
-} from './graph.js'
+import { above, discover, errorOf, expire, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { timeLeft } from './remaining.js'
 
 /** How to wait. */

@@ -7,3 +7,4 @@
 export type { SharedHandle } from './handle.js'
 export { share } from './share.js'
 export { SharedToken } from './shared-token.js'
+export { startTicker, type Ticker, type TickerOptions } from './ticker.js'

@@ -6,7 +6,7 @@
  * engine it is a rule; one with sources is opaque, as a grace is.
  */
 import { optional } from '../core/arguments.js'
-import { after, now, type SharedWord } from '../core/clock.js'
+import { after, isBefore, now, type SharedWord } from '../core/clock.js'
 import type { Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
 import {
@@ -18,7 +18,6 @@ import {
   hubOf,
   LOOK,
   type Mode,
-  readClock,
   settle,
   type Subscriber,
   subscribe,
@@ -400,7 +399,7 @@ export class SharedToken extends CancellationToken implements Watcher {
     if (mode !== LOOK && --this.left > 0 && this.view[this.state] === this.alive) return undefined
     if (isOver(this.#page.memory, this.#place)) return this.#read()
     this.#followDeadline()
-    if (this.deadline < Infinity && readClock() >= this.deadline) return this.#timeOut()
+    if (this.deadline < Infinity && !isBefore(this.deadline)) return this.#timeOut()
     this.left = this.#plainPolls()
     return undefined
   }
