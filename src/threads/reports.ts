@@ -69,8 +69,3 @@ function textIn(part: string | undefined): string | undefined {
   const value = part ? decodeReason(part) : undefined
   return typeof value === 'string' ? value : undefined
 }
-
-/** For what ended without a word. */
-export function silentStory(at: number): Story {
-  return { at, reason: undefined, origin: undefined }
-}

@@ -36,23 +36,35 @@ const seen = (error: CancellationError | undefined): Seen | undefined =>
     reason: error.cause instanceof Error ? error.cause.message : error.cause,
   }
 
+const ways = {
+  cancelled(token: SharedToken): void {
+    while (!token.cancelled);
+  },
+  keepOn(token: SharedToken): void {
+    while (token.keepOn());
+  },
+  below(token: SharedToken): void {
+    for (const below = token.plus(new SharedToken()); below.keepOn(););
+  },
+  for(token: SharedToken): number {
+    let turns = 0
+    for (const turn of token) turns = turn
+    return turns
+  },
+  check(token: SharedToken): void {
+    try {
+      for (;;) token.check()
+    } catch (error) {
+      if (error !== token.error) throw error
+    }
+  },
+}
+
 const jobs = {
   /** Polls without ever yielding, in the way that is asked for. */
   loop(token: SharedToken, way: unknown): unknown {
     say('begun')
-    if (way === 'cancelled') while (!token.cancelled);
-    else if (way === 'keepOn') while (token.keepOn());
-    else if (way === 'below') for (const below = token.plus(new SharedToken()); below.keepOn(););
-    else if (way === 'for')
-      for (const turn of token)
-        if (turn < 0) break
-        else {
-          try {
-            for (;;) token.check()
-          } catch (error) {
-            return seen(error as CancellationError)
-          }
-        }
+    ways[way as keyof typeof ways](token)
     return seen(token.error)
   },
   /** Blocked, without a poll. */
