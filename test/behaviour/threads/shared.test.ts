@@ -249,6 +249,35 @@ describe('share()', () => {
     assert.equal(listening.error?.message, 'token "idle" ran out of time after 100 ms')
   })
 
+  for (const step of [-60_000, 5_000]) {
+    it(`carries a deadline to a thread that was started after the wall clock had been set by ${step} ms`, () => {
+      const { handle } = share(new TimeoutToken(10_000))
+      const { timeOrigin } = performance
+      // A thread of its own has its own origin, which went with the wall clock.
+      Object.defineProperty(performance, 'timeOrigin', { value: timeOrigin + step, configurable: true })
+      try {
+        const { remaining } = SharedToken.from(handle)
+        assert.ok(remaining > 5_001 && remaining <= 10_000, `${remaining}`)
+      } finally {
+        Reflect.deleteProperty(performance, 'timeOrigin')
+        assert.equal(performance.timeOrigin, timeOrigin)
+      }
+    })
+  }
+
+  it('carries a deadline to a thread whose clock began at another time, and makes it no longer', () => {
+    using clock = manualClock()
+    const { handle } = share(new TimeoutToken(10_000))
+    const { timeOrigin } = performance
+    Object.defineProperty(performance, 'timeOrigin', { value: timeOrigin - 1, configurable: true })
+    try {
+      clock.tick(0)
+      assert.ok(Math.abs(SharedToken.from(handle).remaining - 10_000) <= 1)
+    } finally {
+      Reflect.deleteProperty(performance, 'timeOrigin')
+    }
+  })
+
   it('has one error for a deadline that the other side was first to see', () => {
     using clock = manualClock()
     const deadline = new TimeoutToken(10)

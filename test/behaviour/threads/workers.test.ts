@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { ConditionToken, SimpleToken, TimeoutToken } from 'calloff'
 import { share, SharedToken, type SharedHandle } from 'calloff/threads'
+import { manualClock } from 'calloff/testing'
 import { Crew } from './crew.js'
 import type { Seen } from './worker.child.js'
 
@@ -124,6 +125,15 @@ describe('a thread that is blocked', () => {
     await crew.result()
   })
 
+  it('is woken under a manual clock, which only a deadline moves', async () => {
+    using clock = manualClock()
+    const token = new SharedToken()
+    crew.order({ job: 'cancel', handle: token.handle, argument: 'there' })
+    assert.deepEqual([token.waitSync().cause, clock.now], ['there', 0])
+    assert.deepEqual([share(new TimeoutToken(50)).waitSync().kind, clock.now], ['timeout', 50])
+    await crew.result()
+  })
+
   it('gives up after its timeout, and at the deadline the token carries', async () => {
     assert.throws(() => new SharedToken().waitSync({ timeout: 20 }), { name: 'TimeoutError' })
     await crew.start({ job: 'block', handle: share(new TimeoutToken(30)).handle })
@@ -181,6 +191,28 @@ describe('what crosses', () => {
       assert.equal(there.reason, token.reason)
       assert.equal(there.message, token.error?.message)
     }
+  })
+})
+
+describe('a canceller that dies before it has woken anybody', () => {
+  /** What it leaves. */
+  const changeState = ({ handle }: SharedToken) =>
+    Atomics.store(new Int32Array(handle.buffer), handle.byteOffset / 4, 1)
+
+  for (const job of ['block', 'wait', 'listen'] as const) {
+    it(`leaves nobody asleep for ever in a worker: ${job}`, async () => {
+      const token = new SharedToken()
+      await crew.start({ job, handle: token.handle })
+      changeState(token)
+      assert.equal((await crew.seen()).kind, 'manual')
+    })
+  }
+
+  it('leaves nobody asleep for ever here', async () => {
+    const token = new SharedToken()
+    const waiting = token.wait()
+    changeState(token)
+    assert.equal((await waiting).kind, 'manual')
   })
 })
 
