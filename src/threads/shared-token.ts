@@ -29,7 +29,7 @@ import { deadlineIn, needSharedMemory, seatIn, seatOf, type SharedHandle } from 
 import { aliveState, isOf, kindOf, MOMENT_WORDS, REPORT_WORDS, SLOT_BYTES, STATE } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
 import { deadlineAbove, originOf, OtherThread } from './other-thread.js'
-import { giveBack, type Page, remember, type Seat, takeSeat, type Watcher } from './pages.js'
+import { giveBack, type Page, remember, type Seat, takeSeat } from './pages.js'
 import {
   begin,
   cancel,
@@ -94,7 +94,7 @@ const scratch = new Int32Array(MOMENT_WORDS)
  * worker.on('message', () => token.cancel('found it')) // → token "search" was cancelled: found it
  * ```
  */
-export class SharedToken extends CancellationToken implements Watcher {
+export class SharedToken extends CancellationToken {
   /** Bytes of shared memory that a token takes, for {@link SharedToken.at}. */
   static readonly BYTES: number = SLOT_BYTES
 
