@@ -35,7 +35,7 @@ module.exports = {
     {
       name: 'universal-part-knows-no-node',
       severity: 'error',
-      from: { path: '^src/(core/|testing/|index\\.ts$)' },
+      from: { path: '^src/(core/|testing/|threads/|index\\.ts$)' },
       to: { dependencyTypes: ['core'] },
     },
     {

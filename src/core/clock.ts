@@ -22,6 +22,7 @@ let replaced: Clock | undefined
 /** Puts a clock in place of the system's, for all tokens of this thread; gives what takes it away again, in whatever order. */
 export function useClock(clock: Clock): () => void {
   clocks.push((replaced = clock))
+  glance.left = 0
   return () => {
     const at = clocks.indexOf(clock)
     if (at >= 0) clocks.splice(at, 1)
@@ -34,18 +35,57 @@ export function now(): number {
   return replaced ? replaced.now() : performance.now()
 }
 
+// ---- A ticker, if one runs: see threads/ticker.ts
+
+/** What another thread counts up, about once a millisecond: milliseconds since some moment. */
+export let ticks: Int32Array | undefined
+
+/** How many more times the ticks are believed before the clock is read; what they are counted from, not boxed as in a variable. */
+const glance = { left: 0 }
+const base = new Float64Array(1)
+const MOST_GLANCES = 64
+
+/** From now on, deadlines are polled by these ticks, or by the clock alone again. */
+export function useTicks(words: typeof ticks): void {
+  ticks = words
+  glance.left = 0
+}
+
+/**
+ * Whether a deadline lies ahead. With a ticker that is a plain read of what it has counted; every 64th time it is the clock,
+ * so that a ticker that gets no processor delays no deadline by more than that many polls. Never early: what the ticks say
+ * has passed, the clock is asked for.
+ */
+export function isBefore(deadline: number): boolean {
+  if (ticks && --glance.left > 0 && (base[0] as number) + (ticks[0] as number) < deadline) return true
+  return readTime() < deadline
+}
+
+function readTime(): number {
+  const moment = now()
+  if (ticks && !replaced) {
+    glance.left = MOST_GLANCES
+    // Atomic, or a compiler may lift the plain read out of a loop.
+    base[0] = moment - Atomics.load(ticks, 0)
+  }
+  return moment
+}
+
 // Deno's timers may be numbers, and `unref` a function beside them.
 declare const Deno: { unrefTimer?(timer: unknown): void } | undefined
 
 function start(callback: () => void, ms: number, hold: boolean): () => void {
   if (replaced) return replaced.start(callback, ms)
   const timer: unknown = setTimeout(callback, Math.ceil(ms))
-  if (!hold) {
-    if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
-    /* c8 ignore next -- on Deno only, where the behaviour suite runs it */
-    else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
-  }
+  if (!hold) release(timer)
   return () => clearTimeout(timer as number)
+}
+
+/** The timer does not keep the process alive. */
+function release(timer: unknown): void {
+  if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
+  /* c8 ignore next -- on Deno only, where the behaviour suite runs it */
+  else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
 }
 
 /** The longest delay that timers take: 2³¹ - 1 ms, almost 25 days. Beyond it the platform fires at once. */
@@ -99,27 +139,59 @@ export function turn(callback: () => void): void {
   /* c8 ignore stop */
 }
 
+/** Calls back again and again, by the real clock, for what other threads do. Does not keep the process alive. Gives what stops it. */
+export function often(callback: () => void, ms: number): () => void {
+  const timer = realInterval(callback, ms)
+  release(timer)
+  return () => realClear(timer)
+}
+
+/** Where this thread's clock began, in milliseconds since 1970, as the wall clock was when the thread was started. */
+export function readOrigin(): number {
+  return performance.timeOrigin
+}
+
+/** Milliseconds since 1970, on a clock that people set. */
+export function readWall(): number {
+  return Date.now()
+}
+
+/** A word in shared memory that another thread changes, and then wakes those who sleep on it. */
+export interface SharedWord {
+  readonly view: Int32Array
+  readonly index: number
+  /** What it is until then. */
+  readonly value: number
+}
+
+/** The longest sleep on a word: a thread that dies between changing it and waking the others wakes nobody. */
+const SLICE = 1_000
+
 /** A word that nobody else knows, to sleep on. */
-let word: Int32Array | undefined
+let own: SharedWord | undefined
 
 /**
- * Blocks this thread for `ms`, without spinning.
+ * Blocks this thread for `ms` without spinning; with a `word`, until it changes, and for no longer than a second.
  *
  * Throws a `TypeError` where a thread may not block (a browser's main thread) or has no shared memory to sleep on, and
  * when the clock stands still meanwhile, as it does under fake timers: waiting would never end.
  */
-export function block(ms: number): void {
-  if (replaced) return replaced.block(ms)
+export function block(ms: number, word?: SharedWord): void {
+  if (replaced && (!word || ms < Infinity)) return replaced.block(ms)
   const before = now()
+  let woken: string
   try {
-    Atomics.wait((word ??= new Int32Array(new SharedArrayBuffer(4))), 0, 0, ms)
+    own ??= { view: new Int32Array(new SharedArrayBuffer(4)), index: 0, value: 0 }
+    const { view, index, value } = word ?? own
+    woken = Atomics.wait(view, index, value, word ? Math.min(ms, SLICE) : ms)
   } catch (cause) {
     throw new TypeError(
       'waitSync: this thread may not block (a page must not, and shared memory is needed): await wait()',
       { cause },
     )
   }
-  if (ms >= 1 && now() === before) throw new TypeError('waitSync: the clock stands still (fake timers?): await wait()')
+  const stands = woken === 'timed-out' && !replaced && ms >= 1 && now() === before
+  if (stands) throw new TypeError('waitSync: the clock stands still (fake timers?): await wait()')
 }
 
 let held = 0

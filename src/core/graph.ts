@@ -69,7 +69,7 @@ export interface TokenNode {
 /** An all-of or a grace. */
 export interface OpaqueNode extends TokenNode {
   /** What its own rule says, with no source asked. */
-  known(): Cancellation | undefined
+  known(mode: Mode): Cancellation | undefined
   /** All its sources have ended, this one last: the cancellation that this means for the node, if it means one already. */
   conclude(last: Cancellation): Cancellation | undefined
   /** One more of its sources has ended, on record: the same question. */
@@ -287,7 +287,7 @@ function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | unde
 }
 
 function ownAnswer(node: TokenNode, mode: Mode, walk: number): Cancellation | undefined {
-  return node.opaque ? (node as OpaqueNode).known() : node.ask(mode, walk)
+  return node.opaque ? (node as OpaqueNode).known(mode) : node.ask(mode, walk)
 }
 
 function markAlive(node: TokenNode, started: number): void {
@@ -448,27 +448,34 @@ export function subscribe(node: TokenNode, listener: Subscriber['listener'], qui
   return subscriber
 }
 
-/** I5, upwards from a node that has got its first subscriber. */
+/** I5, upwards from a node that has got its first subscriber, or that is to be asked again. */
 function wake(node: TokenNode): void {
   const rising: TokenNode[] = []
   for (let at: TokenNode | undefined = node; at; at = rising.pop()) {
+    // Its rule comes before its sources; and what it says by now, it would never say again.
+    reading[0] = 0
+    const answer = ownAnswer(at, LOOK, newWalk())
+    if (answer) settle(at, answer)
     const { sources } = at
     if (at.opaque || Array.isArray(sources)) wakeSeveral(at, rising)
     else if (sources && (sources as TokenNode).outcome) settle(at, (sources as TokenNode).outcome as Cancellation)
     else {
       const hub = hubOf(at)
       if (at.outcome || isIdle(hub)) continue
-      if (sources) hub.links = linkTo(sources as TokenNode, at, rising)
-      start(at)
+      if (sources) hub.links ??= linkTo(sources as TokenNode, at, rising)
+      if (!hub.driver) at.arm()
     }
   }
 }
 
-/** Puts a node into the list of a live source, which is woken in its turn if that is its first subscriber. */
+/**
+ * Puts a node into the list of a live source, which is woken in its turn if that is its first subscriber; one that is awake
+ * and has a rule is asked again, since a counter may have run out meanwhile.
+ */
 function linkTo(source: TokenNode, child: TokenNode, rising: TokenNode[]): Link {
   const hub = hubOf(source)
   const link = new Link(source, child)
-  if (isIdle(hub) && (source.sources || source.rules)) rising.push(source)
+  if (hasRule(source) || (isIdle(hub) && source.sources)) rising.push(source)
   hub.below = join(hub.below, link)
   return link
 }
@@ -485,20 +492,13 @@ function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
   const over = !child.opaque ? first : lives ? undefined : (child as OpaqueNode).sourceEnded()
   if (over) settle(child, over)
   const hub = hubOf(child)
-  if (child.outcome || isIdle(hub)) return // it is over, or somebody who was called has stopped what was to be woken
+  // It is over, or somebody who was called has stopped what was to be woken, or it is awake already.
+  if (child.outcome || isIdle(hub) || hub.links) return
   const links: Link[] = (hub.links = [])
   each(child.sources, (source) => {
     if (!source.outcome) links.push(linkTo(source, child, rising))
   })
-  start(child)
-}
-
-/** Arms a node that has been woken. What its rule says by now, it would never say again. */
-function start(node: TokenNode): void {
-  reading[0] = 0
-  const answer = ownAnswer(node, LOOK, newWalk())
-  if (answer) settle(node, answer)
-  else if (!hubOf(node).driver) node.arm()
+  if (!hub.driver) child.arm()
 }
 
 /** I5, upwards from a node that has lost its last subscriber, or that was settled. */
@@ -533,7 +533,7 @@ export function isHeard(node: TokenNode): boolean {
 }
 
 /** Every place in a list, which may be left meanwhile by the one that is being visited. */
-function visit<P extends Place>(head: P | undefined, what: (place: P) => void): void {
+export function visit<P extends Place>(head: P | undefined, what: (place: P) => void): void {
   for (let at = head; at;) {
     const next: P | undefined = at.next === head ? undefined : at.next
     what(at)

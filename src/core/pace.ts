@@ -97,6 +97,7 @@ function ticks(node: TokenNode, ms: number): AsyncIterableIterator<number, undef
         if (!over && discover(node, INDIRECT)) finish()
         if (over) return resolve(DONE)
         subscriber ??= subscribe(node, finish)
+        if (over) return resolve(DONE) // since somebody looked
         const elapsed = Math.max(reached, now() - began)
         const value = (last = Math.max(last, ms && Math.floor(elapsed / ms)) + 1)
         const settle: Settle<number> = (result) => {
@@ -159,8 +160,9 @@ function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): As
         pending.add(reject)
         return callOff(errorOf(dead))
       }
-      subscriber ??= subscribe(node, callOff)
       pending.add(reject)
+      subscriber ??= subscribe(node, callOff)
+      if (over) return // since somebody looked
       const result = await iterator.next()
       if (Object(result) !== result) throw wrongType('the result of next()', 'an object', result)
       if (result.done) finish()

@@ -43,3 +43,15 @@ export function timeLeft(top: TokenNode, polled: number): number {
   }
   return leftOf(top)
 }
+
+/** Told when the deadline of a node has been moved. */
+let tell: ((node: TokenNode) => void) | undefined
+/** For deadlines that are known elsewhere as well: see threads/shared-token.ts. */
+export function onMove(told: typeof tell): void {
+  tell = told
+}
+
+/** The deadline of the node has been moved. */
+export function moved(node: TokenNode): void {
+  tell?.(node)
+}

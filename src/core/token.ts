@@ -8,7 +8,7 @@
  */
 import { nonNegative, optional, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
-import { after, now } from './clock.js'
+import { after, isBefore, now, ticks } from './clock.js'
 import { bind } from './context.js'
 import { type Form, textOf, treeOf } from './describe.js'
 import {
@@ -46,7 +46,7 @@ import {
 } from './graph.js'
 import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
-import { timeLeft } from './remaining.js'
+import { moved, timeLeft } from './remaining.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
@@ -579,22 +579,23 @@ export class TimeoutToken extends CancellationToken {
     if (this.hub?.driver) {
       this.hub.driver()
       this.arm()
+      moved(this)
     }
     return true
   }
 
   override get cancelled(): boolean {
     // Alone and nothing on record above: only the clock is to be asked.
-    return this.seen === ~epoch && this.rules === this && now() < this.deadline ? false : !!discover(this, DIRECT)
+    return this.seen === ~epoch && this.rules === this && isBefore(this.deadline) ? false : !!discover(this, DIRECT)
   }
 
   override keepOn(): boolean {
-    return (this.seen === ~epoch && this.rules === this && now() < this.deadline) || !discover(this, DIRECT)
+    return (this.seen === ~epoch && this.rules === this && isBefore(this.deadline)) || !discover(this, DIRECT)
   }
 
   /** @internal */
   override ask(): Cancellation | undefined {
-    return readClock() < this.deadline ? undefined : this.#over()
+    return (ticks ? isBefore(this.deadline) : readClock() < this.deadline) ? undefined : this.#over()
   }
 
   #over(): Cancellation {

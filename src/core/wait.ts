@@ -1,6 +1,6 @@
 /** Waiting for a cancellation: as a promise, or with the thread blocked. */
 import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
-import { after, block } from './clock.js'
+import { after, block, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { above, discover, errorOf, expire, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { timeLeft } from './remaining.js'
@@ -40,10 +40,11 @@ export function alarm(
   off: (error: CancellationError) => void,
   quiet?: boolean,
 ): () => void {
-  const stop = () => {
-    subscriber.stop()
-    stopTimer()
+  let isStopped = false
+  let take = () => {
+    isStopped = true
   }
+  const stop = () => take()
   const called = (error: CancellationError) => {
     stop()
     off(error)
@@ -55,7 +56,13 @@ export function alarm(
     ring()
   }
   const subscriber = subscribe(node, called, quiet)
+  // A deadline may have passed since somebody looked, or another thread have been quicker: then it has been called by now.
+  if (isStopped) return stop
   const stopTimer = after(ms, due, true)
+  take = () => {
+    subscriber.stop()
+    stopTimer()
+  }
   return stop
 }
 
@@ -91,9 +98,20 @@ export function wait(
       stopPolls()
       resolve(error)
     }
-    const stop = alarm(node, timeout, giveUp, told, true)
     let stopPolls = after(needsPolls(node) ? step : Infinity, poll, false)
+    const stop = alarm(node, timeout, giveUp, told, true)
   })
+}
+
+/** A rule that another thread may end: it changes a word, on which this thread can sleep. */
+interface Shared extends TokenNode {
+  readonly word?: SharedWord
+}
+
+/** The words of the shared tokens at or above the node. */
+function wordsOf(node: TokenNode): SharedWord[] {
+  if (!node.rules) return []
+  return [...above(node, true)].flatMap(({ word }: Shared) => word ?? [])
 }
 
 export function waitSync(node: TokenNode, options: WaitOptions | undefined, deadline: MakeDeadline): CancellationError {
@@ -104,11 +122,13 @@ export function waitSync(node: TokenNode, options: WaitOptions | undefined, dead
     if (found) return errorOf(found)
     if (discover(late, LOOK)) throw expire(late)
     const left = timeLeft(late, 0)
-    if (Math.min(left, timeLeft(node, 0)) === Infinity) {
+    const words = wordsOf(node)
+    if (words.length === 0 && Math.min(left, timeLeft(node, 0)) === Infinity) {
       throw new TypeError(
         'waitSync: only this thread could cancel the token, so it would hang for ever: give a timeout, or await wait()',
       )
     }
-    block(Math.min(left, timeLeft(node, Infinity), needsPolls(node) ? Math.max(1, step) : Infinity))
+    const isPolled = words.length > 1 || needsPolls(node) // one can sleep on one word alone
+    block(Math.min(left, timeLeft(node, Infinity), isPolled ? Math.max(1, step) : Infinity), words[0])
   }
 }

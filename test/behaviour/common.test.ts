@@ -127,7 +127,7 @@ for (const { name, make } of kinds) {
       const text = String(token)
       for (const [, look] of looks) look(token)
       assert.equal(String(token), text)
-      assert.match(text, /^[A-Za-z]+\(.*\)$/)
+      assert.match(text, /^[A-Za-z.]+\(.*\)$/)
     })
 
     it('does not end because a token below it does', () => {

@@ -1,4 +1,5 @@
 /** A factory for each kind of token, so that the common tests run on all of them. A new kind is added here first. */
+import assert from 'node:assert/strict'
 import {
   allOf,
   anyOf,
@@ -14,6 +15,7 @@ import {
   TimeoutCancellationError,
   TimeoutToken,
 } from 'calloff'
+import { share, SharedToken } from 'calloff/threads'
 import { EditorSource, OtherSignal } from './helpers.js'
 
 export interface Kind {
@@ -44,12 +46,28 @@ export const nestingKinds: readonly Kind[] = [
   { name: 'a sum', make: (...nested) => new SimpleToken().plus(...nested) },
   { name: 'anyOf', make: (...nested) => anyOf(new SimpleToken(), ...nested) },
   { name: 'a sum of sums', make: (...nested) => new SimpleToken().plus(new SimpleToken().plus(...nested)) },
+  { name: 'SharedToken', make: (...nested) => new SharedToken(...nested) },
+  { name: 'SharedToken that others know', make: (...nested) => known(new SharedToken(...nested)) },
+  { name: 'SharedToken in memory of its own', make: (...nested) => SharedToken.at(memory(), 64, ...nested) },
   { name: 'allOf in a sum', make: (...nested) => anyOf(allOf(new SimpleToken(), new SimpleToken()), ...nested) },
 ]
+
+function known(token: SharedToken): SharedToken {
+  assert.equal(token.handle.calloff, 'SharedToken')
+  return token
+}
+
+const memory = () => new SharedArrayBuffer(1024)
 
 /** Every kind that can be cancelled. */
 export const kinds: readonly Kind[] = [
   ...nestingKinds,
+  { name: 'an opened SharedToken', make: () => SharedToken.from(structuredClone(new SharedToken().handle)) },
+  { name: 'share of a sum', make: () => share(new SimpleToken(new TimeoutToken(HOUR), new SimpleToken())) },
+  {
+    name: 'an opened share of a deadline',
+    make: () => SharedToken.from(structuredClone(share(new TimeoutToken(HOUR)).handle)),
+  },
   { name: 'allOf', make: () => allOf(new SimpleToken(), new TimeoutToken(HOUR)) },
   { name: 'allOf of nothing', make: () => allOf() },
   { name: 'grace', make: () => new SimpleToken().grace(1_000) },

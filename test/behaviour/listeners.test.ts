@@ -308,3 +308,22 @@ describe('6. a listener that throws', () => {
     )
   })
 })
+
+describe('listening, where nobody has looked before,', () => {
+  it('asks the rule of a token before its sources', () => {
+    const empty = new CounterToken(0)
+    const own = new CounterToken(0, empty)
+    // An all-of that lives through its first source is not looked through when it is made.
+    const all = allOf(allOf(), own)
+    using _registration = all.onCancel(() => {})
+    assert.equal(own.cancelledBy, own)
+  })
+
+  it('notices a counter that has run out, whether somebody listens to it or not', () => {
+    const counter = new CounterToken(1)
+    const { signal } = counter
+    assert.equal(counter.cancelled, false)
+    using _registration = allOf(new SimpleToken(), counter).onCancel(() => {})
+    assert.equal(signal.aborted, true)
+  })
+})

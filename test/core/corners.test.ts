@@ -267,3 +267,37 @@ describe('an all-of hears of what had ended, unseen, before anybody listened', (
     })
   }
 })
+
+describe('a token that ends between a look and the listening', () => {
+  /** A clock that goes on by a millisecond whenever it is read: sooner or later a deadline passes just then. */
+  async function hurried(run: (token: CancellationToken) => Promise<unknown>): Promise<void> {
+    for (let ms = 1; ms < 30; ms++) {
+      let at = 0
+      const clock = mock.method(performance, 'now', () => at++)
+      let over: Promise<unknown>
+      try {
+        over = run(new TimeoutToken(ms))
+      } finally {
+        clock.mock.restore()
+      }
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise((resolve) => {
+        timer = setTimeout(resolve, 1_000, 'late')
+      })
+      assert.notEqual(await Promise.race([over, late]), 'late', `after ${ms} ms`)
+      clearTimeout(timer)
+    }
+  }
+  const nothing = new Promise<never>(() => {})
+  async function* deaf(): AsyncGenerator<never> {
+    await nothing
+  }
+  const ways: Record<string, (token: CancellationToken) => Promise<unknown>> = {
+    wait: (token) => token.wait(),
+    sleep: (token) => token.sleep(100_000).catch(() => {}),
+    every: (token) => token.every(100_000)[Symbol.asyncIterator]().next(),
+    iterate: (token) => Promise.resolve(token.iterate(deaf())[Symbol.asyncIterator]().next()).catch(() => {}),
+    race: (token) => token.race(nothing).catch(() => {}),
+  }
+  for (const [name, run] of Object.entries(ways)) it(`ends ${name}`, () => hurried(run))
+})

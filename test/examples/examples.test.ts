@@ -66,6 +66,19 @@ describe('Ctrl+C', { skip: process.platform === 'win32' && 'Windows has no signa
   })
 })
 
+describe('threads', () => {
+  it('a worker that is called off hands in what it has', () =>
+    prints('primes/main', ['token "patience" ran out of time after 100 ms', 'some primes were found']))
+
+  it('a worker that is quick enough finishes', async () => {
+    const { lines } = await run('primes/main', ['1000', '60000'])
+    assert.deepEqual(lines, ['finished', 'some primes were found'])
+  })
+
+  it('a loop in WebAssembly is called off', () =>
+    prints('wasm/main', ['token ran out of time after 100 ms', 'the loop has stopped']))
+})
+
 describe('the other examples print what they should', () => {
   it('parallel', () =>
     prints('parallel', [

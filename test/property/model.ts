@@ -263,7 +263,7 @@ export class Model {
         const one = this.#poll(source, indirect, visit)
         if (token.outcome !== undefined) return token.outcome
         if (one === undefined) return undefined
-        last = later(last, one)
+        last = lastOf(last, one)
       }
       return this.#settle(token, last as Outcome)
     }
@@ -393,10 +393,7 @@ export class Model {
       if (rule.is === 'all') {
         const all = token.sources.map((source) => source.outcome)
         if (all.includes(undefined)) continue
-        reach(
-          token,
-          (all as Outcome[]).reduce((a, b) => later(a, b)),
-        )
+        reach(token, (all as Outcome[]).reduce(lastOf))
       } else if (rule.is === 'grace') {
         rule.told ??= ended[0] as Outcome
         const due = rule.told.at + rule.ms
@@ -464,4 +461,10 @@ export class Model {
     const own = rule.is === 'timeout' ? rule.deadline - this.now : Infinity
     return Math.min(own, ...sources.map((one) => this.#left(one)))
   }
+}
+
+/** The later of two, where an all-of ends. Of two deadlines of one moment, it goes by what is cached which is noticed first. */
+function lastOf(a: Outcome | undefined, b: Outcome): Outcome {
+  if (a && a.at === b.at && a.root !== b.root && a.kind === 'timeout' && b.kind === 'timeout') throw new Tie()
+  return later(a, b)
 }

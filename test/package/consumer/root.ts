@@ -11,6 +11,7 @@ import {
   TimeoutToken,
 } from 'calloff'
 import * as testing from 'calloff/testing'
+import { share, type SharedHandle, SharedToken, startTicker } from 'calloff/threads'
 
 const stop: SimpleToken = new SimpleToken({ name: 'stop' })
 const token: CancellationToken = anyOf(stop, new TimeoutToken(1000), new ConditionToken(() => false))
@@ -25,10 +26,15 @@ export async function work(given?: CancellationToken | AbortSignal): Promise<num
   return raced
 }
 
+const handle: SharedHandle = share(sum).handle
+using ticker = startTicker({ resolution: 1 })
+
 export const facts: readonly boolean[] = [
   stop.cancelled,
   signal.aborted,
   isCancellation(new Error('x')),
   registration.stop(),
   Object.keys(testing).length > 0,
+  SharedToken.from(handle).cancelled,
+  ticker.isRunning,
 ]

@@ -1,0 +1,86 @@
+/** What a shared token is posted as. */
+import { wrongType } from '../core/arguments.js'
+import { aliveState, BELL, LAST_GENERATION, SLOT_BYTES } from './layout.js'
+import { Page, pageIn, type Seat } from './pages.js'
+import type { Origin } from './reports.js'
+
+/**
+ * A shared token as a plain value, which can be posted in any message, given as `workerData`, and posted on by whoever
+ * receives it. `SharedToken.from(handle)` makes a token of it again.
+ */
+export interface SharedHandle {
+  /** Says what it is. */
+  readonly calloff: 'SharedToken'
+  /** The memory it lives in. */
+  readonly buffer: SharedArrayBuffer
+  /** Where in it, in bytes. */
+  readonly byteOffset: number
+  /** Which of the tokens that have lived there. */
+  readonly generation: number
+  /** In the caller's own memory, see `SharedToken.at`. */
+  readonly apart: boolean
+  /** The name of the token. */
+  readonly name: string | undefined
+  /** For messages: whose deadline it carries. */
+  readonly deadline: Origin | undefined
+}
+
+/** Whether this context has shared memory at all: a page has it only if it is served with two headers. */
+export function needSharedMemory(): void {
+  if (typeof SharedArrayBuffer === 'function') return
+  throw new TypeError(
+    'SharedToken: there is no shared memory here: serve the page with the headers ' +
+      'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',
+  )
+}
+
+/** Of whatever realm. */
+export function isShared(value: unknown): value is SharedArrayBuffer {
+  return Object.prototype.toString.call(value) === '[object SharedArrayBuffer]'
+}
+
+/** A place in memory that is the caller's own. */
+export function seatIn(buffer: unknown, byteOffset: unknown): Seat {
+  if (!isShared(buffer)) {
+    throw wrongType('buffer', 'a SharedArrayBuffer (of a WebAssembly.Memory: one made with `shared: true`)', buffer)
+  }
+  if (typeof byteOffset !== 'number') throw wrongType('byteOffset', 'a number', byteOffset)
+  if (!Number.isInteger(byteOffset) || byteOffset < 0 || byteOffset % 4 !== 0) {
+    throw new RangeError(`byteOffset must be a multiple of 4, and not negative, got ${byteOffset}`)
+  }
+  if (byteOffset + SLOT_BYTES > buffer.byteLength) {
+    throw new RangeError(
+      `buffer must have room for ${SLOT_BYTES} bytes at byteOffset ${byteOffset}, got ${buffer.byteLength} bytes in all`,
+    )
+  }
+  const slot = byteOffset / 4
+  return { page: new Page(new Int32Array(buffer), slot + BELL), place: { slot, bell: slot + BELL, alive: 0 } }
+}
+
+/** Whose deadline a handle carries; a handle comes from elsewhere, so nothing about it is trusted. */
+export function deadlineIn({ deadline }: SharedHandle): Origin | undefined {
+  const { name, what } = Object(deadline) as Partial<Origin>
+  if (typeof what !== 'string') return undefined
+  return { name: typeof name === 'string' ? name : undefined, what }
+}
+
+/** Where the token of a handle sits. Errors: `TypeError`, `RangeError` for what is no handle. */
+export function seatOf(handle: unknown): Seat {
+  needSharedMemory()
+  const { calloff, buffer, byteOffset, generation, apart } = Object(handle) as Partial<SharedHandle>
+  if (calloff !== 'SharedToken' || !isShared(buffer)) {
+    throw wrongType('handle', 'what `token.handle` gives, and postMessage or workerData hand on', handle)
+  }
+  if (apart === true) return seatIn(buffer, byteOffset)
+  const slot = Number(byteOffset) / 4
+  const page = pageIn(buffer, slot)
+  if (
+    !page ||
+    !Number.isInteger(generation) ||
+    !((generation as number) >= 0) ||
+    (generation as number) > LAST_GENERATION
+  ) {
+    throw new TypeError('handle must come from the same version of calloff, got memory that is laid out differently')
+  }
+  return { page, place: { slot, bell: page.bell, alive: aliveState(generation as number) } }
+}

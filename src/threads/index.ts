@@ -1,0 +1,10 @@
+/**
+ * Tokens that reach other threads: a busy loop in a worker sees a cancel, and says who and why.
+ *
+ * @module
+ */
+
+export type { SharedHandle } from './handle.js'
+export { share } from './share.js'
+export { SharedToken } from './shared-token.js'
+export { startTicker, type Ticker, type TickerOptions } from './ticker.js'

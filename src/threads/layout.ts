@@ -1,0 +1,131 @@
+/**
+ * Where what stands in shared memory: the only place with indexes. Everything is counted in words of 32 bits, because plain
+ * reads of these never tear, and `Atomics.wait` takes no others but the far slower ones of 64.
+ *
+ * ```text
+ * page (4096 bytes)                          slot (144 words, 576 bytes)
+ * ┌───────┬─────────────────────────┐        ┌────┬──────────┬─────────────────────────────────────────┐
+ * │ 0     │ mark: a page of ours    │        │ 0  │ STATE    │ generation (19) · report (8) · kind (4) │
+ * │ 1     │ layout version          │        │ 1  │ TAKEN    │ words of the report area handed out     │
+ * │ 2…5   │ id, 128 bits            │        │ 2  │ DUE      │ which of the two deadlines holds, 0: no │
+ * │ 6     │ doorbell                │        │ 3  │ BELL     │ doorbell of a slot outside of a page    │
+ * │ 16…   │ slot 0                  │        │ 4… │ deadlines│ two of 8 words (four 64-bit floats)     │
+ * │ …     │ … slot 6                │        │ 20…│ reports  │ 124 words, handed out front to back     │
+ * └───────┴─────────────────────────┘        └────┴──────────┴─────────────────────────────────────────┘
+ * ```
+ *
+ * A state of 0 is a token of generation 0 that is alive, so fresh memory needs no setting up. To whoever knows nothing of
+ * this (a WebAssembly module): not 0 is cancelled, and a 1 that somebody else stores is a cancel by hand.
+ */
+import type { CancellationKind } from '../core/errors.js'
+
+// ---- Page
+
+/** Small on purpose: engines charge every arriving buffer with its full size, and one live token keeps its page. */
+export const PAGE_BYTES = 4096
+export const MARK = 0
+export const VERSION = 1
+export const ID = 2
+export const ID_WORDS = 4
+export const PAGE_BELL = 6
+const FIRST_SLOT = 16
+
+/** "calo": says that a page is one of ours. */
+export const OUR_MARK = 0x63616c6f
+/** Goes up with every change of this file that others could trip over. */
+export const OUR_VERSION = 1
+
+// ---- Slot
+
+export const STATE = 0
+export const TAKEN = 1
+export const DUE = 2
+export const BELL = 3
+const DEADLINES = 4
+/** Of a moment, as other threads can read it: see moments.ts. */
+export const MOMENT_WORDS = 8
+const REPORTS = 20
+
+/** The room for reports in one slot: an honest canceller takes part of it, once. */
+export const REPORT_WORDS = 124
+export const SLOT_WORDS = REPORTS + REPORT_WORDS
+export const SLOT_BYTES = SLOT_WORDS * 4
+export const SLOTS = Math.floor((PAGE_BYTES / 4 - FIRST_SLOT) / SLOT_WORDS)
+
+/** The first word of one of the slots of a page. */
+export function slotAt(index: number): number {
+  return FIRST_SLOT + index * SLOT_WORDS
+}
+
+/** Whether a word is the first of a slot of a page. */
+export function isSlot(word: number): boolean {
+  const index = (word - FIRST_SLOT) / SLOT_WORDS
+  return Number.isInteger(index) && index >= 0 && index < SLOTS
+}
+
+/** The words of the deadline that a value of DUE stands for. The other one may be written meanwhile. */
+export function deadlineAt(slot: number, due: number): number {
+  return slot + DEADLINES + (due & 1) * MOMENT_WORDS
+}
+
+/** The first word of the report area. */
+export function reportAt(slot: number): number {
+  return slot + REPORTS
+}
+
+// ---- State word
+
+const KIND_BITS = 4
+const CHUNK_BITS = 8
+const GENERATION = KIND_BITS + CHUNK_BITS
+const KIND_MASK = (1 << KIND_BITS) - 1
+const CHUNK_MASK = (1 << CHUNK_BITS) - 1
+
+/** One bit is left free, so that the word is never negative. */
+export const LAST_GENERATION = 2 ** (31 - GENERATION) - 1
+
+/** The one value that says: this token is alive. */
+export function aliveState(generation: number): number {
+  return generation << GENERATION
+}
+
+/** What an alive word becomes. `chunk` is where in the report area its report begins, -1 for none. */
+export function cancelledState(alive: number, kind: number, chunk: number): number {
+  return alive | ((chunk + 1) << KIND_BITS) | kind
+}
+
+/** Whether a state belongs to the generation that was alive as `alive`. */
+export function isOf(state: number, alive: number): boolean {
+  return state >>> GENERATION === alive >>> GENERATION
+}
+
+/** Where in the report area the report begins; -1 if there is none, or if what stands there is not ours. */
+export function chunkOf(state: number): number {
+  return Math.min((state >>> KIND_BITS) & CHUNK_MASK, REPORT_WORDS) - 1
+}
+
+/** By the numbers they have in shared memory, so only ever added to. */
+const KINDS: readonly (CancellationKind | undefined)[] = [
+  undefined, // alive
+  'manual',
+  'timeout',
+  'condition',
+  'counter',
+  'dispose',
+  'race',
+  'sibling',
+  'signal',
+  'process-signal',
+  'disconnect',
+  'lease',
+]
+
+/** The number of a kind; one that is newer than this layout goes as `'manual'`. */
+export function numberOf(kind: CancellationKind): number {
+  return Math.max(1, KINDS.indexOf(kind))
+}
+
+/** The kind in a state that is not alive; what others store there counts as a cancel by hand. */
+export function kindOf(state: number): CancellationKind {
+  return KINDS[state & KIND_MASK] ?? 'manual'
+}

@@ -1,0 +1,28 @@
+import type { Memory } from './protocol.js'
+
+/** Shared words as the platform has them. */
+export class SharedMemory implements Memory {
+  constructor(readonly view: Int32Array<SharedArrayBuffer>) {}
+
+  load(word: number): number {
+    return Atomics.load(this.view, word)
+  }
+  store(word: number, value: number): void {
+    Atomics.store(this.view, word, value)
+  }
+  add(word: number, value: number): number {
+    return Atomics.add(this.view, word, value)
+  }
+  compareExchange(word: number, expected: number, value: number): number {
+    return Atomics.compareExchange(this.view, word, expected, value)
+  }
+  notify(word: number): void {
+    Atomics.notify(this.view, word)
+  }
+  read(word: number): number {
+    return this.view[word] as number
+  }
+  write(word: number, value: number): void {
+    this.view[word] = value
+  }
+}

@@ -1,0 +1,201 @@
+/**
+ * Pages of shared memory: where new tokens get their slots, how a page is recognised when it arrives, and how a thread
+ * listens to one.
+ *
+ * A page belongs to nobody. The engine frees it when no thread, and no message on its way, has it any more. So a slot is
+ * never taken from a token that is merely garbage here, since another thread may still poll it: only an explicit dispose
+ * gives it back.
+ */
+import { often } from '../core/clock.js'
+import {
+  ID,
+  ID_WORDS,
+  isSlot,
+  MARK,
+  OUR_MARK,
+  OUR_VERSION,
+  PAGE_BELL,
+  PAGE_BYTES,
+  slotAt,
+  SLOTS,
+  VERSION,
+} from './layout.js'
+import { SharedMemory } from './memory.js'
+import { listen, type Place, SLICE } from './protocol.js'
+
+/** A token that somebody listens to. */
+export interface Watcher {
+  /** Finds out whether it is over. */
+  look(): void
+}
+
+// ---- Listening
+
+/** The pages that this thread listens to. They hold their watchers: whoever listens is told, even if he keeps no token. */
+const watched = new Set<Page>()
+let stopCaring: (() => void) | undefined
+let period = Infinity
+
+/** Milliseconds between two looks where the platform has no `Atomics.waitAsync`. */
+const POLL = 10
+
+type WaitAsync = (view: Int32Array, index: number, value: number) => { async: boolean; value: string | Promise<string> }
+
+const waitAsyncOf = () => (Atomics as { waitAsync?: WaitAsync }).waitAsync
+
+/**
+ * Every second: look, since a canceller may have died before he rang; and stop listening to pages where nobody watches any
+ * more. That is not done at once because the next wait is often near, and to listen again costs more than to go on.
+ */
+function care(): void {
+  for (const page of Array.from(watched)) page.care()
+  if (watched.size > 0) return
+  stopCaring?.()
+  period = Infinity
+}
+
+function careEvery(ms: number): void {
+  if (period <= ms) return
+  stopCaring?.()
+  stopCaring = often(care, ms)
+  period = ms
+}
+
+/** Shared memory with one doorbell: a page of ours, or the place of a single token in somebody else's. */
+export class Page {
+  readonly memory: SharedMemory
+  /** See {@link remember}. */
+  isKnown = false
+  readonly #watchers = new Set<Watcher>()
+  #isListening = false
+
+  constructor(
+    readonly view: Int32Array<SharedArrayBuffer>,
+    readonly bell: number,
+  ) {
+    this.memory = new SharedMemory(view)
+  }
+
+  /** Has the watcher look whenever a token of the page may have ended. */
+  watch(watcher: Watcher): void {
+    this.#watchers.add(watcher)
+    watched.add(this)
+    careEvery(waitAsyncOf() ? SLICE : POLL)
+    if (!this.#isListening) this.#listen()
+  }
+
+  unwatch(watcher: Watcher): void {
+    this.#watchers.delete(watcher)
+  }
+
+  /** All watchers look. */
+  look(): void {
+    for (const watcher of Array.from(this.#watchers)) watcher.look()
+  }
+
+  care(): void {
+    if (this.#watchers.size > 0) this.look()
+    else if (!this.#isListening) watched.delete(this)
+    else {
+      // A waiter that nobody can wake any more would stay for ever, so it is not dropped but woken: see #answer.
+      this.memory.add(this.bell, 1)
+      this.memory.notify(this.bell)
+    }
+  }
+
+  #listen(): void {
+    const look = () => this.look()
+    const sleep = (rung: number) => {
+      const waitAsync = waitAsyncOf()
+      if (!waitAsync) return
+      this.#isListening = true
+      // Without a timeout, because its timer would stay behind; one for all watchers; everybody is woken, and looks himself.
+      const { value } = waitAsync(this.view, this.bell, rung)
+      void Promise.resolve(value).then(() => this.#answer())
+    }
+    listen(this.memory, this.bell, look, sleep)
+  }
+
+  #answer(): void {
+    this.#isListening = false
+    if (this.#watchers.size > 0) this.#listen()
+    else watched.delete(this)
+  }
+}
+
+// ---- Giving out slots
+
+/** Where a token sits. */
+export interface Seat {
+  readonly page: Page
+  readonly place: Place
+}
+
+/** The page that new tokens are put on, and how many of its slots are given out. */
+let open: Page | undefined
+let given = SLOTS
+
+/** Slots that were given back, the last first; so many at most, since each keeps its page. */
+const free: Seat[] = []
+const MOST_FREE = 64
+
+/** A place for a new token. */
+export function takeSeat(): Seat {
+  const again = free.pop()
+  if (again) return again
+  if (!open || given === SLOTS) {
+    open = makePage()
+    given = 0
+  }
+  return { page: open, place: { slot: slotAt(given++), bell: PAGE_BELL, alive: 0 } }
+}
+
+/** Takes a slot back, which is in the given state from now on. */
+export function giveBack(page: Page, place: Place): void {
+  if (free.length < MOST_FREE) free.push({ page, place })
+}
+
+const base = new Uint32Array(ID_WORDS)
+let made = 0
+
+function makePage(): Page {
+  const view = new Int32Array(new SharedArrayBuffer(PAGE_BYTES))
+  // Random for the thread, then counted: as good as random for each page, at a tenth of the cost.
+  if (made === 0) crypto.getRandomValues(base)
+  view.set(base, ID)
+  view[ID] = (base[0] as number) + ++made
+  view[VERSION] = OUR_VERSION
+  view[MARK] = OUR_MARK
+  return new Page(view, PAGE_BELL)
+}
+
+// ---- Recognising pages
+
+// The same page arrives in two messages as two different buffers, so a page is known by the id that is written in it.
+const known = new Map<string, WeakRef<Page>>()
+let sweepAt = 64
+
+function idOf(view: Int32Array): string {
+  return view.subarray(ID, ID + ID_WORDS).join()
+}
+
+/** A page whose handles leave this thread, or have arrived: there is to be one object for it, however often it comes. */
+export function remember(page: Page): void {
+  if (page.isKnown) return
+  page.isKnown = true
+  if (known.size >= sweepAt) {
+    for (const [id, reference] of known) if (!reference.deref()) known.delete(id)
+    sweepAt = Math.max(64, 2 * known.size)
+  }
+  known.set(idOf(page.view), new WeakRef(page))
+}
+
+/** The page in a buffer that has arrived; undefined if it is none, or one of a version that is not ours. */
+export function pageIn(buffer: SharedArrayBuffer, slot: number): Page | undefined {
+  if (buffer.byteLength !== PAGE_BYTES || !isSlot(slot)) return undefined
+  const view = new Int32Array(buffer)
+  if (Atomics.load(view, MARK) !== OUR_MARK || view[VERSION] !== OUR_VERSION) return undefined
+  let page = known.get(idOf(view))?.deref()
+  if (!page) remember((page = new Page(view, PAGE_BELL)))
+  return page
+}

@@ -1,0 +1,168 @@
+/**
+ * How threads agree: every step over the shared words of a slot, and nothing else. Pure but for the {@link Memory} it is
+ * given, so that test/model can run this very code through every interleaving; polls, which are hot, stand in
+ * shared-token.ts and only read.
+ *
+ * Invariants
+ * P1. STATE leaves alive(g) once, by one compare-and-exchange. Who wins that is the canceller, and nobody else is.
+ * P2. STATE becomes alive(g + 1) only by the owner, and only after the owner himself has moved it from alive(g) to disposed.
+ *     So whoever finds another generation knows how his own has ended.
+ * P3. A part of the report area belongs to who moved TAKEN past it. TAKEN never goes back, so no part is ever given out
+ *     twice, in any generation, and none is written after it has been published.
+ * P4. A cancelled state is published after its whole report was written, in the same word that says where it is. So who
+ *     reads that word sees the whole report, may take his time to read it, and needs no second look.
+ * P5. The bells are rung after the state has changed, and a sleeper reads the bell before he looks at the state. So no
+ *     wake-up is lost.
+ * P6. Nobody ever waits for another thread to go on. One that dies between any two steps leaves a part of the report area
+ *     unused, or sleepers who were not woken: hence sleepers look again after a while (`SLICE`), and polls miss nothing.
+ * P7. Only the owner writes deadlines: into the one of the two that DUE does not point to, then DUE.
+ */
+import {
+  aliveState,
+  cancelledState,
+  chunkOf,
+  deadlineAt,
+  DUE,
+  isOf,
+  LAST_GENERATION,
+  numberOf,
+  REPORT_WORDS,
+  reportAt,
+  STATE,
+  TAKEN,
+} from './layout.js'
+import type { CancellationKind } from '../core/errors.js'
+
+/** Shared words. The first five are atomic, sequentially consistent; `read` and `write` are plain. */
+export interface Memory {
+  load(word: number): number
+  store(word: number, value: number): void
+  add(word: number, value: number): number
+  /** Gives what stood there: `expected` if the exchange was made. */
+  compareExchange(word: number, expected: number, value: number): number
+  /** Wakes everybody who sleeps on the word. A count of one might wake a thread that is just being terminated. */
+  notify(word: number): void
+  read(word: number): number
+  write(word: number, value: number): void
+}
+
+/** Where a token is: its slot, its doorbell, and what its state is as long as it is alive. */
+export interface Place {
+  readonly slot: number
+  readonly bell: number
+  readonly alive: number
+}
+
+/** How long a sleeper sleeps at most before he looks by himself, in milliseconds: see P6. */
+export const SLICE = 1_000
+
+/** What there is to say about a cancellation, in at most `room` words; undefined for nothing, or if it is too long. */
+export type Report = (room: number) => Int32Array | undefined
+
+/** Cancels a token. True if it was this call that did it. */
+export function cancel(memory: Memory, place: Place, kind: CancellationKind, report: Report): boolean {
+  if (isOver(memory, place)) return false
+  const chunk = hand(memory, place, report)
+  return publish(memory, place, kind, chunk)
+}
+
+/** The look of a poll that wants to be sure. */
+export function isOver(memory: Memory, place: Place): boolean {
+  return stateOf(memory, place) !== place.alive
+}
+
+/** Takes a part of the report area and writes the report there; -1 if there is none. */
+function hand(memory: Memory, { slot }: Place, report: Report): number {
+  for (let taken = memory.load(slot + TAKEN); ;) {
+    const words = taken >= 0 && taken < REPORT_WORDS ? report(REPORT_WORDS - taken) : undefined
+    if (!words || words.length > REPORT_WORDS - taken) return -1
+    // Who loses here tries again with what is left; since TAKEN only grows, that ends. (P3)
+    const found = memory.compareExchange(slot + TAKEN, taken, taken + words.length)
+    if (found === taken) {
+      for (let i = 0; i < words.length; i++) memory.write(reportAt(slot) + taken + i, words[i] as number)
+      return taken
+    }
+    taken = found
+  }
+}
+
+function publish(memory: Memory, place: Place, kind: CancellationKind, chunk: number): boolean {
+  const { slot, alive } = place
+  const over = cancelledState(alive, numberOf(kind), chunk)
+  const won = memory.compareExchange(slot + STATE, alive, over) === alive
+  if (won) ring(memory, place)
+  return won
+}
+
+/** Wakes whoever sleeps on the token or on its doorbell. */
+export function ring(memory: Memory, { slot, bell }: Place): void {
+  memory.add(bell, 1)
+  memory.notify(slot + STATE) // a thread that is blocked
+  memory.notify(bell) // threads that listen
+}
+
+/** The words of the report from where it begins, for `words` of them; none if the state has none. (P4) */
+export function readReport(memory: Memory, { slot, alive }: Place, state: number, words: number): Int32Array {
+  const chunk = isOf(state, alive) ? chunkOf(state) : -1
+  const room = chunk < 0 ? 0 : Math.min(words, REPORT_WORDS - chunk)
+  return Int32Array.from({ length: room }, (_, i) => memory.read(reportAt(slot) + chunk + i))
+}
+
+/**
+ * The owner ends the token without a report. Gives the state under which he may make a new token in the slot; undefined if
+ * the slot must never be used again: somebody else has ended the token, whose kind and report must stay; or has taken a part
+ * of the report area; or the generations are used up.
+ */
+export function dispose(memory: Memory, place: Place): { readonly won: boolean; readonly next: number | undefined } {
+  const won = publish(memory, place, 'dispose', -1)
+  const generation = place.alive / aliveState(1)
+  const reusable = won && generation < LAST_GENERATION && memory.load(place.slot + TAKEN) === 0
+  return { won, next: reusable ? aliveState(generation + 1) : undefined }
+}
+
+/** The owner begins a new token in a slot he has disposed of. (P2) */
+export function begin(memory: Memory, { slot, alive }: Place): void {
+  memory.store(slot + DUE, 0) // whoever still reads the old one is over anyway
+  memory.store(slot + STATE, alive)
+}
+
+/** The state as it is now; once it is not alive any more, for good, unless it is of another generation (P2). */
+export function stateOf(memory: Memory, { slot }: Place): number {
+  return memory.load(slot + STATE)
+}
+
+/** The owner sets a deadline, or moves it. (P7) */
+export function setDeadline(memory: Memory, { slot }: Place, words: Int32Array): void {
+  // From 1 up, round the corner to 1 again; 0 is no deadline.
+  const due = (memory.load(slot + DUE) % 2 ** 30) + 1
+  const at = deadlineAt(slot, due)
+  // Atomic here and below, because plain accesses may be moved past a look at DUE.
+  for (let i = 0; i < words.length; i++) memory.store(at + i, words[i] as number)
+  memory.store(slot + DUE, due)
+}
+
+/** The number of the deadline that holds, 0 if there is none. */
+export function dueOf(memory: Memory, { slot }: Place): number {
+  return memory.load(slot + DUE)
+}
+
+/**
+ * Fills in the deadline that holds, and gives its number. Where the owner moves it meanwhile it is read again, so a reader
+ * goes round only as often as the owner has gone on. (P7)
+ */
+export function readDeadline(memory: Memory, { slot }: Place, words: Int32Array): number {
+  for (;;) {
+    const due = memory.load(slot + DUE)
+    if (due === 0) return 0
+    const at = deadlineAt(slot, due)
+    for (let i = 0; i < words.length; i++) words[i] = memory.load(at + i)
+    if (memory.load(slot + DUE) === due) return due
+  }
+}
+
+/** One round of a thread that listens: whoever rings after `look` has begun wakes it, or keeps it from falling asleep. (P5) */
+export function listen(memory: Memory, bell: number, look: () => void, sleep: (rung: number) => void): void {
+  const rung = memory.load(bell)
+  look()
+  sleep(rung)
+}

@@ -1,0 +1,71 @@
+/** What a cancellation has to say, as words in shared memory: when, where it started, and why. */
+import { MOMENT_WORDS, REPORT_WORDS } from './layout.js'
+import { readMoment, writeMoment } from './moments.js'
+import { decodeReason, encodeReason } from './reasons.js'
+
+/** What crosses besides the kind, which is in the state. */
+export interface Story {
+  /** When it happened, on this thread's clock. */
+  readonly at: number
+  readonly reason: unknown
+  /** Where it started, if that is another token than the shared one. */
+  readonly origin: Origin | undefined
+}
+
+/** A token of another thread, as far as messages go. */
+export interface Origin {
+  readonly name: string | undefined
+  /** What happened to it: `'ran out of time after 5000 ms'`. */
+  readonly what: string
+}
+
+/** The length in bytes, then the moment, then text: the origin's name, what happened, the reason, each in JSON. */
+const HEADER = 1 + MOMENT_WORDS
+
+/** Bytes of text, in all. */
+const ROOM = (REPORT_WORDS - HEADER) * 4
+
+/** The most that origin and reason may take. A longer reason is shortened, see reasons.ts. */
+const NAME_ROOM = 96
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+const sizeOf = (text: string): number => encoder.encode(text).length
+
+/** At most `room` words; undefined where not even the moment fits. */
+export function encodeStory({ at, reason, origin }: Story, room: number): Int32Array | undefined {
+  if (room < HEADER) return undefined
+  const most = Math.min(ROOM, (room - HEADER) * 4)
+  const name = origin?.name === undefined ? '' : (encodeReason(origin.name, NAME_ROOM, sizeOf) ?? '')
+  const what = origin ? (encodeReason(origin.what, NAME_ROOM, sizeOf) ?? '""') : ''
+  const head = origin ? `${name}\n${what}` : ''
+  // Each part is one line: JSON has no line breaks.
+  const why = reason === undefined ? '' : (encodeReason(reason, most - sizeOf(head) - 2, sizeOf) ?? '')
+  const text = head || why ? encoder.encode(`${head}\n${why}`) : new Uint8Array()
+  const bytes = text.length <= most ? text : new Uint8Array()
+  const words = new Int32Array(HEADER + Math.ceil(bytes.length / 4))
+  words[0] = bytes.length
+  writeMoment(at, words.subarray(1, HEADER))
+  new Uint8Array(words.buffer).set(bytes, HEADER * 4)
+  return words
+}
+
+/** Whatever the words are, this throws nothing: nobody's memory is trusted. */
+export function decodeStory(words: Int32Array): Story | undefined {
+  if (words.length < HEADER) return undefined
+  const bytes = new Uint8Array(words.buffer, HEADER * 4)
+  const length = words[0] as number
+  const text = decoder.decode(bytes.subarray(0, length >= 0 ? length : 0))
+  const parts = text.split('\n')
+  const [name, what, why] = parts.length === 3 ? parts : ['', '', parts[1]]
+  return {
+    at: readMoment(words.subarray(1, HEADER)),
+    reason: why ? decodeReason(why) : undefined,
+    origin: what ? { name: textIn(name), what: textIn(what) ?? '' } : undefined,
+  }
+}
+
+function textIn(part: string | undefined): string | undefined {
+  const value = part ? decodeReason(part) : undefined
+  return typeof value === 'string' ? value : undefined
+}

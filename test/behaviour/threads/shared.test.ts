@@ -1,0 +1,364 @@
+/** Shared tokens as one thread sees them: a handle that is cloned is a handle that arrives. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { CANCELLED, NEVER, SimpleToken, TimeoutToken } from 'calloff'
+import { share, SharedToken, type SharedHandle } from 'calloff/threads'
+import { manualClock } from 'calloff/testing'
+import { drawn, thrown } from '../helpers.js'
+
+/** The token as another thread would open it. */
+const there = (token: SharedToken): SharedToken => SharedToken.from(structuredClone(token.handle))
+
+/** What arrives of a reason. */
+function crossed(reason: unknown): unknown {
+  const token = new SharedToken()
+  const opened = there(token)
+  token.cancel(reason)
+  assert.equal(token.reason, reason)
+  return opened.reason
+}
+
+describe('a reason', () => {
+  const whole: readonly unknown[] = [
+    '',
+    'enough',
+    'ünïcödé 🚀',
+    0,
+    -0,
+    1.5,
+    NaN,
+    Infinity,
+    -Infinity,
+    true,
+    null,
+    undefined,
+    12345678901234567890n,
+    new Date(5),
+    [1, [undefined, null]],
+    { a: { b: [1n, new Date(7)] }, $: 'x' },
+  ]
+  for (const reason of whole) {
+    it(`arrives as it is: ${typeof reason} ${JSON.stringify(reason, (_, one) => (typeof one === 'bigint' ? `${one}` : one))}`, () => {
+      assert.deepEqual(crossed(reason), reason)
+    })
+  }
+
+  it('is an error of the same class, with name, message, code, cause and stack', () => {
+    const cause = new Error('deeper')
+    const error = Object.assign(new RangeError('too many', { cause }), { code: 'E_MANY' })
+    error.stack = 'RangeError: too many\n    at here'
+    cause.stack = 'Error: deeper'
+    const arrived = crossed(error) as typeof error
+    assert.ok(arrived instanceof RangeError)
+    assert.deepEqual([arrived.name, arrived.message, arrived.code], ['RangeError', 'too many', 'E_MANY'])
+    assert.equal(arrived.stack, error.stack)
+    assert.equal((arrived.cause as Error).message, 'deeper')
+  })
+
+  it('keeps the name of an error whose class is not known here, and does without a stack that does not fit', () => {
+    const error = new Error('x'.repeat(100))
+    error.name = 'DatabaseError'
+    error.stack = 'at '.repeat(1_000)
+    const arrived = crossed(error) as Error
+    assert.deepEqual([arrived.name, arrived.message], ['DatabaseError', error.message])
+    assert.match(arrived.stack ?? '', /^DatabaseError: x+\n {4}at another thread$/)
+    assert.equal(crossed(new DOMException('gone', 'NotFoundError') as unknown as Error) instanceof Error, true)
+  })
+
+  it('is shortened where it is too long: text, the message of an error, and the text of a structure', () => {
+    const text = crossed('🚀'.repeat(1_000)) as string
+    assert.match(text, /^(🚀){50,}…$/u)
+    const error = crossed(new TypeError('y'.repeat(10_000))) as Error
+    assert.ok(error instanceof TypeError)
+    assert.match(error.message, /^y{300,}…$/)
+    const named = Object.assign(new Error('short'), { code: 'c'.repeat(1_000) })
+    assert.equal((crossed(named) as Error).message, 'short')
+    assert.match(crossed({ list: Array(1_000).fill('item') }) as string, /^\{"list":\["item",.+…$/)
+  })
+
+  it('is text where it cannot be a structure: circles, depth, functions, symbols, maps, what throws', () => {
+    const circle: unknown[] = []
+    circle.push(circle)
+    assert.equal(crossed(circle), '')
+    assert.equal(crossed(Symbol('why')), 'Symbol(why)')
+    assert.match(crossed(() => 1) as string, /=> 1/)
+    assert.equal(crossed(new Map()), '[object Map]')
+    const broken = {
+      get a(): never {
+        throw new Error('broken')
+      },
+      toString(): never {
+        throw new Error('broken')
+      },
+    }
+    assert.equal(crossed(broken), 'a reason that has no text')
+    assert.equal((crossed(Object.assign(new Error('z'), { message: 5n })) as Error).message, '5')
+  })
+})
+
+describe('an opened token', () => {
+  it('ends as the one it was opened from, and the other way round', () => {
+    const here = new SharedToken({ name: 'job' })
+    const opened = there(here)
+    assert.deepEqual([opened.name, opened.cancelled, opened.keepOn()], ['job', false, true])
+    opened.cancel('there')
+    here.cancel('here')
+    assert.deepEqual([here.reason, here.kind, here.error?.token], ['there', 'manual', here])
+    assert.equal(there(here).error?.message, 'token "job" was cancelled: there')
+    assert.throws(() => there(here).check(), { message: 'token "job" was cancelled: there' })
+  })
+
+  it('tells the listeners of this thread before cancel() returns', () => {
+    const here = new SharedToken()
+    const told: unknown[] = []
+    here.onCancel((error) => told.push(error.cause))
+    there(here).cancel('now')
+    assert.deepEqual(told, ['now'])
+  })
+
+  it('reads as it is: made, opened, in memory of its own', () => {
+    const memory = new SharedArrayBuffer(1024)
+    assert.equal(String(new SharedToken({ name: 'a' }, new SimpleToken())), "SharedToken({ name: 'a' }, SimpleToken())")
+    assert.equal(String(there(new SharedToken({ name: 'a' }))), "SharedToken.from(handle, { name: 'a' })")
+    assert.equal(String(SharedToken.at(memory, 8)), 'SharedToken.at(buffer, 8)')
+    assert.match(drawn(there(share(new TimeoutToken(5_000)))), /^SharedToken\.from\(handle\) \d+ ms left$/)
+  })
+
+  it('ends here alone when it is disposed of', () => {
+    const here = new SharedToken({ name: 'job' })
+    const opened = there(here)
+    opened[Symbol.dispose]()
+    assert.deepEqual([opened.cancelled, opened.kind, here.cancelled], [true, 'dispose', false])
+    assert.equal(opened.error?.message, 'token "job" was cancelled (dispose)')
+  })
+
+  it('is as old as the cancellation, however late it looks', () => {
+    using clock = manualClock()
+    const here = new SharedToken()
+    const opened = there(here)
+    here.cancel()
+    clock.tick(70)
+    assert.equal(opened.grace(100).remaining, 30)
+  })
+})
+
+describe('a place', () => {
+  it('is used again after a dispose, and a handle kept too long reads as disposed of', () => {
+    const first = new SharedToken()
+    const kept = there(first)
+    const { byteOffset, generation } = first.handle
+    first[Symbol.dispose]()
+    const second = new SharedToken()
+    assert.deepEqual([second.handle.byteOffset, second.handle.generation], [byteOffset, generation + 1])
+    assert.deepEqual([kept.cancelled, kept.kind], [true, 'dispose'])
+    assert.equal(kept.error?.message, 'token was disposed of where it was made')
+    kept.cancel('late')
+    assert.equal(second.cancelled, false)
+    second.cancel('mine')
+    assert.deepEqual([there(second).reason, SharedToken.from(first.handle).kind], ['mine', 'dispose'])
+  })
+
+  it('is not used again where somebody else has ended the token', () => {
+    const first = new SharedToken()
+    const opened = there(first)
+    opened.cancel('there')
+    first[Symbol.dispose]()
+    const { buffer, byteOffset } = new SharedToken().handle
+    assert.equal(buffer === first.handle.buffer && byteOffset === first.handle.byteOffset, false)
+    assert.deepEqual([opened.kind, there(first).reason], ['manual', 'there'])
+  })
+
+  it('has no deadline left of the token before', () => {
+    const first = share(new TimeoutToken(1_000))
+    assert.ok(there(first).remaining <= 1_000)
+    first[Symbol.dispose]()
+    const second = new SharedToken()
+    assert.equal(second.handle.byteOffset, first.handle.byteOffset)
+    assert.equal(there(second).remaining, Infinity)
+  })
+})
+
+describe('a token in memory of the caller', () => {
+  it('is the same wherever the same place is named', () => {
+    const buffer = new SharedArrayBuffer(2048)
+    const one = SharedToken.at(buffer, 1024, { name: 'one' })
+    const other = SharedToken.at(structuredClone(buffer), 1024)
+    one.cancel('why')
+    assert.deepEqual([other.reason, other.name], ['why', undefined])
+    assert.equal(SharedToken.from(structuredClone(one.handle)).error?.message, 'token "one" was cancelled: why')
+    assert.equal(SharedToken.at(buffer, 0).cancelled, false)
+  })
+
+  for (const word of [1, 15, -1, 0x7fffffff, 0x1000]) {
+    it(`is cancelled by whoever stores ${word} there`, async () => {
+      const buffer = new SharedArrayBuffer(SharedToken.BYTES)
+      const token = SharedToken.at(buffer, 0)
+      Atomics.store(new Int32Array(buffer), 0, word)
+      assert.deepEqual([token.cancelled, token.kind, token.reason], [true, 'manual', undefined])
+    })
+  }
+
+  it('ends with its sources', () => {
+    const buffer = new SharedArrayBuffer(SharedToken.BYTES)
+    const source = new SimpleToken({ name: 'source' })
+    const token = SharedToken.at(buffer, 0, source)
+    source.cancel()
+    assert.equal(Atomics.load(new Int32Array(buffer), 0) === 0, false)
+    assert.equal(SharedToken.at(buffer, 0).cancelledBy?.name, 'source')
+    assert.equal(token.cancelledBy, source)
+  })
+})
+
+describe('share()', () => {
+  it('gives a token that ends with the other, and not the other way round', () => {
+    const source = new SimpleToken({ name: 'source' })
+    const one = share(source)
+    const other = share(source)
+    one.cancel('one')
+    assert.deepEqual([source.cancelled, other.cancelled], [false, false])
+    const opened = there(other)
+    source.cancel('all')
+    assert.deepEqual([opened.reason, opened.cancelledBy?.name, other.error === source.error], ['all', 'source', true])
+    assert.equal(String(opened.cancelledBy), "OtherThread({ name: 'source', cancelled: true })")
+  })
+
+  it('takes signals, what is over, and what never ends', () => {
+    const controller = new AbortController()
+    const opened = there(share(controller.signal))
+    controller.abort('gone')
+    assert.deepEqual([opened.kind, opened.reason], ['signal', 'gone'])
+    assert.equal(there(share(CANCELLED)).kind, 'manual')
+    assert.equal(there(share(NEVER)).cancelled, false)
+    assert.equal(there(new SharedToken({ cancelled: true })).kind, 'manual')
+  })
+
+  it('carries a deadline, also one that is moved, through another shared token', () => {
+    using clock = manualClock()
+    const idle = new TimeoutToken(100, { name: 'idle' })
+    const opened = there(share(share(idle)))
+    const listening = there(share(idle))
+    const told: unknown[] = []
+    listening.onCancel((error) => told.push(error.kind))
+    assert.deepEqual([opened.remaining, opened.handle.deadline?.name], [100, undefined])
+    clock.tick(60)
+    assert.equal(idle.restart(), true)
+    clock.tick(60)
+    assert.deepEqual([opened.cancelled, told], [false, []])
+    clock.tick(40)
+    assert.deepEqual([opened.kind, told], ['timeout', ['timeout']])
+    assert.equal(listening.error?.message, 'token "idle" ran out of time after 100 ms')
+  })
+
+  for (const step of [-60_000, 5_000]) {
+    it(`carries a deadline to a thread that was started after the wall clock had been set by ${step} ms`, () => {
+      const { handle } = share(new TimeoutToken(10_000))
+      const { timeOrigin } = performance
+      // A thread of its own has its own origin, which went with the wall clock.
+      Object.defineProperty(performance, 'timeOrigin', { value: timeOrigin + step, configurable: true })
+      try {
+        const { remaining } = SharedToken.from(handle)
+        assert.ok(remaining > 5_001 && remaining <= 10_000, `${remaining}`)
+      } finally {
+        Reflect.deleteProperty(performance, 'timeOrigin')
+        assert.equal(performance.timeOrigin, timeOrigin)
+      }
+    })
+  }
+
+  it('carries a deadline to a thread whose clock began at another time, and makes it no longer', () => {
+    using clock = manualClock()
+    const { handle } = share(new TimeoutToken(10_000))
+    const { timeOrigin } = performance
+    Object.defineProperty(performance, 'timeOrigin', { value: timeOrigin - 1, configurable: true })
+    try {
+      clock.tick(0)
+      assert.ok(Math.abs(SharedToken.from(handle).remaining - 10_000) <= 1)
+    } finally {
+      Reflect.deleteProperty(performance, 'timeOrigin')
+    }
+  })
+
+  it('has one error for a deadline that the other side was first to see', () => {
+    using clock = manualClock()
+    const deadline = new TimeoutToken(10)
+    const shared = share(deadline)
+    const opened = there(shared)
+    clock.tick(10)
+    assert.equal(opened.cancelled, true)
+    assert.equal(shared.error, deadline.error)
+  })
+})
+
+describe('bad input', () => {
+  const { handle } = new SharedToken()
+  const apart = SharedToken.at(new SharedArrayBuffer(1024), 0).handle
+  const wrong: readonly (readonly [string, unknown, RegExp])[] = [
+    ['nothing', undefined, /^handle must be what `token\.handle` gives.*got undefined$/],
+    ['a token', new SharedToken(), /^handle must be what/],
+    ['an object', {}, /^handle must be what/],
+    ['another buffer', { ...handle, buffer: new SharedArrayBuffer(4096) }, /same version of calloff/],
+    ['a buffer of another size', { ...handle, buffer: new SharedArrayBuffer(64) }, /same version of calloff/],
+    ['a buffer that is not shared', { ...handle, buffer: new ArrayBuffer(4096) }, /^handle must be what/],
+    ['a place between two', { ...handle, byteOffset: 68 }, /same version of calloff/],
+    ['a generation that is none', { ...handle, generation: 0.5 }, /same version of calloff/],
+    ['a generation that is too far', { ...handle, generation: 2 ** 30 }, /same version of calloff/],
+    ['a name that is none', { ...handle, name: 5 }, /^handle\.name must be a string, got 5$/],
+    ['a place outside of the buffer', { ...apart, byteOffset: 1000 }, /^buffer must have room for \d+ bytes/],
+  ]
+  for (const [what, value, message] of wrong) {
+    it(`is refused as a handle: ${what}`, () => {
+      const error = thrown(() => SharedToken.from(value as SharedHandle)) as Error
+      assert.match(error.message, message)
+      assert.ok(error instanceof TypeError || error instanceof RangeError)
+    })
+  }
+
+  it('is refused as memory: not shared, misaligned, negative, too small', () => {
+    const buffer = new SharedArrayBuffer(1024)
+    const at =
+      (...given: readonly unknown[]) =>
+      () =>
+        SharedToken.at(...(given as [SharedArrayBuffer, number]))
+    assert.throws(at(new ArrayBuffer(1024), 0), { name: 'TypeError', message: /^buffer must be a SharedArrayBuffer/ })
+    assert.throws(at(buffer, '0'), { name: 'TypeError', message: 'byteOffset must be a number, got "0"' })
+    for (const offset of [2, -4, 0.5, NaN]) {
+      assert.throws(at(buffer, offset), { name: 'RangeError', message: /^byteOffset must be a multiple of 4/ })
+    }
+    assert.throws(at(buffer, 512), {
+      name: 'RangeError',
+      message: /^buffer must have room for 576 bytes at byteOffset 512, got 1024/,
+    })
+  })
+
+  it('is refused by share()', () => {
+    assert.throws(() => share({} as never), { name: 'TypeError', message: /^token must be a token or an AbortSignal/ })
+  })
+
+  it('is a context without shared memory', () => {
+    const { SharedArrayBuffer } = globalThis
+    Object.assign(globalThis, { SharedArrayBuffer: undefined })
+    try {
+      for (const make of [
+        () => new SharedToken(),
+        () => SharedToken.from(handle),
+        () => SharedToken.at(handle.buffer, 0),
+      ]) {
+        assert.throws(make, { name: 'TypeError', message: /no shared memory here: serve the page with the headers/ })
+      }
+    } finally {
+      Object.assign(globalThis, { SharedArrayBuffer })
+    }
+  })
+
+  it('in shared memory is never trusted: a report that is none is no reason', () => {
+    const buffer = new SharedArrayBuffer(SharedToken.BYTES)
+    const words = new Int32Array(buffer)
+    for (let seed = 1; seed < 200; seed++) {
+      for (let i = 1; i < words.length; i++) words[i] = Math.imul(seed * i, 2654435761)
+      words[0] = (seed << 4) | 1
+      const token = SharedToken.at(buffer, 0)
+      assert.equal(token.cancelled, true)
+      assert.equal(typeof token.error?.message, 'string')
+    }
+  })
+})
