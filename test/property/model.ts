@@ -463,8 +463,8 @@ export class Model {
   }
 }
 
-/** The later of two, where an all-of ends. Of two deadlines of one moment, it goes by what is cached which is noticed first. */
+/** The later of two, where an all-of ends. When a deadline of the very same moment is noticed goes by what is cached. */
 function lastOf(a: Outcome | undefined, b: Outcome): Outcome {
-  if (a && a.at === b.at && a.root !== b.root && a.kind === 'timeout' && b.kind === 'timeout') throw new Tie()
+  if (a && a.at === b.at && a.root !== b.root && (a.kind === 'timeout' || b.kind === 'timeout')) throw new Tie()
   return later(a, b)
 }
