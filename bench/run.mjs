@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util'
 import { root } from '../scripts/installed.mjs'
 import { installCalloff, installPeers, installRuntimes } from './install.mjs'
 import { Progress } from './progress.mjs'
+import { writePages } from './report/page.mjs'
 import { collectRows, describe, save } from './report/results.mjs'
 import { print } from './report/tables.mjs'
 import { targets } from './report/targets.mjs'
@@ -32,7 +33,7 @@ const mode = options.quick ? 'quick' : 'full'
 const isPart = options.group !== undefined || options.peer !== undefined
 const place = isPart ? 'part' : options.quick ? 'quick' : ''
 /** Milliseconds until a process has given up. */
-const patience = { quick: 3_000, full: 180_000 }[mode]
+const patience = { quick: 3_000, full: 20_000 }[mode]
 /** Side by side, processes disturb each other; a quick run is too short to quote anyway. */
 const lanes = options.quick ? Math.min(2, availableParallelism()) : 1
 const MARK = 'calloff-bench:'
@@ -124,6 +125,7 @@ async function main() {
     }
   }
   for (const file of drawAll(place)) console.log(`drawn: ${file}`)
+  if (!place) for (const file of writePages()) console.log(`written: ${file}`)
 }
 
 try {

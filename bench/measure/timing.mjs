@@ -22,7 +22,7 @@ import { collect } from './runtime.mjs'
 /** @type {Record<'quick' | 'full', Effort>} */
 export const efforts = {
   quick: { warmUp: 40, sample: 2, rounds: 3, budget: 250 },
-  full: { warmUp: 400, sample: 25, rounds: 15, budget: 8_000 },
+  full: { warmUp: 150, sample: 8, rounds: 9, budget: 1_500 },
 }
 
 /** Somewhere for results to go that no compiler can see through. */

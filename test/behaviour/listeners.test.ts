@@ -315,15 +315,17 @@ describe('listening, where nobody has looked before,', () => {
     const own = new CounterToken(0, empty)
     // An all-of that lives through its first source is not looked through when it is made.
     const all = allOf(allOf(), own)
-    using _registration = all.onCancel(() => {})
+    const registration = all.onCancel(() => {})
     assert.equal(own.cancelledBy, own)
+    registration.stop()
   })
 
   it('notices a counter that has run out, whether somebody listens to it or not', () => {
     const counter = new CounterToken(1)
     const { signal } = counter
     assert.equal(counter.cancelled, false)
-    using _registration = allOf(new SimpleToken(), counter).onCancel(() => {})
+    const registration = allOf(new SimpleToken(), counter).onCancel(() => {})
     assert.equal(signal.aborted, true)
+    registration.stop()
   })
 })
