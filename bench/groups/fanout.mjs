@@ -3,10 +3,10 @@ import { collect, turn } from '../measure/runtime.mjs'
 
 const wholes = { quick: 10_000, full: 100_000 }
 /** Milliseconds for all the samples of one process; whoever is slow gets fewer. */
-const budgets = { quick: 300, full: 5_000 }
+const budgets = { quick: 300, full: 3_000 }
 /** Milliseconds for a tenth, beyond which a reference is too slow to be measured as a whole again and again. */
 const slow = { quick: 100, full: 150 }
-const rounds = { quick: 2, full: 5 }
+const rounds = { quick: 2, full: 3 }
 /** Samples of a thousand, until the compilers are done. */
 const warmUps = { quick: 3, full: 30 }
 

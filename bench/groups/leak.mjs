@@ -1,8 +1,8 @@
 // What one operation leaves behind on a parent that lives: bytes each, after forced collections.
 import { heap, turn } from '../measure/runtime.mjs'
 
-const counts = { quick: 10_000, full: 300_000 }
-const budgets = { quick: 120, full: 5_000 }
+const counts = { quick: 10_000, full: 100_000 }
+const budgets = { quick: 120, full: 2_000 }
 const BATCH = 500
 
 const listener = () => {}

@@ -91,7 +91,7 @@ ${names.map((name) => workTable(all, name)).join('\n')}`
 /** What README shows, slower rows included. */
 const shown = [
   ['poll a derived token', 'check-deep-1'],
-  ['poll a deadline, in a loop that never yields', 'timeout-check'],
+  ['poll a deadline (only ours fires in a loop that never yields)', 'timeout-check'],
   ['create', 'create'],
   ['derive from one token', 'derive1'],
   ['create a timeout', 'timeout-create'],
