@@ -22,7 +22,8 @@ export class Worker {
     if (Object.keys(unknown).length > 0)
       throw new TypeError(`no option of workers is called ${Object.keys(unknown)} here`)
     this.#worker = new globalThis.Worker(file, { type: 'module' })
-    this.postMessage(workerData)
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    this.#worker.postMessage(workerData)
   }
 
   on(kind: Kind, told: Told): this {
