@@ -105,4 +105,7 @@ const signals = {
   signalOfDerived: (parent) => AbortSignal.any([parent, new AbortController().signal]),
 }
 
-export const peers = [native, controllerAlone, withAddAbortListener, naiveRace, signals]
+/** How a thread is told without shared memory: only if it listens. @type {import('./index.mjs').Peer} */
+const message = { name: 'native postMessage', reaches: 'native', told: true, shared: () => undefined }
+
+export const peers = [native, controllerAlone, withAddAbortListener, naiveRace, signals, message]

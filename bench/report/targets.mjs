@@ -83,6 +83,11 @@ function fanout(read, what) {
   return [ahead(`cancel 100,000 ${what}`, 1, read.fastest(`fanout-${what} cancel`), 'every peer')].concat(growth)
 }
 
+function sharedPolls(read) {
+  const tables = ['threads-poll', 'threads-poll-one']
+  return tables.map((table) => atMost(`poll: ${table}`, 0.34, 'Atomics.load', read.ratio(table, 'floor: Atomics.load')))
+}
+
 /**
  * @returns {{ work: string, target: string, measured: string, met: boolean | undefined }[]}
  */
@@ -142,5 +147,12 @@ export function targets(results) {
       read.ratio('signal-derived', 'native signal'),
     ),
     atMost('the quick-start loop', 1.3, 'by hand', read.ratio('quickstart', 'floor: by hand')),
+    ...(results.runtime.key === 'bun' ? [] : sharedPolls(read)), // where an atomic read costs no more than a plain one
+    atMost(
+      'poll a deadline with a ticker',
+      2,
+      'a plain field',
+      read.ratio('threads-deadline', field, 'calloff with a ticker'),
+    ),
   ]
 }
