@@ -48,7 +48,7 @@ const times = (value) => `${short(value)} ×`
 
 /** Not more than so many times a reference. */
 function atMost(work, limit, what, value) {
-  return judged(work, `≤ ${limit} × ${what}`, value, times, (it) => it <= limit)
+  return judged(work, `≤ ${short(limit)} × ${what}`, value, times, (it) => it <= limit)
 }
 
 /** At least so many times as fast as the fastest of the others. */
@@ -83,9 +83,15 @@ function fanout(read, what) {
   return [ahead(`cancel 100,000 ${what}`, 1, read.fastest(`fanout-${what} cancel`), 'every peer')].concat(growth)
 }
 
+/** What a poll costs is what it adds to the loop around it, which a plain field takes too. */
 function sharedPolls(read) {
-  const tables = ['threads-poll', 'threads-poll-one']
-  return tables.map((table) => atMost(`poll: ${table}`, 0.34, 'Atomics.load', read.ratio(table, 'floor: Atomics.load')))
+  return ['threads-poll', 'threads-poll-one'].map((table) => {
+    const [own, atomic, field] = ['calloff', 'floor: Atomics.load', 'floor: plain field'].map(
+      (peer) => read.row(table, peer)?.value,
+    )
+    const part = own && atomic && field && (own - field) / (atomic - field)
+    return atMost(`poll: ${table}, above a plain field`, 1 / 3, 'Atomics.load', part)
+  })
 }
 
 /**
