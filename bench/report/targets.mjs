@@ -48,7 +48,7 @@ const times = (value) => `${short(value)} ×`
 
 /** Not more than so many times a reference. */
 function atMost(work, limit, what, value) {
-  return judged(work, `≤ ${short(limit)} × ${what}`, value, times, (it) => it <= limit)
+  return judged(work, `≤ ${limit} × ${what}`, value, times, (it) => it <= limit)
 }
 
 /** At least so many times as fast as the fastest of the others. */
@@ -90,7 +90,7 @@ function sharedPolls(read) {
       (peer) => read.row(table, peer)?.value,
     )
     const part = own && atomic && field && (own - field) / (atomic - field)
-    return atMost(`poll: ${table}, above a plain field`, 1 / 3, 'Atomics.load', part)
+    return judged(`poll: ${table}, above a plain field`, '≤ a third of Atomics.load', part, times, (it) => it <= 1 / 3)
   })
 }
 

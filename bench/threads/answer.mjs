@@ -47,4 +47,5 @@ parentPort.on('message', (order) => {
   else if (order === 'clock') compareClocks()
   else void obey(order)
 })
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
 parentPort.postMessage('here')

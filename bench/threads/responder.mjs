@@ -47,13 +47,13 @@ export class Responder {
     const token = peer.shared()
     const before = Atomics.load(this.#words, ANSWER)
     const file = peer.reaches
-    this.#worker.postMessage({ file, peer: peer.name, way, handle: peer.handle?.(token) })
+    this.#post({ file, peer: peer.name, way, handle: peer.handle?.(token) })
     this.#await(READY, before)
     // Until it really spins, or really sleeps. Whoever calls off a busy loop is at work himself.
     if (way === 'spin' && peer.spin) spin(0.1)
     else pause(1.5)
     const begin = performance.now()
-    if (peer.told) this.#worker.postMessage('now')
+    if (peer.told) this.#post('now')
     else peer.sharedCancel(token)
     this.#await(ANSWER, before)
     return Math.max(0, (this.#moment[0] - this.#ahead - begin) * 1e6)
@@ -64,9 +64,14 @@ export class Responder {
     if (state === 'timed-out') throw new Error('the other thread does not answer')
   }
 
+  #post(message) {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    this.#worker.postMessage(message)
+  }
+
   /** By the fastest of many exchanges. Where threads have a clock in common, the difference is less than can be told. */
   #compareClocks() {
-    this.#worker.postMessage('clock')
+    this.#post('clock')
     let best = Infinity
     // Two threads that spin go slowly where there is one processor for them.
     const end = performance.now() + COMPARING
