@@ -5,6 +5,7 @@
  *     npm run bench -- --quick              the same in under a minute, too short to quote
  *     npm run bench -- --runtime all        node20, node24, node26, bun, deno; or some: --runtime bun,deno
  *     npm run bench -- --group listen,race --peer calloff,caf     parts of names
+ *     npm run bench -- --group signal --update    those groups again, into the results of the same machine, runtime and day
  *     npm run bench -- --plots              only draws the plots again, from the results that are there
  *
  * A full run writes results/<runtime>.json and plots/; a quick or a partial one writes beside them, into quick/ or part/.
@@ -15,7 +16,7 @@ import { root } from '../scripts/installed.mjs'
 import { installCalloff, installPeers, installRuntimes } from './install.mjs'
 import { Progress } from './progress.mjs'
 import { writePages } from './report/page.mjs'
-import { collectRows, describe, save } from './report/results.mjs'
+import { collectRows, describe, renewed, save } from './report/results.mjs'
 import { print } from './report/tables.mjs'
 import { targets } from './report/targets.mjs'
 import { choose, isMissing, start, versionOf } from './runtimes.mjs'
@@ -24,13 +25,18 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     plots: { type: 'boolean', default: false },
+    update: { type: 'boolean', default: false },
     runtime: { type: 'string' },
     group: { type: 'string' },
     peer: { type: 'string' },
   },
 })
+if (options.update && (options.quick || options.peer)) {
+  console.error('calloff: --update takes whole groups, measured in full')
+  process.exit(2)
+}
 const mode = options.quick ? 'quick' : 'full'
-const isPart = options.group !== undefined || options.peer !== undefined
+const isPart = !options.update && (options.group !== undefined || options.peer !== undefined)
 const place = isPart ? 'part' : options.quick ? 'quick' : ''
 /** Milliseconds until a process has given up; the platform takes the square of 100,000 listeners. */
 const patience = (group) => (options.quick ? 3_000 : group?.startsWith('fanout') ? 120_000 : 20_000)
@@ -118,7 +124,8 @@ async function main() {
       const version = versionOf(runtime)
       console.log(`${runtime.key} ${version}: ${todo.steps.length} processes`)
       const measured = await measure(runtime, todo)
-      const results = describe(runtime.key, version, mode, measured)
+      const fresh = describe(runtime.key, version, mode, measured)
+      const results = options.update ? renewed(fresh) : fresh
       results.targets = targets(results)
       print(results)
       console.log(`written: ${save(results, place)}`)

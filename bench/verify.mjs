@@ -161,6 +161,14 @@ const trials = {
       hold(signal.aborted, 'signal: did not hear of its parent')
     },
   },
+  'a token in shared memory': {
+    needs: ['shared', 'handle', 'opened', 'sharedCancel', 'polls'],
+    try(peer) {
+      const token = peer.shared()
+      const opened = peer.opened(structuredClone(peer.handle(token)))
+      return endsWith(peer, opened, () => peer.sharedCancel(token), 'shared')
+    },
+  },
   quickstart: {
     needs: ['quickstart'],
     try: (peer) => hold(peer.quickstart(1_000) === 1_000, 'quickstart: not as many turns as were due'),

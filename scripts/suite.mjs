@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { build } from './build.mjs'
 import { ensureInstalled, root } from './installed.mjs'
 
-const apart = new Set(['docs', 'leaks', 'package'])
+const apart = new Set(['docs', 'leaks', 'package', 'pages'])
 const suites = {
   unit: { pick: (folder) => !apart.has(folder) },
   coverage: { pick: (folder) => !apart.has(folder), command: ['node_modules/c8/bin/c8.js', process.execPath] },

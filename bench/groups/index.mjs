@@ -7,6 +7,7 @@ import { groups as poll } from './poll.mjs'
 import { groups as quickstart } from './quickstart.mjs'
 import { groups as race } from './race.mjs'
 import { groups as signal } from './signal.mjs'
+import { groups as threads } from './threads.mjs'
 import { groups as timeout } from './timeout.mjs'
 
 /**
@@ -18,6 +19,7 @@ import { groups as timeout } from './timeout.mjs'
  * @property {true} [alone] The references get a process without anybody else as well.
  * @property {readonly string[]} [quickReferences] The same for a quick run, where that differs.
  * @property {readonly (string | readonly string[])[]} needs What a peer must be able to do; of a list, any one of it.
+ * @property {true} [tail] Whether the 99th percentile is of interest as well.
  * @property {true} [collecting] Whether the garbage of one sample is cleared away before the next.
  * @property {(peer: any) => import('../measure/timing.mjs').Case} [make] For what is timed in a loop.
  * @property {(group: any, peers: any[], mode: 'quick' | 'full') => Promise<Table[]>} [measure] For what is not.
@@ -39,6 +41,7 @@ export const groups = [
   ...quickstart,
   ...leak,
   ...memory,
+  ...threads,
 ]
 
 /** Whether a peer takes part in a group. */

@@ -1,5 +1,6 @@
 // calloff itself, as built and installed: what users get.
 import { allOf, ConditionToken, CounterToken, from, SimpleToken, TimeoutToken } from 'calloff'
+import { SharedToken, startTicker } from 'calloff/threads'
 
 /** @type {import('./index.mjs').Peer} */
 const calloff = {
@@ -45,6 +46,17 @@ const calloff = {
   signalBearer: (parent) => (parent ? new SimpleToken(parent) : new SimpleToken()),
   signalOfRoot: (token) => token.signal,
   signalOfDerived: (token) => token.signal,
+  reaches: 'calloff',
+  shared: () => new SharedToken(),
+  handle: (token) => token.handle,
+  opened: (handle) => SharedToken.from(handle),
+  sharedCancel: (token) => token.cancel(),
+  spin(token) {
+    while (!token.cancelled);
+  },
+  sleep: (token) => token.waitSync(),
+  hear: (token) => token.wait(),
+  deadline: () => new TimeoutToken(3_600_000),
   quickstart(rounds) {
     const luck = -1
     const token = new ConditionToken(() => Math.random() < luck).plus(
@@ -84,7 +96,7 @@ const never = () => false
 const keepOn = {
   ...calloff,
   name: 'calloff keepOn()',
-  only: ['check', 'check-one', 'check-deep-1000', 'timeout-check'],
+  only: ['check', 'check-one', 'check-deep-1000', 'timeout-check', 'threads-poll', 'threads-poll-one'],
   polls(tokens, times) {
     let over = 0
     for (let i = 0; i < times; i++) if (!tokens[i & 7].keepOn()) over++
@@ -105,4 +117,12 @@ const raceOfFunctions = {
   race: (token, work) => token.race(() => work),
 }
 
-export const peers = [calloff, keepOn, raceOfFunctions]
+/** Deadlines polled by what another thread counts. @type {import('./index.mjs').Peer} */
+const withTicker = {
+  ...calloff,
+  name: 'calloff with a ticker',
+  only: ['threads-deadline'],
+  prepare: () => startTicker().ready,
+}
+
+export const peers = [calloff, keepOn, raceOfFunctions, withTicker]

@@ -13,6 +13,8 @@ const plainField = {
     flag.cancelled = true
   },
   atAnyDepth: true,
+  shared: () => new Flag(),
+  deadline: () => new Flag(),
   polls(flags, times) {
     let over = 0
     for (let i = 0; i < times; i++) if (flags[i & 7].cancelled) over++
@@ -30,6 +32,7 @@ const clock = {
   name: 'floor: performance.now',
   timeout: (ms) => performance.now() + ms,
   timeoutToken: (at) => ({ at }),
+  deadline: () => ({ at: performance.now() + 3_600_000 }),
   timeoutPolls(deadlines, times) {
     let over = 0
     for (let i = 0; i < times; i++) if (performance.now() >= deadlines[i & 7].at) over++
@@ -59,4 +62,53 @@ const byHand = {
   },
 }
 
-export const peers = [plainField, clock, clockAndObject, byHand]
+/** A word in shared memory, and the atomic operations. @type {import('./index.mjs').Peer} */
+const atomic = {
+  name: 'floor: Atomics.load',
+  reaches: 'floor',
+  shared: () => new Int32Array(new SharedArrayBuffer(4)),
+  handle: (word) => word,
+  opened: (word) => word,
+  sharedCancel(word) {
+    Atomics.store(word, 0, 1)
+    Atomics.notify(word, 0)
+  },
+  polls(words, times) {
+    let over = 0
+    for (let i = 0; i < times; i++) if (Atomics.load(words[i & 7], 0) !== 0) over++
+    return over
+  },
+  pollsOne(word, times) {
+    let over = 0
+    for (let i = 0; i < times; i++) if (Atomics.load(word, 0) !== 0) over++
+    return over
+  },
+  spin(word) {
+    while (Atomics.load(word, 0) === 0);
+  },
+  sleep: (word) => Atomics.wait(word, 0, 0),
+  async hear(word) {
+    // It does not keep a thread alive by itself.
+    const hold = setInterval(() => {}, 1e9)
+    await Atomics.waitAsync(word, 0, 0).value
+    clearInterval(hold)
+  },
+}
+
+/** What no token may do: a compiler may lift it out of the loop. @type {import('./index.mjs').Peer} */
+const plainShared = {
+  name: 'floor: plain shared read',
+  shared: atomic.shared,
+  polls(words, times) {
+    let over = 0
+    for (let i = 0; i < times; i++) if (words[i & 7][0] !== 0) over++
+    return over
+  },
+  pollsOne(word, times) {
+    let over = 0
+    for (let i = 0; i < times; i++) if (word[0] !== 0) over++
+    return over
+  },
+}
+
+export const peers = [plainField, clock, clockAndObject, byHand, atomic, plainShared]

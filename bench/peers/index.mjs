@@ -34,6 +34,17 @@
  * @property {(bearer: any) => AbortSignal} [signalOfRoot] The first use of its signal, with nothing above it.
  * @property {(bearer: any) => AbortSignal} [signalOfDerived] The same below a parent.
  * @property {(rounds: number) => number} [quickstart] The loop of the README: a condition, a counter, a deadline; gives the turns.
+ * @property {() => any} [shared] A token in shared memory, on the side that cancels it.
+ * @property {(token: any) => any} [handle] What is posted to the other side.
+ * @property {(handle: any) => any} [opened] The token on the other side.
+ * @property {(token: any) => void} [sharedCancel]
+ * @property {string} [reaches] Takes part in groups/threads.mjs where another thread is to be reached: the file it stands in.
+ * @property {(token: any) => void} [spin] Polls until it is over.
+ * @property {(token: any) => void} [sleep] Blocks until it is over.
+ * @property {(token: any) => Promise<unknown>} [hear] Resolves when it is over.
+ * @property {true} [told] Not by shared memory at all, but by a message to a thread that is idle.
+ * @property {() => any} [deadline] What is polled for a deadline.
+ * @property {() => Promise<void>} [prepare] Before its deadlines are polled.
  * @property {Readonly<Record<string, () => any>>} [kinds] More kinds of tokens whose memory is of interest.
  */
 

@@ -100,9 +100,19 @@ const signals = {
   name: 'native signal',
   only: ['signal-root', 'signal-derived'],
   signalParent: () => new AbortController().signal,
-  signalBearer: (parent) => parent,
-  signalOfRoot: () => new AbortController().signal,
-  signalOfDerived: (parent) => AbortSignal.any([parent, new AbortController().signal]),
+  // Somebody has to keep what aborts it, and hands it out again: that is what a token does with its own.
+  signalBearer: (parent) => ({ parent, controller: undefined, signal: undefined }),
+  signalOfRoot(bearer) {
+    bearer.controller = new AbortController()
+    return (bearer.signal = bearer.controller.signal)
+  },
+  signalOfDerived(bearer) {
+    bearer.controller = new AbortController()
+    return (bearer.signal = AbortSignal.any([bearer.parent, bearer.controller.signal]))
+  },
 }
 
-export const peers = [native, controllerAlone, withAddAbortListener, naiveRace, signals]
+/** How a thread is told without shared memory: only if it listens. @type {import('./index.mjs').Peer} */
+const message = { name: 'native postMessage', reaches: 'native', told: true, shared: () => undefined }
+
+export const peers = [native, controllerAlone, withAddAbortListener, naiveRace, signals, message]

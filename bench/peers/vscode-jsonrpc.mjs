@@ -1,7 +1,10 @@
 // The token of editors and language servers. It does not derive.
 import jsonrpc from 'vscode-jsonrpc/node'
 
-const { CancellationTokenSource } = jsonrpc
+const { CancellationTokenSource, SharedArrayReceiverStrategy, SharedArraySenderStrategy } = jsonrpc
+const sender = new SharedArraySenderStrategy()
+const receiver = new SharedArrayReceiverStrategy()
+let requests = 0
 
 /** @type {import('./index.mjs').Peer} */
 const vscode = {
@@ -25,6 +28,22 @@ const vscode = {
   },
   listen: (token, listener) => token.onCancellationRequested(listener),
   unlisten: (_token, handle) => handle.dispose(),
+  // Its tokens in shared memory belong to requests.
+  reaches: 'vscode-jsonrpc',
+  shared() {
+    const request = { id: ++requests }
+    sender.enableCancellation(request)
+    return request
+  },
+  handle: (request) => request.$cancellationData,
+  opened: (buffer) => receiver.createCancellationTokenSource({ $cancellationData: buffer }).token,
+  sharedCancel({ id }) {
+    void sender.sendCancellation(undefined, id)
+    sender.cleanup(id)
+  },
+  spin(token) {
+    while (!token.isCancellationRequested);
+  },
 }
 
 export const peers = [vscode]

@@ -26,6 +26,11 @@ const topics = [
     least: 1,
   },
   {
+    file: 'threads',
+    title: 'Polling a token in shared memory, and reaching another thread',
+    tables: ['threads-poll', 'threads-deadline', 'threads-busy', 'threads-wait', 'threads-wait-sync'],
+  },
+  {
     file: 'memory',
     title: 'Bytes of one token',
     tables: ['memory bare', 'memory derived', 'memory token with a listener', 'memory timeout, live'],

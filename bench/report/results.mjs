@@ -1,8 +1,8 @@
 // From the samples of many processes to one row for each peer, and the file they are kept in.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { median, quartiles } from '../measure/statistics.mjs'
+import { median, percentile, quartiles } from '../measure/statistics.mjs'
 
 export const folder = fileURLToPath(new URL('../', import.meta.url))
 
@@ -12,6 +12,7 @@ export const folder = fileURLToPath(new URL('../', import.meta.url))
  * @property {number} [value] The median.
  * @property {number} [low] The first quartile.
  * @property {number} [high] The third.
+ * @property {number} [tail] The 99th percentile, where it is of interest.
  * @property {number} [samples] How many.
  * @property {Record<string, number>} [ratios] To each reference: the median of what was measured in the same turn.
  * @property {number} [growth] Time for each one at ten times the number, over that at the number.
@@ -19,7 +20,7 @@ export const folder = fileURLToPath(new URL('../', import.meta.url))
  * @property {string} [note] Why there is no value.
  */
 
-/** @typedef {{ group: string, title: string, unit: string, references: readonly string[], rows: Row[] }} Summary */
+/** @typedef {{ group: string, title: string, unit: string, references: readonly string[], tail?: true, rows: Row[] }} Summary */
 
 /**
  * @param {{ group: import('../groups/index.mjs').Group, subject: string, tables?: import('../groups/index.mjs').Table[], note?: string }[]} outcomes
@@ -30,8 +31,8 @@ export function collectRows(outcomes) {
   const summaries = {}
   /** The samples of the references, from all the processes they took part in. */
   const pooled = {}
-  const summaryOf = (name, { name: group, title, unit = 'ns', references }) =>
-    (summaries[name] ??= { group, title, unit, references, rows: [] })
+  const summaryOf = (name, { name: group, title, unit = 'ns', references, tail }) =>
+    (summaries[name] ??= { group, title, unit, references, ...(tail ? { tail } : {}), rows: [] })
   for (const { group, subject, tables, note } of outcomes) {
     if (!tables) {
       const names = group.tables && group.unit === 'bytes' ? [] : namesOf(group)
@@ -42,21 +43,21 @@ export function collectRows(outcomes) {
       const summary = summaryOf(table, group)
       for (const row of rows) {
         if (group.references.includes(row.peer)) ((pooled[table] ??= {})[row.peer] ??= []).push(row)
-        else summary.rows.push(rowOf(row, rows, group.references))
+        else summary.rows.push(rowOf(row, rows, group))
       }
     }
   }
   for (const [table, references] of Object.entries(pooled)) {
     const { rows } = summaries[table]
     const order = summaries[table].references.filter((name) => references[name])
-    rows.unshift(...order.map((name) => pool(references[name])))
+    rows.unshift(...order.map((name) => pool(references[name], summaries[table].tail)))
   }
   return summaries
 }
 
 const namesOf = ({ name, tables }) => (tables ? tables.map((part) => `${name} ${part}`) : [name])
 
-function rowOf(row, rows, references) {
+function rowOf(row, rows, { references, tail }) {
   const ratios = {}
   for (const name of references) {
     const reference = rows.find((one) => one.peer === name)
@@ -64,20 +65,21 @@ function rowOf(row, rows, references) {
     const both = Math.min(row.samples.length, reference.samples.length)
     ratios[name] = round(median(row.samples.slice(0, both).map((sample, at) => sample / reference.samples[at])))
   }
-  return { ...spread(row), ratios }
+  return { ...spread(row, tail), ratios }
 }
 
-function pool(rows) {
+function pool(rows, tail) {
   const samples = rows.flatMap((row) => row.samples)
   const smaller = rows.flatMap((row) => row.smaller ?? [])
-  return spread({ ...rows[0], samples, smaller: smaller.length ? smaller : undefined })
+  return spread({ ...rows[0], samples, smaller: smaller.length ? smaller : undefined }, tail)
 }
 
-function spread({ peer, samples, smaller, count }) {
+function spread({ peer, samples, smaller, count }, tail) {
   const [low, high] = quartiles(samples).map(round)
   const row = { peer, value: round(median(samples)), low, high, samples: samples.length }
   if (smaller) row.growth = round(median(samples) / median(smaller))
   if (count) row.count = count
+  if (tail) row.tail = round(percentile(samples, 0.99))
   return row
 }
 
@@ -100,6 +102,18 @@ export function describe(key, version, mode, { verified, tables, seconds }) {
     tables,
     targets: [],
   }
+}
+
+/** The results that are there, with the tables that were measured again; only of the same machine, runtime and day. */
+export function renewed(fresh) {
+  const file = `${folder}results/${fresh.runtime.key}.json`
+  if (!existsSync(file)) throw new Error(`there is no ${file} to update: measure everything first`)
+  const old = JSON.parse(readFileSync(file, 'utf8'))
+  const identity = ({ runtime, machine, date }) => JSON.stringify([runtime, machine, date])
+  if (identity(old) !== identity(fresh)) {
+    throw new Error(`${file} is of another machine, runtime or day, so it cannot be updated: measure everything`)
+  }
+  return { ...old, verified: { ...old.verified, ...fresh.verified }, tables: { ...old.tables, ...fresh.tables } }
 }
 
 /** Writes results/[place/]<runtime>.json; gives its path below this folder. */

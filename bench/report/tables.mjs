@@ -15,15 +15,19 @@ function table(head, rows) {
   return [head, ...rows].map((row) => `  ${line(row).trimEnd()}`).join('\n')
 }
 
-function summary(name, { title, unit, references, rows }) {
+function summary(name, { title, unit, references, tail: hasTail, rows }) {
   const used = references.filter((reference) => rows.some((row) => row.ratios?.[reference] !== undefined))
   const grows = rows.some((row) => row.growth !== undefined)
-  const head = ['', unit, 'middle half', ...used.map((one) => `× ${one}`), ...(grows ? ['10 × as many'] : [])]
+  const head = ['', unit, 'middle half', ...(hasTail ? ['99 %'] : []), ...used.map((one) => `× ${one}`)].concat(
+    grows ? ['10 × as many'] : [],
+  )
   const cells = (row) => {
-    const { peer, value, low, high, samples, ratios, growth, note = '' } = row
+    const { peer, value, low, high, tail, samples, ratios, growth, note = '' } = row
     const ratio = (one) => (ratios?.[one] === undefined ? '' : short(ratios[one]))
     const middle = value === undefined || samples === 1 ? '' : `${short(low)}–${short(high)}`
-    const start = [peer, value === undefined ? note : short(value), middle].concat(used.map(ratio))
+    const start = [peer, value === undefined ? note : short(value), middle]
+      .concat(hasTail ? [tail === undefined ? '' : short(tail)] : [])
+      .concat(used.map(ratio))
     return grows ? start.concat(growth === undefined ? '' : `× ${short(growth)}`) : start
   }
   const body = rows.toSorted(byValue).map(cells)

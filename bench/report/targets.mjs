@@ -83,6 +83,17 @@ function fanout(read, what) {
   return [ahead(`cancel 100,000 ${what}`, 1, read.fastest(`fanout-${what} cancel`), 'every peer')].concat(growth)
 }
 
+/** What a poll costs is what it adds to the loop around it, which a plain field takes too. */
+function sharedPolls(read) {
+  return ['threads-poll', 'threads-poll-one'].map((table) => {
+    const [own, atomic, field] = ['calloff', 'floor: Atomics.load', 'floor: plain field'].map(
+      (peer) => read.row(table, peer)?.value,
+    )
+    const part = own && atomic && field && (own - field) / (atomic - field)
+    return judged(`poll: ${table}, above a plain field`, '≤ a third of Atomics.load', part, times, (it) => it <= 1 / 3)
+  })
+}
+
 /**
  * @returns {{ work: string, target: string, measured: string, met: boolean | undefined }[]}
  */
@@ -142,5 +153,12 @@ export function targets(results) {
       read.ratio('signal-derived', 'native signal'),
     ),
     atMost('the quick-start loop', 1.3, 'by hand', read.ratio('quickstart', 'floor: by hand')),
+    ...(results.runtime.key === 'bun' ? [] : sharedPolls(read)), // where an atomic read costs no more than a plain one
+    atMost(
+      'poll a deadline with a ticker',
+      2,
+      'a plain field',
+      read.ratio('threads-deadline', field, 'calloff with a ticker'),
+    ),
   ]
 }

@@ -7,7 +7,8 @@ import process from 'node:process'
 import { Worker } from 'node:worker_threads'
 import { isCancellation, TimeoutToken } from 'calloff'
 import { share } from 'calloff/threads'
-import type { Answer, Job } from './worker.js'
+import type { Count } from './count.js'
+import type { Job } from './worker.js'
 
 const [below = 1e9, ms = 100] = process.argv.slice(2).map(Number)
 
@@ -19,7 +20,7 @@ worker.postMessage(job)
 
 try {
   // A second after the cancellation, nobody waits for an answer any more.
-  const [answer] = (await token.grace(1_000).race(once(worker, 'message'))) as [Answer]
+  const [answer] = (await token.grace(1_000).race(once(worker, 'message'))) as [Count]
   console.log(answer.calledOff ?? 'finished')
   console.log(answer.primes > 0 ? 'some primes were found' : 'no primes were found')
 } catch (error) {

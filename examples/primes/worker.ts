@@ -1,29 +1,14 @@
 /** Counts primes without ever yielding, and hands in what it has when it is called off. */
 import { parentPort } from 'node:worker_threads'
 import { SharedToken, type SharedHandle } from 'calloff/threads'
+import { countPrimes } from './count.js'
 
 export interface Job {
   readonly token: SharedHandle
   readonly below: number
 }
 
-export interface Answer {
-  readonly primes: number
-  readonly seen: number
-  readonly calledOff: string | undefined
-}
-
-const isPrime = (n: number): boolean => {
-  for (let divisor = 2; divisor * divisor <= n; divisor++) if (n % divisor === 0) return false
-  return true
-}
-
-parentPort?.on('message', ({ token: handle, below }: Job) => {
-  const token = SharedToken.from(handle)
-  let primes = 0
-  let n = 2
-  for (; n < below && token.keepOn(); n++) if (isPrime(n)) primes++
-  const answer: Answer = { primes, seen: n, calledOff: token.error?.message }
+parentPort?.on('message', ({ token, below }: Job) => {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  parentPort?.postMessage(answer)
+  parentPort?.postMessage(countPrimes(below, SharedToken.from(token)))
 })

@@ -37,17 +37,27 @@ export function now(): number {
 
 // ---- A ticker, if one runs: see threads/ticker.ts
 
-/** What another thread counts up, about once a millisecond: milliseconds since some moment. */
-export let ticks: Int32Array | undefined
+/**
+ * What another thread counts up, about once a millisecond: milliseconds since some moment. One word for good, whatever ticker
+ * runs: of a constant the compilers know where its memory is, which is a fifth of a poll. Without shared memory there is no
+ * ticker, and nobody writes it.
+ */
+export const ticks: Int32Array =
+  /* c8 ignore next -- a page without the isolation headers has none */
+  typeof SharedArrayBuffer === 'function' ? new Int32Array(new SharedArrayBuffer(4)) : new Int32Array(1)
+
+/** Whether somebody counts. */
+export let isTicking = false
 
 /** How many more times the ticks are believed before the clock is read; what they are counted from, not boxed as in a variable. */
 const glance = { left: 0 }
 const base = new Float64Array(1)
-const MOST_GLANCES = 64
+/** The poll after them reads the clock: one in 64. */
+const MOST_GLANCES = 63
 
-/** From now on, deadlines are polled by these ticks, or by the clock alone again. */
-export function useTicks(words: typeof ticks): void {
-  ticks = words
+/** From now on, deadlines are polled by the ticks, or by the clock alone again. */
+export function useTicks(use: boolean): void {
+  isTicking = use
   glance.left = 0
 }
 
@@ -57,13 +67,16 @@ export function useTicks(words: typeof ticks): void {
  * has passed, the clock is asked for.
  */
 export function isBefore(deadline: number): boolean {
-  if (ticks && --glance.left > 0 && (base[0] as number) + (ticks[0] as number) < deadline) return true
+  if (glance.left > 0) {
+    glance.left--
+    if ((base[0] as number) + (ticks[0] as number) < deadline) return true
+  }
   return readTime() < deadline
 }
 
 function readTime(): number {
   const moment = now()
-  if (ticks && !replaced) {
+  if (isTicking && !replaced) {
     glance.left = MOST_GLANCES
     // Atomic, or a compiler may lift the plain read out of a loop.
     base[0] = moment - Atomics.load(ticks, 0)

@@ -568,8 +568,8 @@ function announce(origin: TokenNode): void {
   let reached = [origin]
   let several = false
   for (const node of reached) {
-    const { hub, outcome } = node
-    if (!hub) continue
+    const { outcome } = node
+    const hub = hubOf(node)
     const links = hub.below
     hub.below = undefined
     visit(links, (link) => {

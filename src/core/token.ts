@@ -8,7 +8,7 @@
  */
 import { nonNegative, optional, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
-import { after, isBefore, now, ticks } from './clock.js'
+import { after, isBefore, isTicking, now } from './clock.js'
 import { bind } from './context.js'
 import { type Form, textOf, treeOf } from './describe.js'
 import {
@@ -595,7 +595,7 @@ export class TimeoutToken extends CancellationToken {
 
   /** @internal */
   override ask(): Cancellation | undefined {
-    return (ticks ? isBefore(this.deadline) : readClock() < this.deadline) ? undefined : this.#over()
+    return (isTicking ? isBefore(this.deadline) : readClock() < this.deadline) ? undefined : this.#over()
   }
 
   #over(): Cancellation {

@@ -101,11 +101,23 @@ export function ring(memory: Memory, { slot, bell }: Place): void {
   memory.notify(bell) // threads that listen
 }
 
-/** The words of the report from where it begins, for `words` of them; none if the state has none. (P4) */
-export function readReport(memory: Memory, { slot, alive }: Place, state: number, words: number): Int32Array {
+/**
+ * The words of the report, as many as its first one asks for by `lengthOf`, but none of another report's area; none if the
+ * state has no report. (P4)
+ */
+export function readReport(
+  memory: Memory,
+  { slot, alive }: Place,
+  state: number,
+  lengthOf: (first: number) => number,
+): Int32Array {
   const chunk = isOf(state, alive) ? chunkOf(state) : -1
-  const room = chunk < 0 ? 0 : Math.min(words, REPORT_WORDS - chunk)
-  return Int32Array.from({ length: room }, (_, i) => memory.read(reportAt(slot) + chunk + i))
+  if (chunk < 0 || chunk >= REPORT_WORDS) return new Int32Array(0)
+  const from = reportAt(slot) + chunk
+  // Whoever sees a cancellation mostly does so for the first time, with code that is not compiled yet: every turn counts.
+  const words = new Int32Array(Math.min(lengthOf(memory.read(from)), REPORT_WORDS - chunk))
+  for (let i = 0; i < words.length; i++) words[i] = memory.read(from + i)
+  return words
 }
 
 /**

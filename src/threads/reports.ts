@@ -50,16 +50,22 @@ export function encodeStory({ at, reason, origin }: Story, room: number): Int32A
   return words
 }
 
+/** How many words a report takes, by its first one. */
+export function lengthOf(first: number): number {
+  return first >= 0 && first <= ROOM ? HEADER + Math.ceil(first / 4) : HEADER
+}
+
 /** Whatever the words are, this throws nothing: nobody's memory is trusted. */
 export function decodeStory(words: Int32Array): Story | undefined {
   if (words.length < HEADER) return undefined
-  const bytes = new Uint8Array(words.buffer, HEADER * 4)
+  const at = readMoment(words.subarray(1, HEADER))
   const length = words[0] as number
-  const text = decoder.decode(bytes.subarray(0, length >= 0 ? length : 0))
+  if (words.length === HEADER) return { at, reason: undefined, origin: undefined }
+  const text = decoder.decode(new Uint8Array(words.buffer, HEADER * 4).subarray(0, length))
   const parts = text.split('\n')
   const [name, what, why] = parts.length === 3 ? parts : ['', '', parts[1]]
   return {
-    at: readMoment(words.subarray(1, HEADER)),
+    at,
     reason: why ? decodeReason(why) : undefined,
     origin: what ? { name: textIn(name), what: textIn(what) ?? '' } : undefined,
   }

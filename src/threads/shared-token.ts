@@ -36,7 +36,7 @@ import {
   UNCLONABLE,
 } from '../core/token.js'
 import { deadlineIn, needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
-import { aliveState, isOf, kindOf, MOMENT_WORDS, REPORT_WORDS, SLOT_BYTES, STATE } from './layout.js'
+import { aliveState, isOf, kindOf, MOMENT_WORDS, SLOT_BYTES, STATE } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
 import { deadlineAbove, originOf, OtherThread } from './other-thread.js'
 import { giveBack, type Page, remember, type Seat, takeSeat } from './pages.js'
@@ -52,7 +52,7 @@ import {
   setDeadline,
   stateOf,
 } from './protocol.js'
-import { decodeStory, encodeStory, type Origin } from './reports.js'
+import { decodeStory, encodeStory, lengthOf, type Origin } from './reports.js'
 
 /** Among the options: the place of a token that is not to get a new one. */
 const SEAT = Symbol('seat')
@@ -314,7 +314,7 @@ export class SharedToken extends CancellationToken {
       const found = discover(this.sources as TokenNode, LOOK)
       if (found?.kind === kind) return found
     }
-    const story = decodeStory(readReport(memory, this.#place, state, REPORT_WORDS))
+    const story = decodeStory(readReport(memory, this.#place, state, lengthOf))
     const here = now()
     const origin = story?.origin ? new OtherThread(story.origin) : this
     const found = new Cancellation(origin, kind, story?.reason, story && story.at <= here ? story.at : here)

@@ -4,7 +4,7 @@
  * How the polls use it, and why a ticker that gets no processor does no harm, stands in core/clock.ts.
  */
 import { nonNegative, optionsOf } from '../core/arguments.js'
-import { keepAlive, useTicks } from '../core/clock.js'
+import { keepAlive, ticks, useTicks } from '../core/clock.js'
 
 /** How the ticker ticks. */
 export interface TickerOptions {
@@ -22,15 +22,12 @@ export interface Ticker extends Disposable {
   stop(): void
 }
 
-/** The words: milliseconds counted, and whether to stop. */
-const TICK = 0
-const STOP = 1
-
 // The thread's whole program, as text, so that no bundler has to find a file for it.
-const PROGRAM = `function tick({ words, resolution }, tell) {
-  const start = performance.now()
-  for (let told = false; Atomics.wait(words, ${STOP}, 0, resolution) === 'timed-out'; told = true) {
-    Atomics.store(words, ${TICK}, (performance.now() - start + 1) | 0)
+// It goes on from where another has stopped, so that time never jumps back.
+const PROGRAM = `function tick({ ticks, stop, resolution }, tell) {
+  const start = performance.now() - Atomics.load(ticks, 0)
+  for (let told = false; Atomics.wait(stop, 0, 0, resolution) === 'timed-out'; told = true) {
+    Atomics.store(ticks, 0, (performance.now() - start + 1) | 0)
     if (!told) tell()
   }
 }`
@@ -41,7 +38,10 @@ const ON_THE_WEB = `${PROGRAM}
 onmessage = ({ data }) => { tick(data, () => postMessage(0)); close() }`
 
 interface Order {
-  readonly words: Int32Array
+  /** Counted up: milliseconds. */
+  readonly ticks: Int32Array
+  /** Whether to stop. */
+  readonly stop: Int32Array
   readonly resolution: number
 }
 
@@ -82,7 +82,7 @@ function launch(order: Order, tell: () => void): void {
 }
 
 interface Running {
-  readonly words: Int32Array<SharedArrayBuffer>
+  readonly stop: Int32Array<SharedArrayBuffer>
   readonly ready: Promise<void>
   users: number
 }
@@ -91,19 +91,19 @@ let running: Running | undefined
 
 function start(resolution: number): Running | undefined {
   if (typeof SharedArrayBuffer !== 'function') return undefined
-  const words = new Int32Array(new SharedArrayBuffer(8))
+  const stop = new Int32Array(new SharedArrayBuffer(4))
   let ready: Promise<void>
   try {
     let tell!: () => void
     ready = new Promise((resolve) => {
       tell = resolve
     })
-    launch({ words, resolution }, tell)
+    launch({ ticks, stop, resolution }, tell)
   } catch {
     return undefined // by a content security policy, or because this runtime has no threads
   }
-  useTicks(words)
-  return { words, ready, users: 0 }
+  useTicks(true)
+  return { stop, ready, users: 0 }
 }
 
 /**
@@ -144,9 +144,9 @@ export function startTicker(options?: TickerOptions): Ticker {
     isStopped = true
     if (!mine || --mine.users > 0) return
     running = undefined
-    useTicks(undefined)
-    Atomics.store(mine.words, STOP, 1)
-    Atomics.notify(mine.words, STOP)
+    useTicks(false)
+    Atomics.store(mine.stop, 0, 1)
+    Atomics.notify(mine.stop, 0)
   }
   return {
     get isRunning() {

@@ -273,3 +273,17 @@ describe('1. of two sources cancelled in turn', () => {
     assert.equal(seen.cancelledBy, source)
   })
 })
+
+describe('a condition that calls off another rule of the same sum', () => {
+  it('ends the poll there: the other one is not asked, nor consumed', () => {
+    const counter = new CounterToken(3, { direct: false })
+    const never = new ConditionToken(forbidden)
+    for (const other of [counter, never]) {
+      const first = new ConditionToken(() => other.cancel('enough') !== other)
+      const sum = anyOf(first, other)
+      assert.equal(sum.cancelled, true)
+      assert.equal(sum.cancelledBy, other)
+    }
+    assert.equal(counter.counter, 3)
+  })
+})

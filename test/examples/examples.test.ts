@@ -75,6 +75,15 @@ describe('threads', () => {
     assert.deepEqual(lines, ['finished', 'some primes were found'])
   })
 
+  it('a task of a piscina pool hands in what it has, and its thread goes on', () =>
+    prints('piscina/main', [
+      'some primes were found; token "patience" ran out of time after 500 ms',
+      '25 primes are below 100, found by a pool of 1',
+    ]))
+
+  it('a call through Comlink gives what it has', () =>
+    prints('comlink/main', ['some primes were found; token "patience" ran out of time after 300 ms']))
+
   it('a loop in WebAssembly is called off', () =>
     prints('wasm/main', ['token ran out of time after 100 ms', 'the loop has stopped']))
 })

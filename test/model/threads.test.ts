@@ -27,7 +27,7 @@ function read(code: Protocol, memory: Parameters<Program>[0], at = place) {
   const state = code.stateOf(memory, at)
   if (state === at.alive) return undefined
   const kind = isOf(state, at.alive) ? kindOf(state) : 'dispose'
-  return { kind, report: [...code.readReport(memory, at, state, 2)] }
+  return { kind, report: [...code.readReport(memory, at, state, () => 2)] }
 }
 
 /** Polls as a token does, by plain reads, and looks twice once it is over. */

@@ -7,6 +7,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { type Browser, chromium as launcher, type Page } from 'playwright-core'
+import { processes } from './processes.js'
 import type { Case, Outcome, Runtime, Settings } from './runtime.js'
 import { serve, type Site } from './server.js'
 
@@ -82,6 +83,8 @@ interface Report {
   readonly complaints: readonly string[]
 }
 
+const node = processes[0] as Runtime
+
 let opened: Promise<Chromium | undefined> | undefined
 const open = (): Promise<Chromium | undefined> => (opened ??= Chromium.launch())
 
@@ -90,6 +93,7 @@ export const chromium: Runtime = {
   missing: 'install it, for instance with `apt-get install chromium`, or point CHROME_PATH to it',
   version: async () => (await open())?.version,
   async run(file, settings) {
+    if (settings.opensPages === true) return node.run(file, settings)
     const browser = await open()
     if (browser === undefined) throw new Error('there is no Chromium')
     return browser.withPage((page) => runIn(page, file, settings))

@@ -1,6 +1,6 @@
 /**
  * Runs the compiled suites that are for every runtime, unchanged, on each of them: the running Node, Node 22, 24 and 26,
- * Bun, Deno and Chromium. One line per suite and runtime, then the counts of all.
+ * Bun, Deno and Chromium; then those that open pages of a browser. One line per suite and runtime, then the counts of all.
  *
  * Each test file runs in a process of its own, so that none disturbs another and one that hangs is named.
  *
@@ -37,7 +37,7 @@ const only = values.only?.split(',')
 const wanted = [...processes, chromium].filter(
   ({ name }) => only === undefined || only.some((part) => name.includes(part)),
 )
-const suites = [suite('behaviour', false), suite('leaks', true)].filter(
+const suites = [suite('behaviour'), suite('leaks', { collects: true }), suite('pages', { opensPages: true })].filter(
   ({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name),
 )
 
@@ -50,7 +50,7 @@ const total: Counts = { passed: 0, failed: 0, skipped: 0 }
 const versions = await ask()
 for (const suite of suites) {
   let first: Counts | undefined
-  for (const runtime of wanted) {
+  for (const runtime of wanted.filter((one) => suite.opensPages !== true || one === chromium)) {
     const counts = await runAll(runtime, suite, first)
     first ??= counts
     total.passed += counts.passed
@@ -64,8 +64,8 @@ if (process.env.CALLOFF_COUNTS !== undefined) appendFileSync(process.env.CALLOFF
 console.log(line)
 process.exitCode = total.failed === 0 ? 0 : 1
 
-function suite(name: string, collects: boolean): Suite {
-  return { name, collects, timeout: 120_000, files: filesOf(join('build', 'test', name)) }
+function suite(name: string, settings: Partial<Settings> = {}): Suite {
+  return { name, collects: false, timeout: 120_000, ...settings, files: filesOf(join('build', 'test', name)) }
 }
 
 function filesOf(folder: string): string[] {

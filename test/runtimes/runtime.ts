@@ -18,6 +18,8 @@ export interface Outcome {
 export interface Settings {
   /** Garbage collection can be forced, and what disturbs the measuring of memory is left out. */
   readonly collects: boolean
+  /** Not run in the browser, but by Node: the test opens pages itself. */
+  readonly opensPages?: boolean
   /** Milliseconds that one file may take. */
   readonly timeout: number
 }

@@ -3,7 +3,7 @@
  * memory between threads needs that.
  *
  * Names of modules are resolved here, and not by an import map, since workers have none: `calloff` and its sub-paths lead
- * where package.json says, the test modules of Node to stand-ins. Everything else in a file is served as it is.
+ * where package.json says, the modules of Node that the tests use to stand-ins. Everything else in a file is served as it is.
  */
 import { readFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
@@ -95,6 +95,7 @@ function modules(): Map<string, string> {
   const found = new Map([
     ['node:test', `${standIns}/test.js`],
     ['node:assert/strict', `${standIns}/assert.js`],
+    ['node:worker_threads', `${standIns}/worker-threads.js`],
   ])
   for (const [key, target] of Object.entries(exports)) {
     if (typeof target === 'object') found.set(name + key.slice(1), target.default.slice(1))

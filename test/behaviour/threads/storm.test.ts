@@ -3,11 +3,15 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { SharedToken } from 'calloff/threads'
+import { turn } from '../helpers.js'
 import { random } from './random.js'
+
+/** A page has none. */
+const environment = (globalThis as { process?: { env: Record<string, string | undefined> } }).process?.env ?? {}
 
 const THREADS = 8
 /** CALLOFF_ROUNDS=50 makes it 100,000 tokens: a minute on two cores. */
-const ROUNDS = Number(process.env.CALLOFF_ROUNDS ?? 10)
+const ROUNDS = Number(environment.CALLOFF_ROUNDS ?? 10)
 const TOKENS = 2_000
 
 interface Report {
@@ -41,7 +45,7 @@ class Rower {
 }
 
 it(`nothing hangs and nothing is lost: ${THREADS} threads on ${ROUNDS * TOKENS} tokens, some threads killed`, async () => {
-  const seed = Number(process.env.CALLOFF_SEED ?? Math.floor(Math.random() * 2 ** 32))
+  const seed = Number(environment.CALLOFF_SEED ?? Math.floor(Math.random() * 2 ** 32))
   const chance = random(seed)
   let launched = 0
   const launch = () => new Rower(`thread ${launched}`, seed + launched++)
@@ -54,7 +58,7 @@ it(`nothing hangs and nothing is lost: ${THREADS} threads on ${ROUNDS * TOKENS} 
     let alive = crew
     if (round % 5 === 4) {
       // Somewhere in the storm: a turn of the event loop, or several.
-      for (let turns = Math.floor(chance() * 20); turns > 0; turns--) await new Promise(setImmediate)
+      for (let turns = Math.floor(chance() * 20); turns > 0; turns--) await turn()
       const victim = Math.floor(chance() * THREADS)
       alive = crew.filter((_, at) => at !== victim)
       await crew[victim]!.sink()

@@ -4,6 +4,7 @@ import { after, describe, it } from 'node:test'
 import { ConditionToken, SimpleToken, TimeoutToken } from 'calloff'
 import { share, SharedToken, type SharedHandle } from 'calloff/threads'
 import { manualClock } from 'calloff/testing'
+import { isPage, thrown } from '../helpers.js'
 import { Crew } from './crew.js'
 import type { Seen } from './worker.child.js'
 
@@ -26,8 +27,8 @@ describe('a worker in a loop that never yields', () => {
   it('sees a deadline pass while the thread that has set it is blocked', async () => {
     const token = share(new TimeoutToken(200, { name: 'budget' }))
     await crew.start({ job: 'loop', handle: token.handle, argument: 'keepOn' })
-    const word = new Int32Array(new SharedArrayBuffer(4))
-    Atomics.wait(word, 0, 0, 300)
+    // Not asleep, since a page may not be.
+    for (const end = performance.now() + 300; performance.now() < end;);
     // Whoever sees the word says that the worker was first: this thread has not polled yet.
     const state = new Int32Array(token.handle.buffer)[token.handle.byteOffset / 4]
     assert.notEqual(state, 0)
@@ -101,6 +102,9 @@ for (const withoutWaitAsync of [false, true]) {
   })
 }
 
+/** The page's own thread. Its workers may. */
+const skip = isPage && 'a page may not block'
+
 describe('a thread that is blocked', () => {
   it('is woken in a worker', async () => {
     const token = new SharedToken({ name: 'job' })
@@ -109,7 +113,7 @@ describe('a thread that is blocked', () => {
     assert.deepEqual(await crew.seen(), { ...enough, message })
   })
 
-  it('is woken here', async () => {
+  it('is woken here', { skip }, async () => {
     const token = new SharedToken({ name: 'job' })
     crew.order({ job: 'cancel', handle: token.handle, argument: 'enough' })
     const error = token.waitSync()
@@ -117,7 +121,7 @@ describe('a thread that is blocked', () => {
     await crew.result()
   })
 
-  it('is woken by any of several shared tokens, and below them', async () => {
+  it('is woken by any of several shared tokens, and below them', { skip }, async () => {
     const one = new SharedToken()
     const other = new SharedToken()
     crew.order({ job: 'cancel', handle: other.handle })
@@ -125,7 +129,7 @@ describe('a thread that is blocked', () => {
     await crew.result()
   })
 
-  it('is woken under a manual clock, which only a deadline moves', async () => {
+  it('is woken under a manual clock, which only a deadline moves', { skip }, async () => {
     using clock = manualClock()
     const token = new SharedToken()
     crew.order({ job: 'cancel', handle: token.handle, argument: 'there' })
@@ -134,8 +138,25 @@ describe('a thread that is blocked', () => {
     await crew.result()
   })
 
-  it('gives up after its timeout, and at the deadline the token carries', async () => {
+  it('gives up after its timeout', { skip }, () => {
     assert.throws(() => new SharedToken().waitSync({ timeout: 20 }), { name: 'TimeoutError' })
+  })
+
+  it(
+    'is no page: that is refused, and told what to do instead',
+    { skip: !isPage && 'only a page may not block' },
+    async () => {
+      const token = new SharedToken()
+      crew.order({ job: 'cancel', handle: token.handle, argument: 'enough' })
+      const refused = thrown(() => token.waitSync())
+      assert.ok(refused instanceof TypeError)
+      assert.match(refused.message, /^waitSync: this thread may not block .* await wait\(\)$/)
+      assert.equal((await token.wait()).cause, 'enough')
+      await crew.result()
+    },
+  )
+
+  it('gives up at the deadline the token carries', async () => {
     await crew.start({ job: 'block', handle: share(new TimeoutToken(30)).handle })
     assert.equal((await crew.seen()).kind, 'timeout')
   })
@@ -151,7 +172,7 @@ describe('what crosses', () => {
 
     const other = new SharedToken()
     crew.order({ job: 'cancel', handle: other.handle, argument: { code: 5, tags: ['a'] } })
-    assert.deepEqual(other.waitSync().cause, { code: 5, tags: ['a'] })
+    assert.deepEqual((await other.wait()).cause, { code: 5, tags: ['a'] })
     await crew.result()
   })
 

@@ -36,9 +36,10 @@ const keysOf = (value: object) =>
 function isSame(one: unknown, other: unknown): boolean {
   if (Object.is(one, other)) return true
   if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false
+  if (one instanceof Date && other instanceof Date) return Object.is(one.getTime(), other.getTime())
   for (const value of [one, other]) {
     if (Array.isArray(value) ? Object.getPrototypeOf(value) !== Array.prototype : !isPlain(value))
-      throw new TypeError(`only arrays and plain objects are compared here, not ${kindOf(value)}`)
+      throw new TypeError(`only arrays, dates and plain objects are compared here, not ${kindOf(value)}`)
   }
   if (Object.getPrototypeOf(one) !== Object.getPrototypeOf(other)) return false
   if (Array.isArray(one) && one.length !== (other as unknown[]).length) return false

@@ -18,9 +18,10 @@ interface Group {
   readonly members: (Test | Group)[]
   readonly before: Body[]
   readonly after: Body[]
+  readonly afterEach: Body[]
 }
 
-const group = (title: string): Group => ({ title, members: [], before: [], after: [] })
+const group = (title: string): Group => ({ title, members: [], before: [], after: [], afterEach: [] })
 const top = group('')
 let current = top
 
@@ -52,6 +53,10 @@ export function after(hook: Body): void {
   current.after.push(hook)
 }
 
+export function afterEach(hook: Body): void {
+  current.afterEach.push(hook)
+}
+
 const text = (error: unknown): string =>
   error instanceof Error ? (error.stack ?? String(error)) : `${String(error)} was thrown`
 
@@ -70,7 +75,7 @@ export async function run(load: () => Promise<unknown>): Promise<{ cases: Case[]
   )
   try {
     await load()
-    await runGroup(top, [], cases)
+    await runGroup(top, [], [], cases)
   } catch (error) {
     complaints.push(text(error))
   }
@@ -81,20 +86,26 @@ export async function run(load: () => Promise<unknown>): Promise<{ cases: Case[]
   return { cases, complaints }
 }
 
-async function runGroup({ title, members, before, after }: Group, outer: string[], cases: Case[]): Promise<void> {
+async function runGroup(group: Group, outer: string[], hooks: readonly Body[], cases: Case[]): Promise<void> {
+  const { title, members, before, after, afterEach } = group
   const path = title === '' ? outer : [...outer, title]
+  const afterwards = [...afterEach, ...hooks]
   for (const hook of before) await hook()
   for (const member of members) {
-    if ('members' in member) await runGroup(member, path, cases)
-    else cases.push({ title: [...path, member.title].join(' > '), ...(await runTest(member)) })
+    if ('members' in member) await runGroup(member, path, afterwards, cases)
+    else cases.push({ title: [...path, member.title].join(' > '), ...(await runTest(member, afterwards)) })
   }
   for (const hook of after) await hook()
 }
 
-async function runTest({ body, skip }: Test): Promise<Omit<Case, 'title'>> {
+async function runTest({ body, skip }: Test, afterwards: readonly Body[]): Promise<Omit<Case, 'title'>> {
   if (skip !== undefined) return { state: 'skipped', detail: skip }
   try {
-    await body()
+    try {
+      await body()
+    } finally {
+      for (const hook of afterwards) await hook()
+    }
     return { state: 'passed', detail: '' }
   } catch (error) {
     return { state: 'failed', detail: text(error) }
