@@ -40,7 +40,7 @@ function formOfNumber(value: number): unknown {
 function formOfObject(value: object, stacks: boolean, inner: (one: unknown) => unknown): unknown {
   if (Array.isArray(value)) return value.map(inner)
   if (isError(value)) return tagged('error', errorForm(value, stacks, inner))
-  if (value instanceof Date) return tagged('date', value.getTime())
+  if (value instanceof Date) return tagged('date', String(value.getTime()))
   if (Object.prototype.toString.call(value) !== '[object Object]') return textOf(value)
   const entries = Object.entries(value).map(([key, one]) => [key, inner(one)])
   return '$' in value ? tagged('object', entries) : Object.fromEntries(entries)
@@ -134,7 +134,7 @@ function untagged([tag, content]: Tagged): unknown {
     case 'bigint':
       return BigInt(content as string)
     case 'date':
-      return new Date(content as number)
+      return new Date(Number(content))
     case 'object':
       return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, valueOf(one)]))
     case 'error':

@@ -153,7 +153,9 @@ export class SharedToken extends CancellationToken {
     if (!given && place.alive > 0) begin(page.memory, place)
     this.#adoptSources()
     // The atomic read without which a compiler may lift plain ones out of a loop that opens tokens: PLAIN_POLLS is not enough.
-    if (!isOver(page.memory, place)) this.left = this.#plainPolls()
+    if (isOver(page.memory, place)) return
+    this.#followDeadline()
+    this.left = this.#plainPolls()
   }
 
   /**

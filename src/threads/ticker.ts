@@ -66,6 +66,7 @@ function launch(order: Order, tell: () => void): void {
   if (threads) {
     const worker = new threads.Worker(IN_NODE, { eval: true, workerData: order, stdout: false })
     worker.on('message', tell)
+    worker.on('error', tell) // it dies before its first tick: the clock is read, and nobody waits for ever
     worker.unref()
     return
   }
@@ -84,6 +85,8 @@ function launch(order: Order, tell: () => void): void {
 interface Running {
   readonly stop: Int32Array<SharedArrayBuffer>
   readonly ready: Promise<void>
+  /** Makes it ready. */
+  readonly tell: () => void
   users: number
 }
 
@@ -92,9 +95,9 @@ let running: Running | undefined
 function start(resolution: number): Running | undefined {
   if (typeof SharedArrayBuffer !== 'function') return undefined
   const stop = new Int32Array(new SharedArrayBuffer(4))
+  let tell!: () => void
   let ready: Promise<void>
   try {
-    let tell!: () => void
     ready = new Promise((resolve) => {
       tell = resolve
     })
@@ -103,7 +106,7 @@ function start(resolution: number): Running | undefined {
     return undefined // by a content security policy, or because this runtime has no threads
   }
   useTicks(true)
-  return { stop, ready, users: 0 }
+  return { stop, ready, tell, users: 0 }
 }
 
 /**
@@ -147,6 +150,7 @@ export function startTicker(options?: TickerOptions): Ticker {
     useTicks(false)
     Atomics.store(mine.stop, 0, 1)
     Atomics.notify(mine.stop, 0)
+    mine.tell() // its thread may end before its first tick
   }
   return {
     get isRunning() {

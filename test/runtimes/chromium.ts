@@ -49,6 +49,10 @@ export class Chromium {
     return new Chromium(browser, await serve())
   }
 
+  get isConnected(): boolean {
+    return this.#browser.isConnected()
+  }
+
   get version(): string {
     return this.#browser.version().split('.').slice(0, 3).join('.')
   }
@@ -94,14 +98,28 @@ export const chromium: Runtime = {
   version: async () => (await open())?.version,
   async run(file, settings) {
     if (settings.opensPages === true) return node.run(file, settings)
-    const browser = await open()
-    if (browser === undefined) throw new Error('there is no Chromium')
-    return browser.withPage((page) => runIn(page, file, settings))
+    // With other work on the machine, a page with many workers has been seen to hang, and the browser to die. Said, not hidden.
+    const outcome = await attempt(file, settings)
+    if (outcome.cases.length > 0) return outcome
+    console.log(`           once more, in a new page: ${file}: ${String(outcome.problem).split('\n', 1)[0]}`)
+    return attempt(file, settings)
   },
   close: async () => {
     await (await opened)?.close()
     opened = undefined
   },
+}
+
+/** The file in a page of its own, which has half of the time that a file may take. */
+async function attempt(file: string, settings: Settings): Promise<Outcome> {
+  try {
+    const browser = await open()
+    if (browser === undefined) throw new Error('there is no Chromium')
+    return await browser.withPage((page) => runIn(page, file, { ...settings, timeout: settings.timeout / 2 }))
+  } catch (error) {
+    if ((await opened)?.isConnected === false) opened = undefined
+    return { cases: [], problem: String(error), output: '' }
+  }
 }
 
 async function runIn(page: Page, file: string, { timeout }: Settings): Promise<Outcome> {
