@@ -431,7 +431,7 @@ export class Hub {
   signal: AbortSignal | undefined = undefined
 }
 
-/** What a node has once somebody listens. */
+/** What only few nodes have, made when first needed. */
 export function hubOf(node: TokenNode): Hub {
   return (node.hub ??= new Hub())
 }

@@ -124,18 +124,21 @@ export class ConditionToken extends CancellationToken {
     try {
       run(before)
       const said: unknown = this.#condition()
-      if (typeof said !== 'boolean') throw wrongType('the answer of a condition', 'a boolean', unheard(said))
-      run(behind)
-      return said
-    } catch (error) {
-      if (suppressExceptions) {
-        quietly(behind)
-        return otherwise
+      if (typeof said === 'boolean') {
+        run(behind)
+        return said
       }
-      this.#walk = walk
-      this.#answer = undefined
-      throw error
+      unheard(said)
+      if (!suppressExceptions) throw wrongType('the answer of a condition', 'a boolean', said)
+    } catch (error) {
+      if (!suppressExceptions) {
+        this.#walk = walk
+        this.#answer = undefined
+        throw error
+      }
     }
+    quietly(behind)
+    return otherwise
   }
 
   /** @internal */
@@ -172,9 +175,8 @@ export class ConditionToken extends CancellationToken {
 }
 
 /** A condition that is async by mistake: what it fails with, later, is nobody's. */
-function unheard(answer: unknown): unknown {
+function unheard(answer: unknown): void {
   if (answer instanceof Promise) answer.catch(() => {})
-  return answer
 }
 
 function plainly(callback: (() => void) | undefined): void {

@@ -306,6 +306,18 @@ describe('at once', () => {
     assert.ok(Number.isNaN((there(made).reason as Date).getTime()))
   })
 
+  it('a clock that is put in place under a ticker is the time from the next poll on', async () => {
+    const ticker = startTicker()
+    await ticker.ready
+    assert.equal(new TimeoutToken(60_000).cancelled, false) // from now on 63 polls would go by the ticks
+    const clock = manualClock()
+    const token = new TimeoutToken(1e9)
+    clock.tick(1e9)
+    assert.equal(token.cancelled, true)
+    clock.uninstall()
+    ticker.stop()
+  })
+
   it('a ticker that is stopped before its first tick lets go of who waits for it', async () => {
     const ticker = startTicker()
     const { ready } = ticker
