@@ -1,15 +1,4 @@
-/**
- * Measures calloff beside its peers, on the same work.
- *
- *     npm run bench                         everything, on the running Node: some minutes
- *     npm run bench -- --quick              the same in under a minute, too short to quote
- *     npm run bench -- --runtime all        node20, node24, node26, bun, deno; or some: --runtime bun,deno
- *     npm run bench -- --group listen,race --peer calloff,caf     parts of names
- *     npm run bench -- --group signal --update    those groups again, into the results of the same machine, runtime and day
- *     npm run bench -- --plots              only draws the plots again, from the results that are there
- *
- * A full run writes results/<runtime>.json and plots/; a quick or a partial one writes beside them, into quick/ or part/.
- */
+/** Measures calloff beside its peers, on the same work: HELP says how it is used. */
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { root } from '../scripts/installed.mjs'
@@ -21,20 +10,19 @@ import { print } from './report/tables.mjs'
 import { targets } from './report/targets.mjs'
 import { choose, isMissing, start, versionOf } from './runtimes.mjs'
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    plots: { type: 'boolean', default: false },
-    update: { type: 'boolean', default: false },
-    runtime: { type: 'string' },
-    group: { type: 'string' },
-    peer: { type: 'string' },
-  },
-})
-if (options.update && (options.quick || options.peer)) {
-  console.error('calloff: --update takes whole groups, measured in full')
-  process.exit(2)
-}
+const HELP = `\
+Measures calloff beside its peers, on the same work.
+
+  npm run bench                         everything, on the running Node: some minutes
+  npm run bench -- --quick              the same in under a minute, too short to quote
+  npm run bench -- --runtime all        node20, node24, node26, bun, deno; or some: --runtime bun,deno
+  npm run bench -- --group listen,race --peer calloff,caf     parts of names
+  npm run bench -- --group signal --update    those groups again, into the results of the same machine, runtime and day
+  npm run bench -- --plots              only draws the plots again, from the results that are there
+
+A full run writes results/<runtime>.json and plots/; a quick or a partial one writes beside them, into quick/ or part/.`
+
+const options = readOptions()
 const mode = options.quick ? 'quick' : 'full'
 const isPart = !options.update && (options.group !== undefined || options.peer !== undefined)
 const place = isPart ? 'part' : options.quick ? 'quick' : ''
@@ -43,6 +31,32 @@ const patience = (group) => (options.quick ? 3_000 : group?.startsWith('fanout')
 /** Side by side, processes disturb each other; a quick run is too short to quote anyway. */
 const lanes = options.quick ? Math.min(2, availableParallelism()) : 1
 const MARK = 'calloff-bench:'
+
+/** What was asked for; wrong usage and `--help` end here. */
+function readOptions() {
+  const end = (code, print, text) => {
+    print(text)
+    process.exit(code)
+  }
+  try {
+    const { values } = parseArgs({
+      options: {
+        quick: { type: 'boolean', default: false },
+        plots: { type: 'boolean', default: false },
+        update: { type: 'boolean', default: false },
+        runtime: { type: 'string' },
+        group: { type: 'string' },
+        peer: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    })
+    if (values.help) end(0, console.log, HELP)
+    if (values.update && (values.quick || values.peer)) throw new Error('--update takes whole groups, measured in full')
+    return values
+  } catch (error) {
+    return end(2, console.error, `calloff: ${error.message}\n\n${HELP}`)
+  }
+}
 
 /** One task, one process; gives what came of it. */
 async function execute(runtime, task) {

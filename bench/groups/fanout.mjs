@@ -9,6 +9,7 @@ const slow = { quick: 100, full: 150 }
 const rounds = { quick: 2, full: 3 }
 /** Samples of a thousand, until the compilers are done. */
 const warmUps = { quick: 3, full: 30 }
+const SMALL = 1_000
 
 async function sample(peer, count, build) {
   let heard = 0
@@ -29,15 +30,31 @@ async function sample(peer, count, build) {
   return { build: ((built - begin) * 1e6) / count, cancel: ((ended - built) * 1e6) / count }
 }
 
+/** Warms up; gives what the last sample took, in milliseconds. */
+async function warmUp(peer, group, mode) {
+  let took = 0
+  for (let i = 0; i < warmUps[mode]; i++) {
+    const begin = performance.now()
+    await sample(peer, SMALL, group.build)
+    took = performance.now() - begin
+  }
+  return took
+}
+
 /**
  * All peers in turns, at a tenth of the number and at the whole of it: the same time for each one means linear.
- * A reference for which the whole takes most of a minute is measured there in its own process alone.
+ * A reference for which that takes most of a minute (the platform takes the square) is measured in its own process alone.
  */
-async function measure(group, peers, mode) {
+async function measure(group, everybody, mode) {
   const [tenth, whole] = [wholes[mode] / 10, wholes[mode]]
+  const peers = []
+  for (const peer of everybody) {
+    const small = await warmUp(peer, group, mode)
+    const isTooSlow = everybody.length > 1 && small * (tenth / SMALL) ** 2 > slow[mode]
+    if (!isTooSlow || !group.references.includes(peer.name)) peers.push(peer)
+  }
   const results = peers.map(({ name }) => ({ peer: name, build: [[], []], cancel: [[], []] }))
   const spent = peers.map(() => 0)
-  for (const peer of peers) for (let i = 0; i < warmUps[mode]; i++) await sample(peer, 1_000, group.build)
   for (let round = 0; round < rounds[mode]; round++) {
     for (const [at, peer] of peers.entries()) {
       if (round > 0 && spent[at] > budgets[mode] / peers.length) continue

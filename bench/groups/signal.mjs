@@ -13,7 +13,7 @@ function firstUses(peer, parentOf, use) {
       bearers = Array.from({ length: times }, () => peer.signalBearer(parent))
     },
     run: (times) => loop(times, bearers, kept),
-    most: 20_000,
+    most: 4_000,
   }
 }
 

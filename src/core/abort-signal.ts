@@ -14,17 +14,19 @@ import { above, hasRule, hubOf, onFire, reasonOf, subscribe, type TokenNode } fr
 /** The signal of a node, the same at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
   const hub = hubOf(node)
-  if (!hub.signal) {
-    known ??= probe()
-    hub.signal = node.outcome ? AbortSignal.abort(reasonOf(node.outcome)) : compose(node, known)
-    /* c8 ignore next -- on Node 20 always */
-    if (known.limit) symbolsOf(hub.signal)[known.limit] = 0
-  }
-  return hub.signal
+  return (hub.signal ??= makeSignal(node))
+}
+
+function makeSignal(node: TokenNode): AbortSignal {
+  known ??= probe()
+  if (node.outcome) return AbortSignal.abort(reasonOf(node.outcome))
+  const signal = !node.sources || node.opaque ? sourceOf(node).signal : compose(node, known)
+  /* c8 ignore next -- on Node 20 always */
+  if (known.limit) symbolsOf(signal)[known.limit] = 0
+  return signal
 }
 
 function compose(node: TokenNode, { forgets }: Platform): AbortSignal {
-  if (!node.sources || node.opaque) return sourceOf(node).signal
   const controllers = [...above(node, false)].map(sourceOf)
   const signals = controllers.map(({ signal }) => signal)
   composing = undefined
@@ -38,12 +40,13 @@ function compose(node: TokenNode, { forgets }: Platform): AbortSignal {
 function sourceOf(node: TokenNode): AbortController {
   const hub = hubOf(node)
   if (hub.controller) return hub.controller
-  const { signal } = (hub.controller = new AbortController())
-  if (known?.dependants) symbolsOf(signal)[known.dependants] = new Dependants(signal, known.dependants)
-  if (!node.outcome && hasRule(node)) subscribe(node, undefined)
+  const controller = (hub.controller = new AbortController())
+  if (known?.dependants)
+    symbolsOf(controller.signal)[known.dependants] = new Dependants(controller.signal, known.dependants)
+  if (node.rules && !node.outcome && hasRule(node)) subscribe(node, undefined)
   // It may be over without our hearing of it, or by what was just called.
-  if (node.outcome) hub.controller.abort(reasonOf(node.outcome))
-  return hub.controller
+  if (node.outcome) controller.abort(reasonOf(node.outcome))
+  return controller
 }
 
 // ---- What this platform needs, found by its structure, not by its version -------------------------------------------

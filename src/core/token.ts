@@ -349,7 +349,7 @@ export abstract class CancellationToken implements Disposable {
    * composed of it, even if the token itself was dropped. Never warns of too many listeners.
    */
   get signal(): AbortSignal {
-    discover(this, LOOK)
+    if (this.seen !== epoch) discover(this, LOOK)
     return signalOf(this)
   }
 
