@@ -1,7 +1,8 @@
 /**
  * A call through Comlink is called off, and gives what it has by then. Only a worker that does not react within a second is
- * terminated.
+ * terminated. `node build/examples/comlink/main.js [milliseconds]`
  */
+import process from 'node:process'
 import { Worker } from 'node:worker_threads'
 import { isCancellation, TimeoutToken } from 'calloff'
 import { share } from 'calloff/threads'
@@ -11,7 +12,8 @@ import type { Api } from './worker.js'
 
 const worker = new Worker(new URL('worker.js', import.meta.url))
 const { count } = wrap<Api>(nodeEndpoint(worker))
-using token = share(new TimeoutToken(300, { name: 'patience' }))
+const [ms = 300] = process.argv.slice(2).map(Number)
+using token = share(new TimeoutToken(ms, { name: 'patience' }))
 
 try {
   const { primes, calledOff } = await token.grace(1_000).race(count(1e9, token.handle))

@@ -35,20 +35,20 @@ describe('16. loops over a token', () => {
   })
 
   it('for await…of does the same, and the event loop gets its turns', async () => {
-    const token = new SimpleToken(new TimeoutToken(50))
+    const token = new SimpleToken()
     let timers = 0
-    const interval = setInterval(() => timers++, 1)
+    const interval = setInterval(() => ++timers === 3 && token.cancel(), 1)
     const turns = await collect(token)
     clearInterval(interval)
-    assert.ok(turns.length > 10)
-    assert.ok(timers > 1, `${timers} timers in ${turns.length} turns`)
+    assert.ok(turns.length > 0)
     turns.forEach((turn, i) => assert.equal(turn, i))
   })
 
   it('for await…of sees a cancel that comes from outside', async () => {
     const token = new SimpleToken()
-    setTimeout(() => token.cancel(), 5)
-    assert.ok((await collect(token)).length > 0)
+    // Once the loop has begun, so that it is the loop that sees it.
+    const turns = await collect(token, (turn) => turn === 0 && setTimeout(() => token.cancel()))
+    assert.equal(turns[0], 0)
   })
 
   it('each loop counts for itself, and may be left', async () => {

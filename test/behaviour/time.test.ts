@@ -52,16 +52,14 @@ describe('11. a TimeoutToken takes any number of milliseconds', () => {
 
   it('and ends by a timer where somebody listens', async () => {
     const token = new TimeoutToken(5)
-    const start = performance.now()
-    await new Promise<void>((resolve) => {
-      const limit = setTimeout(resolve, 5_000) // a listener alone does not keep the process alive
+    const told = await new Promise<boolean>((resolve) => {
+      const limit = setTimeout(resolve, 30_000, false) // a listener alone does not keep the process alive
       token.onCancel(() => {
         clearTimeout(limit)
-        resolve()
+        resolve(true)
       })
     })
-    assert.ok(performance.now() - start < 4_000)
-    assert.equal(token.error?.kind, 'timeout')
+    assert.deepEqual([told, token.error?.kind], [true, 'timeout'])
   })
 
   it('several fire in the order of their deadlines, whatever the order they were made in', () => {

@@ -74,10 +74,14 @@ async function makeAndCancel(count: number): Promise<WeakRef<AbortSignal>[]> {
 
 test('a hundred thousand signals on one parent take linear time', async () => {
   // For every composite that dies Node 22 visits all that live: without the guard each costs ten times what it does below.
-  const few: number[] = []
-  for (let i = 0; i < 5; i++) few.push(await timeOfEach(5_000))
-  const usual = few.toSorted((a, b) => a - b)[2] as number
-  const many = await timeOfEach(100_000, 5 * usual)
+  let [usual, many] = [0, Infinity]
+  // It costs that much every time; what else the machine has to do, only now and then.
+  for (let attempt = 0; attempt < 3 && many >= 5 * usual; attempt++) {
+    const few: number[] = []
+    for (let i = 0; i < 5; i++) few.push(await timeOfEach(5_000))
+    usual = few.toSorted((a, b) => a - b)[2] as number
+    many = await timeOfEach(100_000, 5 * usual)
+  }
   assert.ok(many < 5 * usual, `${(many * 1e3).toFixed(1)} µs each, where of few it is ${(usual * 1e3).toFixed(1)} µs`)
 })
 

@@ -1,6 +1,6 @@
 // A program that imports only 'calloff': which async context its listeners run in.
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { SimpleToken, TimeoutToken } from 'calloff'
+import { CounterToken, SimpleToken } from 'calloff'
 
 const context = new AsyncLocalStorage<string>()
 const here = (): string => context.getStore() ?? 'none'
@@ -10,11 +10,10 @@ const token = new SimpleToken()
 context.run('registration', () => token.onCancel(() => (heard['by hand'] = here())))
 context.run('canceller', () => token.cancel())
 
-const deadline = new TimeoutToken(1)
-context.run('registration', () => deadline.onCancel(() => (heard['by poll'] = here())))
+const counter = new CounterToken(1)
+context.run('registration', () => counter.onCancel(() => (heard['by poll'] = here())))
 context.run('poller', () => {
-  // Never yields, so no timer is quicker.
-  while (deadline.keepOn());
+  while (counter.keepOn());
 })
 
 const late = new SimpleToken().cancel()

@@ -92,6 +92,12 @@ const views: Record<string, (bottom: CancellationToken) => boolean> = {
 
 let clock: ReturnType<typeof manualClock>
 
+/** Milliseconds of the processor so far: other programs on the machine do not count. */
+function spent(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000
+}
+
 /** Does all there is to be done with a ladder; gives how long the slowest of it took. */
 function climb(
   levels: number,
@@ -102,9 +108,9 @@ function climb(
 ): number {
   let slowest = 0
   const timed = <T>(what: string, act: () => T): T => {
-    const start = performance.now()
+    const start = spent()
     const result = act()
-    const took = performance.now() - start
+    const took = spent() - start
     slowest = Math.max(slowest, took)
     assert.ok(took < 400, `${what} took ${Math.round(took)} ms on ${levels} levels`)
     return result
@@ -174,13 +180,13 @@ test('unheard, a ladder is found cancelled by the first poll or look', () => {
             const { token, end } = tops[top]!()
             const bottom = ladder(token, levels, rungs[rung]!)
             end()
-            const start = performance.now()
+            const start = spent()
             if (top === 'a grace') {
               // Its source may have been cancelled without its knowledge; the moment counts all the same.
               assert.equal(token.error !== undefined, true)
             }
             assert.equal(views[view]!(bottom), true)
-            assert.ok(performance.now() - start < 400)
+            assert.ok(spent() - start < 400)
           } finally {
             clock.uninstall()
           }

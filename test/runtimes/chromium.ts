@@ -6,7 +6,7 @@
  */
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { type Browser, chromium as launcher, type Page } from 'playwright-core'
+import { type Browser, type CDPSession, chromium as launcher, type Page } from 'playwright-core'
 import { processes } from './processes.js'
 import type { Case, Outcome, Runtime, Settings } from './runtime.js'
 import { serve, type Site } from './server.js'
@@ -58,7 +58,7 @@ export class Chromium {
   }
 
   /** Opens the empty page of the site in a process of its own, lets `use` have it, and closes it. */
-  async withPage<T>(use: (page: Page) => Promise<T>): Promise<T> {
+  async withPage<T>(use: (page: Page, debug: CDPSession) => Promise<T>): Promise<T> {
     const context = await this.#browser.newContext()
     try {
       const page = await context.newPage()
@@ -69,7 +69,7 @@ export class Chromium {
         return usage.usedSize + (usage.embedderHeapUsedSize ?? 0)
       })
       await page.goto(this.#site.origin)
-      return await use(page)
+      return await use(page, debug)
     } finally {
       await context.close()
     }
@@ -98,11 +98,15 @@ export const chromium: Runtime = {
   version: async () => (await open())?.version,
   async run(file, settings) {
     if (settings.opensPages === true) return node.run(file, settings)
-    // With other work on the machine, a page with many workers has been seen to hang, and the browser to die. Said, not hidden.
-    const outcome = await attempt(file, settings)
-    if (outcome.cases.length > 0) return outcome
-    console.log(`           once more, in a new page: ${file}: ${String(outcome.problem).split('\n', 1)[0]}`)
-    return attempt(file, settings)
+    try {
+      const browser = await open()
+      if (browser === undefined) throw new Error('there is no Chromium')
+      return await browser.withPage((page, debug) => runIn(page, debug, file, settings))
+    } catch (error) {
+      // A browser that has died is no reason for the files after this one to fail.
+      if ((await opened)?.isConnected === false) opened = undefined
+      return { cases: [], problem: String(error), output: '' }
+    }
   },
   close: async () => {
     await (await opened)?.close()
@@ -110,22 +114,11 @@ export const chromium: Runtime = {
   },
 }
 
-/** The file in a page of its own, which has half of the time that a file may take. */
-async function attempt(file: string, settings: Settings): Promise<Outcome> {
-  try {
-    const browser = await open()
-    if (browser === undefined) throw new Error('there is no Chromium')
-    return await browser.withPage((page) => runIn(page, file, { ...settings, timeout: settings.timeout / 2 }))
-  } catch (error) {
-    if ((await opened)?.isConnected === false) opened = undefined
-    return { cases: [], problem: String(error), output: '' }
-  }
-}
-
-async function runIn(page: Page, file: string, { timeout }: Settings): Promise<Outcome> {
+async function runIn(page: Page, debug: CDPSession, file: string, { timeout }: Settings): Promise<Outcome> {
   const output: string[] = []
   page.on('console', (message) => output.push(message.text()))
   page.on('crash', () => output.push('the page crashed'))
+  const told = await listen(debug)
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`did not end within ${timeout} ms`)), timeout)
@@ -140,8 +133,36 @@ async function runIn(page: Page, file: string, { timeout }: Settings): Promise<O
     const { cases, complaints } = await Promise.race([report, late])
     return { cases, problem: complaints.length === 0 ? undefined : complaints.join('\n'), output: output.join('\n') }
   } catch (error) {
-    return { cases: [], problem: String(error), output: output.join('\n') }
+    // Who never ended, and what had failed before it, is what one wants to know.
+    const { ended, begun } = told
+    const cases: Case[] = [
+      ...ended,
+      ...begun.map((title) => ({ title, state: 'failed', detail: String(error) }) as const),
+    ]
+    return { cases, problem: String(error), output: output.join('\n') }
   } finally {
     clearTimeout(timer)
   }
+}
+
+interface Told {
+  readonly ended: readonly Case[]
+  /** The test that has begun and not ended, if any. */
+  readonly begun: readonly string[]
+}
+
+/** What the page tells while it runs, through the debugger: this also arrives from a page that then never yields. */
+async function listen(debug: CDPSession): Promise<Told> {
+  const ended: Case[] = []
+  const begun: string[] = []
+  debug.on('Runtime.bindingCalled', ({ name, payload }) => {
+    if (name !== 'calloffTell') return
+    const said = JSON.parse(payload) as string | Case
+    begun.length = 0
+    if (typeof said === 'string') begun.push(said)
+    else ended.push(said)
+  })
+  await debug.send('Runtime.enable')
+  await debug.send('Runtime.addBinding', { name: 'calloffTell' })
+  return { ended, begun }
 }

@@ -2,7 +2,8 @@
  * Runs the compiled suites that are for every runtime, unchanged, on each of them: the running Node, Node 22, 24 and 26,
  * Bun, Deno and Chromium; then those that open pages of a browser. One line per suite and runtime, then the counts of all.
  *
- * Each test file runs in a process of its own, so that none disturbs another and one that hangs is named.
+ * Each test file runs in a process of its own, so that none disturbs another and one that hangs is named. One that fails is
+ * run once more, with nothing beside it. If it passes then it is called flaky: that is said and counted, and stops nobody.
  *
  * `npm run test:runtimes -- [--only bun,chromium] [--suite leaks] [part of a file name …]`
  */
@@ -23,10 +24,14 @@ interface Counts {
   passed: number
   failed: number
   skipped: number
+  /** Files that failed, and passed when they were run alone. Their tests are counted as they came out then. */
+  flaky: number
 }
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const lanes = 2
+/** Where more files fail it is no accident, and none is run again: if they hang, that would take long. */
+const mostFlaky = 3
 const isStrict = Boolean(process.env.CI) && process.env.CI !== 'false'
 
 const { values, positionals } = parseArgs({
@@ -46,7 +51,8 @@ if (suites.length === 0 || wanted.length === 0) {
   process.exit(1)
 }
 
-const total: Counts = { passed: 0, failed: 0, skipped: 0 }
+const none: Readonly<Counts> = { passed: 0, failed: 0, skipped: 0, flaky: 0 }
+const total: Counts = { ...none }
 const versions = await ask()
 for (const suite of suites) {
   let first: Counts | undefined
@@ -56,10 +62,11 @@ for (const suite of suites) {
     total.passed += counts.passed
     total.failed += counts.failed
     total.skipped += counts.skipped
+    total.flaky += counts.flaky
   }
 }
 for (const runtime of wanted) await runtime.close?.()
-const line = `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`
+const line = textOf(total)
 if (process.env.CALLOFF_COUNTS !== undefined) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)
 console.log(line)
 process.exitCode = total.failed === 0 ? 0 : 1
@@ -96,50 +103,71 @@ async function runAll(runtime: Runtime, suite: Suite, reference: Counts | undefi
   const version = versions.get(runtime)
   if (version === undefined) {
     console.log(`${isStrict ? 'FAILED ' : 'skipped'}  ${name} is not installed (${runtime.missing})`)
-    return { passed: 0, failed: isStrict ? 1 : 0, skipped: isStrict ? 0 : 1 }
+    return { ...none, failed: isStrict ? 1 : 0, skipped: isStrict ? 0 : 1 }
   }
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0 }
+  const counts: Counts = { ...none }
   const skips: Case[] = []
   const complaints: string[] = []
+  const count = (outcome: Outcome): void => {
+    const inState = (state: Case['state']) => outcome.cases.filter((one) => one.state === state)
+    counts.passed += inState('passed').length
+    counts.skipped += inState('skipped').length
+    skips.push(...inState('skipped'))
+    // A file may fail without any of its tests.
+    if (isAmiss(outcome)) counts.failed += Math.max(1, inState('failed').length)
+  }
   const waiting = [...suite.files]
+  const again: (readonly [file: string, first: Outcome])[] = []
   const lane = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const outcome = await runtime.run(file, suite)
-      const skipped = outcome.cases.filter(({ state }) => state === 'skipped')
-      const complaint = complaintOf(file, outcome)
-      counts.passed += outcome.cases.filter(({ state }) => state === 'passed').length
-      counts.skipped += skipped.length
-      skips.push(...skipped)
-      if (complaint === undefined) continue
-      // A file may fail without any of its tests.
-      counts.failed += Math.max(1, outcome.cases.filter(({ state }) => state === 'failed').length)
-      complaints.push(complaint)
+      if (isAmiss(outcome)) again.push([file, outcome])
+      else count(outcome)
     }
   }
   await Promise.all(Array.from({ length: lanes }, lane))
+  for (const [file, first] of again) {
+    const second = again.length > mostFlaky ? undefined : await runtime.run(file, suite)
+    count(second ?? first)
+    complaints.push(complaintOf(file, first))
+    if (second === undefined) continue
+    if (isAmiss(second)) complaints.push('  the same, alone:', complaintOf(file, second))
+    else {
+      counts.flaky++
+      complaints.push(`  FLAKY: ${basename(file)} passed when it was run alone`)
+    }
+  }
   // A runtime that silently leaves tests out would look fine.
   const ran = counts.passed + counts.failed + counts.skipped
   const due = reference === undefined ? ran : reference.passed + reference.failed + reference.skipped
-  if (ran !== due && complaints.length === 0) {
+  if (ran !== due && counts.failed === 0) {
     counts.failed++
     complaints.push(`  it counted ${ran} tests where the first runtime counted ${due}`)
   }
   const took = `${((performance.now() - start) / 1000).toFixed(1)} s`
-  const summary = `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`
-  console.log(`${counts.failed === 0 ? 'ok     ' : 'FAILED '}  ${name} ${version.padEnd(10)} ${summary}  (${took})`)
+  const verdict = counts.failed > 0 ? 'FAILED' : counts.flaky > 0 ? 'FLAKY' : 'ok'
+  console.log(`${verdict.padEnd(7)}  ${name} ${version.padEnd(10)} ${textOf(counts)}  (${took})`)
   for (const { title, detail } of skips)
     console.log(`           skipped: ${title}${detail === '' ? '' : ` (${detail})`}`)
   for (const complaint of complaints) console.log(complaint)
   return counts
 }
 
-/** What is to be said of a file that failed: in its tests, or outside of them. */
-function complaintOf(file: string, { cases, problem, output }: Outcome): string | undefined {
+function textOf({ passed, failed, skipped, flaky }: Counts): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped${flaky === 0 ? '' : `, ${flaky} flaky`}`
+}
+
+/** Whether the file failed: in its tests, or outside of them. */
+function isAmiss({ cases, problem }: Outcome): boolean {
+  return problem !== undefined || cases.length === 0 || cases.some(({ state }) => state === 'failed')
+}
+
+/** What is to be said of a file that failed. */
+function complaintOf(file: string, { cases, problem, output }: Outcome): string {
   const failed = cases.filter(({ state }) => state === 'failed')
-  const amiss = failed.length === 0 ? (problem ?? (cases.length === 0 ? 'ran no test' : undefined)) : undefined
-  if (failed.length === 0 && amiss === undefined) return undefined
+  const amiss = failed.length > 0 ? `${failed.length} failed` : (problem ?? 'ran no test')
   const titles = failed.map(({ title, detail }) => `    ${title}\n${indent(detail)}`)
-  return [`  ${basename(file)}: ${amiss ?? `${failed.length} failed`}`, ...titles, indent(output)].join('\n')
+  return [`  ${basename(file)}: ${amiss}`, ...titles, indent(output)].join('\n')
 }
 
 function indent(text: string): string {

@@ -1,49 +1,52 @@
 /** A worker for the tests of threads. */
 import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
-import type { Order, Seen } from './worker.child.js'
-
-type Message = 'begun' | { readonly result: unknown } | { readonly failed: string }
+import type { Numbered, Order, Said, Seen } from './worker.child.js'
 
 export class Crew {
   readonly #worker = new Worker(new URL('worker.child.js', import.meta.url))
-  readonly #messages: Message[] = []
+  #number = 0
+  /** What was said of the last order. */
+  readonly #said: Said[] = []
   #wake: (() => void) | undefined
 
   constructor() {
-    this.#worker.on('message', (message: Message) => {
-      this.#messages.push(message)
+    this.#worker.on('message', ({ number, said }: { number: number; said: Said }) => {
+      // A test that has failed may have left an earlier job to itself: what comes of that is no answer to the next test.
+      if (number !== this.#number) return
+      this.#said.push(said)
       this.#wake?.()
     })
   }
 
-  async #next(): Promise<Message> {
-    while (this.#messages.length === 0) {
+  async #next(): Promise<Said> {
+    while (this.#said.length === 0) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
     }
-    return this.#messages.shift()!
+    return this.#said.shift()!
   }
 
-  /** Gives a job that begins at once and ends at some time. */
+  /** Gives a job that begins at once and ends at some time. Who gives the next one no longer hears of it. */
   order(order: Order): void {
+    this.#said.length = 0
+    const numbered: Numbered = { ...order, number: ++this.#number }
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    this.#worker.postMessage(order)
+    this.#worker.postMessage(numbered)
   }
 
   /** Gives a job, and waits until it has begun. */
   async start(order: Order): Promise<void> {
     this.order(order)
-    assert.equal(await this.#next(), 'begun')
+    assert.deepEqual(await this.#next(), { begun: true })
   }
 
   /** What the job has come to. */
   async result(): Promise<unknown> {
-    const message = await this.#next()
-    assert.ok(typeof message === 'object')
-    assert.ok('result' in message, JSON.stringify(message))
-    return message.result
+    const said = await this.#next()
+    assert.ok('result' in said, JSON.stringify(said))
+    return said.result
   }
 
   async seen(): Promise<Seen> {

@@ -12,9 +12,15 @@ export interface Order {
   readonly withoutWaitAsync?: boolean
 }
 
+/** An order as it arrives: what is said in answer to it has its number. */
+export type Numbered = Order & { readonly number: number }
+
+/** What is said: that the job has begun, what it has come to, or what it has thrown. */
+export type Said = { readonly begun: true } | { readonly result: unknown } | { readonly failed: string }
+
+type Begin = () => void
+
 const port = parentPort!
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-const say = (message: unknown) => port.postMessage(message)
 
 /** What a cancellation looks like from here. */
 export interface Seen {
@@ -62,37 +68,37 @@ const ways = {
 
 const jobs = {
   /** Polls without ever yielding, in the way that is asked for. */
-  loop(token: SharedToken, way: unknown): unknown {
-    say('begun')
+  loop(token: SharedToken, way: unknown, begin: Begin): unknown {
+    begin()
     ways[way as keyof typeof ways](token)
     return seen(token.error)
   },
   /** Blocked, without a poll. */
-  block(token: SharedToken, timeout: unknown): unknown {
-    say('begun')
-    return seen(token.waitSync(timeout === undefined ? undefined : { timeout: timeout as number }))
+  block(token: SharedToken, _: unknown, begin: Begin): unknown {
+    begin()
+    return seen(token.waitSync())
   },
-  async wait(token: SharedToken): Promise<unknown> {
+  async wait(token: SharedToken, _: unknown, begin: Begin): Promise<unknown> {
     const waiting = token.wait()
-    say('begun')
+    begin()
     return seen(await waiting)
   },
-  listen(token: SharedToken): Promise<unknown> {
+  listen(token: SharedToken, _: unknown, begin: Begin): Promise<unknown> {
     return new Promise((resolve) => {
       token.onCancel((error) => resolve(seen(error)))
-      say('begun')
+      begin()
     })
   },
-  signal(token: SharedToken): Promise<unknown> {
+  signal(token: SharedToken, _: unknown, begin: Begin): Promise<unknown> {
     return new Promise((resolve) => {
       const { signal } = token
       signal.addEventListener('abort', () => resolve(seen(signal.reason as CancellationError)))
-      say('begun')
+      begin()
     })
   },
-  async race(token: SharedToken): Promise<unknown> {
+  async race(token: SharedToken, _: unknown, begin: Begin): Promise<unknown> {
     const racing = token.race(new Promise<never>(() => {}))
-    say('begun')
+    begin()
     return racing.catch((error: unknown) => seen(error as CancellationError))
   },
   cancel(token: SharedToken, reason: unknown): unknown {
@@ -110,9 +116,11 @@ const jobs = {
 
 const { waitAsync } = Atomics as { waitAsync?: unknown }
 
-port.on('message', (order: Order) => {
-  Object.assign(Atomics, { waitAsync: order.withoutWaitAsync ? undefined : waitAsync })
-  const run = async () => jobs[order.job](SharedToken.from(order.handle), order.argument)
+port.on('message', ({ number, job, handle, argument, withoutWaitAsync }: Numbered) => {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  const say = (said: Said) => port.postMessage({ number, said })
+  Object.assign(Atomics, { waitAsync: withoutWaitAsync ? undefined : waitAsync })
+  const run = async () => jobs[job](SharedToken.from(handle), argument, () => say({ begun: true }))
   void run().then(
     (result) => say({ result }),
     (error: unknown) => say({ failed: String(error) }),

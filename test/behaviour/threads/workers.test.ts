@@ -27,11 +27,12 @@ describe('a worker in a loop that never yields', () => {
   it('sees a deadline pass while the thread that has set it is blocked', async () => {
     const token = share(new TimeoutToken(200, { name: 'budget' }))
     await crew.start({ job: 'loop', handle: token.handle, argument: 'keepOn' })
-    // Not asleep, since a page may not be.
-    for (const end = performance.now() + 300; performance.now() < end;);
-    // Whoever sees the word says that the worker was first: this thread has not polled yet.
-    const state = new Int32Array(token.handle.buffer)[token.handle.byteOffset / 4]
-    assert.notEqual(state, 0)
+    // Not asleep, since a page may not be; and for as long as the worker takes to get its turn. Whoever sees the word says that
+    // the worker was first: this thread has not polled yet.
+    const words = new Int32Array(token.handle.buffer)
+    const state = () => Atomics.load(words, token.handle.byteOffset / 4)
+    for (const end = performance.now() + 30_000; state() === 0 && performance.now() < end;);
+    assert.notEqual(state(), 0)
     const { kind, name, by, message } = await crew.seen()
     assert.deepEqual([kind, name, by], ['timeout', 'TimeoutError', 'budget'])
     assert.equal(message, 'token "budget" ran out of time after 200 ms')
@@ -147,10 +148,11 @@ describe('a thread that is blocked', () => {
     { skip: !isPage && 'only a page may not block' },
     async () => {
       const token = new SharedToken()
-      crew.order({ job: 'cancel', handle: token.handle, argument: 'enough' })
       const refused = thrown(() => token.waitSync())
       assert.ok(refused instanceof TypeError)
       assert.match(refused.message, /^waitSync: this thread may not block .* await wait\(\)$/)
+      // Not before, since what is over already has nothing to wait for.
+      crew.order({ job: 'cancel', handle: token.handle, argument: 'enough' })
       assert.equal((await token.wait()).cause, 'enough')
       await crew.result()
     },

@@ -57,6 +57,10 @@ export function afterEach(hook: Body): void {
   current.afterEach.push(hook)
 }
 
+declare const calloffTell: (said: string) => void
+/** Tells the runner of a test that begins, by its title, or has ended: a page that hangs gives no report. */
+const tell = (said: string | Case): void => calloffTell(JSON.stringify(said))
+
 const text = (error: unknown): string =>
   error instanceof Error ? (error.stack ?? String(error)) : `${String(error)} was thrown`
 
@@ -92,8 +96,15 @@ async function runGroup(group: Group, outer: string[], hooks: readonly Body[], c
   const afterwards = [...afterEach, ...hooks]
   for (const hook of before) await hook()
   for (const member of members) {
-    if ('members' in member) await runGroup(member, path, afterwards, cases)
-    else cases.push({ title: [...path, member.title].join(' > '), ...(await runTest(member, afterwards)) })
+    if ('members' in member) {
+      await runGroup(member, path, afterwards, cases)
+      continue
+    }
+    const title = [...path, member.title].join(' > ')
+    tell(title)
+    const one: Case = { title, ...(await runTest(member, afterwards)) }
+    tell(one)
+    cases.push(one)
   }
   for (const hook of after) await hook()
 }
