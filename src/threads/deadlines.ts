@@ -5,8 +5,8 @@
  * `TimeoutToken`, but that of a grace carries whatever has ended its source. Its report is in shared memory before the time
  * comes, so whoever is first to see it pass ends the token by it, and every side reads the same.
  */
-import { now } from '../core/clock.js'
-import { type Cancellation, onMove, type Subscriber, type TokenNode, visit } from '../core/graph.js'
+import { isBefore, now } from '../core/clock.js'
+import { type Cancellation, discover, LOOK, onMove, type Subscriber, type TokenNode, visit } from '../core/graph.js'
 import { foreseeTold } from '../core/remaining.js'
 import { chunkOf, DEADLINE_WORDS, kindOf, MOMENT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
@@ -69,9 +69,15 @@ export class ToldDeadline {
     return told?.at === cancellation.at && isSame(told, cancellation) ? this.#ending : undefined
   }
 
-  /** The cancellation that a state stands for, if it is the one that the others were told of. */
-  endedBy(state: number): Cancellation | undefined {
-    return this.#told && state === (this.#place.alive | this.#ending) ? this.#told : undefined
+  /**
+   * The cancellation that a state stands for, if it is the one that the others were told of: one of them was first to notice.
+   * That of the source if it has come to it, so that there is one error; unless something else has ended that one meanwhile.
+   */
+  endedBy(state: number, source: TokenNode): Cancellation | undefined {
+    const told = this.#told
+    if (!told || state !== (this.#place.alive | this.#ending)) return undefined
+    const found = discover(source, LOOK)
+    return found && isSame(found, told) ? found : told
   }
 }
 
@@ -100,6 +106,10 @@ export class FollowedDeadline {
     this.ending = scratch[MOMENT_WORDS] as number
     this.#ahead = undefined
     return true
+  }
+
+  hasPassed(): boolean {
+    return this.at < Infinity && !isBefore(this.at)
   }
 
   /** The cancellation that it will be for the shared token, always the same one; undefined if there is none. */

@@ -6,7 +6,7 @@
  * engine it is a rule; one with sources is opaque, as a grace is.
  */
 import { optional } from '../core/arguments.js'
-import { after, isBefore, now, type SharedWord } from '../core/clock.js'
+import { after, now, type SharedWord } from '../core/clock.js'
 import type { Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
 import {
@@ -290,11 +290,9 @@ export class SharedToken extends CancellationToken implements Teller {
     this.#letGo()
     const { memory } = this.#page
     const state = stateOf(memory, this.#place)
-    const ours = this.#told?.endedBy(state)
-    // The deadline is one of ours, that somebody else was first to notice: it has one error.
-    if (ours) return discover(this.sources as TokenNode, LOOK) ?? ours
     this.#followed?.follow()
-    const found = this.#followed?.endedBy(state, this) ?? this.#readReport(state)
+    const foreseen = this.#told?.endedBy(state, this.sources as TokenNode) ?? this.#followed?.endedBy(state, this)
+    const found = foreseen ?? this.#readReport(state)
     if (found.origin instanceof OtherThread) settle(found.origin, found)
     return found
   }
@@ -342,12 +340,13 @@ export class SharedToken extends CancellationToken implements Teller {
     if (isTold) this.#page.look() // other tokens of this thread over the same place
   }
 
-  /** Reads the deadline again if it was moved since. */
-  #follow(): void {
-    if (!this.#followed?.follow()) return
+  /** Reads the deadline again if it was moved since. True if it was. */
+  #follow(): boolean {
+    if (!this.#followed?.follow()) return false
     this.left = 0
     if (this.#stopTimer) this.#setTimer()
     moved(this)
+    return true
   }
 
   #setTimer(): void {
@@ -385,7 +384,8 @@ export class SharedToken extends CancellationToken implements Teller {
     if (isOver(this.#page.memory, this.#place)) return this.#read()
     this.#follow()
     const followed = this.#followed
-    if (followed && followed.at < Infinity && !isBefore(followed.at)) return this.#timeOut(followed)
+    // Once more before it counts: it may have been moved while this thread had no processor.
+    if (followed?.hasPassed() && (!this.#follow() || followed.hasPassed())) return this.#timeOut(followed)
     this.left = this.#plainPolls()
     return undefined
   }

@@ -430,6 +430,25 @@ describe('share()', () => {
   })
 })
 
+describe('who was first', () => {
+  it('is the deadline that the other side has seen pass, though a cancel comes before this one has looked', () => {
+    using clock = manualClock()
+    const early = new TimeoutToken(10)
+    early.onCancel(() => {
+      assert.equal(opened.cancelled, true)
+      request.cancel('too late')
+    })
+    const request = new SimpleToken({ name: 'request' })
+    const budget = new TimeoutToken(10, { name: 'budget' })
+    const shared = share(request.plus(budget))
+    const opened = there(shared)
+    clock.tick(10)
+    assert.deepEqual([opened.kind, shared.kind, request.kind], ['timeout', 'timeout', 'manual'])
+    assert.equal(shared.error?.message, opened.error?.message)
+    assert.equal(shared.cancelledBy, budget)
+  })
+})
+
 describe('a deadline that is not a timeout', () => {
   /** Both sides, where the other one alone looks. */
   const ends = (shared: SharedToken, opened: SharedToken) => {
@@ -537,7 +556,7 @@ describe('a deadline that is not a timeout', () => {
 
   it('takes no room from a reason for what it says itself', () => {
     using clock = manualClock()
-    const reason = 'y'.repeat(300)
+    const reason = 'y'.repeat(250)
     const request = new SimpleToken().cancel(reason)
     const shared = share(request.grace(100))
     const opened = there(shared)
