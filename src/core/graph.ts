@@ -74,8 +74,8 @@ export interface OpaqueNode extends TokenNode {
   conclude(last: Cancellation): Cancellation | undefined
   /** One more of its sources has ended, on record: the same question. */
   sourceEnded(): Cancellation | undefined
-  /** What is left of it, given what is left of each of its sources. */
-  leftOf(sources: readonly number[], at: number): number
+  /** By which cancellation it ends by itself, given the same of each of its sources; undefined if it may never. */
+  foretell(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined
 }
 
 /** One cancellation, shared by every token it reaches. Its error is made when somebody looks. */
@@ -95,23 +95,30 @@ export class Cancellation {
 
 /** The one error of a cancellation. */
 export function errorOf(cancellation: Cancellation): CancellationError {
-  return (cancellation.error ??= makeError(cancellation))
+  return (cancellation.error ??= makeError(cancellation, saidOf(cancellation.reason)))
 }
 
-function makeError({ origin, kind, reason }: Cancellation): CancellationError {
-  const token = origin as CancellationToken
-  const name = token.name === undefined ? 'token' : `token ${JSON.stringify(token.name)}`
+/** An error whose message says that of the reason. */
+export function makeError(cancellation: Cancellation, said: string | undefined): CancellationError {
+  const { origin, kind, reason } = cancellation
   const Class = kind in classes ? classes[kind as keyof typeof classes] : CancellationError
-  return new Class(`${name} ${origin.explain(kind)}${because(reason)}`, { token, kind, reason })
+  const what = whatHappened(cancellation)
+  return new Class(said === undefined ? what : `${what}: ${said}`, { token: origin as CancellationToken, kind, reason })
 }
 
-/** Text, or the message of an error of whatever realm. */
-function because(reason: unknown): string {
+/** What a message says before the reason. */
+export function whatHappened({ origin, kind }: Cancellation): string {
+  const { name } = origin as CancellationToken
+  return `${name === undefined ? 'token' : `token ${JSON.stringify(name)}`} ${origin.explain(kind)}`
+}
+
+/** What a message says of a reason: text, or the message of an error of whatever realm. */
+export function saidOf(reason: unknown): string | undefined {
   try {
     const text: unknown = typeof reason === 'string' ? reason : (Object(reason) as Error).message
-    return typeof text === 'string' ? `: ${text}` : ''
+    return typeof text === 'string' ? text : undefined
   } catch {
-    return '' // a getter or a proxy that throws
+    return undefined // a getter or a proxy that throws
   }
 }
 
@@ -566,6 +573,7 @@ function record(node: TokenNode, cancellation: Cancellation): void {
 function announce(origin: TokenNode): void {
   // I8, first half: everything is settled, …
   let reached = [origin]
+  let stirred: TokenNode[] | undefined
   let several = false
   for (const node of reached) {
     const { outcome } = node
@@ -576,7 +584,10 @@ function announce(origin: TokenNode): void {
       link.owner = link.next = link.previous = undefined
       const { child } = link
       const verdict = child.outcome ? undefined : child.opaque ? (child as OpaqueNode).sourceEnded() : outcome
-      if (!verdict) return
+      if (!verdict) {
+        if (!child.outcome) (stirred ??= []).push(child)
+        return
+      }
       record(child, verdict)
       several ||= Array.isArray(child.sources)
       reached.push(child)
@@ -584,7 +595,8 @@ function announce(origin: TokenNode): void {
   }
   for (const node of reached) rest(node)
   if (several) reached = parentsFirst(reached)
-  // … and the platform told, …
+  // … and the platform told, and whoever else knows of the deadlines that this begins, …
+  each(stirred, moved)
   for (const node of reached) if (node === origin || node.opaque) fire(node)
   // … second half: then the callbacks.
   for (const node of reached) drain(node, hubOf(node))
@@ -663,6 +675,17 @@ let keepFired: ((controller: AbortController) => void) | undefined
 /* c8 ignore next 3 -- on Node 24 and 26 only, where the behaviour and leak suites run it */
 export function onFire(keep: typeof keepFired): void {
   keepFired = keep
+}
+
+let tell: ((node: TokenNode) => void) | undefined
+/** For deadlines that are known elsewhere as well: see threads/deadlines.ts. */
+export function onMove(told: typeof tell): void {
+  tell = told
+}
+
+/** The deadline of the node has been moved, or has begun. */
+export function moved(node: TokenNode): void {
+  tell?.(node)
 }
 
 /** Polls the rule of a live node alone: nothing above it is asked, so nothing is consumed. */

@@ -1,27 +1,32 @@
-/** How much time is left: the one question about a graph that is not answered yes or no. */
+/** What lies ahead of a token: when it ends by itself, and as what. The one question about a graph that is not answered yes or no. */
 import { now } from './clock.js'
-import { discover, each, epoch, LOOK, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
+import { Cancellation, discover, each, epoch, LOOK, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
 
-/** A rule that is not opaque: when it ends, on the monotonic clock, 0 if that is now; absent if nobody can say. */
+/** A rule that is not opaque. */
 interface Timed extends TokenNode {
-  readonly deadline?: number
+  /**
+   * The cancellation that its deadline will be; absent or undefined if nobody can say. With `told`, only if whoever asks can
+   * rely on being told when that moves (`onMove` in graph.ts).
+   */
+  ahead?(told: boolean): Cancellation | undefined
 }
 
-/**
- * Milliseconds until a live node ends by itself at the latest, `Infinity` if it may never. `polled` is what a rule counts
- * for that only polls can end: `Infinity` for "nobody knows", 0 for "perhaps at the next poll".
- */
-export function timeLeft(top: TokenNode, polled: number): number {
-  const at = now()
+const aheadOf = (rule: TokenNode) => (rule as Timed).ahead?.(false)
+const toldOf = (rule: TokenNode) => (rule as Timed).ahead?.(true)
+
+/** The cancellation by which a live node ends at the latest, undefined if it may never end. `ofRule` knows it of a rule that is not opaque. */
+function foresee(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | undefined): Cancellation | undefined {
   // An opaque node depends on what it stands for, so those are worked out first, on a stack of our own.
-  const known = new Map<TokenNode, number>()
-  const leftOf = (node: TokenNode): number => {
-    let least = node.outcome ? 0 : Infinity
-    each(rulesOf(node), (rule) => {
-      const own = Math.max(0, ((rule as Timed).deadline ?? Infinity) - at)
-      least = Math.min(least, known.get(rule) ?? (rule.polled ? Math.min(polled, own) : own))
-    })
-    return least
+  const known = new Map<TokenNode, Cancellation | undefined>()
+  const endOf = (node: TokenNode) => {
+    let first = node.outcome
+    if (!first) {
+      each(rulesOf(node), (rule) => {
+        const end = known.has(rule) ? known.get(rule) : ofRule(rule)
+        if (end && end.at < (first?.at ?? Infinity)) first = end
+      })
+    }
+    return first
   }
   for (let stack = [top], node: TokenNode | undefined; (node = stack.at(-1));) {
     const current = node
@@ -39,19 +44,24 @@ export function timeLeft(top: TokenNode, polled: number): number {
     }
     if (stack.length > depth) continue
     stack.pop()
-    if (current.opaque) known.set(current, (current as OpaqueNode).leftOf(sources.map(leftOf), at))
+    if (current.opaque) known.set(current, (current as OpaqueNode).foretell(sources.map(endOf)))
   }
-  return leftOf(top)
+  return endOf(top)
 }
 
-/** Told when the deadline of a node has been moved. */
-let tell: ((node: TokenNode) => void) | undefined
-/** For deadlines that are known elsewhere as well: see threads/shared-token.ts. */
-export function onMove(told: typeof tell): void {
-  tell = told
+/** The same, as far as whoever asks can rely on being told when it moves. */
+export function foreseeTold(node: TokenNode): Cancellation | undefined {
+  return foresee(node, toldOf)
 }
 
-/** The deadline of the node has been moved. */
-export function moved(node: TokenNode): void {
-  tell?.(node)
+/**
+ * Milliseconds until a live node ends by itself at the latest, `Infinity` if it may never. `polled` is what a rule counts
+ * for that only polls can end: `Infinity` for "nobody knows", 0 for "perhaps at the next poll".
+ */
+export function timeLeft(node: TokenNode, polled: number): number {
+  const at = now()
+  const perhaps = (rule: TokenNode) =>
+    rule.polled ? new Cancellation(rule, 'condition', undefined, at) : aheadOf(rule)
+  const end = foresee(node, polled ? aheadOf : perhaps)
+  return end ? Math.max(0, end.at - at) : Infinity
 }

@@ -37,6 +37,7 @@ import {
   INDIRECT,
   LOOK,
   type Mode,
+  moved,
   readClock,
   settle,
   type Some,
@@ -46,7 +47,7 @@ import {
 } from './graph.js'
 import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
-import { moved, timeLeft } from './remaining.js'
+import { timeLeft } from './remaining.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
@@ -603,6 +604,11 @@ export class TimeoutToken extends CancellationToken {
   }
 
   /** @internal */
+  ahead(): Cancellation | undefined {
+    return this.deadline < Infinity ? this.#over() : undefined
+  }
+
+  /** @internal */
   override arm(): void {
     const ring = () => settle(this, this.#over())
     hubOf(this).driver = after(this.deadline - now(), ring, false)
@@ -660,11 +666,14 @@ class GraceToken extends CancellationToken {
 
   /** The same error, `ms` later; a timer may have ended the source a little before its time. */
   #over(moment: number, ended: Cancellation): Cancellation | undefined {
-    const due = ended.at + this.#ms
-    if (Math.max(moment, ended.at) < due) return undefined
-    const later = new Cancellation(ended.origin, ended.kind, ended.reason, due)
+    if (Math.max(moment, ended.at) < ended.at + this.#ms) return undefined
+    const later = this.#later(ended)
     later.error = errorOf(ended)
     return later
+  }
+
+  #later({ origin, kind, reason, at }: Cancellation): Cancellation {
+    return new Cancellation(origin, kind, reason, at + this.#ms)
   }
 
   /** @internal */
@@ -684,8 +693,12 @@ class GraceToken extends CancellationToken {
   }
 
   /** @internal */
-  leftOf(sources: readonly number[], at: number): number {
-    return this.#ended ? Math.max(0, this.#ended.at + this.#ms - at) : (sources[0] as number) + this.#ms
+  foretell([source]: readonly (Cancellation | undefined)[]): Cancellation | undefined {
+    const ended = this.#ended ?? source
+    if (!ended || this.#ms === Infinity) return undefined
+    const later = this.#later(ended)
+    if (ended === this.#ended || ended.order) later.error = errorOf(ended) // what has not happened has none yet
+    return later
   }
 
   /** @internal */
@@ -734,9 +747,10 @@ class BridgeToken extends CancellationToken {
     hubOf(this).driver = this.#foreign.listen(() => settle(this, this.#over()))
   }
 
-  /** @internal */
-  get deadline(): number {
-    return this.#foreign.isOver(true) ? 0 : now() + this.#foreign.remaining()
+  /** Of another copy's deadline: it may be moved there, of which nobody here is told. @internal */
+  ahead(told: boolean): Cancellation | undefined {
+    const left = told ? Infinity : this.#foreign.isOver(true) ? 0 : this.#foreign.remaining()
+    return left < Infinity ? new Cancellation(this, 'timeout', undefined, now() + left) : undefined
   }
 
   /** @internal */

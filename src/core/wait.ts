@@ -118,11 +118,12 @@ export function waitSync(node: TokenNode, options: WaitOptions | undefined, dead
   const { timeout, step } = parse(options)
   const late = deadline(timeout)
   for (;;) {
+    // Before the look: what changes after it keeps this thread from falling asleep.
+    const words = wordsOf(node)
     const found = discover(node, INDIRECT)
     if (found) return errorOf(found)
     if (discover(late, LOOK)) throw expire(late)
     const left = timeLeft(late, 0)
-    const words = wordsOf(node)
     if (words.length === 0 && Math.min(left, timeLeft(node, 0)) === Infinity) {
       throw new TypeError(
         'waitSync: only this thread could cancel the token, so it would hang for ever: give a timeout, or await wait()',

@@ -1,8 +1,7 @@
 /** What a shared token is posted as. */
 import { wrongType } from '../core/arguments.js'
 import { aliveState, BELL, LAST_GENERATION, SLOT_BYTES } from './layout.js'
-import { Page, pageIn, type Seat } from './pages.js'
-import type { Origin } from './reports.js'
+import { isPage, Page, pageIn, type Seat } from './pages.js'
 
 /**
  * A shared token as a plain value, which can be posted in any message, given as `workerData`, and posted on by whoever
@@ -21,8 +20,6 @@ export interface SharedHandle {
   readonly apart: boolean
   /** The name of the token. */
   readonly name: string | undefined
-  /** For messages: whose deadline it carries. */
-  readonly deadline: Origin | undefined
 }
 
 /** Whether this context has shared memory at all: a page has it only if it is served with two headers. */
@@ -53,15 +50,14 @@ export function seatIn(buffer: unknown, byteOffset: unknown): Seat {
       `buffer must have room for ${SLOT_BYTES} bytes at byteOffset ${byteOffset}, got ${buffer.byteLength} bytes in all`,
     )
   }
+  if (isPage(buffer)) {
+    throw new TypeError(
+      'buffer must be memory of your own, got a page of calloff: make a token of its handle with SharedToken.from(handle)',
+    )
+  }
   const slot = byteOffset / 4
-  return { page: new Page(new Int32Array(buffer), slot + BELL), place: { slot, bell: slot + BELL, alive: 0 } }
-}
-
-/** Whose deadline a handle carries; a handle comes from elsewhere, so nothing about it is trusted. */
-export function deadlineIn({ deadline }: SharedHandle): Origin | undefined {
-  const { name, what } = Object(deadline) as Partial<Origin>
-  if (typeof what !== 'string') return undefined
-  return { name: typeof name === 'string' ? name : undefined, what }
+  const view = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4))
+  return { page: new Page(view, slot + BELL), place: { slot, bell: slot + BELL, alive: 0 } }
 }
 
 /** Where the token of a handle sits. Errors: `TypeError`, `RangeError` for what is no handle. */
@@ -72,8 +68,8 @@ export function seatOf(handle: unknown): Seat {
     throw wrongType('handle', 'what `token.handle` gives, and postMessage or workerData hand on', handle)
   }
   if (apart === true) return seatIn(buffer, byteOffset)
-  const slot = Number(byteOffset) / 4
-  const page = pageIn(buffer, slot)
+  const slot = (byteOffset as number) / 4
+  const page = typeof byteOffset === 'number' ? pageIn(buffer, slot) : undefined
   if (
     !page ||
     !Number.isInteger(generation) ||

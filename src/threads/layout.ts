@@ -9,9 +9,10 @@
  * │ 1     │ layout version          │        │ 1  │ TAKEN    │ words of the report area handed out     │
  * │ 2…5   │ id, 128 bits            │        │ 2  │ DUE      │ which of the two deadlines holds, 0: no │
  * │ 6     │ doorbell                │        │ 3  │ BELL     │ doorbell of a slot outside of a page    │
- * │ 16…   │ slot 0                  │        │ 4… │ deadlines│ two of 8 words (four 64-bit floats)     │
- * │ …     │ … slot 6                │        │ 20…│ reports  │ 124 words, handed out front to back     │
- * └───────┴─────────────────────────┘        └────┴──────────┴─────────────────────────────────────────┘
+ * │ 16…   │ slot 0                  │        │ 4  │ FOLLOWED │ somebody hands the deadline on          │
+ * │ …     │ … slot 6                │        │ 5… │ deadlines│ two of 9 words: when, and what it does  │
+ * └───────┴─────────────────────────┘        │ 23…│ reports  │ 121 words, handed out front to back     │
+ *                                            └────┴──────────┴─────────────────────────────────────────┘
  * ```
  *
  * A state of 0 is a token of generation 0 that is alive, so fresh memory needs no setting up. To whoever knows nothing of
@@ -33,7 +34,7 @@ const FIRST_SLOT = 16
 /** "calo": says that a page is one of ours. */
 export const OUR_MARK = 0x63616c6f
 /** Goes up with every change of this file that others could trip over. */
-export const OUR_VERSION = 1
+export const OUR_VERSION = 2
 
 // ---- Slot
 
@@ -41,13 +42,16 @@ export const STATE = 0
 export const TAKEN = 1
 export const DUE = 2
 export const BELL = 3
-const DEADLINES = 4
+export const FOLLOWED = 4
+const DEADLINES = 5
 /** Of a moment, as other threads can read it: see moments.ts. */
 export const MOMENT_WORDS = 8
-const REPORTS = 20
+/** Of a deadline: the moment, and an ending. */
+export const DEADLINE_WORDS = MOMENT_WORDS + 1
+const REPORTS = 23
 
 /** The room for reports in one slot: an honest canceller takes part of it, once. */
-export const REPORT_WORDS = 124
+export const REPORT_WORDS = 121
 export const SLOT_WORDS = REPORTS + REPORT_WORDS
 export const SLOT_BYTES = SLOT_WORDS * 4
 export const SLOTS = Math.floor((PAGE_BYTES / 4 - FIRST_SLOT) / SLOT_WORDS)
@@ -65,7 +69,7 @@ export function isSlot(word: number): boolean {
 
 /** The words of the deadline that a value of DUE stands for. The other one may be written meanwhile. */
 export function deadlineAt(slot: number, due: number): number {
-  return slot + DEADLINES + (due & 1) * MOMENT_WORDS
+  return slot + DEADLINES + (due & 1) * DEADLINE_WORDS
 }
 
 /** The first word of the report area. */
@@ -89,9 +93,9 @@ export function aliveState(generation: number): number {
   return generation << GENERATION
 }
 
-/** What an alive word becomes. `chunk` is where in the report area its report begins, -1 for none. */
-export function cancelledState(alive: number, kind: number, chunk: number): number {
-  return alive | ((chunk + 1) << KIND_BITS) | kind
+/** What is added to an alive word to end it. `chunk` is where in the report area the report begins, -1 for none. */
+export function endingOf(kind: CancellationKind, chunk: number): number {
+  return ((chunk + 1) << KIND_BITS) | numberOf(kind)
 }
 
 /** Whether a state belongs to the generation that was alive as `alive`. */
@@ -121,7 +125,7 @@ const KINDS: readonly (CancellationKind | undefined)[] = [
 ]
 
 /** The number of a kind; one that is newer than this layout goes as `'manual'`. */
-export function numberOf(kind: CancellationKind): number {
+function numberOf(kind: CancellationKind): number {
   return Math.max(1, KINDS.indexOf(kind))
 }
 

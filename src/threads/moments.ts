@@ -16,21 +16,25 @@ const words = new Int32Array(floats.buffer)
 /** How far the two ways may be apart and still agree, in milliseconds: the wall clock counts in whole ones. */
 const AGREE = 2
 
-/** Writes a moment of this thread's clock. */
-export function writeMoment(at: number, into: Int32Array): void {
+/** Writes a moment of this thread's clock, from a word on. */
+export function writeMoment(at: number, into: Int32Array, word: number): void {
   floats[0] = readOrigin()
   floats[1] = at
   floats[2] = readWall()
   floats[3] = at - now()
-  into.set(words)
+  into.set(words, word)
 }
 
 /** Reads a moment on this thread's clock. It was ahead of its writer, or behind, and is no further ahead now than then. */
-export function readMoment(from: Int32Array): number {
-  words.set(from)
-  const [origin = 0, at = 0, wall = 0, ahead = 0] = floats
+export function readMoment(from: Int32Array, word: number): number {
+  // Neither a part of the array nor its pieces by name: what reads a cancellation has mostly not been compiled yet.
+  for (let i = 0; i < MOMENT_WORDS; i++) words[i] = from[word + i] as number
+  const origin = floats[0] as number
+  const at = floats[1] as number
   if (origin === readOrigin()) return at
   const here = now()
+  const wall = floats[2] as number
+  const ahead = floats[3] as number
   const exact = origin + at - (readOrigin() + here)
   const rough = ahead - (readWall() - wall)
   const left = Math.min(Math.abs(exact - rough) <= AGREE ? exact : rough, ahead)

@@ -190,11 +190,16 @@ export function remember(page: Page): void {
   known.set(idOf(page.view), new WeakRef(page))
 }
 
+/** Whether a buffer is a page, of whatever version. */
+export function isPage(buffer: SharedArrayBuffer): boolean {
+  return buffer.byteLength === PAGE_BYTES && Atomics.load(new Int32Array(buffer), MARK) === OUR_MARK
+}
+
 /** The page in a buffer that has arrived; undefined if it is none, or one of a version that is not ours. */
 export function pageIn(buffer: SharedArrayBuffer, slot: number): Page | undefined {
-  if (buffer.byteLength !== PAGE_BYTES || !isSlot(slot)) return undefined
+  if (!isPage(buffer) || !isSlot(slot)) return undefined
   const view = new Int32Array(buffer)
-  if (Atomics.load(view, MARK) !== OUR_MARK || view[VERSION] !== OUR_VERSION) return undefined
+  if (view[VERSION] !== OUR_VERSION) return undefined
   let page = known.get(idOf(view))?.deref()
   if (!page) remember((page = new Page(view, PAGE_BELL)))
   return page

@@ -7,25 +7,31 @@
  * P1. STATE leaves alive(g) once, by one compare-and-exchange. Who wins that is the canceller, and nobody else is.
  * P2. STATE becomes alive(g + 1) only by the owner, and only after the owner himself has moved it from alive(g) to disposed.
  *     So whoever finds another generation knows how his own has ended.
- * P3. A part of the report area belongs to who moved TAKEN past it. TAKEN never goes back, so no part is ever given out
- *     twice, in any generation, and none is written after it has been published.
+ * P3. A part of the report area belongs to who moved TAKEN past it. TAKEN goes back only by P9, so no part is ever given out
+ *     to a second one, in any generation, and none is written after it has been published.
  * P4. A cancelled state is published after its whole report was written, in the same word that says where it is. So who
  *     reads that word sees the whole report, may take his time to read it, and needs no second look.
  * P5. The bells are rung after the state has changed, and a sleeper reads the bell before he looks at the state. So no
  *     wake-up is lost.
  * P6. Nobody ever waits for another thread to go on. One that dies between any two steps leaves a part of the report area
  *     unused, or sleepers who were not woken: hence sleepers look again after a while (`SLICE`), and polls miss nothing.
- * P7. Only the owner writes deadlines: into the one of the two that DUE does not point to, then DUE.
+ * P7. Only the owner writes deadlines: into the one of the two that DUE does not point to, then DUE. A deadline says when, and
+ *     how the token ends then: what P1 adds to STATE, with a report that the owner has prepared in a part of his own (P3).
+ *     So whoever sees it pass needs to know, and to write, nothing else.
+ * P8. The bells are rung for a deadline that begins or comes nearer, too; for one that is moved away only where FOLLOWED says
+ *     that somebody tells others of it. Who says so does it before he reads DUE, and the owner looks after he has written it.
+ * P9. The owner gives his parts of the report area back when he uses the slot again, if nobody else has taken any: then
+ *     nobody reads them, since he himself has ended the token, without a report (P2).
  */
 import {
   aliveState,
-  cancelledState,
   chunkOf,
   deadlineAt,
   DUE,
+  endingOf,
+  FOLLOWED,
   isOf,
   LAST_GENERATION,
-  numberOf,
   REPORT_WORDS,
   reportAt,
   STATE,
@@ -62,8 +68,12 @@ export type Report = (room: number) => Int32Array | undefined
 /** Cancels a token. True if it was this call that did it. */
 export function cancel(memory: Memory, place: Place, kind: CancellationKind, report: Report): boolean {
   if (isOver(memory, place)) return false
-  const chunk = hand(memory, place, report)
-  return publish(memory, place, kind, chunk)
+  return publish(memory, place, prepare(memory, place, kind, report))
+}
+
+/** Writes a report, which takes part of the area. Gives the ending that has it. */
+export function prepare(memory: Memory, place: Place, kind: CancellationKind, report: Report): number {
+  return endingOf(kind, hand(memory, place, report))
 }
 
 /** The look of a poll that wants to be sure. */
@@ -86,10 +96,10 @@ function hand(memory: Memory, { slot }: Place, report: Report): number {
   }
 }
 
-function publish(memory: Memory, place: Place, kind: CancellationKind, chunk: number): boolean {
+/** Ends a token in a way that is written already. True if it was this call that did it. */
+export function publish(memory: Memory, place: Place, ending: number): boolean {
   const { slot, alive } = place
-  const over = cancelledState(alive, numberOf(kind), chunk)
-  const won = memory.compareExchange(slot + STATE, alive, over) === alive
+  const won = memory.compareExchange(slot + STATE, alive, alive | ending) === alive
   if (won) ring(memory, place)
   return won
 }
@@ -123,18 +133,23 @@ export function readReport(
 /**
  * The owner ends the token without a report. Gives the state under which he may make a new token in the slot; undefined if
  * the slot must never be used again: somebody else has ended the token, whose kind and report must stay; or has taken a part
- * of the report area; or the generations are used up.
+ * of the report area, of which `own` are the owner's words (P9); or the generations are used up.
  */
-export function dispose(memory: Memory, place: Place): { readonly won: boolean; readonly next: number | undefined } {
-  const won = publish(memory, place, 'dispose', -1)
+export function dispose(
+  memory: Memory,
+  place: Place,
+  own: number,
+): { readonly won: boolean; readonly next: number | undefined } {
+  const won = publish(memory, place, endingOf('dispose', -1))
   const generation = place.alive / aliveState(1)
-  const reusable = won && generation < LAST_GENERATION && memory.load(place.slot + TAKEN) === 0
+  const reusable = won && generation < LAST_GENERATION && memory.compareExchange(place.slot + TAKEN, own, 0) === own
   return { won, next: reusable ? aliveState(generation + 1) : undefined }
 }
 
 /** The owner begins a new token in a slot he has disposed of. (P2) */
 export function begin(memory: Memory, { slot, alive }: Place): void {
   memory.store(slot + DUE, 0) // whoever still reads the old one is over anyway
+  memory.store(slot + FOLLOWED, 0)
   memory.store(slot + STATE, alive)
 }
 
@@ -143,14 +158,21 @@ export function stateOf(memory: Memory, { slot }: Place): number {
   return memory.load(slot + STATE)
 }
 
-/** The owner sets a deadline, or moves it. (P7) */
-export function setDeadline(memory: Memory, { slot }: Place, words: Int32Array): void {
+/** The owner sets a deadline, or moves it: the moment, and the ending. (P7, P8) */
+export function setDeadline(memory: Memory, place: Place, words: Int32Array, isNearer: boolean): void {
+  const { slot } = place
   // From 1 up, round the corner to 1 again; 0 is no deadline.
   const due = (memory.load(slot + DUE) % 2 ** 30) + 1
   const at = deadlineAt(slot, due)
   // Atomic here and below, because plain accesses may be moved past a look at DUE.
   for (let i = 0; i < words.length; i++) memory.store(at + i, words[i] as number)
   memory.store(slot + DUE, due)
+  if (isNearer || memory.load(slot + FOLLOWED)) ring(memory, place)
+}
+
+/** From now on the bells are rung for whatever becomes of the deadline. (P8) */
+export function followDeadline(memory: Memory, { slot }: Place): void {
+  memory.store(slot + FOLLOWED, 1)
 }
 
 /** The number of the deadline that holds, 0 if there is none. */

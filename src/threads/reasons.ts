@@ -1,35 +1,59 @@
 /**
  * The reason of a cancellation as text that another thread can read back: what JSON takes, and besides errors, dates, big
  * integers, `undefined`, and the numbers that JSON has no word for. Objects arrive as plain ones, as with `structuredClone`.
+ * What cannot cross, or is too long, arrives as text that people can read, with an ellipsis where it was cut.
  *
  * An object `{ "$": [tag, …] }` stands for what JSON cannot say.
  */
 
-/** How deep a reason may be; beyond, or where it is a circle, its text goes instead. */
+/** How deep a reason may be, and of how many parts: more would not fit anyway. */
 const DEEPEST = 8
+const MOST_PARTS = 256
+/** No text that is written for people is longer, in characters. */
+const LONGEST = 500
+
+/** The numbers of bytes that a text takes. */
+export type SizeOf = (text: string) => number
+
+/** What has arrived. */
+export interface Crossed {
+  readonly reason: unknown
+  /** What the message says of it, where the reason that has arrived would say something else. */
+  readonly saying: { readonly text: string | undefined } | undefined
+}
 
 type Tagged = readonly [tag: string, ...content: unknown[]]
 
 const tagged = (...content: Tagged): object => ({ $: content })
 
-/** A form of the value that `JSON.stringify` takes as it is. Throws for what is too deep, and whatever a getter throws. */
-function formOf(value: unknown, stacks: boolean, depth: number): unknown {
-  switch (typeof value) {
-    case 'number':
-      return formOfNumber(value)
-    case 'bigint':
-      return tagged('bigint', String(value))
-    case 'undefined':
-      return tagged('undefined')
-    case 'symbol':
-    case 'function':
-      return String(value)
-    case 'object':
-      if (depth >= DEEPEST) throw new RangeError('too deep')
-      return value && formOfObject(value, stacks, (one) => formOf(one, stacks, depth + 1))
-    default:
-      return value
+// ---- What can be read back
+
+/** A form of the value that `JSON.stringify` takes as it is. Throws for what is too deep or too long, and whatever a getter throws. */
+function formOf(reason: unknown, stacks: boolean): unknown {
+  let parts = 0
+  const one = (value: unknown, above: readonly object[]): unknown => {
+    if (++parts > MOST_PARTS) throw new RangeError('too long')
+    switch (typeof value) {
+      case 'number':
+        return formOfNumber(value)
+      case 'bigint':
+        return tagged('bigint', String(value))
+      case 'undefined':
+        return tagged('undefined')
+      case 'symbol':
+      case 'function':
+        return plainText(value)
+      case 'object': {
+        if (value === null) return value
+        if (above.length >= DEEPEST || above.includes(value)) throw new RangeError('too deep')
+        const inside = [...above, value]
+        return formOfObject(value, stacks, (inner) => one(inner, inside))
+      }
+      default:
+        return value
+    }
   }
+  return one(reason, [])
 }
 
 function formOfNumber(value: number): unknown {
@@ -38,86 +62,198 @@ function formOfNumber(value: number): unknown {
 }
 
 function formOfObject(value: object, stacks: boolean, inner: (one: unknown) => unknown): unknown {
-  if (Array.isArray(value)) return value.map(inner)
-  if (isError(value)) return tagged('error', errorForm(value, stacks, inner))
+  if (Array.isArray(value)) return Array.from(value, inner)
+  if (isError(value)) return tagged('error', formOfError(value, stacks, inner))
   if (value instanceof Date) return tagged('date', String(value.getTime()))
-  if (Object.prototype.toString.call(value) !== '[object Object]') return textOf(value)
+  if (!isRecord(value)) return plainText(value)
   const entries = Object.entries(value).map(([key, one]) => [key, inner(one)])
   return '$' in value ? tagged('object', entries) : Object.fromEntries(entries)
 }
 
+const kindOfObject = (value: object) => Object.prototype.toString.call(value)
+
+const isRecord = (value: object) => kindOfObject(value) === '[object Object]'
+
 /** An error of whatever realm; `DOMException`s are some, too. */
 function isError(value: object): value is Error {
-  return value instanceof Error || /^\[object (Error|DOMException)\]$/.test(Object.prototype.toString.call(value))
+  return value instanceof Error || /^\[object (Error|DOMException)\]$/.test(kindOfObject(value))
 }
 
-function errorForm(error: Error, stacks: boolean, inner: (one: unknown) => unknown): Record<string, unknown> {
-  const { name, message, stack, cause } = error
-  const { code } = error as { code?: unknown }
-  const form: Record<string, unknown> = { name: textOf(name), message: textOf(message) }
-  if (typeof code === 'string' || typeof code === 'number') form['code'] = code
-  if (stacks && typeof stack === 'string') form['stack'] = stack
-  if (cause !== undefined) form['cause'] = inner(cause)
-  return form
+interface ErrorForm {
+  readonly name?: string
+  readonly message: string
+  readonly code?: string | number
+  readonly stack?: string
+  readonly cause?: unknown
 }
 
-/** The text that crosses, at most so long by `sizeOf`: in full, without stack traces, shortened; undefined if nothing fits. */
-export function encodeReason(reason: unknown, limit: number, sizeOf: (text: string) => number): string | undefined {
-  const fits = (form: unknown): string | undefined => {
-    const text = JSON.stringify(form)
-    return sizeOf(text) <= limit ? text : undefined
+function formOfError(error: Error, stacks: boolean, inner: (one: unknown) => unknown): ErrorForm {
+  const stack = stacks ? partOf(error, 'stack') : undefined
+  const cause = partOf(error, 'cause')
+  return {
+    ...headOf(error),
+    ...(typeof stack === 'string' && { stack }),
+    ...(cause !== undefined && { cause: attempt(() => inner(cause)) ?? written(cause) }),
   }
-  let form: unknown
+}
+
+function headOf(error: Error): ErrorForm {
+  const code = partOf(error, 'code')
+  return {
+    name: plainText(partOf(error, 'name')),
+    message: plainText(partOf(error, 'message')),
+    ...((typeof code === 'string' || typeof code === 'number') && { code }),
+  }
+}
+
+/** A property, undefined where its getter throws. */
+function partOf(error: Error, key: string): unknown {
+  return attempt(() => (error as unknown as Record<string, unknown>)[key])
+}
+
+function attempt<T>(what: () => T): T | undefined {
   try {
-    const whole = fits(formOf(reason, true, 0))
-    if (whole) return whole
-    form = formOf(reason, false, 0)
+    return what()
   } catch {
-    // A circle, too deep, a getter or a proxy that throws.
-    return shorten(textOf(reason), (text) => fits(text))
+    return undefined
   }
-  const { $: [tag, error] = [] as unknown[] } = Object(form) as { $?: unknown[] }
-  if (tag !== 'error') return shorten(typeof reason === 'string' ? reason : JSON.stringify(form), fits)
-  const { message, ...others } = error as { message: string }
-  return (
-    fits(form) ??
-    shorten(message, (text) => fits(tagged('error', { ...others, message: text }))) ??
-    shorten(message, (text) => fits(tagged('error', { message: text })))
-  )
 }
 
-function textOf(value: unknown): string {
-  try {
-    // oxlint-disable-next-line typescript/no-base-to-string -- better than nothing
-    return String(value)
-  } catch {
-    return 'a reason that has no text'
+// ---- What people can read
+
+function plainText(value: unknown): string {
+  // oxlint-disable-next-line typescript/no-base-to-string -- better than nothing
+  return attempt(() => String(value)) ?? 'a reason that has no text'
+}
+
+/** The value as one would write it down. */
+function written(reason: unknown): string {
+  let left = LONGEST
+  const one = (value: unknown, above: readonly object[]): string => {
+    if (left <= 0) return ''
+    const text = attempt(() => {
+      if (typeof value === 'string') return above.length > 0 ? JSON.stringify(value) : value
+      if (typeof value === 'bigint') return `${value}n`
+      if (typeof value !== 'object' || value === null) return plainText(value)
+      return object(value, above)
+    })
+    left -= text?.length ?? 0
+    return text ?? plainText(value)
   }
+  const object = (value: object, above: readonly object[]): string => {
+    if (isError(value)) return `${plainText(partOf(value, 'name'))}: ${plainText(partOf(value, 'message'))}`
+    if (value instanceof Date) return attempt(() => value.toISOString()) ?? String(value)
+    const isList = Array.isArray(value)
+    if (!isList && !isRecord(value)) return plainText(value)
+    if (above.includes(value)) return '[circular]'
+    if (above.length >= DEEPEST) return '…'
+    const inside = [...above, value]
+    const parts: string[] = []
+    for (const key of isList ? value.keys() : Object.keys(value)) {
+      if (left <= 0) break
+      const part = one((value as Record<PropertyKey, unknown>)[key], inside)
+      parts.push(isList ? part : `${JSON.stringify(key)}:${part}`)
+    }
+    return isList ? `[${parts.join()}]` : `{${parts.join()}}`
+  }
+  return one(reason, [])
+}
+
+/** The first so many characters of a text, with an ellipsis for the others; none of them cut in half. */
+function clip(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most).replace(/[\uD800-\uDBFF]$/, '')}…`
 }
 
 /** As much of the text as fits, with an ellipsis. */
 function shorten(text: string, fits: (text: string) => string | undefined): string | undefined {
-  const whole = fits(text)
-  if (whole) return whole
-  let best: string | undefined
-  for (let low = 0, high = text.length; low < high;) {
+  let best = fits(text)
+  if (best !== undefined) return best
+  for (let low = 0, high = Math.min(text.length, LONGEST); low < high;) {
     const length = (low + high + 1) >> 1
-    const part = fits(`${text.slice(0, length).replace(/[\uD800-\uDBFF]$/, '')}…`)
-    if (part) {
+    const part = fits(clip(text, length))
+    if (part === undefined) high = length - 1
+    else {
       best = part
       low = length
-    } else high = length - 1
+    }
   }
   return best
 }
 
-/** What has crossed. Text that is no reason of ours is undefined: nobody's memory is trusted. */
-export function decodeReason(text: string): unknown {
-  try {
-    return valueOf(JSON.parse(text))
-  } catch {
-    return undefined
+// ---- Both
+
+/** What a form that has arrived would say in a message. */
+function formSays(form: unknown): string | undefined {
+  if (typeof form === 'string') return form
+  const { $: [tag, content] = [] as unknown[], message } = Object(form) as { $?: unknown[]; message?: unknown }
+  const text = tag === 'error' ? (content as ErrorForm).message : Array.isArray(form) || tag ? undefined : message
+  return typeof text === 'string' ? text : undefined
+}
+
+/**
+ * The text that crosses, at most so long by `sizeOf`: in full, without stack traces, shortened; undefined if nothing fits.
+ * `said` is what the message says of the reason.
+ */
+export function encodeReason(
+  reason: unknown,
+  said: string | undefined,
+  stacks: boolean,
+  limit: number,
+  sizeOf: SizeOf,
+): string | undefined {
+  /** With what the message says of it, where the form alone would not tell. */
+  const fits = (form: unknown, says: string | undefined): string | undefined => {
+    const text = JSON.stringify(formSays(form) === says ? form : tagged('said', form, says))
+    return sizeOf(text) <= limit ? text : undefined
   }
+  for (const each of stacks ? [true, false] : [false]) {
+    const whole = attempt(() => fits(formOf(reason, each), said))
+    if (whole !== undefined) return whole
+  }
+  if (attempt(() => isError(Object(reason) as object))) return encodeError(reason as Error, said, fits)
+  if (typeof reason === 'string' && said === reason) return shorten(reason, (text) => fits(text, text))
+  return shorten(written(reason), (text) => fits(text, said && clip(said, 100)))
+}
+
+/** An error that is too long: its code, cause and name are shortened before its message is, and do not go before it. */
+function encodeError(
+  error: Error,
+  said: string | undefined,
+  fits: (form: unknown, says: string | undefined) => string | undefined,
+): string | undefined {
+  const { name = '', message, code } = headOf(error)
+  const cause = partOf(error, 'cause')
+  const withText = (others: object) => (text: string) =>
+    fits(tagged('error', { ...others, message: text }), said === undefined ? said : text)
+  for (const most of [80, 16]) {
+    const brief = withText({
+      name: clip(name, most),
+      ...(code !== undefined && { code: typeof code === 'string' ? clip(code, most) : code }),
+      ...(cause !== undefined && { cause: clip(written(cause), most) }),
+    })
+    const best = shorten(message, brief)
+    if (best !== undefined) return best
+  }
+  return shorten(`${name}: ${message}…`, withText({}))
+}
+
+/** A text that crosses, shortened where it has to be; undefined if nothing fits. */
+export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string | undefined {
+  return shorten(text, (part) => {
+    const encoded = JSON.stringify(part)
+    return sizeOf(encoded) <= limit ? encoded : undefined
+  })
+}
+
+/** What has crossed. Text that is no reason of ours is undefined: nobody's memory is trusted. */
+export function decodeReason(text: string): Crossed {
+  return attempt(() => crossed(JSON.parse(text))) ?? { reason: undefined, saying: undefined }
+}
+
+function crossed(form: unknown): Crossed {
+  const { $: [tag, inner, says] = [] as unknown[] } = Object(form) as { $?: unknown[] }
+  if (tag !== 'said') return { reason: valueOf(form), saying: undefined }
+  return { reason: valueOf(inner), saying: { text: typeof says === 'string' ? says : undefined } }
 }
 
 function valueOf(form: unknown): unknown {
@@ -138,7 +274,7 @@ function untagged([tag, content]: Tagged): unknown {
     case 'object':
       return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, valueOf(one)]))
     case 'error':
-      return errorFrom(content as Record<string, unknown>)
+      return errorFrom(content as ErrorForm)
     default:
       return undefined
   }
@@ -146,15 +282,14 @@ function untagged([tag, content]: Tagged): unknown {
 
 const classes = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
 
-function errorFrom({ name = 'Error', message, code, stack, cause }: Record<string, unknown>): Error {
-  const text = String(message)
-  const Class = Object.hasOwn(classes, name as string) ? classes[name as keyof typeof classes] : Error
-  const error = new Class(text, cause === undefined ? undefined : { cause: valueOf(cause) })
+function errorFrom({ name = 'Error', message, code, stack, cause }: ErrorForm): Error {
+  const Class = Object.hasOwn(classes, name) ? classes[name as keyof typeof classes] : Error
+  const error = new Class(message, cause === undefined ? undefined : { cause: valueOf(cause) })
   const set = (key: string, value: unknown) =>
     Object.defineProperty(error, key, { value, writable: true, configurable: true })
   if (error.name !== name) set('name', name)
   // Where it was read says nothing about where it was made.
-  set('stack', stack ?? `${String(name)}: ${text}\n    at another thread`)
+  set('stack', stack ?? `${name}: ${message}\n    at another thread`)
   if (code !== undefined) Object.assign(error, { code })
   return error
 }

@@ -6,7 +6,7 @@
  * engine it is a rule; one with sources is opaque, as a grace is.
  */
 import { optional } from '../core/arguments.js'
-import { after, isBefore, now, type SharedWord } from '../core/clock.js'
+import { after, now, type SharedWord } from '../core/clock.js'
 import type { Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
 import {
@@ -19,13 +19,12 @@ import {
   hubOf,
   LOOK,
   type Mode,
+  moved,
   settle,
   type Subscriber,
   subscribe,
   type TokenNode,
-  visit,
 } from '../core/graph.js'
-import { onMove } from '../core/remaining.js'
 import {
   begin as adoptNested,
   CancellationToken,
@@ -35,30 +34,19 @@ import {
   type TokenOptions,
   UNCLONABLE,
 } from '../core/token.js'
-import { deadlineIn, needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
-import { aliveState, isOf, kindOf, MOMENT_WORDS, SLOT_BYTES, STATE } from './layout.js'
-import { readMoment, writeMoment } from './moments.js'
-import { deadlineAbove, originOf, OtherThread } from './other-thread.js'
+import { FollowedDeadline, hearOfMoves, type Teller, ToldDeadline } from './deadlines.js'
+import { needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
+import { aliveState, isOf, kindOf, SLOT_BYTES, STATE } from './layout.js'
+import { OtherThread, storyOf, toldBy } from './other-thread.js'
 import { giveBack, type Page, remember, type Seat, takeSeat } from './pages.js'
-import {
-  begin,
-  cancel,
-  dispose,
-  dueOf,
-  isOver,
-  type Place,
-  readDeadline,
-  readReport,
-  setDeadline,
-  stateOf,
-} from './protocol.js'
-import { decodeStory, encodeStory, lengthOf, type Origin } from './reports.js'
+import { begin, cancel, dispose, isOver, type Place, publish, readReport, stateOf } from './protocol.js'
+import { decodeStory, encodeStory, lengthOf } from './reports.js'
 
 /** Among the options: the place of a token that is not to get a new one. */
 const SEAT = Symbol('seat')
 
 interface Seated extends TokenOptions {
-  readonly [SEAT]?: Seat & { readonly whose: Origin | undefined }
+  readonly [SEAT]?: Seat
 }
 
 /**
@@ -66,11 +54,6 @@ interface Seated extends TokenOptions {
  * which then never ends. An atomic one alone costs about ten times as much on V8.
  */
 const PLAIN_POLLS = 64
-
-/** By their places in the lists of their sources: the tokens whose deadlines other threads know. */
-const mirrors = new WeakMap<Subscriber, SharedToken>()
-
-const scratch = new Int32Array(MOMENT_WORDS)
 
 /**
  * A token in shared memory: every thread that has its handle can poll it, listen to it and cancel it. The first cancel wins,
@@ -104,7 +87,7 @@ const scratch = new Int32Array(MOMENT_WORDS)
  * worker.on('message', () => token.cancel('found it')) // → token "search" was cancelled: found it
  * ```
  */
-export class SharedToken extends CancellationToken {
+export class SharedToken extends CancellationToken implements Teller {
   /** Bytes of shared memory that a token takes, for {@link SharedToken.at}. */
   static readonly BYTES: number = SLOT_BYTES
 
@@ -114,16 +97,13 @@ export class SharedToken extends CancellationToken {
   /** @internal */ state: number
   /** @internal */ alive: number
   /** @internal */ left: number
-  /** What it carries, on this thread's clock, where it was not made here. @internal */
-  deadline: number
 
   readonly #page: Page
   readonly #place: Place
-  /** Which of the deadlines of the slot that is, see protocol.ts. */
-  #due = 0
+  /** The deadline above it, where it was made; the one it carries, where it was opened. */
+  #told: ToldDeadline | undefined
+  #followed: FollowedDeadline | undefined
   #stopTimer: (() => void) | undefined
-  /** Whose deadline it is. */
-  #whose: Origin | undefined
   /** How this side came by it; whoever has made it may end it for everybody by disposing of it. */
   readonly #from: 'made' | 'handle' | 'memory'
   #isClosed = false
@@ -145,16 +125,15 @@ export class SharedToken extends CancellationToken {
     this.state = place.slot + STATE
     this.alive = place.alive
     this.left = 0
-    this.deadline = Infinity
     this.#page = page
     this.#place = place
-    this.#whose = given?.whose
     this.#from = !given ? 'made' : place.bell > place.slot ? 'memory' : 'handle'
+    if (this.#from === 'handle') this.#followed = new FollowedDeadline(page.memory, place)
     if (!given && place.alive > 0) begin(page.memory, place)
     this.#adoptSources()
     // The atomic read without which a compiler may lift plain ones out of a loop that opens tokens: PLAIN_POLLS is not enough.
     if (isOver(page.memory, place)) return
-    this.#followDeadline()
+    this.#follow()
     this.left = this.#plainPolls()
   }
 
@@ -176,7 +155,7 @@ export class SharedToken extends CancellationToken {
   static from(handle: SharedHandle): SharedToken {
     const seat = seatOf(handle)
     const name = optional('handle.name', 'string', handle.name)
-    return new this({ name, [SEAT]: { ...seat, whose: deadlineIn(handle) } } as Seated)
+    return new this({ name, [SEAT]: seat } as Seated)
   }
 
   /**
@@ -206,7 +185,7 @@ export class SharedToken extends CancellationToken {
     ...nested: Nested[]
   ): SharedToken {
     needSharedMemory()
-    const seat = { ...seatIn(buffer, byteOffset), whose: undefined }
+    const seat = seatIn(buffer, byteOffset)
     const isFirst = options !== undefined && !isOptions(options)
     const own: Seated = { ...(isFirst ? undefined : options), [SEAT]: seat }
     const token = new this(own, ...(isFirst ? [options, ...nested] : nested))
@@ -229,7 +208,7 @@ export class SharedToken extends CancellationToken {
       const { name } = this
       const generation = alive / aliveState(1)
       const place = { buffer, byteOffset: slot * 4, generation, apart }
-      this.#handle = Object.freeze({ calloff: 'SharedToken', ...place, name, deadline: this.#whose })
+      this.#handle = Object.freeze({ calloff: 'SharedToken', ...place, name })
     }
     return this.#handle
   }
@@ -266,7 +245,7 @@ export class SharedToken extends CancellationToken {
     if (!discover(this, LOOK)) {
       const mine = new Cancellation(this, 'dispose', undefined, now())
       if (this.#from === 'made') {
-        const { won, next } = dispose(this.#page.memory, this.#place)
+        const { won, next } = dispose(this.#page.memory, this.#place, this.#told?.words ?? 0)
         if (next !== undefined) giveBack(this.#page, { ...this.#place, alive: next })
         this.#letGo()
         settle(this, won ? mine : this.#read())
@@ -296,9 +275,11 @@ export class SharedToken extends CancellationToken {
 
   /** Puts a cancellation of this side to the word. Gives what has ended the token: that, or who was first. */
   #end(mine: Cancellation): Cancellation {
-    const { at, kind, reason } = mine
-    const origin = originOf(mine, this)
-    const won = cancel(this.#page.memory, this.#place, kind, (room) => encodeStory({ at, reason, origin }, room))
+    const { memory } = this.#page
+    const ending = this.#told?.endingFor(mine)
+    const report = (room: number) => encodeStory(storyOf(mine, this, mine.at), room)
+    const won =
+      ending === undefined ? cancel(memory, this.#place, mine.kind, report) : publish(memory, this.#place, ending)
     if (!won) return this.#read()
     this.#letGo()
     return mine
@@ -309,27 +290,25 @@ export class SharedToken extends CancellationToken {
     this.#letGo()
     const { memory } = this.#page
     const state = stateOf(memory, this.#place)
-    // A place is used again only after a dispose.
-    const kind = this.#from === 'memory' || isOf(state, this.alive) ? kindOf(state) : 'dispose'
-    if (kind === 'timeout' && this.sources) {
-      // The deadline is one of ours, that somebody else was first to notice: it has one error.
-      const found = discover(this.sources as TokenNode, LOOK)
-      if (found?.kind === kind) return found
-    }
-    const story = decodeStory(readReport(memory, this.#place, state, lengthOf))
-    const here = now()
-    const origin = story?.origin ? new OtherThread(story.origin) : this
-    const found = new Cancellation(origin, kind, story?.reason, story && story.at <= here ? story.at : here)
-    if (origin !== this) settle(origin, found)
+    this.#followed?.follow()
+    const foreseen = this.#told?.endedBy(state, this.sources as TokenNode) ?? this.#followed?.endedBy(state, this)
+    const found = foreseen ?? this.#readReport(state)
+    if (found.origin instanceof OtherThread) settle(found.origin, found)
     return found
   }
 
+  #readReport(state: number): Cancellation {
+    // A place is used again only after a dispose.
+    const kind = this.#from === 'memory' || isOf(state, this.alive) ? kindOf(state) : 'dispose'
+    const report = decodeStory(readReport(this.#page.memory, this.#place, state, lengthOf))
+    const here = now()
+    return toldBy(report, kind, this, Math.min(report?.at ?? here, here))
+  }
+
   /** The deadline it carries has passed. */
-  #timeOut(): Cancellation {
-    const origin = this.#whose ? new OtherThread(this.#whose) : this
-    const over = this.#end(new Cancellation(origin, 'timeout', undefined, this.deadline))
-    if (over.origin === origin && origin !== this) settle(origin, over)
-    return over
+  #timeOut({ ending }: FollowedDeadline): Cancellation {
+    publish(this.#page.memory, this.#place, ending)
+    return this.#read()
   }
 
   /** It is over: from now on there is nothing to poll, and nothing to hear of. */
@@ -340,7 +319,7 @@ export class SharedToken extends CancellationToken {
   }
 
   #plainPolls(): number {
-    return this.sources || this.deadline < Infinity ? 0 : PLAIN_POLLS
+    return this.sources || (this.#followed && this.#followed.at < Infinity) ? 0 : PLAIN_POLLS
   }
 
   // ---- What other threads know of it
@@ -348,52 +327,35 @@ export class SharedToken extends CancellationToken {
   /** From now on they hear of the end of its sources, and know of their deadlines. */
   #share(): void {
     if (!this.sources || this.#mirror || discover(this, LOOK)) return
-    this.#carryDeadline()
+    if (this.#from === 'made') this.#told = new ToldDeadline(this.#page.memory, this.#place)
     this.#mirror = subscribe(this.sources as TokenNode, () => void discover(this, LOOK))
-    mirrors.set(this.#mirror, this)
+    hearOfMoves(this.#mirror, this)
+    this.tellDeadline()
   }
 
-  /** Writes the earliest deadline above it. Only the side that has made it may: see P7 in protocol.ts. */
-  #carryDeadline(): void {
-    const earliest = this.#from === 'made' ? deadlineAbove(this.sources as TokenNode) : undefined
-    if (!earliest) return
-    this.#whose ??= earliest.whose
-    writeMoment(earliest.at, scratch)
-    setDeadline(this.#page.memory, this.#place, scratch)
+  /** @internal */
+  tellDeadline(): void {
+    const source = this.sources as TokenNode
+    const isTold = !this.outcome && !source.outcome && this.#told?.tell(source, this)
+    if (isTold) this.#page.look() // other tokens of this thread over the same place
   }
 
-  static {
-    // A deadline that is moved (`restart()`) moves on every side.
-    onMove((node) => {
-      const below = new Set<TokenNode>([node])
-      for (const { hub } of below) {
-        visit(hub?.listeners, (one) => {
-          const shared = mirrors.get(one)
-          if (!shared) return
-          shared.#carryDeadline()
-          below.add(shared)
-        })
-        visit(hub?.below, ({ child }) => below.add(child))
-      }
-    })
-  }
-
-  /** Reads the deadline again if it was moved since. */
-  #followDeadline(): void {
-    if (this.#from !== 'handle' || dueOf(this.#page.memory, this.#place) === this.#due) return
-    this.#due = readDeadline(this.#page.memory, this.#place, scratch)
-    this.deadline = this.#due ? readMoment(scratch) : Infinity
+  /** Reads the deadline again if it was moved since. True if it was. */
+  #follow(): boolean {
+    if (!this.#followed?.follow()) return false
+    this.left = 0
     if (this.#stopTimer) this.#setTimer()
+    moved(this)
+    return true
   }
 
   #setTimer(): void {
     this.#stopTimer?.()
+    const { at = Infinity } = this.#followed ?? {}
     const ring = () => {
-      const { deadline } = this
-      this.#followDeadline()
-      if (deadline === this.deadline && !discover(this, LOOK)) settle(this, this.#timeOut())
+      if (!discover(this, LOOK) && this.#followed?.at === at) settle(this, this.#timeOut(this.#followed))
     }
-    this.#stopTimer = after(this.deadline - now(), ring, false)
+    this.#stopTimer = after(at - now(), ring, false)
   }
 
   // ---- What the engine asks
@@ -405,7 +367,10 @@ export class SharedToken extends CancellationToken {
 
   /** What a blocked thread sleeps on. @internal */
   get word(): SharedWord {
-    return { view: this.view, index: this.state, value: this.alive }
+    const { view } = this
+    if (this.#from === 'memory') return { view, index: this.state, value: this.alive }
+    const { bell } = this.#place
+    return { view, index: bell, value: Atomics.load(view, bell) }
   }
 
   /** @internal */
@@ -417,8 +382,10 @@ export class SharedToken extends CancellationToken {
   known(mode: Mode): Cancellation | undefined {
     if (mode !== LOOK && --this.left > 0 && this.view[this.state] === this.alive) return undefined
     if (isOver(this.#page.memory, this.#place)) return this.#read()
-    this.#followDeadline()
-    if (this.deadline < Infinity && !isBefore(this.deadline)) return this.#timeOut()
+    this.#follow()
+    const followed = this.#followed
+    // Once more before it counts: it may have been moved while this thread had no processor.
+    if (followed?.hasPassed() && (!this.#follow() || followed.hasPassed())) return this.#timeOut(followed)
     this.left = this.#plainPolls()
     return undefined
   }
@@ -434,8 +401,15 @@ export class SharedToken extends CancellationToken {
   }
 
   /** @internal */
-  leftOf(sources: readonly number[]): number {
-    return sources[0] as number
+  foretell([source]: readonly (Cancellation | undefined)[]): Cancellation | undefined {
+    return source
+  }
+
+  /** @internal */
+  ahead(told: boolean): Cancellation | undefined {
+    if (told) this.#followed?.insist()
+    this.#follow()
+    return this.#followed?.ahead(this)
   }
 
   /** @internal */
@@ -463,7 +437,7 @@ export class SharedToken extends CancellationToken {
 
   /** @internal */
   override form(): Form {
-    const left = Math.max(0, Math.ceil(this.deadline - now()))
+    const left = Math.max(0, Math.ceil((this.#followed?.at ?? Infinity) - now()))
     const state = left < Infinity ? { left: `${left} ms left` } : undefined
     if (this.#from === 'made') return { call: 'SharedToken' }
     if (this.#from === 'handle') return { call: 'SharedToken.from', own: ['handle'], ...state }

@@ -43,12 +43,40 @@ const poller =
     return first
   }
 
-/** A blocked thread. */
+/** A blocked thread, in memory of the caller's own. */
 const sleeper =
   (code: Protocol, at = place): Program =>
   (memory) => {
     while (!code.isOver(memory, at)) memory.sleep(at.slot + STATE, at.alive)
     return read(code, memory, at)
+  }
+
+/** A blocked thread on a page, where the deadline may begin, or move: it reads the bell before it looks. */
+const blocked =
+  (code: Protocol, due: number, at = place): Program =>
+  (memory) => {
+    for (;;) {
+      const rung = memory.load(at.bell)
+      if (code.isOver(memory, at)) return read(code, memory, at)
+      if (code.dueOf(memory, at) >= due) return 'due'
+      memory.sleep(at.bell, rung)
+    }
+  }
+
+const twice = (mark: number) => () => Int32Array.of(mark, mark)
+
+/** What the owner writes as a deadline: a moment, in one word here, and how the token ends then. */
+function tell(code: Protocol, memory: Parameters<Program>[0], at: typeof place, mark: number, isNearer = true): void {
+  const ending = code.prepare(memory, at, 'lease', twice(mark))
+  code.setDeadline(memory, at, Int32Array.of(mark, ending), isNearer)
+}
+
+/** A thread that sees the deadline pass, if it has begun. */
+const passer =
+  (code: Protocol, at = place): Program =>
+  (memory) => {
+    const words = new Int32Array(2)
+    return code.readDeadline(memory, at, words) ? code.publish(memory, at, words[1] as number) : 'none'
   }
 
 /** A thread that listens to both tokens of a page by one doorbell, until both are over. */
@@ -79,6 +107,19 @@ function oneWinner(
   const state = valueOf(slot + STATE)
   const report = chunkOf(state) < 0 ? undefined : valueOf(layout.reportAt(slot) + chunkOf(state))
   assert.equal(report, marks[cancellers.indexOf(winners[0]!)], 'the report is the winner’s')
+}
+
+/** The number in the report of the one who is on record. */
+function reportOf({ valueOf }: Ending): number | undefined {
+  const chunk = chunkOf(valueOf(slot + STATE))
+  return chunk < 0 ? undefined : valueOf(layout.reportAt(slot) + chunk)
+}
+
+/** How the deadline that holds ends the token. */
+function endingNow(code: Protocol, memory: Parameters<Program>[0], at: typeof place): number {
+  const words = new Int32Array(2)
+  code.readDeadline(memory, at, words)
+  return words[1] as number
 }
 
 /** Whoever has seen it cancelled has seen the whole report of the one who is on record. */
@@ -187,7 +228,7 @@ const settings = {
   'the owner moves the deadline twice while one reads it': (code: Protocol): Setting => ({
     programs: [
       (memory) => {
-        for (const mark of [1, 2, 3]) code.setDeadline(memory, place, new Int32Array(2).fill(mark))
+        for (const mark of [1, 2, 3]) code.setDeadline(memory, place, new Int32Array(2).fill(mark), false)
       },
       (memory) => {
         const words = new Int32Array(2)
@@ -199,12 +240,88 @@ const settings = {
       assert.deepEqual(words, [due, due], 'the deadline is of one piece')
     },
   }),
+  'a deadline begins, and one sees it pass and one polls': (code: Protocol): Setting => ({
+    programs: [(memory) => tell(code, memory, place, 7), passer(code), poller(code)],
+    check: (ending) => {
+      if (ending.results[1] === true) assert.equal(reportOf(ending), 7, 'the report is that of the deadline')
+      wholeReport(ending, [2])
+    },
+  }),
+  'a deadline becomes another one, and one sees it pass and one cancels': (code: Protocol): Setting => ({
+    programs: [
+      (memory) => {
+        tell(code, memory, place, 7)
+        tell(code, memory, place, 9)
+      },
+      (memory) => [passer(code)(memory), read(code, memory)],
+      canceller(code, 5),
+    ],
+    check: (ending) => {
+      const [passed, seen] = ending.results[1] as [boolean | 'none', ReturnType<typeof read>]
+      assert.notEqual(passed === true, ending.results[2], 'there is exactly one winner')
+      assert.ok((passed === true ? [7, 9] : [5]).includes(reportOf(ending)!), 'the report is the winner’s')
+      if (seen) assert.deepEqual(seen.report, [reportOf(ending), reportOf(ending)], 'the report is whole')
+    },
+  }),
+  'the owner makes a new token with a deadline in a place that had one, which one sees pass, and one cancels': (
+    code: Protocol,
+  ): Setting => ({
+    programs: [
+      (memory) => {
+        tell(code, memory, place, 7)
+        const { won, next: alive } = code.dispose(memory, place, 2)
+        if (alive === undefined) return { won, reused: false }
+        code.begin(memory, next)
+        tell(code, memory, next, 9)
+        return { won, reused: true, over: code.publish(memory, next, endingNow(code, memory, next)) }
+      },
+      (memory) => [passer(code)(memory), read(code, memory)],
+      (memory) => code.cancel(memory, place, 'manual', twice(5)),
+    ],
+    check: (ending) => {
+      const { won, reused, over } = ending.results[0] as { won: boolean; reused: boolean; over?: boolean }
+      const [passed, seen] = ending.results[1] as [boolean | 'none', ReturnType<typeof read>]
+      const winners = [won, passed === true, ending.results[2] === true]
+      assert.equal(winners.filter(Boolean).length, 1, 'there is exactly one winner')
+      if (reused) {
+        assert.ok(over, 'the new token is nobody else’s')
+        assert.equal(reportOf(ending), 9, 'the report is that of the new token')
+      }
+      const report = passed === true ? [7, 7] : won ? [] : [5, 5]
+      if (seen) assert.deepEqual(seen.report, report, 'the report is whole')
+    },
+  }),
+  'a deadline begins, and one is blocked and one listens': (code: Protocol): Setting => ({
+    programs: [
+      (memory) => tell(code, memory, place, 7),
+      blocked(code, 1),
+      (memory) => {
+        let isDue = false
+        const look = () => void (isDue = code.dueOf(memory, place) > 0)
+        const sleep = (rung: number) => void (isDue || memory.sleep(PAGE_BELL, rung))
+        while (!isDue) code.listen(memory, PAGE_BELL, look, sleep)
+      },
+    ],
+    check: nobodySleeps,
+  }),
+  'a deadline is moved away while one begins to tell others of it': (code: Protocol): Setting => ({
+    programs: [
+      (memory) => {
+        for (const mark of [1, 2]) code.setDeadline(memory, place, Int32Array.of(mark, mark), false)
+      },
+      (memory) => {
+        code.followDeadline(memory, place)
+        return blocked(code, 2)(memory)
+      },
+    ],
+    check: nobodySleeps,
+  }),
 } satisfies Record<string, (code: Protocol) => Setting>
 
 /** Disposes of a token, and makes a new one in its place where it may. */
 function owner(code: Protocol): Program {
   return (memory) => {
-    const { won, next: alive } = code.dispose(memory, place)
+    const { won, next: alive } = code.dispose(memory, place, 0)
     if (alive !== undefined) code.begin(memory, { ...place, alive })
     return { won, reused: alive !== undefined }
   }
@@ -224,15 +341,15 @@ describe('a broken protocol is found out', () => {
   const faults: readonly (readonly [string, string | RegExp, string, keyof typeof settings, RegExp])[] = [
     [
       'two may win',
-      /memory\.compareExchange\(slot \+ STATE, alive, over\) === alive/,
-      '(memory.load(slot + STATE) === alive && (memory.store(slot + STATE, over), true))',
+      /memory\.compareExchange\(slot \+ STATE, alive, alive \| ending\) === alive/,
+      '(memory.load(slot + STATE) === alive && (memory.store(slot + STATE, alive | ending), true))',
       'three cancel',
       /exactly one winner/,
     ],
     [
       'a report is published before it is written',
-      'const chunk = hand(memory, place, report);\n    return publish(memory, place, kind, chunk);',
-      'const at = memory.load(place.slot + TAKEN); const won = publish(memory, place, kind, at); hand(memory, place, report); return won;',
+      'return publish(memory, place, prepare(memory, place, kind, report));',
+      'const at = memory.load(place.slot + TAKEN); const won = publish(memory, place, endingOf(kind, at)); hand(memory, place, report); return won;',
       'one cancels and two poll',
       /the report is whole/,
     ],
@@ -298,6 +415,27 @@ describe('a broken protocol is found out', () => {
       'const at = deadlineAt(slot, due - 1);\n    // Atomic',
       'the owner moves the deadline twice while one reads it',
       /of one piece/,
+    ],
+    [
+      'nobody is told of a deadline that begins',
+      'if (isNearer || memory.load(slot + FOLLOWED))',
+      'if (memory.load(slot + FOLLOWED))',
+      'a deadline begins, and one is blocked and one listens',
+      /nobody sleeps on/,
+    ],
+    [
+      'the owner looks for who tells others before he moves the deadline',
+      /memory\.store\(slot \+ DUE, due\);\s+if \(isNearer \|\| memory\.load\(slot \+ FOLLOWED\)\)/,
+      'const told = memory.load(slot + FOLLOWED); memory.store(slot + DUE, due); if (isNearer || told)',
+      'a deadline is moved away while one begins to tell others of it',
+      /nobody sleeps on/,
+    ],
+    [
+      'the report area is given back though others have taken a part of it',
+      'memory.compareExchange(place.slot + TAKEN, own, 0) === own',
+      '(memory.store(place.slot + TAKEN, 0), true)',
+      'the owner makes a new token with a deadline in a place that had one, which one sees pass, and one cancels',
+      /the report is/,
     ],
     [
       'a deadline is not read again',

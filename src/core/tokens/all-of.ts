@@ -82,8 +82,13 @@ class AllOfToken extends CancellationToken {
   }
 
   /** @internal */
-  leftOf(sources: readonly number[]): number {
-    return Math.max(...sources)
+  foretell(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined {
+    let last: Cancellation | undefined
+    for (const end of sources) {
+      if (!end) return undefined
+      last = later(last, end)
+    }
+    return last
   }
 
   /** @internal */

@@ -1,7 +1,7 @@
 /** Shared tokens as one thread sees them: a handle that is cloned is a handle that arrives. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { CANCELLED, NEVER, SimpleToken, TimeoutToken } from 'calloff'
+import { allOf, CANCELLED, NEVER, SimpleToken, TimeoutToken } from 'calloff'
 import { share, SharedToken, type SharedHandle, startTicker } from 'calloff/threads'
 import { manualClock } from 'calloff/testing'
 import { drawn, thrown } from '../helpers.js'
@@ -78,8 +78,10 @@ describe('a reason', () => {
 
   it('is text where it cannot be a structure: circles, depth, functions, symbols, maps, what throws', () => {
     const circle: unknown[] = []
-    circle.push(circle)
-    assert.equal(crossed(circle), '')
+    circle.push(circle, 5n)
+    assert.equal(crossed(circle), '[[circular],5n]')
+    const deep = { a: [{ b: { c: [[{ d: { e: [new Date(5)] } }]] } }] }
+    assert.equal(crossed(deep), '{"a":[{"b":{"c":[[{"d":{"e":…}}]]}}]}')
     assert.equal(crossed(Symbol('why')), 'Symbol(why)')
     assert.match(crossed(() => 1) as string, /=> 1/)
     assert.equal(crossed(new Map()), '[object Map]')
@@ -94,6 +96,143 @@ describe('a reason', () => {
     assert.equal(crossed(broken), 'a reason that has no text')
     assert.equal((crossed(Object.assign(new Error('z'), { message: 5n })) as Error).message, '5')
   })
+})
+
+describe('a reason that is too long is text that people can read, and shows where it was cut', () => {
+  const long = 'x'.repeat(1_000)
+  const table: readonly (readonly [string, unknown, RegExp])[] = [
+    ['a big integer', 10n ** 1_000n, /^10{300,}…$/],
+    ['a structure with a date', { at: new Date(0), long }, /^\{"at":1970-01-01T00:00:00\.000Z,"long":"x{300,}…$/],
+    ['a structure with an error', [new TypeError('no'), NaN, 5n, long], /^\[TypeError: no,NaN,5n,"x{300,}…$/],
+    ['a structure with a date that is none', [new Date(NaN), long], /^\[Invalid Date,"x{300,}…$/],
+    [
+      'a structure with what has no form',
+      [new Map(), undefined, null, () => 1, long],
+      /^\[\[object Map\],undefined,null,\(\) => 1,"x+…$/,
+    ],
+    ['a list of many', Array.from({ length: 100_000 }, (_, i) => i), /^\[0,1,2,3,.*…$/],
+    [
+      'a structure with a getter that throws',
+      {
+        get a(): never {
+          throw new Error('b')
+        },
+        long,
+      },
+      /^\[object Object\]$/,
+    ],
+    ['the text of a function', Object.assign(() => 1, { toString: () => long }), /^x{300,}…$/],
+  ]
+  for (const [name, reason, text] of table) {
+    it(name, () => {
+      const arrived = crossed(reason)
+      assert.equal(typeof arrived, 'string')
+      assert.match(arrived as string, text)
+      assert.doesNotMatch(arrived as string, /\$/)
+    })
+  }
+
+  it('the code, the name and the cause of an error, before its message', () => {
+    const error = Object.assign(new Error('short', { cause: { long } }), {
+      code: 'C'.repeat(500),
+      name: 'N'.repeat(500),
+    })
+    const arrived = crossed(error) as typeof error
+    assert.ok(arrived instanceof Error)
+    assert.equal(arrived.message, 'short')
+    assert.match(arrived.name, /^N{80}…$/)
+    assert.match(arrived.code, /^C{80}…$/)
+    assert.match(arrived.cause as string, /^\{"long":"x+…$/)
+    const both = crossed(Object.assign(new TypeError(long, { cause: new Error(long) }), { code: 5 })) as typeof error
+    assert.ok(both instanceof TypeError)
+    assert.match(both.message, /^x{150,}…$/)
+    assert.match(both.cause as string, /^Error: x+…$/)
+    assert.equal(both.code, 5)
+  })
+
+  it('all of an error, where somebody else has taken most of the room', () => {
+    for (let taken = 250; taken < 480; taken += 1) {
+      const token = new SharedToken()
+      const opened = there(token)
+      // What another one has taken who did not win.
+      const { buffer, byteOffset } = token.handle
+      Atomics.store(new Int32Array(buffer), byteOffset / 4 + 1, Math.ceil(taken / 4))
+      token.cancel(
+        Object.assign(new RangeError('much too many of them', { cause: new Error(long) }), { code: 'E_MANY' }),
+      )
+      const { reason } = opened
+      if (reason === undefined) assert.ok(taken > 380, `${taken}`)
+      else {
+        assert.ok(reason instanceof Error, `${taken}`)
+        const isWhole = reason.message === 'much too many of them' && reason instanceof RangeError
+        assert.ok(isWhole || reason.message.endsWith('…'), `${taken}: ${reason.message}`)
+      }
+    }
+  })
+
+  it('an error that is its own cause, or is among its own causes', () => {
+    const own = new RangeError('round and round')
+    own.cause = own
+    const arrived = crossed(own) as Error
+    assert.ok(arrived instanceof RangeError)
+    assert.deepEqual([arrived.message, arrived.cause], ['round and round', 'RangeError: round and round'])
+    const first = new Error('first')
+    first.stack = ''
+    first.cause = new TypeError('second', { cause: { first } })
+    ;(first.cause as Error).stack = ''
+    const two = crossed(first) as Error
+    assert.ok(two.cause instanceof TypeError)
+    assert.equal(two.cause.cause, '{"first":Error: first}')
+    const trap = Object.defineProperty(new Error('trap'), 'cause', {
+      get() {
+        throw new Error('sprung')
+      },
+    })
+    assert.equal((crossed(trap) as Error).message, 'trap')
+  })
+})
+
+describe('a message is the same on both sides', () => {
+  class Problem {
+    readonly code = 5
+    get message(): string {
+      return 'told by a getter'
+    }
+  }
+  const hidden = Object.assign(new Error('z'), { message: 5n })
+  const table: readonly (readonly [string, unknown])[] = [
+    ['a text', 'why'],
+    ['a number', 5],
+    ['an error', new Error('why')],
+    ['an error without text', new Error()],
+    ['an error whose message is no text', hidden],
+    ['a structure', { a: 1 }],
+    ['a structure with a message', { message: 'why', $: 1 }],
+    ['a structure with a message that is none', { message: 5 }],
+    ['a list', ['why']],
+    ['a function', () => 1],
+    ['a symbol', Symbol('why')],
+    ['a map', new Map([[1, 2]])],
+    ['a map with a message', Object.assign(new Map(), { message: 'why' })],
+    ['an instance', new Problem()],
+    ['a text that is an object', new String('why')],
+    ['a list that is too long', Array(1_000).fill('why')],
+    ['a structure that is too long, with a message', { message: 'why', list: Array(1_000).fill(0) }],
+    ['a big integer', 5n],
+    ['a circle', Object.assign([] as unknown[], { message: 'why' })],
+    ['null', null],
+    ['an error that is too long', new Error('short', { cause: 'x'.repeat(1_000) })],
+  ]
+  for (const [name, reason] of table) {
+    it(name, () => {
+      const here = new SharedToken({ name: 'job' })
+      const opened = there(here)
+      here.cancel(reason)
+      assert.equal(opened.error?.message, here.error?.message)
+      assert.equal(opened.error, opened.error)
+      assert.deepEqual(opened.error?.cause, opened.reason)
+    })
+  }
 })
 
 describe('an opened token', () => {
@@ -239,7 +378,7 @@ describe('share()', () => {
     const listening = there(share(idle))
     const told: unknown[] = []
     listening.onCancel((error) => told.push(error.kind))
-    assert.deepEqual([opened.remaining, opened.handle.deadline?.name], [100, undefined])
+    assert.equal(opened.remaining, 100)
     clock.tick(60)
     assert.equal(idle.restart(), true)
     clock.tick(60)
@@ -288,6 +427,159 @@ describe('share()', () => {
     clock.tick(10)
     assert.equal(opened.cancelled, true)
     assert.equal(shared.error, deadline.error)
+  })
+})
+
+describe('who was first', () => {
+  it('is the deadline that the other side has seen pass, though a cancel comes before this one has looked', () => {
+    using clock = manualClock()
+    const early = new TimeoutToken(10)
+    early.onCancel(() => {
+      assert.equal(opened.cancelled, true)
+      request.cancel('too late')
+    })
+    const request = new SimpleToken({ name: 'request' })
+    const budget = new TimeoutToken(10, { name: 'budget' })
+    const shared = share(request.plus(budget))
+    const opened = there(shared)
+    clock.tick(10)
+    assert.deepEqual([opened.kind, shared.kind, request.kind], ['timeout', 'timeout', 'manual'])
+    assert.equal(shared.error?.message, opened.error?.message)
+    assert.equal(shared.cancelledBy, budget)
+  })
+})
+
+describe('a deadline that is not a timeout', () => {
+  /** Both sides, where the other one alone looks. */
+  const ends = (shared: SharedToken, opened: SharedToken) => {
+    assert.equal(opened.cancelled, true)
+    assert.deepEqual(
+      [opened.kind, opened.error?.message, opened.cancelledBy?.name],
+      [shared.kind, shared.error?.message, shared.cancelledBy?.name],
+    )
+  }
+
+  it('is the grace of a token that was cancelled before: the same error', () => {
+    using clock = manualClock()
+    const request = new SimpleToken({ name: 'request' }).cancel('the client left')
+    const shared = share(request.grace(100))
+    const opened = there(shared)
+    assert.equal(opened.remaining, 100)
+    clock.tick(99)
+    assert.deepEqual([opened.cancelled, shared.cancelled], [false, false])
+    clock.tick(1)
+    ends(shared, opened)
+    assert.deepEqual([opened.kind, opened.reason], ['manual', 'the client left'])
+    assert.equal(opened.error?.message, 'token "request" was cancelled: the client left')
+    assert.equal(shared.error, request.error)
+  })
+
+  it('is the grace of a token that is cancelled when the handle is long away', () => {
+    using clock = manualClock()
+    const request = new SimpleToken({ name: 'request' })
+    const shared = share(request.grace(100))
+    const opened = there(shared)
+    const waiting = there(shared)
+    let heard: unknown
+    waiting.onCancel((error) => (heard = error.message))
+    assert.equal(opened.remaining, Infinity)
+    for (let polls = 0; polls < 10; polls++) assert.equal(opened.keepOn(), true)
+    request.cancel(new RangeError('too many'))
+    assert.equal(opened.remaining, 100)
+    clock.tick(100)
+    ends(shared, opened)
+    assert.ok(opened.reason instanceof RangeError)
+    assert.equal(shared.error, request.error)
+    assert.equal(heard, request.error?.message)
+  })
+
+  it('is the grace of a deadline, of either that ends first, and of a grace', () => {
+    using clock = manualClock()
+    const stop = new SimpleToken({ name: 'stop' })
+    const budget = new TimeoutToken(50, { name: 'budget' })
+    const make = () => share(budget.plus(stop).grace(100).grace(10))
+    const shared = make()
+    const opened = there(shared)
+    assert.equal(opened.remaining, 160)
+    const other = make()
+    stop.cancel('now')
+    const last = there(other)
+    assert.deepEqual([opened.remaining, last.remaining], [110, 110])
+    clock.tick(110)
+    ends(shared, opened)
+    ends(other, last)
+    assert.equal(opened.reason, 'now')
+    const late = new TimeoutToken(50, { name: 'late' })
+    const third = share(late.grace(100))
+    const there3 = there(third)
+    clock.tick(150)
+    ends(third, there3)
+    assert.equal(there3.error?.message, 'token "late" ran out of time after 50 ms')
+    assert.equal(third.error, late.error)
+  })
+
+  it('is that of the last of several: it begins when the others have ended', () => {
+    using clock = manualClock()
+    const stop = new SimpleToken({ name: 'stop' })
+    const shared = share(allOf(stop, new TimeoutToken(100, { name: 'slow' })))
+    const opened = there(shared)
+    assert.equal(opened.remaining, Infinity)
+    clock.tick(10)
+    stop.cancel()
+    assert.equal(opened.remaining, 90)
+    clock.tick(90)
+    ends(shared, opened)
+    assert.equal(opened.cancelledBy?.name, 'slow')
+  })
+
+  it('is handed on by who has opened the token, also when it is moved', () => {
+    using clock = manualClock()
+    const request = new SimpleToken({ name: 'request' })
+    const idle = new TimeoutToken(500, { name: 'idle' })
+    const first = share(request.grace(100).plus(idle))
+    const second = there(first)
+    const third = share(second)
+    const opened = there(third)
+    assert.equal(opened.remaining, 500)
+    clock.tick(300)
+    idle.restart()
+    second.onCancel(() => {})
+    assert.equal(second.remaining, 500)
+    assert.equal(opened.remaining, 500)
+    request.cancel('enough')
+    assert.equal(second.remaining, 100) // a poll of the one between hands it on
+    assert.equal(opened.remaining, 100)
+    clock.tick(100)
+    ends(first, opened)
+    assert.deepEqual([third.error, opened.reason], [second.error, 'enough'])
+  })
+
+  it('takes no room from a reason for what it says itself', () => {
+    using clock = manualClock()
+    const reason = 'y'.repeat(250)
+    const request = new SimpleToken().cancel(reason)
+    const shared = share(request.grace(100))
+    const opened = there(shared)
+    clock.tick(100)
+    assert.equal(shared.cancelled, true)
+    assert.equal(opened.reason, reason)
+  })
+
+  it('gives the place back when it is disposed of, but not where another thread was on the point of cancelling it', () => {
+    const make = () => share(new SimpleToken().cancel('why').grace(60_000))
+    const first = make()
+    const { byteOffset, generation } = first.handle
+    first[Symbol.dispose]()
+    const second = make()
+    assert.deepEqual([second.handle.byteOffset, second.handle.generation], [byteOffset, generation + 1])
+    Atomics.add(new Int32Array(second.handle.buffer), byteOffset / 4 + 1, 5)
+    second[Symbol.dispose]()
+    assert.notEqual(make().handle.generation, generation + 2)
+  })
+
+  it('of another copy of the package is not carried, since it may be moved there', () => {
+    const other = { aborted: false, addEventListener() {}, removeEventListener() {} }
+    assert.equal(there(share(other)).remaining, Infinity)
   })
 })
 
@@ -340,6 +632,9 @@ describe('bad input', () => {
     ['a generation that is none', { ...handle, generation: 0.5 }, /same version of calloff/],
     ['a generation that is too far', { ...handle, generation: 2 ** 30 }, /same version of calloff/],
     ['a name that is none', { ...handle, name: 5 }, /^handle\.name must be a string, got 5$/],
+    ['a place that is no number', { ...handle, byteOffset: '64' }, /same version of calloff/],
+    ['a handle of a page, as if of the caller’s memory', { ...handle, apart: true }, /SharedToken\.from\(handle\)/],
+    ['a handle of the caller’s memory, as if of a page', { ...apart, apart: false }, /same version of calloff/],
     ['a place outside of the buffer', { ...apart, byteOffset: 1000 }, /^buffer must have room for \d+ bytes/],
   ]
   for (const [what, value, message] of wrong) {
@@ -361,6 +656,11 @@ describe('bad input', () => {
     for (const offset of [2, -4, 0.5, NaN]) {
       assert.throws(at(buffer, offset), { name: 'RangeError', message: /^byteOffset must be a multiple of 4/ })
     }
+    assert.throws(at(handle.buffer, handle.byteOffset), {
+      name: 'TypeError',
+      message: /^buffer must be memory of your own, got a page of calloff.*SharedToken\.from\(handle\)$/,
+    })
+    assert.equal(SharedToken.at(new SharedArrayBuffer(577), 0).cancelled, false)
     assert.throws(at(buffer, 512), {
       name: 'RangeError',
       message: /^buffer must have room for 576 bytes at byteOffset 512, got 1024/,

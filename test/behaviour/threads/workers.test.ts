@@ -39,6 +39,24 @@ describe('a worker in a loop that never yields', () => {
     assert.equal(token.error?.message, message)
   })
 
+  for (const job of ['loop', 'block', 'wait', 'listen'] as const) {
+    it(`sees a grace pass that began when it had the handle, while the thread that began it is blocked: ${job}`, async () => {
+      const request = new SimpleToken({ name: 'request' })
+      const token = share(request.grace(100))
+      await crew.start({ job, handle: token.handle, ...(job === 'loop' && { argument: 'keepOn' }) })
+      const state = new Int32Array(token.handle.buffer)
+      request.cancel('the client left')
+      for (const end = performance.now() + 5_000; performance.now() < end;) {
+        if (Atomics.load(state, token.handle.byteOffset / 4) > 0) break
+      }
+      assert.notEqual(Atomics.load(state, token.handle.byteOffset / 4), 0, 'the worker was first')
+      const { kind, name, by, reason, message } = await crew.seen()
+      assert.deepEqual([kind, name, by, reason], ['manual', 'AbortError', 'request', 'the client left'])
+      assert.equal(message, request.error?.message)
+      assert.equal(token.error, request.error)
+    })
+  }
+
   it('is told of a condition above, which this thread asks', async () => {
     let done = false
     const condition = new ConditionToken(() => done, { name: 'done', pollEvery: 1 })
