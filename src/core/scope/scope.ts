@@ -147,7 +147,7 @@ export function scope<T>(...given: unknown[]): Promise<T> {
 export function openScope(token?: Foreign, options?: OpenScopeOptions): OpenScope {
   const onLeave = optionsOf(options).onLeave
   if (onLeave !== undefined && onLeave !== 'wait' && onLeave !== 'cancel') {
-    throw new TypeError(`onLeave must be 'wait' or 'cancel', got ${String(onLeave)}`)
+    throw wrongType('onLeave', "'wait' or 'cancel'", onLeave)
   }
   let settle = nothing
   const { crew, traces, begin } = gather(parentOf(token), options, () => settle())
