@@ -57,7 +57,8 @@ export async function retry<Token, T>(
   const longest = optionalNonNegative('maxDelay', given.maxDelay) ?? 30_000
   const shortest = optionalNonNegative('shortest', given.shortest) ?? 0
   const when = optional('when', 'function', given.when)
-  const random = typeof given.jitter === 'function' ? given.jitter : optional('jitter', 'boolean', given.jitter)
+  const { jitter = true } = given
+  if (!/^(boolean|function)$/.test(typeof jitter)) throw wrongType('jitter', 'a boolean or a function', jitter)
   let delay = optionalNonNegative('delay', given.delay) ?? 100
   let pause = 0
   let last: { readonly cause: unknown } | undefined
@@ -82,8 +83,8 @@ export async function retry<Token, T>(
       last = { cause: error }
     }
     pause = Math.min(delay, longest)
-    if (random !== false) pause *= (1 + share(random)) / 2
-    delay *= factor
+    if (jitter) pause *= (1 + share(jitter)) / 2
+    delay = delay * factor || 0 // not 0 · ∞
   }
 }
 
@@ -93,7 +94,7 @@ function isYes(answer: unknown): boolean {
 }
 
 /** A number from 0 to 1. `Math.random` is looked up when it is called, so that a stand-in counts. */
-function share(random: true | (() => number) | undefined): number {
+function share(random: true | (() => number)): number {
   const value = typeof random === 'function' ? random() : Math.random()
   if (!(value >= 0 && value <= 1)) throw new RangeError(`jitter must give a number from 0 to 1, got ${String(value)}`)
   return value

@@ -28,12 +28,13 @@ export class ScopeClosedError extends Error {
 export class Job<T = unknown> {
   readonly began: number = now()
   isWaiting = false
+  /** Calls in the async context that the job was handed over in; of one that has waited. */
+  within: ((what: () => void) => void) | undefined = undefined
 
   constructor(
     /** Its token stands below this one. */
     readonly parent: CancellationToken,
-    /** What is done with its token. */
-    public start: ScopeWork<T>,
+    readonly work: ScopeWork<T>,
     readonly name: string | undefined,
     readonly index: number | undefined,
     readonly place: Error | undefined,
@@ -87,15 +88,21 @@ function begin<T>(crew: Crew, job: Job<T>): void {
     job.reject(error, token)
     leave(crew, job as Job)
   }
+  let result: T | PromiseLike<T> | undefined
+  const start = () => {
+    result = ambient ? ambient.run(token, () => job.work(token)) : job.work(token)
+  }
   crew.running++
-  let result: Promise<T>
+  let promise: Promise<T>
   try {
+    if (job.within) job.within(start)
+    else start()
     // A promise of our own, since a thenable may call back twice, or with another thenable.
-    result = Promise.resolve(ambient ? ambient.run(token, () => job.start(token)) : job.start(token))
+    promise = Promise.resolve(result as T)
   } catch (error) {
     return refuse(error)
   }
-  result.then(fulfil, refuse)
+  promise.then(fulfil, refuse)
 }
 
 function leave(crew: Crew, job: Job): void {
@@ -107,16 +114,8 @@ function leave(crew: Crew, job: Job): void {
 
 function enqueue(crew: Crew, job: Job): void {
   job.isWaiting = true
-  // It will be started by whoever leaves: in its own async context, not in his.
-  const { start } = job
-  if (bind) {
-    let result: unknown
-    const bound = bind((token: CancellationToken) => (result = start(token)))
-    job.start = (token) => {
-      bound(token)
-      return result
-    }
-  }
+  // It will be started by whoever leaves, but not in his async context.
+  job.within = bind?.((what: () => void) => what())
   crew.queue.push(job)
   crew.watch ??= subscribe(crew.token, () => dropWaiting(crew, crew.token))
 }
