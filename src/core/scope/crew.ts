@@ -186,6 +186,7 @@ export function judge(crew: Crew, error: unknown, token: CancellationToken): boo
 
 export function fail(crew: Crew, error: unknown): void {
   const { failures, token } = crew
+  if (failures.has(error)) return
   if (failures.size) for (const part of partsOf(error)) failures.delete(part)
   failures.add(error)
   end(token, 'sibling', error)

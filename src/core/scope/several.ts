@@ -76,7 +76,8 @@ export function compete<T>(
       errors[at] = error
       const wasCalledOff = isCancellation(error, own)
       isCalledOff ||= wasCalledOff
-      if (failuresCount && !answer) {
+      // That all are called off from outside decides nothing: one of them may yet tell of a failure.
+      if (failuresCount && !answer && !(wasCalledOff && discover(token, LOOK))) {
         decide(() => reject(error))
         if (!wasCalledOff) fail(crew, error)
       }
