@@ -173,7 +173,6 @@ export function letGo(crew: Crew): void {
 function finish(crew: Crew): void {
   if (crew.holds || crew.jobs.size || crew.isDone) return
   crew.isDone = true
-  crew.watch?.stop()
   crew.onDone()
 }
 
