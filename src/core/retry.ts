@@ -86,6 +86,7 @@ export async function retry<Token, T>(
     if (jitter) pause *= (1 + share(jitter)) / 2
     delay = delay * factor || 0 // not 0 · ∞
   }
+  /* c8 ignore next -- nobody gets here */
 }
 
 function isYes(answer: unknown): boolean {

@@ -45,9 +45,10 @@ describe('retry', () => {
   })
 
   test('gives what a first success gives, at once, and takes what is not async', async () => {
-    using _clock = manualClock() // which nobody moves
+    using clock = manualClock()
     assert.equal(await NEVER.retry(() => 5), 5)
     assert.equal(await NEVER.retry(async () => 'x'), 'x')
+    assert.equal(clock.now, 0)
   })
 
   test('rejects with the last failure when the attempts are used up: 3 by default', async () => {
@@ -132,6 +133,15 @@ describe('retry', () => {
 })
 
 describe('retry and cancellation', () => {
+  test('no delay stays none, whatever the factor; the event loop turns all the same', async () => {
+    using clock = manualClock()
+    const { calls, work } = flaky(3, clock)
+    const whole = NEVER.retry(work, { attempts: 4, delay: 0, factor: Infinity })
+    await clock.advance(0)
+    assert.equal(await whole, 'done')
+    assert.deepEqual([calls.length, clock.now], [4, 0])
+  })
+
   test('under a token that is over nothing is tried', async () => {
     const { calls, work } = flaky(0)
     assert.equal(await rejection(CANCELLED.retry(work)), CANCELLED.error)
@@ -201,8 +211,9 @@ describe('retry within a budget', () => {
   })
 
   test('a delay that ends with the deadline leaves no time', async () => {
-    using _clock = manualClock()
+    using clock = manualClock()
     const error = await rejection(new TimeoutToken(100).retry(flaky(10).work, { delay: 100, jitter: false }))
+    assert.equal(clock.now, 0)
     assert.ok(error instanceof RetryBudgetError)
   })
 

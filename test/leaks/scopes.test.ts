@@ -28,7 +28,10 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
       void s.run(fail)
     }).catch(refused),
   'a scope whose works listen, and never stop to': (parent) =>
-    scope(parent, (s) => Promise.all([s.run((token) => void token.onCancel(nothing)), s.token.onCancel(nothing)])),
+    scope(parent, (s) => {
+      s.token.onCancel(nothing)
+      return s.run((token) => void token.onCancel(nothing))
+    }),
   'a scope that is called off': (parent) => calledOff(parent, (s) => s.run((token) => token.wait())),
   'a scope that is called off while works wait for their turn': (parent) =>
     calledOff(parent, (s) => [s.run((token) => token.wait()), s.run(nothing), s.run(nothing)], { concurrency: 1 }),

@@ -222,6 +222,19 @@ export const cases: Readonly<Record<string, () => unknown>> = {
     assert.equal(seen, 'mine')
   },
 
+  async 'a report of a scope that is stuck is told in the context the scope was begun in'() {
+    const user = new AsyncLocalStorage<string>()
+    const token = new SimpleToken()
+    const told = await new Promise((resolve) => {
+      const deaf = () => sleep(20)
+      void user
+        .run('mine', () => scope(token, (s) => s.run(deaf), { patience: 1, onStuck: () => resolve(user.getStore()) }))
+        .catch(() => {})
+      user.run('canceller', () => token.cancel())
+    })
+    assert.equal(told, 'mine')
+  },
+
   async 'a race gives the works their tokens as the current ones'() {
     const own = async (token: CancellationToken) => {
       await sleep(1)

@@ -17,6 +17,8 @@ import { type CancellationToken, SimpleToken } from '../token.js'
 /** Something a scope starts, with a token of its own. */
 export type ScopeWork<T> = (token: CancellationToken) => T | PromiseLike<T>
 
+export function nothing(): void {}
+
 /** Something was to be started by a scope that is over. */
 export class ScopeClosedError extends Error {
   /** For tests that hold across copies of the package. */
@@ -117,7 +119,7 @@ function enqueue(crew: Crew, job: Job): void {
   // It will be started by whoever leaves, but not in his async context.
   job.within = bind?.((what: () => void) => what())
   crew.queue.push(job)
-  crew.watch ??= subscribe(crew.token, () => dropWaiting(crew, crew.token))
+  crew.watch ??= subscribe(crew.token, () => dropWaiting(crew))
 }
 
 /** Lets in those that wait, as many as may (I2). Jobs that end within the call do not call it deeper and deeper. */
@@ -126,14 +128,11 @@ function admit(crew: Crew): void {
   crew.isAdmitting = true
   while (crew.running < crew.limit && crew.head < crew.queue.length) {
     const job = crew.queue[crew.head++] as Job
+    // A deadline may have passed that nobody has noticed: a look has those who wait dropped (I3).
+    if (job.isWaiting) discover(job.parent, LOOK)
     if (!job.isWaiting) continue
-    // Nobody may have listened to a token between the scope's own and this one.
-    const dead = discover(job.parent, LOOK)
-    if (dead) drop(crew, job)
-    else {
-      job.isWaiting = false
-      begin(crew, job)
-    }
+    job.isWaiting = false
+    begin(crew, job)
   }
   crew.isAdmitting = false
   if (crew.head === crew.queue.length) {
@@ -148,16 +147,16 @@ function admit(crew: Crew): void {
 }
 
 /** Drops those that wait below a token that is over. */
-export function dropWaiting(crew: Crew, parent: CancellationToken): void {
-  for (const job of crew.queue) if (job.isWaiting && (parent === crew.token || job.parent === parent)) drop(crew, job)
+export function dropWaiting(crew: Crew): void {
+  for (const job of crew.queue) {
+    const dead = job.isWaiting && discover(job.parent, LOOK)
+    if (!dead) continue
+    job.isWaiting = false
+    crew.jobs.delete(job)
+    job.reject(errorOf(dead), job.parent)
+  }
   admit(crew)
   finish(crew)
-}
-
-function drop(crew: Crew, job: Job): void {
-  job.isWaiting = false
-  crew.jobs.delete(job)
-  job.reject(job.parent.error, job.parent)
 }
 
 /** Keeps the crew together until it is let go as often as it was held. */

@@ -2,7 +2,7 @@
 import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { end } from '../graph.js'
 import type { CancellationToken, ResultOf } from '../token.js'
-import { type Crew, fail, hire, Job, judge, ScopeClosedError, type ScopeWork } from './crew.js'
+import { type Crew, fail, hire, Job, judge, nothing, ScopeClosedError, type ScopeWork } from './crew.js'
 import { map, type MapOptions, type MapWork } from './map.js'
 import { compete, type CompeteOptions, settleAll } from './several.js'
 import { describeWork, placeOfCaller, type UnfinishedWork } from './unfinished.js'
@@ -81,8 +81,6 @@ export interface Scope {
   /** The works that have not settled, in the order they were handed over. */
   unfinished(): UnfinishedWork[]
 }
-
-export const nothing = () => {}
 
 /** Nobody has to listen to it: the scope itself tells of its failures. */
 function heard<T>(promise: Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 /** The items of a source through a work, some at a time, in order. */
 import { iterate } from '../pace.js'
 import type { CancellationToken } from '../token.js'
-import { type Crew, hire, hold, Job, judge, letGo } from './crew.js'
+import { type Crew, hire, hold, Job, judge, letGo, nothing } from './crew.js'
 
 /** How to go through a source. */
 export interface MapOptions {
@@ -35,7 +35,7 @@ export async function map<T, R>(
   let calledOff: Thrown | undefined
   let underWay = 0
   /** Called when an item has settled. */
-  let wake = () => {}
+  let wake = nothing
   const oneHasSettled = () =>
     new Promise<void>((resolve) => {
       wake = resolve

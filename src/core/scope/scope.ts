@@ -9,8 +9,8 @@ import { ambientIf, bind } from '../context.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, subscribe, surface } from '../graph.js'
 import { type CancellationToken, DefaultToken, SimpleToken, toToken } from '../token.js'
 import type { Foreign } from '../tokens/from.js'
-import { Crew, failureOf, judge, letGo } from './crew.js'
-import { functionOf, Handle, nothing, type Scope } from './handle.js'
+import { Crew, failureOf, judge, letGo, nothing } from './crew.js'
+import { functionOf, Handle, type Scope } from './handle.js'
 import { describeWork, type StuckReport, warn } from './unfinished.js'
 
 /** How a scope works. */

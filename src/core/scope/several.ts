@@ -4,7 +4,7 @@ import { isCancellation } from '../errors.js'
 import { discover, end, errorOf, LOOK } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
-import { type Crew, dropWaiting, fail, hire, hold, Job, letGo, type ScopeWork } from './crew.js'
+import { type Crew, dropWaiting, fail, hire, hold, Job, letGo, nothing, type ScopeWork } from './crew.js'
 
 /** How works compete. */
 export interface CompeteOptions {
@@ -28,7 +28,8 @@ export function compete<T>(
   resolve: (value: T) => void,
   reject: (error: unknown) => void,
 ): void {
-  const token = new SimpleToken(crew.token)
+  // One for each, so that what the winner gives (a response with a body to read) is not called off with the losers.
+  const tokens = works.map(() => new SimpleToken(crew.token))
   const errors: unknown[] = []
   /** Gives the answer, once there is one. */
   let answer: (() => void) | undefined
@@ -37,14 +38,14 @@ export function compete<T>(
   let working = 0
   let isStarting = false
   let isOver = false
-  let stopTimer = () => {}
+  let stopTimer = nothing
 
-  const decide = (give: () => void) => {
+  const decide = (winner: number, give: () => void) => {
     if (answer) return
     answer = give
     stopTimer()
-    end(token, 'race')
-    dropWaiting(crew, token)
+    for (const token of tokens) if (token !== tokens[winner]) end(token, 'race')
+    dropWaiting(crew)
   }
   const oneHasSettled = () => {
     working--
@@ -55,7 +56,7 @@ export function compete<T>(
   const concludeIfOver = () => {
     if (working || isOver) return
     isOver = true
-    const dead = isCalledOff && discover(token, LOOK)
+    const dead = isCalledOff && discover(crew.token, LOOK)
     if (answer) answer()
     else if (dead) reject(errorOf(dead))
     else {
@@ -69,7 +70,7 @@ export function compete<T>(
     const at = next++
     const work = works[at] as ScopeWork<T>
     const succeeded = (value: T) => {
-      decide(() => resolve(value))
+      decide(at, () => resolve(value))
       oneHasSettled()
     }
     const failed = (error: unknown, own: CancellationToken) => {
@@ -77,14 +78,17 @@ export function compete<T>(
       const wasCalledOff = isCancellation(error, own)
       isCalledOff ||= wasCalledOff
       // That all are called off from outside decides nothing: one of them may yet tell of a failure.
-      if (failuresCount && !answer && !(wasCalledOff && discover(token, LOOK))) {
-        decide(() => reject(error))
+      if (failuresCount && !answer && !(wasCalledOff && discover(crew.token, LOOK))) {
+        decide(at, () => reject(error))
         if (!wasCalledOff) fail(crew, error)
       }
       oneHasSettled()
     }
     working++
-    hire(crew, new Job<T>(token, work, work.name || undefined, undefined, place, succeeded, failed))
+    hire(
+      crew,
+      new Job<T>(tokens[at] as CancellationToken, work, work.name || undefined, undefined, place, succeeded, failed),
+    )
   }
   /** Starts the next one, and more, as long as they settle within the call; with no delay between them, all. */
   const start = () => {
@@ -93,7 +97,7 @@ export function compete<T>(
     do hireNext()
     while (!answer && next < works.length && (hedge === undefined || !working))
     isStarting = false
-    if (!answer && next < works.length) stopTimer = alarm(token, hedge as number, ring, () => {})
+    if (!answer && next < works.length) stopTimer = alarm(crew.token, hedge as number, ring, nothing)
     else concludeIfOver()
   }
   const ring = bind ? bind(start) : start

@@ -90,6 +90,7 @@ declare const console: { warn(text: string): void }
 /** What happens to a report that nobody asked for: a warning of the process, where there is one. */
 export function warn(report: StuckReport): void {
   const { process } = globalThis as { process?: { emitWarning?(text: string, type: string, code: string): void } }
+  /* c8 ignore next -- a browser has no process */
   if (process?.emitWarning) process.emitWarning(textOf(report), 'StuckScopeWarning', 'CALLOFF_STUCK_SCOPE')
   // eslint-disable-next-line no-console
   else console.warn(textOf(report))

@@ -66,6 +66,23 @@ describe('concurrency', () => {
     assert.deepEqual(started, [])
   })
 
+  test('a waiting work is not started after a deadline that nobody has noticed', async () => {
+    const timeout = new TimeoutToken(5)
+    let started = false
+    const late = scope(
+      timeout,
+      (s) => {
+        void s.run(() => {
+          for (const end = performance.now() + 10; performance.now() < end;);
+        })
+        void s.run(() => (started = true))
+      },
+      { concurrency: 1 },
+    )
+    assert.equal(await rejection(late), timeout.error)
+    assert.equal(started, false)
+  })
+
   test('waiting works are dropped when a sibling fails', async () => {
     let started = false
     const failing = scope(
@@ -98,6 +115,13 @@ describe('concurrency', () => {
     first.resolve(0)
     await whole
     assert.equal(started, 20_000)
+  })
+
+  test('a long queue is worked off in order', async () => {
+    const order: number[] = []
+    const indexes = Array.from({ length: 5_000 }, (_, i) => i)
+    await scope((s) => Promise.all(indexes.map((i) => s.run(async () => order.push(i)))), { concurrency: 3 })
+    assert.deepEqual(order, indexes)
   })
 
   test('a work that a waiting one starts, and a nested scope, have no place taken from them', async () => {
@@ -353,7 +377,7 @@ describe('any', () => {
     await turn()
     quick.resolve('quick')
     assert.equal(await stateOf(whole), 'pending')
-    assert.deepEqual([quick.token?.kind, slow.token?.kind], ['race', 'race'])
+    assert.deepEqual([quick.token?.kind, slow.token?.kind], [undefined, 'race'], 'what the winner gives may be in use')
     slow.reject(new Error('dropped'))
     assert.equal(await whole, 'quick')
   })
@@ -473,13 +497,14 @@ describe('hedging', () => {
   })
 
   test('one that fails makes room at once, and all failures are told', async () => {
-    using _clock = manualClock() // which nobody moves
+    using clock = manualClock()
     const thrown = () => {
       throw boom
     }
     assert.equal(await scope((s) => s.any([thrown, fail, async () => 'third'], { hedge: 100 })), 'third')
     const error = await rejection(scope((s) => s.any([thrown, thrown, fail], { hedge: 100 })))
     assert.deepEqual((error as AggregateError).errors, [boom, boom, boom])
+    assert.equal(clock.now, 0)
   })
 
   test('a cancellation ends it, and starts nothing', async () => {

@@ -146,22 +146,26 @@ describe('unfinished', () => {
 
   test('knows no place with trace: false, and no name where there is none', async () => {
     await scope(
-      (s) => {
-        void s.run(
-          (
-            () => (token: Parameters<Parameters<Scope['run']>[0]>[0]) =>
-              token.sleep(1)
-          )(),
+      async (s) => {
+        void s.run((token) => token.sleep(1))
+        void s.any([(token) => token.sleep(1)])
+        void s.race([(token) => token.sleep(1)])
+        void s.allSettled([(token) => token.sleep(1)])
+        void s.map([1], (_item, token) => token.sleep(1))
+        const facts = s.unfinished()
+        assert.equal(facts.length, 4)
+        for (const { name, startedAt } of facts) assert.deepEqual([name, startedAt], [undefined, undefined])
+        const items = s.map([1, 2], (_item, token) => token.wait())
+        await turn()
+        assert.deepEqual(
+          s
+            .unfinished()
+            .slice(-2)
+            .map(({ name }) => name),
+          ['map[0]', 'map[1]'],
         )
-        void s.map(
-          [1],
-          (
-            () => () =>
-              turn()
-          )(),
-        )
-        const [work] = s.unfinished()
-        assert.deepEqual([work?.name, work?.startedAt], [undefined, undefined])
+        s.cancel()
+        await items
       },
       { trace: false },
     )
@@ -285,28 +289,25 @@ describe('patience', () => {
   test('without onStuck it is a warning of the process, or of the console', async () => {
     using clock = manualClock()
     const heard: unknown[][] = []
+    const note = (...args: unknown[]) => heard.push(args)
     const host = globalThis as unknown as { process?: { emitWarning?: unknown }; console: { warn: unknown } }
-    const { process } = host
-    const before = process?.emitWarning ?? host.console.warn
-    const put = (value: unknown) => {
-      if (process) process.emitWarning = value
-      else host.console.warn = value
+    const { process, console } = host
+    const before = [process?.emitWarning, console.warn]
+    const put = (emitWarning: unknown, warn: unknown) => {
+      if (process) process.emitWarning = emitWarning
+      console.warn = warn
     }
-    put((...args: unknown[]) => heard.push(args))
+    put(note, process ? before[1] : note)
     try {
       const deaf = Array.from({ length: 12 }, () => puppet())
       const s = openScope(new SimpleToken({ name: 'request' }), { name: 'sync', patience: 5 })
       deaf.forEach(({ work }, i) => void s.run(work, { name: `work ${i}` }))
       s.cancel('enough')
       clock.tick(5)
+      put(undefined, note) // a host with no such warnings
       const plain = openScope(undefined, { patience: 1, trace: false })
       const nameless = puppet()
-      void plain.run(
-        (
-          () => (token: Parameters<typeof nameless.work>[0]) =>
-            nameless.work(token)
-        )(),
-      )
+      void plain.run((token) => nameless.work(token))
       plain.cancel()
       const closing = plain.close()
       clock.tick(1)
@@ -314,7 +315,7 @@ describe('patience', () => {
       for (const { resolve } of deaf) resolve(0)
       await Promise.all([closing, s.close()])
     } finally {
-      put(before)
+      put(before[0], before[1])
     }
     const [[text, ...rest], [other]] = heard as [unknown[], unknown[]]
     assert.match(

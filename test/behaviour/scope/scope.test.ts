@@ -203,7 +203,7 @@ describe('a failure', () => {
     )
     const all = await rejection(
       scope((s) => {
-        for (const value of [proxy, Object.create(null), boom]) void s.run(fails(value))
+        for (const value of [proxy, new Proxy(proxy, {}), boom]) void s.run(fails(value))
       }),
     )
     assert.deepEqual((all as AggregateError).errors.length, 3)
