@@ -76,7 +76,8 @@ for (const [what, begin] of Object.entries(uses)) {
   test(`${what} leaves nothing on a token that lives long`, async () => {
     const usesSignal = what.includes('signal')
     const parent = usesSignal ? new SimpleToken() : new SimpleToken(new SimpleToken())
-    await leaves(usesSignal ? FLAT_SIGNAL : FLAT, 8_000, () => begin(parent), 2_000)
+    // Half of them make errors, so these are fewer than elsewhere, and the noise is more; a token that is left has 72 bytes.
+    await leaves(usesSignal ? FLAT_SIGNAL : 2 * FLAT, 4_000, () => begin(parent), 2_000)
   })
 }
 

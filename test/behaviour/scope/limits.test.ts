@@ -117,6 +117,24 @@ describe('concurrency', () => {
     assert.equal(started, 20_000)
   })
 
+  test('what a waiting work starts comes after those that wait', async () => {
+    const order = await scope(
+      async (s) => {
+        const seen: string[] = []
+        void s.run(() => turn())
+        void s.run(() => turn())
+        void s.run(() => {
+          seen.push('third')
+          void s.run(() => seen.push('started by the third'))
+        })
+        void s.run(async () => seen.push('fourth'))
+        return seen
+      },
+      { concurrency: 2 },
+    )
+    assert.deepEqual(order, ['third', 'fourth', 'started by the third'])
+  })
+
   test('a long queue is worked off in order', async () => {
     const order: number[] = []
     const indexes = Array.from({ length: 5_000 }, (_, i) => i)
