@@ -141,6 +141,14 @@ const trials = {
       hold(performance.now() - begin < 1_000, 'sleep: was called off too late')
     },
   },
+  'works that begin and end together': {
+    needs: ['together', 'oneFails'],
+    async try(peer) {
+      hold((await peer.together([1, 2, 3])) === 6, 'together: the sum is wrong')
+      hold((await peer.together([])) === 0, 'together: nothing is not nothing')
+      hold((await peer.oneFails(3)) === 3, 'oneFails: not all were stopped by the time it failed')
+    },
+  },
   'the signal of a root': {
     needs: ['signalBearer', 'signalOfRoot', 'cancel', 'create'],
     try(peer) {

@@ -25,9 +25,19 @@ export { CounterToken, type CounterTokenOptions } from './core/tokens/counter.js
 export { allOf } from './core/tokens/all-of.js'
 export { anyOf, type EditorToken, type Foreign, from } from './core/tokens/from.js'
 
-// Waiting and racing
+// Waiting, racing, trying again
 export type { RaceOptions } from './core/race.js'
+export { RetryBudgetError, type RetryOptions } from './core/retry.js'
 export type { WaitOptions } from './core/wait.js'
+
+// Scopes, and the token of the async context
+export { NoAmbientError } from './core/context.js'
+export { ScopeClosedError, type ScopeWork } from './core/scope/crew.js'
+export type { RunOptions, Scope } from './core/scope/handle.js'
+export type { MapOptions, MapWork } from './core/scope/map.js'
+export { openScope, type OpenScope, type OpenScopeOptions, scope, type ScopeOptions } from './core/scope/scope.js'
+export type { CompeteOptions } from './core/scope/several.js'
+export type { StuckReport, UnfinishedWork } from './core/scope/unfinished.js'
 
 // Errors
 export {

@@ -6,6 +6,7 @@ import { groups as memory } from './memory.mjs'
 import { groups as poll } from './poll.mjs'
 import { groups as quickstart } from './quickstart.mjs'
 import { groups as race } from './race.mjs'
+import { groups as scope } from './scope.mjs'
 import { groups as signal } from './signal.mjs'
 import { groups as threads } from './threads.mjs'
 import { groups as timeout } from './timeout.mjs'
@@ -37,6 +38,7 @@ export const groups = [
   ...listen,
   ...fanout,
   ...race,
+  ...scope,
   ...signal,
   ...quickstart,
   ...leak,

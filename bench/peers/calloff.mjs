@@ -1,5 +1,5 @@
 // calloff itself, as built and installed: what users get.
-import { allOf, ConditionToken, CounterToken, from, SimpleToken, TimeoutToken } from 'calloff'
+import { allOf, ConditionToken, CounterToken, from, scope, SimpleToken, TimeoutToken } from 'calloff'
 import { SharedToken, startTicker } from 'calloff/threads'
 
 /** @type {import('./index.mjs').Peer} */
@@ -38,6 +38,8 @@ const calloff = {
       return true
     }
   },
+  together: (values) => together(values),
+  oneFails: (others) => oneFails(others),
   signalParent() {
     const token = new SimpleToken()
     void token.signal
@@ -88,6 +90,40 @@ const calloff = {
   },
 }
 
+async function together(values, options) {
+  const works = await scope(
+    (s) =>
+      Promise.all(
+        values.map((value) =>
+          s.run(async (token) => {
+            await Promise.resolve()
+            token.check()
+            return value
+          }),
+        ),
+      ),
+    options,
+  )
+  return works.reduce((sum, value) => sum + value, 0)
+}
+
+async function oneFails(others, options) {
+  let stopped = 0
+  const endless = (token) =>
+    new Promise((_, reject) => {
+      token.onCancel((error) => {
+        stopped++
+        reject(error)
+      })
+    })
+  const whole = scope((s) => {
+    for (let i = 0; i < others; i++) void s.run(endless)
+    void s.run(() => Promise.reject(new Error('work')))
+  }, options)
+  await whole.catch(() => {})
+  return stopped
+}
+
 const above = new SimpleToken()
 const beside = new SimpleToken()
 const never = () => false
@@ -125,4 +161,12 @@ const withTicker = {
   prepare: () => startTicker().ready,
 }
 
-export const peers = [calloff, keepOn, raceOfFunctions, withTicker]
+/** Without where each work was started. @type {import('./index.mjs').Peer} */
+const untraced = {
+  name: 'calloff trace: false',
+  only: ['scope-together', 'scope-failure'],
+  together: (values) => together(values, { trace: false }),
+  oneFails: (others) => oneFails(others, { trace: false }),
+}
+
+export const peers = [calloff, keepOn, raceOfFunctions, withTicker, untraced]

@@ -28,6 +28,10 @@
  * @property {(token: any, handle: any) => void} [unlisten]
  * @property {(token: any, work: Promise<any>) => Promise<any>} [race] The work's outcome, or a rejection on cancel.
  * @property {() => Promise<boolean>} [calledOff] Starts a sleep of a minute and calls it off; true if it was called off.
+ * @property {(values: number[]) => Promise<number>} [together] Starts an async work for each value, which can be called off and takes
+ *   one turn of promises; gives their sum. If one failed, the others would be called off and waited for.
+ * @property {(others: number) => Promise<number>} [oneFails] The same with one that fails beside others that would never end;
+ *   gives how many of them were stopped by then.
  * @property {(tokens: any[], times: number) => number} [timeoutPolls] Where polling a timeout is not what `polls` does.
  * @property {() => any} [signalParent] Something long-lived that was asked for its signal already.
  * @property {(parent?: any) => any} [signalBearer] Made before the clock runs: what is then asked for its signal.

@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** @type {import('./index.mjs').Peer} */
 const native = {
   name: 'native',
+  together,
+  oneFails,
   create() {
     const controller = new AbortController()
     // Node makes it lazily, and nobody can poll a controller.
@@ -58,6 +60,46 @@ const native = {
       return true
     }
   },
+}
+
+/** What `scope` does, written out by hand. */
+async function together(values) {
+  const controller = new AbortController()
+  const { signal } = controller
+  const works = values.map(async (value) => {
+    await Promise.resolve()
+    signal.throwIfAborted()
+    return value
+  })
+  return (await waitFor(works, controller)).reduce((sum, value) => sum + value, 0)
+}
+
+async function oneFails(others) {
+  const controller = new AbortController()
+  const { signal } = controller
+  let stopped = 0
+  const endless = () =>
+    new Promise((_, reject) => {
+      const off = () => {
+        stopped++
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', off, { once: true })
+    })
+  const works = Array.from({ length: others }, endless)
+  works.push(Promise.reject(new Error('work')))
+  await waitFor(works, controller).catch(() => {})
+  return stopped
+}
+
+async function waitFor(works, controller) {
+  try {
+    return await Promise.all(works)
+  } catch (error) {
+    controller.abort(error)
+    await Promise.allSettled(works)
+    throw error
+  }
 }
 
 /** Just the controller, which is all some code makes in the end. @type {import('./index.mjs').Peer} */

@@ -22,6 +22,15 @@ export function optionalNonNegative(argument: string, value: unknown): number | 
   return value === undefined ? undefined : nonNegative(argument, value)
 }
 
+/** A whole number of at least 1, `Infinity` included; or absent. */
+export function optionalCount(argument: string, value: unknown): number | undefined {
+  const count = optionalNonNegative(argument, value)
+  if (count !== undefined && (count < 1 || count % 1)) {
+    throw new RangeError(`${argument} must be a whole number of at least 1, got ${count}`)
+  }
+  return count
+}
+
 /** A value of one of the primitive types, or absent. */
 export function optional<T>(argument: string, type: 'string' | 'boolean' | 'function', value: T): T {
   if (value !== undefined && typeof value !== type) throw wrongType(argument, `a ${type}`, value)

@@ -1,6 +1,7 @@
 /** Racing work against a token: the losers really stop, and nothing is left behind. */
-import { optionalNonNegative, optionsOf, wrongType } from './arguments.js'
+import { optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { keepAlive } from './clock.js'
+import { type Ambient, ambientIf } from './context.js'
 import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
@@ -10,10 +11,16 @@ export type WorkOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLi
 export interface RaceOptions {
   /** Milliseconds until the race is lost by everybody, with a `TimeoutCancellationError`. Default: never. */
   readonly timeout?: number | undefined
+  /**
+   * The works run with their tokens as the current ones (`currentToken()` of `calloff/node`); and on a token that never ends,
+   * which stands for none, the race is raced on the current one. Default: false.
+   */
+  readonly ambient?: boolean | undefined
 }
 
 /** Makes the tokens a race needs. */
 export interface RaceTokens<Token> {
+  isNever(node: TokenNode): boolean
   child(...sources: TokenNode[]): Token & TokenNode
   deadline(ms: number): TokenNode
 }
@@ -22,7 +29,7 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof (value as { then?: unknown } | null)?.then === 'function'
 
 export function race<Token, T>(
-  node: TokenNode,
+  given: TokenNode,
   work: WorkOf<Token, T> | readonly WorkOf<Token, T>[],
   options: RaceOptions | undefined,
   make: RaceTokens<Token>,
@@ -30,8 +37,11 @@ export function race<Token, T>(
   return new Promise((resolve, reject) => {
     const works = (Array.isArray(work) ? work : [work]) as readonly WorkOf<Token, T>[]
     let timeout: number | undefined
+    let keeper: Ambient | undefined
     try {
-      timeout = optionalNonNegative('timeout', optionsOf(options).timeout)
+      const { timeout: ms, ambient } = optionsOf(options)
+      timeout = optionalNonNegative('timeout', ms)
+      keeper = ambientIf(optional('ambient', 'boolean', ambient))
       if (!works.length) throw new RangeError('work must hold something to race, got an empty array')
       for (const one of works) {
         if (typeof one !== 'function' && !isThenable(one)) throw wrongType('work', 'a promise or a function', one)
@@ -41,6 +51,7 @@ export function race<Token, T>(
       for (const one of works) if (isThenable(one)) one.then(undefined, () => {})
       throw error
     }
+    const node = keeper && make.isNever(given) ? keeper.current() : given
     const dead = discover(node, INDIRECT)
     const limit = timeout === undefined ? undefined : make.deadline(timeout)
     const children: TokenNode[] = []
@@ -83,7 +94,7 @@ export function race<Token, T>(
         else if (!over && !discover(node, LOOK)) {
           const child = limit ? make.child(node, limit) : make.child(node)
           children.push(child)
-          const result = one(child)
+          const result = keeper ? keeper.run(child as never, () => one(child)) : one(child)
           if (isThenable(result)) result.then(succeed, fail)
           else succeed(result)
         }

@@ -48,6 +48,7 @@ import {
 import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
+import { retry, type RetryOptions } from './retry.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
@@ -300,7 +301,35 @@ export abstract class CancellationToken implements Disposable {
   /** The same for works of several types. */
   race<const W extends readonly Work<unknown>[]>(works: W, options?: RaceOptions): Promise<ResultOf<W[number]>>
   race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions): Promise<T> {
-    return race(this, work, options, { child, deadline })
+    return race(this, work, options, { child, deadline, isNever })
+  }
+
+  /**
+   * Calls `work` until it succeeds: again after a failure, after a delay that grows, for as long as there are attempts, and
+   * time. Each attempt gets a token of its own, which is cancelled (kind `'dispose'`) when the attempt has failed, so that
+   * nothing of it goes on; what a successful attempt gives (a response with a body to read) may still hang on its token.
+   *
+   * A cancellation of this token is never retried: it ends a delay at once, and an attempt as soon as that heeds its token.
+   *
+   * Errors: with what the last attempt has failed with; with the token's error when it is cancelled before or between attempts;
+   * with `RetryBudgetError` instead of starting a delay, or an attempt, that could not end within `remaining`.
+   *
+   * @example
+   * ```ts
+   * import { TimeoutToken } from 'calloff'
+   *
+   * const flaky = async (_token: unknown, attempt: number) => {
+   *   if (attempt < 3) throw new Error('not yet')
+   *   return `attempt ${attempt}`
+   * }
+   * console.log(await new TimeoutToken(5_000).retry(flaky, { delay: 10 })) // → attempt 3
+   * ```
+   */
+  retry<T>(
+    work: (token: CancellationToken, attempt: number) => T | PromiseLike<T>,
+    options?: RetryOptions,
+  ): Promise<T> {
+    return retry(this, work, options, child)
   }
 
   /** Resolves after `ms` milliseconds; rejects with the token's error as soon as it is cancelled. Keeps the process alive. */
@@ -422,6 +451,7 @@ Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspec
 
 const child = (...sources: TokenNode[]) => new SimpleToken(...(sources as CancellationToken[]))
 const deadline = (ms: number) => new TimeoutToken(ms)
+const isNever = (node: TokenNode) => node instanceof DefaultToken
 
 /** What a constructor was given beside the rule of its kind: puts the new node below its sources, and heeds its options. */
 export function begin(

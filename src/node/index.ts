@@ -7,4 +7,5 @@
  */
 import './async-context.js'
 
+export { currentToken, withToken } from './ambient.js'
 export { type ProcessSignalArgument, ProcessSignalToken } from './process-signals.js'

@@ -139,6 +139,32 @@ describe('the other examples print what they should', () => {
       'winner: cache',
     ]))
 
+  it('scope', () =>
+    prints('scope', [
+      'slow price: called off, another one was quicker',
+      'user, price, review 1, review 2, review 3',
+      'archive: called off, the database is down',
+      'no page: the database is down',
+    ]))
+
+  it('retry', () =>
+    prints('retry', [
+      'attempt 1: 503',
+      'attempt 2: 503',
+      'attempt 3: 200',
+      'ready',
+      'given up after 2 attempts: the server says 503',
+    ]))
+
+  it('ambient', () =>
+    prints('ambient', [
+      'users: token "request" was cancelled: the client has left',
+      'orders: token "request" was cancelled: the client has left',
+      'prices: token "request" was cancelled: the client has left',
+      'true',
+      'false',
+    ]))
+
   it('fetch', async () => {
     const { lines, code, stderr } = await run('fetch')
     // Which side sees the end first is up to the network.

@@ -1,23 +1,26 @@
 /** What nobody should see from outside, and a test of leaks must: whether a token still stands in somebody's list. */
 import type { CancellationToken } from 'calloff'
 
+interface Place {
+  readonly next?: Place
+}
+
 interface Inside {
   readonly hub?: {
-    readonly first?: { readonly next?: unknown }
+    /** The heads of two rings: those who listen, and the tokens below that are listened to. */
+    readonly listeners?: Place
+    readonly below?: Place
     readonly driver?: unknown
-    readonly links?: readonly unknown[]
   }
 }
 
-/** How many stand in the token's list: listeners, and tokens below that are listened to. */
+/** How many stand in the token's lists. */
 export function subscribers(token: CancellationToken): number {
+  const { hub } = token as Inside
   let count = 0
-  for (
-    let at: { readonly next?: unknown } | undefined = (token as Inside).hub?.first;
-    at !== undefined;
-    at = at.next as typeof at
-  )
-    count++
+  for (const head of [hub?.listeners, hub?.below]) {
+    for (let at = head; at !== undefined; at = at.next === head ? undefined : at.next) count++
+  }
   return count
 }
 

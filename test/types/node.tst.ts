@@ -1,12 +1,21 @@
 import { describe, expect, test } from 'tstyche'
 import type { CancellationToken, SimpleToken } from 'calloff'
-import { type ProcessSignalArgument, ProcessSignalToken } from 'calloff/node'
+import { currentToken, type ProcessSignalArgument, ProcessSignalToken, withToken } from 'calloff/node'
 import { type ManualClock, manualClock } from 'calloff/testing'
 
 declare const token: CancellationToken
 declare const signal: AbortSignal
 
 describe('calloff/node', () => {
+  test('the ambient token', () => {
+    expect(currentToken()).type.toBe<CancellationToken>()
+    expect(withToken(token, () => 5)).type.toBe<number>()
+    expect(withToken(signal, async () => 'x')).type.toBe<Promise<string>>()
+    expect(withToken).type.toBeCallableWith(undefined, () => 5)
+    expect(withToken).type.not.toBeCallableWith(5, () => 5)
+    expect(withToken).type.not.toBeCallableWith(token)
+  })
+
   test('signals, then options, then nested tokens', () => {
     expect(ProcessSignalToken).type.toBeConstructableWith('SIGINT')
     expect(ProcessSignalToken).type.toBeConstructableWith('SIGINT', 'SIGTERM')

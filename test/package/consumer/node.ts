@@ -1,10 +1,10 @@
 import { isCancellation } from 'calloff'
-import { ProcessSignalToken } from 'calloff/node'
+import { currentToken, ProcessSignalToken, withToken } from 'calloff/node'
 
 const token = new ProcessSignalToken('SIGINT', 'SIGTERM')
 
 try {
-  token.check()
+  withToken(token, () => currentToken().check())
 } catch (error) {
   if (!isCancellation(error, token)) throw error
   process.exitCode = token.exitCode

@@ -7,6 +7,7 @@ import {
   CounterToken,
   from,
   isCancellation,
+  scope,
   SimpleToken,
   TimeoutToken,
 } from 'calloff'
@@ -23,7 +24,8 @@ export async function work(given?: CancellationToken | AbortSignal): Promise<num
   const inner = from(given)
   for await (const turn of inner) if (turn > 3) break
   const raced: number = await inner.race(() => 1)
-  return raced
+  const both: number[] = await scope(inner, (s) => s.map([raced, 2], (n) => n + 1), { concurrency: 2 })
+  return inner.retry((_token, attempt) => attempt + both.length)
 }
 
 const handle: SharedHandle = share(sum).handle

@@ -1,0 +1,102 @@
+/** Trying again what has failed, at a pace, within the time there is. */
+import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
+import { discover, end, errorOf, INDIRECT, LOOK, type TokenNode } from './graph.js'
+import { sleep } from './pace.js'
+import { timeLeft } from './remaining.js'
+
+/** How to try again. */
+export interface RetryOptions {
+  /** How many attempts in all, a whole number from 1 on, or `Infinity`. Default: 3. */
+  readonly attempts?: number | undefined
+  /** Milliseconds between the first attempt and the second. Default: 100. */
+  readonly delay?: number | undefined
+  /** How many times as long as the one before it each further delay is. Default: 2. */
+  readonly factor?: number | undefined
+  /** The longest delay, in milliseconds. Default: 30,000. */
+  readonly maxDelay?: number | undefined
+  /**
+   * Takes each delay at random between its half and its whole, so that those who have failed together do not come back
+   * together. A function, which gives a number from 0 to 1, takes the place of `Math.random`. Default: true.
+   */
+  readonly jitter?: boolean | (() => number) | undefined
+  /** Milliseconds that an attempt takes at the shortest: with less left, none is started. Default: 0. */
+  readonly shortest?: number | undefined
+  /** Whether a failure is worth another attempt: a boolean, or a promise of one. Attempts count from 1. Default: each is. */
+  readonly when?: ((error: unknown, attempt: number) => boolean | PromiseLike<boolean>) | undefined
+}
+
+/**
+ * The time that is left allows no other attempt. `cause` is what the last one has failed with; there is none if there was no
+ * time for a first one.
+ */
+export class RetryBudgetError extends Error {
+  /** For tests that hold across copies of the package. */
+  readonly code = 'ERR_RETRY_BUDGET'
+  override readonly name = 'RetryBudgetError'
+
+  constructor(
+    message: string,
+    /** How many attempts have failed. */
+    readonly attempts: number,
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+  }
+}
+
+export async function retry<Token, T>(
+  node: TokenNode,
+  work: (token: Token, attempt: number) => T | PromiseLike<T>,
+  options: RetryOptions | undefined,
+  child: (source: TokenNode) => Token & TokenNode,
+): Promise<T> {
+  const given = optionsOf(options)
+  if (typeof work !== 'function') throw wrongType('work', 'a function', work)
+  const attempts = optionalCount('attempts', given.attempts) ?? 3
+  const factor = optionalNonNegative('factor', given.factor) ?? 2
+  const longest = optionalNonNegative('maxDelay', given.maxDelay) ?? 30_000
+  const shortest = optionalNonNegative('shortest', given.shortest) ?? 0
+  const when = optional('when', 'function', given.when)
+  const { jitter = true } = given
+  if (!/^(boolean|function)$/.test(typeof jitter)) throw wrongType('jitter', 'a boolean or a function', jitter)
+  let delay = optionalNonNegative('delay', given.delay) ?? 100
+  let pause = 0
+  let last: { readonly cause: unknown } | undefined
+
+  for (let attempt = 1; ; attempt++) {
+    const dead = discover(node, INDIRECT)
+    if (dead) throw errorOf(dead)
+    const left = timeLeft(node, Infinity)
+    if ((pause && pause >= left) || pause + shortest > left) {
+      const wanted = `${Math.ceil(pause + shortest)} ms wanted, ${Math.floor(left)} ms left`
+      throw new RetryBudgetError(`no time for attempt ${attempt}: ${wanted}`, attempt - 1, last)
+    }
+    if (attempt > 1) await sleep(node, pause)
+    const token = child(node)
+    try {
+      return await work(token, attempt)
+    } catch (error) {
+      end(token, 'dispose')
+      // What was called off is over; and a failure that came at the same time is the last.
+      if (discover(node, LOOK) || attempt >= attempts) throw error
+      if (when && !isYes(await when(error, attempt))) throw error
+      last = { cause: error }
+    }
+    pause = Math.min(delay, longest)
+    if (jitter) pause *= (1 + share(jitter)) / 2
+    delay = delay * factor || 0 // not 0 · ∞
+  }
+  /* c8 ignore next -- nobody gets here */
+}
+
+function isYes(answer: unknown): boolean {
+  if (typeof answer !== 'boolean') throw wrongType('when', 'a function that gives a boolean', answer)
+  return answer
+}
+
+/** A number from 0 to 1. `Math.random` is looked up when it is called, so that a stand-in counts. */
+function share(random: true | (() => number)): number {
+  const value = typeof random === 'function' ? random() : Math.random()
+  if (!(value >= 0 && value <= 1)) throw new RangeError(`jitter must give a number from 0 to 1, got ${String(value)}`)
+  return value
+}

@@ -1,0 +1,222 @@
+/**
+ * The engine of a scope: who works, who waits, who has failed. `scope.ts` is the handle that people hold.
+ *
+ * Invariants
+ * I1. `jobs` are those that have neither settled nor been dropped; the crew is done when there are none and nobody holds it.
+ * I2. A job waits only while as many as may are running; who leaves lets the next one in.
+ * I3. While one waits, the crew listens to its token, and a cancellation drops all that wait before it returns.
+ * I4. The first failure cancels the token (kind `'sibling'`); every failure is kept, in the order of time, each once.
+ * I5. A job's promise is settled before the crew is told that the job is gone; so a scope ends after all it has started.
+ */
+import { now } from '../clock.js'
+import { type Ambient, bind } from '../context.js'
+import { isCancellation } from '../errors.js'
+import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe } from '../graph.js'
+import { type CancellationToken, SimpleToken } from '../token.js'
+
+/** Something a scope starts, with a token of its own. */
+export type ScopeWork<T> = (token: CancellationToken) => T | PromiseLike<T>
+
+export function nothing(): void {}
+
+/** Something was to be started by a scope that is over. */
+export class ScopeClosedError extends Error {
+  /** For tests that hold across copies of the package. */
+  readonly code = 'ERR_SCOPE_CLOSED'
+  override readonly name = 'ScopeClosedError'
+}
+
+/** One work, from the moment it is handed over. */
+export class Job<T = unknown> {
+  readonly began: number = now()
+  isWaiting = false
+  /** Calls in the async context that the job was handed over in; of one that has waited. */
+  within: ((what: () => void) => void) | undefined = undefined
+
+  constructor(
+    /** Its token stands below this one. */
+    readonly parent: CancellationToken,
+    readonly work: ScopeWork<T>,
+    readonly name: string | undefined,
+    readonly index: number | undefined,
+    readonly place: Error | undefined,
+    readonly resolve: (value: T) => void,
+    /** It has failed, or been called off, which the token tells. */
+    readonly reject: (error: unknown, token: CancellationToken) => void,
+  ) {}
+}
+
+/** What a scope holds. */
+export class Crew {
+  readonly jobs = new Set<Job>()
+  /** In order of time; a failure that has an earlier one as its cause stands for both. */
+  readonly failures = new Set<unknown>()
+  running = 0
+  /** The body, the block, and whatever else may start works, each holds it once. */
+  holds = 1
+  isBodyRunning = true
+  isDone = false
+  /** Those that wait, from `head` on; among them some that were dropped. */
+  queue: Job[] = []
+  head = 0
+  isAdmitting = false
+  watch: Subscriber | undefined
+
+  constructor(
+    readonly token: CancellationToken,
+    readonly limit: number,
+    readonly ambient: Ambient | undefined,
+    readonly onDone: () => void,
+  ) {}
+}
+
+/** Starts a job, or has it wait for its turn; under a token that is over it is neither. */
+export function hire<T>(crew: Crew, job: Job<T>): void {
+  const dead = discover(job.parent, INDIRECT)
+  if (dead) return job.reject(errorOf(dead), job.parent)
+  crew.jobs.add(job as Job)
+  if (crew.running < crew.limit) begin(crew, job)
+  else enqueue(crew, job as Job)
+}
+
+function begin<T>(crew: Crew, job: Job<T>): void {
+  const { ambient } = crew
+  const token = new SimpleToken(job.parent)
+  const fulfil = (value: T) => {
+    job.resolve(value)
+    leave(crew, job as Job)
+  }
+  const refuse = (error: unknown) => {
+    job.reject(error, token)
+    leave(crew, job as Job)
+  }
+  let result: T | PromiseLike<T> | undefined
+  const start = () => {
+    result = ambient ? ambient.run(token, () => job.work(token)) : job.work(token)
+  }
+  crew.running++
+  let promise: Promise<T>
+  try {
+    if (job.within) job.within(start)
+    else start()
+    // A promise of our own, since a thenable may call back twice, or with another thenable.
+    promise = Promise.resolve(result as T)
+  } catch (error) {
+    return refuse(error)
+  }
+  promise.then(fulfil, refuse)
+}
+
+function leave(crew: Crew, job: Job): void {
+  crew.jobs.delete(job)
+  crew.running--
+  admit(crew)
+  finish(crew)
+}
+
+function enqueue(crew: Crew, job: Job): void {
+  job.isWaiting = true
+  // It will be started by whoever leaves, but not in his async context.
+  job.within = bind?.((what: () => void) => what())
+  crew.queue.push(job)
+  crew.watch ??= subscribe(crew.token, () => dropWaiting(crew))
+}
+
+/** Lets in those that wait, as many as may (I2). Jobs that end within the call do not call it deeper and deeper. */
+function admit(crew: Crew): void {
+  if (crew.isAdmitting || !crew.queue.length) return
+  crew.isAdmitting = true
+  while (crew.running < crew.limit && crew.head < crew.queue.length) {
+    const job = crew.queue[crew.head++] as Job
+    // A deadline may have passed that nobody has noticed: a look has those who wait dropped (I3).
+    if (job.isWaiting) discover(job.parent, LOOK)
+    if (!job.isWaiting) continue
+    job.isWaiting = false
+    begin(crew, job)
+  }
+  crew.isAdmitting = false
+  if (crew.head === crew.queue.length) {
+    crew.queue = []
+    crew.head = 0
+    crew.watch?.stop()
+    crew.watch = undefined
+  } else if (crew.head > 1_000 && crew.head * 2 > crew.queue.length) {
+    crew.queue = crew.queue.slice(crew.head)
+    crew.head = 0
+  }
+}
+
+/** Drops those that wait below a token that is over. */
+export function dropWaiting(crew: Crew): void {
+  for (const job of crew.queue) {
+    const dead = job.isWaiting && discover(job.parent, LOOK)
+    if (!dead) continue
+    job.isWaiting = false
+    crew.jobs.delete(job)
+    job.reject(errorOf(dead), job.parent)
+  }
+  admit(crew)
+  finish(crew)
+}
+
+/** Keeps the crew together until it is let go as often as it was held. */
+export function hold(crew: Crew): void {
+  crew.holds++
+}
+
+export function letGo(crew: Crew): void {
+  crew.holds--
+  finish(crew)
+}
+
+function finish(crew: Crew): void {
+  if (crew.holds || crew.jobs.size || crew.isDone) return
+  crew.isDone = true
+  crew.onDone()
+}
+
+/** What ended with the cancellation of its own token has not failed; everything else has, and counts (I4). */
+export function judge(crew: Crew, error: unknown, token: CancellationToken): boolean {
+  const failed = !isCancellation(error, token)
+  if (failed) fail(crew, error)
+  return failed
+}
+
+export function fail(crew: Crew, error: unknown): void {
+  const { failures, token } = crew
+  if (failures.has(error)) return
+  if (failures.size) for (const part of partsOf(error)) failures.delete(part)
+  failures.add(error)
+  end(token, 'sibling', error)
+}
+
+/** What it wraps: causes, and the errors of an AggregateError. */
+function partsOf(error: unknown): Set<unknown> {
+  const all = new Set([error])
+  try {
+    for (const one of all) {
+      const { cause, errors } = Object(one) as { cause?: unknown; errors?: unknown }
+      if (cause !== undefined) all.add(cause)
+      if (Array.isArray(errors)) for (const part of errors) all.add(part)
+    }
+  } catch {
+    // A getter or a proxy that throws: what was found so far must do.
+  }
+  return all
+}
+
+/** The one failure, or all of them in one error. */
+export function failureOf({ failures, token }: Crew): unknown {
+  const [first] = failures
+  if (failures.size === 1) return first
+  const where = token.name === undefined ? '' : ` in scope ${JSON.stringify(token.name)}`
+  return new AggregateError(failures, `${failures.size} works have failed${where}, first: ${messageOf(first)}`)
+}
+
+function messageOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error)
+  } catch {
+    return 'something that has no text'
+  }
+}

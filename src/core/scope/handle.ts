@@ -1,0 +1,196 @@
+/** What a body is given: it starts works, alone and several together. The engine is in crew.ts. */
+import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
+import { end } from '../graph.js'
+import type { CancellationToken, ResultOf } from '../token.js'
+import { type Crew, fail, hire, Job, judge, nothing, ScopeClosedError, type ScopeWork } from './crew.js'
+import { map, type MapOptions, type MapWork } from './map.js'
+import { compete, type CompeteOptions, settleAll } from './several.js'
+import { describeWork, placeOfCaller, type UnfinishedWork } from './unfinished.js'
+
+/** How to start a work. */
+export interface RunOptions {
+  /** What it is called in reports. Default: the name of the function. */
+  readonly name?: string | undefined
+}
+
+/**
+ * What starts works, and waits for them.
+ *
+ * Errors: a promise that a scope gives is never an unhandled rejection, because the scope throws what it fails with. That it
+ * was caught as well makes no difference: a failure that may be survived is caught within the work, or in a scope within it.
+ */
+export interface Scope {
+  /** The scope's own, below the one it was given. Cancelled when a work fails (kind `'sibling'`), and when the scope is over. */
+  readonly token: CancellationToken
+
+  /**
+   * Starts a work, at once, with a token of its own below the scope's; gives what it comes to. Works can start works.
+   *
+   * Errors: rejects with what the work fails with. Under a token that is over, and when it is cancelled while it waits for
+   * its turn (`concurrency`), the work is not started, and the promise rejects with the token's error. `ScopeClosedError`
+   * when the scope is over.
+   */
+  run<T>(work: ScopeWork<T>, options?: RunOptions): Promise<T>
+
+  /**
+   * A work for each item; gives what they come to, in the order of the items. An item is pulled when it may be under way, and
+   * not before: `concurrency` of the scope, or its own if that is less. Of an async source one is pulled at a time.
+   *
+   * Errors: rejects with what the first item, or the source, fails with. The source is closed, too, when the scope is called off.
+   *
+   * @example
+   * ```ts
+   * import { scope } from 'calloff'
+   *
+   * const sizes = await scope((s) => s.map(['a', 'bb', 'ccc'], async (text) => text.length, { concurrency: 2 }))
+   * console.log(sizes) // → [ 1, 2, 3 ]
+   * ```
+   */
+  map<T, R>(items: AsyncIterable<T> | Iterable<T>, work: MapWork<T, R>, options?: MapOptions): Promise<R[]>
+
+  /**
+   * Starts several works and collects what becomes of each, results and errors, as `Promise.allSettled` does. That one of
+   * them fails is no failure of the scope.
+   */
+  allSettled<const W extends readonly ScopeWork<unknown>[]>(
+    works: W,
+  ): Promise<{ -readonly [K in keyof W]: PromiseSettledResult<ResultOf<W[K]>> }>
+
+  /**
+   * The first success, as `Promise.any`; the others are called off (kind `'race'`), and it resolves when they have settled. What
+   * they fail with is dropped. With `hedge` they are started one after the other, the next one when the last is late.
+   *
+   * Errors: an `AggregateError`, in the order of the works, when all have failed, which is then a failure of the scope. The token's
+   * error when it was called off before. `RangeError` for none.
+   */
+  any<T>(works: readonly ScopeWork<T>[], options?: CompeteOptions): Promise<T>
+  any<const W extends readonly ScopeWork<unknown>[]>(works: W, options?: CompeteOptions): Promise<ResultOf<W[number]>>
+
+  /**
+   * The first to settle, by success or by failure, as `Promise.race`; the others are called off (kind `'race'`), and it settles
+   * when they have. What they come to is dropped.
+   *
+   * Errors: what the first one fails with, which is then a failure of the scope. `RangeError` for none.
+   */
+  race<T>(works: readonly ScopeWork<T>[], options?: CompeteOptions): Promise<T>
+  race<const W extends readonly ScopeWork<unknown>[]>(works: W, options?: CompeteOptions): Promise<ResultOf<W[number]>>
+
+  /** Cancels the scope's own token: all that is under way is called off. If the body returns all the same, so does the scope. */
+  cancel(reason?: unknown): void
+
+  /** The works that have not settled, in the order they were handed over. */
+  unfinished(): UnfinishedWork[]
+}
+
+/** Nobody has to listen to it: the scope itself tells of its failures. */
+function heard<T>(promise: Promise<T>): Promise<T> {
+  promise.then(undefined, nothing)
+  return promise
+}
+
+export function functionOf<F>(argument: string, value: F): F {
+  if (typeof value !== 'function') throw wrongType(argument, 'a function', value)
+  return value
+}
+
+function worksOf<W extends readonly ScopeWork<unknown>[]>(works: W): W {
+  if (!Array.isArray(works)) throw wrongType('works', 'an array of functions', works)
+  for (const work of works) functionOf('works', work)
+  return works
+}
+
+export class Handle implements Scope {
+  readonly #crew: Crew
+  readonly #traces: boolean
+
+  constructor(crew: Crew, traces: boolean) {
+    this.#crew = crew
+    this.#traces = traces
+  }
+
+  get token(): CancellationToken {
+    return this.#crew.token
+  }
+
+  run<T>(work: ScopeWork<T>, options?: RunOptions): Promise<T> {
+    const crew = this.#crew
+    const place = this.#traces ? placeOfCaller() : undefined
+    return this.#begin<T>((resolve, reject) => {
+      const name = optional('name', 'string', optionsOf(options).name) ?? functionOf('work', work).name
+      const refuse = (error: unknown, token: CancellationToken) => {
+        judge(crew, error, token)
+        reject(error)
+      }
+      hire(crew, new Job(crew.token, functionOf('work', work), name || undefined, undefined, place, resolve, refuse))
+    })
+  }
+
+  map<T, R>(items: AsyncIterable<T> | Iterable<T>, work: MapWork<T, R>, options?: MapOptions): Promise<R[]> {
+    const crew = this.#crew
+    const place = this.#traces ? placeOfCaller() : undefined
+    return this.#begin<R[]>((resolve) => {
+      const given = optionsOf(options)
+      const name = optional('name', 'string', given.name) ?? functionOf('work', work).name
+      const limit = Math.min(optionalCount('concurrency', given.concurrency) ?? Infinity, crew.limit)
+      resolve(map(crew, items, functionOf('work', work), limit, name || undefined, place))
+    })
+  }
+
+  allSettled<const W extends readonly ScopeWork<unknown>[]>(
+    works: W,
+  ): Promise<{ -readonly [K in keyof W]: PromiseSettledResult<ResultOf<W[K]>> }> {
+    const place = this.#traces ? placeOfCaller() : undefined
+    return this.#begin((resolve) => settleAll(this.#crew, worksOf(works), place, resolve as never))
+  }
+
+  any<T>(works: readonly ScopeWork<T>[], options?: CompeteOptions): Promise<T> {
+    const place = this.#traces ? placeOfCaller() : undefined
+    return this.#compete(works, options, place, false)
+  }
+
+  race<T>(works: readonly ScopeWork<T>[], options?: CompeteOptions): Promise<T> {
+    const place = this.#traces ? placeOfCaller() : undefined
+    return this.#compete(works, options, place, true)
+  }
+
+  cancel(reason?: unknown): void {
+    end(this.token, 'manual', reason)
+  }
+
+  unfinished(): UnfinishedWork[] {
+    return Array.from(this.#crew.jobs, describeWork)
+  }
+
+  #compete<T>(
+    works: readonly ScopeWork<T>[],
+    options: CompeteOptions | undefined,
+    place: Error | undefined,
+    failuresCount: boolean,
+  ): Promise<T> {
+    return this.#begin<T>((resolve, reject) => {
+      const hedge = optionalNonNegative('hedge', optionsOf(options).hedge)
+      if (!worksOf(works).length) throw new RangeError('works must hold something to start, got an empty array')
+      compete(this.#crew, works, hedge, place, failuresCount, resolve, reject)
+    })
+  }
+
+  #begin<T>(how: (resolve: (value: T | PromiseLike<T>) => void, reject: (error: unknown) => void) => void): Promise<T> {
+    const crew = this.#crew
+    if (crew.isDone) {
+      const name = crew.token.name === undefined ? '' : ` ${JSON.stringify(crew.token.name)}`
+      // Left for the program to hear of: there is no scope any more that could.
+      return Promise.reject(new ScopeClosedError(`the scope${name} is over, it can start nothing more`))
+    }
+    return heard(
+      new Promise<T>((resolve, reject) => {
+        try {
+          how(resolve, reject)
+        } catch (error) {
+          // Bad input, or a condition that throws.
+          fail(crew, error)
+          reject(error)
+        }
+      }),
+    )
+  }
+}

@@ -1,0 +1,84 @@
+/** The items of a source through a work, some at a time, in order. */
+import { iterate } from '../pace.js'
+import type { CancellationToken } from '../token.js'
+import { type Crew, hire, hold, Job, judge, letGo, nothing } from './crew.js'
+
+/** How to go through a source. */
+export interface MapOptions {
+  /** How many items may be under way, besides what the scope allows. Default: as many as the scope allows. */
+  readonly concurrency?: number | undefined
+  /** What the works are called, each with its index. Default: the name of the function. */
+  readonly name?: string | undefined
+}
+
+export type MapWork<T, R> = (item: T, token: CancellationToken, index: number) => R | PromiseLike<R>
+
+interface Thrown {
+  readonly error: unknown
+}
+
+/**
+ * Pulls an item when one may be under way, and not before. A failed item cancels the scope, which ends the pulling and closes
+ * the source; the promise is settled when the items that were under way have settled.
+ */
+export async function map<T, R>(
+  crew: Crew,
+  items: AsyncIterable<T> | Iterable<T>,
+  work: MapWork<T, R>,
+  limit: number,
+  name: string | undefined,
+  place: Error | undefined,
+): Promise<R[]> {
+  const results: R[] = []
+  /** What the first item to fail has failed with, and the first that was called off: the former says more. */
+  let failure: Thrown | undefined
+  let calledOff: Thrown | undefined
+  let underWay = 0
+  /** Called when an item has settled. */
+  let wake = nothing
+  const oneHasSettled = () =>
+    new Promise<void>((resolve) => {
+      wake = resolve
+    })
+  const start = (item: T, index: number) => {
+    underWay++
+    const done = () => {
+      underWay--
+      wake()
+    }
+    const resolve = (value: R) => {
+      results[index] = value
+      done()
+    }
+    const reject = (error: unknown, token: CancellationToken) => {
+      if (judge(crew, error, token)) failure ??= { error }
+      else calledOff ??= { error }
+      done()
+    }
+    hire(crew, new Job<R>(crew.token, (token) => work(item, token, index), name, index, place, resolve, reject))
+  }
+
+  hold(crew)
+  try {
+    const source = iterate(crew.token, items)[Symbol.asyncIterator]()
+    for (let index = 0; ; index++) {
+      while (underWay >= limit && !failure && !calledOff) await oneHasSettled()
+      if (failure || calledOff) {
+        // An item may have called itself off alone, so that nothing has closed the source.
+        await source.return?.()
+        break
+      }
+      const next = await source.next()
+      if (next.done) break
+      start(next.value, index)
+    }
+  } catch (error) {
+    if (judge(crew, error, crew.token)) failure ??= { error }
+    else calledOff ??= { error }
+  }
+  while (underWay) await oneHasSettled()
+  letGo(crew)
+  const thrown = failure ?? calledOff
+  if (thrown) throw thrown.error
+  return results
+}

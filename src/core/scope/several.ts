@@ -1,0 +1,135 @@
+/** Several works of one kind that make one answer: all outcomes, the first success, the first to settle. */
+import { bind } from '../context.js'
+import { isCancellation } from '../errors.js'
+import { discover, end, errorOf, LOOK } from '../graph.js'
+import { type CancellationToken, SimpleToken } from '../token.js'
+import { alarm } from '../wait.js'
+import { type Crew, dropWaiting, fail, hire, hold, Job, letGo, nothing, type ScopeWork } from './crew.js'
+
+/** How works compete. */
+export interface CompeteOptions {
+  /**
+   * Milliseconds a work gets before the next one is started beside it; one that fails sooner makes room at once. Default: all
+   * are started together.
+   */
+  readonly hedge?: number | undefined
+}
+
+/**
+ * Lets works compete: the answer is that of the first to succeed, or, with `failuresCount`, to settle. The others are then
+ * called off, and it is given once they have settled.
+ */
+export function compete<T>(
+  crew: Crew,
+  works: readonly ScopeWork<T>[],
+  hedge: number | undefined,
+  place: Error | undefined,
+  failuresCount: boolean,
+  resolve: (value: T) => void,
+  reject: (error: unknown) => void,
+): void {
+  // One for each, so that what the winner gives (a response with a body to read) is not called off with the losers.
+  const tokens = works.map(() => new SimpleToken(crew.token))
+  const errors: unknown[] = []
+  /** Gives the answer, once there is one. */
+  let answer: (() => void) | undefined
+  let isCalledOff = false
+  let next = 0
+  let working = 0
+  let isStarting = false
+  let isOver = false
+  let stopTimer = nothing
+
+  const decide = (winner: number, give: () => void) => {
+    if (answer) return
+    answer = give
+    stopTimer()
+    for (const token of tokens) if (token !== tokens[winner]) end(token, 'race')
+    dropWaiting(crew)
+  }
+  const oneHasSettled = () => {
+    working--
+    if (isStarting) return // which goes on
+    if (!answer && next < works.length) start()
+    else concludeIfOver()
+  }
+  const concludeIfOver = () => {
+    if (working || isOver) return
+    isOver = true
+    const dead = isCalledOff && discover(crew.token, LOOK)
+    if (answer) answer()
+    else if (dead) reject(errorOf(dead))
+    else {
+      const error = new AggregateError(errors, `all ${works.length} works have failed`)
+      fail(crew, error)
+      reject(error)
+    }
+    letGo(crew)
+  }
+  const hireNext = () => {
+    const at = next++
+    const work = works[at] as ScopeWork<T>
+    const succeeded = (value: T) => {
+      decide(at, () => resolve(value))
+      oneHasSettled()
+    }
+    const failed = (error: unknown, own: CancellationToken) => {
+      errors[at] = error
+      const wasCalledOff = isCancellation(error, own)
+      isCalledOff ||= wasCalledOff
+      // That all are called off from outside decides nothing: one of them may yet tell of a failure.
+      if (failuresCount && !answer && !(wasCalledOff && discover(crew.token, LOOK))) {
+        decide(at, () => reject(error))
+        if (!wasCalledOff) fail(crew, error)
+      }
+      oneHasSettled()
+    }
+    working++
+    hire(
+      crew,
+      new Job<T>(tokens[at] as CancellationToken, work, work.name || undefined, undefined, place, succeeded, failed),
+    )
+  }
+  /** Starts the next one, and more, as long as they settle within the call; with no delay between them, all. */
+  const start = () => {
+    stopTimer()
+    isStarting = true
+    do hireNext()
+    while (!answer && next < works.length && (hedge === undefined || !working))
+    isStarting = false
+    if (!answer && next < works.length) stopTimer = alarm(crew.token, hedge as number, ring, nothing)
+    else concludeIfOver()
+  }
+  const ring = bind ? bind(start) : start
+
+  hold(crew)
+  start()
+}
+
+/** What became of each, in order. A failure among them is none of the scope. */
+export function settleAll(
+  crew: Crew,
+  works: readonly ScopeWork<unknown>[],
+  place: Error | undefined,
+  resolve: (outcomes: PromiseSettledResult<unknown>[]) => void,
+): void {
+  const outcomes: PromiseSettledResult<unknown>[] = []
+  const parent: CancellationToken = crew.token
+  let left = works.length
+  const settle = (at: number, outcome: PromiseSettledResult<unknown>) => {
+    outcomes[at] = outcome
+    if (--left) return
+    resolve(outcomes)
+    letGo(crew)
+  }
+  hold(crew)
+  if (!left) {
+    resolve(outcomes)
+    return letGo(crew)
+  }
+  works.forEach((work, at) => {
+    const fulfilled = (value: unknown) => settle(at, { status: 'fulfilled', value })
+    const rejected = (reason: unknown) => settle(at, { status: 'rejected', reason })
+    hire(crew, new Job(parent, work, work.name || undefined, undefined, place, fulfilled, rejected))
+  })
+}

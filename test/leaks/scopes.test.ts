@@ -1,0 +1,94 @@
+/** A scope, and a retry, leave nothing behind on a token that lives long, however they end. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type CancellationToken, isCancellation, openScope, type Scope, scope, SimpleToken } from 'calloff'
+import { FLAT, FLAT_SIGNAL, leaves } from './collect.js'
+import { delay, nothing } from './lost.js'
+
+const boom = new Error('boom')
+const fail = () => {
+  throw boom
+}
+const refused = (error: unknown): void => assert.ok(error === boom || isCancellation(error), String(error))
+
+/** In a scope that is called off once the body has begun. */
+const calledOff = (parent: CancellationToken, body: (s: Scope) => unknown, options = {}) => {
+  const token = new SimpleToken(parent)
+  const whole = scope(token, body, options).catch(refused)
+  token.cancel()
+  return whole
+}
+
+const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unknown>>> = {
+  'a scope with nothing to do': (parent) => scope(parent, nothing),
+  'a scope whose works succeed': (parent) => scope(parent, (s) => Promise.all([s.run(async () => 1), s.run(() => 2)])),
+  'a scope with a work that fails': (parent) =>
+    scope(parent, (s) => {
+      void s.run((token) => token.sleep(60_000))
+      void s.run(fail)
+    }).catch(refused),
+  'a scope whose works listen, and never stop to': (parent) =>
+    scope(parent, (s) => {
+      s.token.onCancel(nothing)
+      return s.run((token) => void token.onCancel(nothing))
+    }),
+  'a scope that is called off': (parent) => calledOff(parent, (s) => s.run((token) => token.wait())),
+  'a scope that is called off while works wait for their turn': (parent) =>
+    calledOff(parent, (s) => [s.run((token) => token.wait()), s.run(nothing), s.run(nothing)], { concurrency: 1 }),
+  'a scope whose works have waited for their turn': (parent) =>
+    scope(parent, (s) => Promise.all([s.run(async () => 1), s.run(() => 2)]), { concurrency: 1 }),
+  'a scope with patience': (parent) => scope(parent, (s) => s.run(async () => 1), { patience: 60_000 }),
+  'a scope with patience that is called off': (parent) =>
+    calledOff(parent, (s) => s.run((token) => token.wait()), { patience: 60_000 }),
+  'a map': (parent) => scope(parent, (s) => s.map([1, 2, 3], async (item) => item, { concurrency: 2 })),
+  'a map that is called off': (parent) => calledOff(parent, (s) => s.map([1, 2, 3], (_item, token) => token.wait())),
+  'works that compete': (parent) => scope(parent, (s) => s.any<unknown>([async () => 1, (token) => token.wait()])),
+  'works that compete, with a delay between them': (parent) =>
+    scope(parent, (s) => s.race<unknown>([async () => 1, (token) => token.wait()], { hedge: 60_000 })),
+  'works of which all outcomes are collected': (parent) => scope(parent, (s) => s.allSettled([() => 1, fail])),
+  'an open scope': async (parent) => {
+    await using s = openScope(parent)
+    void s.run(async () => 1)
+  },
+  'a scope whose works use signals': (parent) =>
+    scope(parent, (s) => s.run(({ signal }) => signal.addEventListener('abort', nothing, { once: true }))),
+  'a scope whose work is called off by a signal': (parent) =>
+    calledOff(parent, (s) => s.run((token) => delay(60_000, token.signal))),
+  'a retry that succeeds': (parent) => parent.retry(async () => 1),
+  'a retry that tries again': (parent) =>
+    parent.retry(
+      (token, attempt) => {
+        if (attempt > 1) return
+        token.onCancel(nothing) // and never stops to
+        throw boom
+      },
+      { delay: 0 },
+    ),
+  'a retry that is called off': (parent) => {
+    const token = new SimpleToken(parent)
+    const whole = token.retry(fail, { delay: 60_000 }).catch(refused)
+    token.cancel()
+    return whole
+  },
+}
+
+for (const [what, begin] of Object.entries(uses)) {
+  test(`${what} leaves nothing on a token that lives long`, async () => {
+    const usesSignal = what.includes('signal')
+    const parent = usesSignal ? new SimpleToken() : new SimpleToken(new SimpleToken())
+    // Half of them make errors, so these are fewer than elsewhere, and the noise is more; a token that is left has 72 bytes.
+    await leaves(usesSignal ? FLAT_SIGNAL : 2 * FLAT, 4_000, () => begin(parent), 2_000)
+  })
+}
+
+test('1,000,000 works of one scope leave it flat', async () => {
+  const s = openScope(new SimpleToken(), { trace: false })
+  await leaves(1, 1_000_000, () => s.run(async () => 1))
+  await s.close()
+})
+
+test('works that wait for their turn leave nothing on a scope that lives long', async () => {
+  const s = openScope(new SimpleToken(), { concurrency: 10 })
+  await leaves(FLAT, 50_000, () => s.run(async () => 1))
+  await s.close()
+})
