@@ -8,3 +8,8 @@
 import './async-context.js'
 
 export { type ProcessSignalArgument, ProcessSignalToken } from './process-signals.js'
+
+// Child processes
+export { ProcessError, type ProcessErrorDetails } from './process-errors.js'
+export { run, type RunInput, type RunOptions, type RunReport } from './run.js'
+export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } from './spawn.js'
