@@ -13,3 +13,7 @@ export { type ProcessSignalArgument, ProcessSignalToken } from './process-signal
 export { ProcessError, type ProcessErrorDetails } from './process-errors.js'
 export { run, type RunInput, type RunOptions, type RunReport } from './run.js'
 export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } from './spawn.js'
+
+// Events and streams
+export { type Emitter, on, once, type OnOptions } from './events.js'
+export { pipeline, type PipelineOptions, type PipelineStep, pipeTo, type PipeToOptions } from './streams.js'

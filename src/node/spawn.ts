@@ -83,7 +83,7 @@ const GRACE = 5_000
 const PACE = 25
 const QUIET = 4
 const LOOKS = 40
-const LEFTOVERS: readonly unknown[] = ['wait', 'end', 'leave']
+const LEFTOVERS: ReadonlySet<unknown> = new Set(['wait', 'end', 'leave'])
 const isWindows = process.platform === 'win32'
 
 /** What the system is asked for. */
@@ -114,7 +114,7 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
   if (!(signal in constants.signals)) {
     throw new TypeError(`stopSignal must be the name of a process signal, got ${JSON.stringify(signal)}`)
   }
-  if (leftovers !== undefined && !LEFTOVERS.includes(leftovers)) {
+  if (leftovers !== undefined && !LEFTOVERS.has(leftovers)) {
     throw wrongType('leftovers', "'wait', 'end' or 'leave'", leftovers)
   }
   const mark = randomUUID()
@@ -200,7 +200,7 @@ function begin(checked: Checked, { command, args, options }: Line): Promise<Runn
       child.once('spawn', () => resolve(running))
     } catch (error) {
       if (typeof (error as NodeJS.ErrnoException).syscall === 'string') refuse(error as NodeJS.ErrnoException)
-      else reject(error as Error)
+      else reject(error)
     }
   })
 }
@@ -236,7 +236,7 @@ class Running implements RunningProcess {
     const leader: Leader = {
       pid,
       hasEnded: () => child.exitCode !== null || child.signalCode !== null,
-      onEnd: (callback) => void exited.then(callback),
+      onEnd: (hear) => void exited.then(hear),
     }
     const tree = new ProcessTree(leader, hasGroup, mark)
     const letGo = watchOver(tree)
@@ -282,11 +282,14 @@ class Running implements RunningProcess {
   }
 }
 
+function bytesReadFrom({ stdio }: ChildProcess): number {
+  return (stdio as (Partial<Socket> | null)[]).reduce((sum, one) => sum + (one?.bytesRead ?? 0), 0)
+}
+
 /** Reads what is still in its pipes. Whoever holds them open for longer, or does not read them, is not waited for. */
 function drain(child: ChildProcess, closed: Promise<void>, error: CancellationError | undefined): Promise<void> {
   return new Promise((resolve) => {
-    const amount = () => (child.stdio as (Partial<Socket> | null)[]).reduce((sum, one) => sum + (one?.bytesRead ?? 0), 0)
-    let read = amount()
+    let read = bytesReadFrom(child)
     let quiet = 0
     let looks = 0
     const finish = () => {
@@ -296,7 +299,7 @@ function drain(child: ChildProcess, closed: Promise<void>, error: CancellationEr
     // The event loop has turned between two looks: had there been anything to read, it would have been.
     const look = () => {
       const before = read
-      read = amount()
+      read = bytesReadFrom(child)
       quiet = read === before ? quiet + 1 : 0
       if (quiet < QUIET && ++looks < LOOKS) return
       for (const stream of child.stdio) stream?.destroy(error)
