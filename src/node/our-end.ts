@@ -2,10 +2,9 @@
  * What becomes of child processes when this process ends.
  *
  * A group of its own is not the terminal's: Ctrl+C, or a closed window, does not reach it, and nobody is left to wait for
- * it once this process is gone. So while a tree is running
- * - a signal that ends this process, because nobody here listens to it, is passed on to the trees before it does;
- * - when this process ends by itself (`process.exit()`, an uncaught error, nothing left to do) they are asked to end; those
- *   that have been asked already are killed, since nobody will do so later.
+ * it once this process is gone. So the trees that are running are asked to end, and killed if they have been asked already,
+ * - when a signal is about to end this process, because nobody here listens to it;
+ * - when it ends by itself: `process.exit()`, an uncaught error, nothing left to do.
  *
  * Where others listen to the signal it is theirs to decide: a `ProcessSignalToken` cancels, and so ends the trees below it.
  * A process that is killed (`SIGKILL`, out of memory, a crash of the runtime) tells nobody, and its children live on.
@@ -23,7 +22,7 @@ export function watchOver(tree: ProcessTree): () => void {
   if (running.size === 0) {
     // Ahead of the others, who may take themselves off when they have heard it: they are to be counted before.
     for (const signal of SIGNALS) process.prependListener(signal, passOn)
-    process.on('exit', endAll)
+    process.on('exit', abandonAll)
   }
   running.add(tree)
   return () => {
@@ -33,20 +32,17 @@ export function watchOver(tree: ProcessTree): () => void {
 
 function stopWatching(): void {
   for (const signal of SIGNALS) process.off(signal, passOn)
-  process.off('exit', endAll)
+  process.off('exit', abandonAll)
 }
 
 function passOn(signal: NodeJS.Signals): void {
   if (process.listenerCount(signal) > 1) return
-  for (const tree of running) {
-    // What shares our group has had it from the terminal.
-    if (tree.hasGroup || signal !== 'SIGINT') tree.signalNow(signal)
-  }
+  abandonAll()
   stopWatching()
   running.clear()
   process.kill(process.pid, signal) // the default action, for nobody listens any more
 }
 
-function endAll(): void {
-  for (const tree of running) tree.signalNow(tree.isEnding ? 'SIGKILL' : 'SIGTERM')
+function abandonAll(): void {
+  for (const tree of running) tree.abandon()
 }

@@ -32,8 +32,12 @@ export interface Leader {
   onEnd(callback: () => void): void
 }
 
-/** How to end a tree. */
-export interface EndingOptions {
+/** How to know a tree, and how to end it. */
+export interface TreeOptions {
+  /** The leader has a group, and session, of its own. */
+  readonly hasGroup: boolean
+  /** Stands in the environment it was started with. */
+  readonly mark: string
   /** What asks the processes to end. */
   readonly signal: NodeJS.Signals
   /** Milliseconds from then on until they are killed. 0 does not ask at all, `Infinity` never kills. */
@@ -75,45 +79,28 @@ function exists(pid: number): boolean {
   }
 }
 
+const keyOf = ({ pid, started }: ProcessEntry) => `${pid} ${started}`
+
 export class ProcessTree {
   readonly #leader: Leader
-  readonly #hasGroup: boolean
-  readonly #mark: string
+  readonly #options: TreeOptions
   /** Who was seen to belong to it. */
   #known: readonly ProcessEntry[] = []
+  /** Of these, who was in the group when it was signalled. */
+  readonly #inGroup = new Set<string>()
   #isEnding = false
 
-  /**
-   * @param hasGroup the leader has a group, and session, of its own
-   * @param mark stands in the environment it was started with
-   */
-  constructor(leader: Leader, hasGroup: boolean, mark: string) {
+  constructor(leader: Leader, options: TreeOptions) {
     this.#leader = leader
-    this.#hasGroup = hasGroup
-    this.#mark = mark
-  }
-
-  /** It has been asked to end. */
-  get isEnding(): boolean {
-    return this.#isEnding
-  }
-
-  /** It has a group of its own, which a terminal does not signal. */
-  get hasGroup(): boolean {
-    return this.#hasGroup
-  }
-
-  /** Signals all of them in this very call, as far as they can be known without waiting. For when this process ends. */
-  signalNow(signal: NodeJS.Signals): void {
-    if (isWindows) return
-    this.#send([signal], readTableNow())
+    this.#options = options
   }
 
   /**
    * Asks all of them to end, kills what is left after the grace, and resolves when they are gone. On Linux they have been
    * asked when this returns.
    */
-  async end({ signal, grace }: EndingOptions): Promise<Ending> {
+  async end(): Promise<Ending> {
+    const { signal, grace } = this.#options
     const letGo = keepAlive()
     this.#isEnding = true
     try {
@@ -132,6 +119,18 @@ export class ProcessTree {
     }
   }
 
+  /**
+   * For when this process ends: asks them in this very call, as far as they can be known without waiting. If they have been
+   * asked before they are killed, for nobody will do so later.
+   */
+  abandon(): void {
+    if (isWindows) return
+    const signals: readonly NodeJS.Signals[] = this.#isEnding ? ['SIGKILL'] : [this.#options.signal, 'SIGCONT']
+    const reached = this.#send(signals, readTableNow())
+    // Somebody may just have left the group.
+    this.#send(signals, readTableNow(), reached)
+  }
+
   /** Windows knows whose child a process is, so the leader must go with the others, not before them. */
   #endOnWindows(): Promise<Ending> {
     const { command, args } = taskkill(this.#leader.pid, process.env)
@@ -145,14 +144,30 @@ export class ProcessTree {
     })
   }
 
-  #send(signals: readonly NodeJS.Signals[], table: ProcessTable | undefined): void {
+  /** Signals the group, and each member outside of it, but for those in `skipped`; gives whom, the group by its negative number. */
+  #send(
+    signals: readonly NodeJS.Signals[],
+    table: ProcessTable | undefined,
+    skipped?: ReadonlySet<number>,
+  ): ReadonlySet<number> {
     const { pid } = this.#leader
-    const isGroup = this.#hasGroup && this.#ownsGroup(table)
-    const targets = isGroup ? [-pid] : this.#leader.hasEnded() ? [] : [pid]
+    const isGroup = this.#options.hasGroup && this.#ownsGroup(table)
+    const targets = new Set(isGroup ? [-pid] : this.#leader.hasEnded() ? [] : [pid])
     for (const member of table ? this.#membersIn(table) : []) {
-      if (isGroup ? member.group !== pid : member.pid !== pid) targets.push(member.pid)
+      if (isGroup && member.group === pid) this.#inGroup.add(keyOf(member))
+      else targets.add(member.pid)
     }
-    for (const signal of signals) for (const target of targets) send(target, signal)
+    for (const signal of signals) for (const target of targets) if (!skipped?.has(target)) send(target, signal)
+    return targets
+  }
+
+  /** Who has left the group between the look at the table and the signal has not had it. */
+  #askThoseWhoLeft(members: readonly ProcessEntry[]): void {
+    for (const member of members) {
+      if (member.group === this.#leader.pid || !this.#inGroup.delete(keyOf(member))) continue
+      send(member.pid, this.#options.signal)
+      send(member.pid, 'SIGCONT')
+    }
   }
 
   /** The number of the group has not been given to another one. */
@@ -168,9 +183,9 @@ export class ProcessTree {
     const isLed = this.#ownsGroup(table)
     const members = new Map<number, ProcessEntry>()
     const isMember = (entry: ProcessEntry) =>
-      (isLed && this.#hasGroup && (entry.group === pid || entry.session === pid)) ||
+      (isLed && this.#options.hasGroup && (entry.group === pid || entry.session === pid)) ||
       (entry.pid === pid && !this.#leader.hasEnded()) ||
-      hasMark(entry.pid, this.#mark)
+      hasMark(entry.pid, this.#options.mark)
     const known = this.#known.filter(({ pid: one, started }) => table.get(one)?.started === started)
     for (const { pid: one } of known) members.set(one, table.get(one) as ProcessEntry)
     const children = new Map<number, ProcessEntry[]>()
@@ -191,7 +206,7 @@ export class ProcessTree {
   #seemThere(): boolean {
     const { pid } = this.#leader
     if (!this.#leader.hasEnded()) return true
-    return (this.#hasGroup && exists(-pid)) || this.#known.some((member) => exists(member.pid))
+    return (this.#options.hasGroup && exists(-pid)) || this.#known.some((member) => exists(member.pid))
   }
 
   /**
@@ -219,9 +234,10 @@ export class ProcessTree {
         const table = found instanceof Promise ? await found : found
         isBusy = false
         if (isOver) return
-        const isThere = table ? this.#membersIn(table).length > 0 : this.#seemThere()
+        const members = table && this.#membersIn(table)
+        const isThere = members ? members.length > 0 : this.#seemThere()
         if (!isThere && this.#leader.hasEnded()) return finish(true)
-        if (looks === undefined) return
+        if (looks === undefined) return this.#askThoseWhoLeft(members ?? [])
         if (++count > looks) return finish(false)
         this.#send(['SIGKILL'], table)
       }

@@ -12,7 +12,7 @@ import { type Foreign, from } from '../core/tokens/from.js'
 import { type CancellationToken, type Registration, SimpleToken } from '../core/token.js'
 import { watchOver } from './our-end.js'
 import { ProcessError } from './process-errors.js'
-import { type Ending, type EndingOptions, type Leader, ProcessTree } from './process-tree.js'
+import { type Ending, type Leader, ProcessTree, type TreeOptions } from './process-tree.js'
 
 /** How to start a child process, and how to end it. */
 export interface SpawnOptions extends Pick<
@@ -97,10 +97,8 @@ interface Line {
 interface Checked extends Line {
   readonly token: CancellationToken
   readonly name: string
-  readonly ending: EndingOptions
   readonly leftovers: 'wait' | 'end' | 'leave'
-  readonly hasGroup: boolean
-  readonly mark: string
+  readonly tree: TreeOptions
 }
 
 function check(command: string, args: readonly string[], given: SpawnOptions | undefined): Checked {
@@ -132,10 +130,8 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
     },
     token: from(token),
     name: optional('name', 'string', name) ?? command,
-    ending: { signal, grace: optionalNonNegative('grace', grace) ?? GRACE },
     leftovers: leftovers ?? 'wait',
-    hasGroup,
-    mark,
+    tree: { hasGroup, mark, signal, grace: optionalNonNegative('grace', grace) ?? GRACE },
   }
 }
 
@@ -173,10 +169,15 @@ export async function spawn(
   options?: SpawnOptions,
 ): Promise<RunningProcess> {
   const checked = check(command, args, options)
-  checked.token.check()
+  refuseIfOver(checked.token)
   const line = isWindows ? await forWindows(checked) : checked
-  checked.token.check()
+  refuseIfOver(checked.token)
   return begin(checked, line)
+}
+
+/** An indirect poll: a counter is for turns, not for what is started once. */
+function refuseIfOver(token: CancellationToken): void {
+  if (token.isCancelled({ direct: false })) throw token.error
 }
 
 /** What Windows can start: it knows no `#!`, and runs scripts (`.cmd`, as npm makes them) through a shell alone. */
@@ -221,7 +222,7 @@ class Running implements RunningProcess {
   readonly token: CancellationToken
   readonly ended: Promise<ProcessReport>
 
-  constructor(child: ChildProcess, pid: number, { token, name, ending, leftovers, hasGroup, mark }: Checked) {
+  constructor(child: ChildProcess, pid: number, { token, name, leftovers, tree: options }: Checked) {
     this.pid = pid
     this.child = child
     this.stdin = child.stdin
@@ -238,14 +239,14 @@ class Running implements RunningProcess {
       hasEnded: () => child.exitCode !== null || child.signalCode !== null,
       onEnd: (hear) => void exited.then(hear),
     }
-    const tree = new ProcessTree(leader, hasGroup, mark)
+    const tree = new ProcessTree(leader, options)
     const letGo = watchOver(tree)
     let registration: Registration | undefined
     let error: CancellationError | undefined
     const calledOff = new Promise<Ending>((resolve) => {
       registration = this.token.onCancel((why) => {
         error = why
-        resolve(tree.end(ending))
+        resolve(tree.end())
       })
     })
     const byItself = exited.then(() => (leftovers === 'wait' ? closed : undefined)).then(() => undefined)
@@ -255,7 +256,7 @@ class Running implements RunningProcess {
       registration?.stop()
       // It may have gone before the ending was over.
       if (error) how ??= await calledOff
-      else if (leftovers === 'end') how = await tree.end(ending)
+      else if (leftovers === 'end') how = await tree.end()
       await drain(child, closed, error)
       letGo()
       if (how?.left.length) giveUp(name, how.left, child)

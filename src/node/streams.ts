@@ -73,8 +73,10 @@ export async function pipeline<Result = void>(
     try {
       return await Promise.race([all, calledOff])
     } catch (error) {
-      if (own.error) await closed(streams) // which Node 20 and 22 do not wait for
-      throw error
+      if (!own.error) throw error
+      await closed(streams) // which Node 20 and 22 do not wait for
+      // On Bun the end that we have brought about may be noticed before what it was brought about by.
+      throw (error as { code?: unknown } | null)?.code === 'ERR_STREAM_PREMATURE_CLOSE' ? own.error : error
     } finally {
       registration?.stop()
     }

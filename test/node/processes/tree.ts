@@ -30,7 +30,8 @@ export function alive(text: string): readonly number[] {
 
 /** How many `sleep`s of that time there are. */
 export function sleeping(time: string): number {
-  return rows().filter(({ args }) => args === `sleep ${time}`).length
+  // Deno starts programs by their full path.
+  return rows().filter(({ args }) => args.replace(/^\/\S*\//, '') === `sleep ${time}`).length
 }
 
 /** Waits until there are so many. */
