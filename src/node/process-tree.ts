@@ -79,6 +79,12 @@ function exists(pid: number): boolean {
   }
 }
 
+interface Look {
+  readonly table: ProcessTable | undefined
+  /** Whether the leader had ended before the table was read: else its number in there is its own. */
+  readonly hadEnded: boolean
+}
+
 const keyOf = ({ pid, started }: ProcessEntry) => `${pid} ${started}`
 
 export class ProcessTree {
@@ -107,10 +113,10 @@ export class ProcessTree {
       if (isWindows) return await this.#endOnWindows()
       const isKind = grace > 0
       // No waiting where there is none to be done: the canceller may be about to leave.
-      const found = readTable()
-      const table = found instanceof Promise ? await found : found
+      const found = this.#look()
+      const look = found instanceof Promise ? await found : found
       // One that is stopped hears of it only when it goes on.
-      this.#send(isKind ? [signal, 'SIGCONT'] : ['SIGKILL'], table)
+      this.#send(isKind ? [signal, 'SIGCONT'] : ['SIGKILL'], look)
       if (isKind && (await this.#areGone(grace, undefined))) return { forced: false, left: [] }
       const gone = await this.#areGone(Infinity, PATIENCE)
       return { forced: true, left: gone ? [] : this.#left() }
@@ -126,9 +132,16 @@ export class ProcessTree {
   abandon(): void {
     if (isWindows) return
     const signals: readonly NodeJS.Signals[] = this.#isEnding ? ['SIGKILL'] : [this.#options.signal, 'SIGCONT']
-    const reached = this.#send(signals, readTableNow())
+    const lookNow = () => ({ hadEnded: this.#leader.hasEnded(), table: readTableNow() })
+    const reached = this.#send(signals, lookNow())
     // Somebody may just have left the group.
-    this.#send(signals, readTableNow(), reached)
+    this.#send(signals, lookNow(), reached)
+  }
+
+  #look(): Look | Promise<Look> {
+    const hadEnded = this.#leader.hasEnded()
+    const table = readTable()
+    return table instanceof Promise ? table.then((read) => ({ hadEnded, table: read })) : { hadEnded, table }
   }
 
   /** Windows knows whose child a process is, so the leader must go with the others, not before them. */
@@ -145,15 +158,11 @@ export class ProcessTree {
   }
 
   /** Signals the group, and each member outside of it, but for those in `skipped`; gives whom, the group by its negative number. */
-  #send(
-    signals: readonly NodeJS.Signals[],
-    table: ProcessTable | undefined,
-    skipped?: ReadonlySet<number>,
-  ): ReadonlySet<number> {
+  #send(signals: readonly NodeJS.Signals[], look: Look, skipped?: ReadonlySet<number>): ReadonlySet<number> {
     const { pid } = this.#leader
-    const isGroup = this.#options.hasGroup && this.#ownsGroup(table)
+    const isGroup = this.#options.hasGroup && this.#ownsGroup(look)
     const targets = new Set(isGroup ? [-pid] : this.#leader.hasEnded() ? [] : [pid])
-    for (const member of table ? this.#membersIn(table) : []) {
+    for (const member of this.#membersIn(look)) {
       if (isGroup && member.group === pid) this.#inGroup.add(keyOf(member))
       else targets.add(member.pid)
     }
@@ -171,20 +180,21 @@ export class ProcessTree {
   }
 
   /** The number of the group has not been given to another one. */
-  #ownsGroup(table: ProcessTable | undefined): boolean {
-    if (!this.#leader.hasEnded()) return true
+  #ownsGroup({ hadEnded, table }: Look): boolean {
     // Without a table one can but trust that so many processes have not been started meanwhile.
-    return !table || !table.has(this.#leader.pid)
+    return !hadEnded || !table?.has(this.#leader.pid)
   }
 
   /** Who belongs to it, zombies left out. */
-  #membersIn(table: ProcessTable): readonly ProcessEntry[] {
+  #membersIn(look: Look): readonly ProcessEntry[] {
+    const { table, hadEnded } = look
+    if (!table) return []
     const { pid } = this.#leader
-    const isLed = this.#ownsGroup(table)
+    const isLed = this.#options.hasGroup && this.#ownsGroup(look)
     const members = new Map<number, ProcessEntry>()
     const isMember = (entry: ProcessEntry) =>
-      (isLed && this.#options.hasGroup && (entry.group === pid || entry.session === pid)) ||
-      (entry.pid === pid && !this.#leader.hasEnded()) ||
+      (isLed && (entry.group === pid || entry.session === pid)) ||
+      (entry.pid === pid && !hadEnded) ||
       hasMark(entry.pid, this.#options.mark)
     const known = this.#known.filter(({ pid: one, started }) => table.get(one)?.started === started)
     for (const { pid: one } of known) members.set(one, table.get(one) as ProcessEntry)
@@ -230,16 +240,16 @@ export class ProcessTree {
         // Who seems to be there may be a zombie, which only the table tells.
         if (looks === undefined && ++glances > GLANCES && glances % GLANCES > 0 && this.#seemThere()) return
         isBusy = true
-        const found = readTable()
-        const table = found instanceof Promise ? await found : found
+        const found = this.#look()
+        const seen = found instanceof Promise ? await found : found
         isBusy = false
         if (isOver) return
-        const members = table && this.#membersIn(table)
-        const isThere = members ? members.length > 0 : this.#seemThere()
+        const members = this.#membersIn(seen)
+        const isThere = seen.table ? members.length > 0 : this.#seemThere()
         if (!isThere && this.#leader.hasEnded()) return finish(true)
-        if (looks === undefined) return this.#askThoseWhoLeft(members ?? [])
+        if (looks === undefined) return this.#askThoseWhoLeft(members)
         if (++count > looks) return finish(false)
-        this.#send(['SIGKILL'], table)
+        this.#send(['SIGKILL'], seen)
       }
       const stopPolls = often(() => void look(), PACE)
       const stopTimer = after(ms, () => finish(false), false)
