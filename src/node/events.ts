@@ -1,8 +1,9 @@
 import { on as listen, once as hear } from 'node:events'
 import { optionsOf } from '../core/arguments.js'
 import { isCancellation } from '../core/errors.js'
-import { type Foreign, from } from '../core/tokens/from.js'
+import type { Foreign } from '../core/tokens/from.js'
 import { lendSignal } from './lend-signal.js'
+import { tokenArgument } from './token-argument.js'
 
 /** What emits events: of Node, or of the web. */
 export type Emitter = NodeJS.EventEmitter | EventTarget
@@ -37,7 +38,10 @@ export async function once<Args extends unknown[] = unknown[]>(
   event: string | symbol,
   token?: Foreign,
 ): Promise<Args> {
-  return lendSignal(from(token), (signal) => hear(emitter as EventTarget, event as string, { signal }) as Promise<Args>)
+  return lendSignal(
+    tokenArgument(token),
+    (signal) => hear(emitter as EventTarget, event as string, { signal }) as Promise<Args>,
+  )
 }
 
 /**
@@ -74,7 +78,7 @@ export function on<Args extends unknown[] = unknown[]>(
   token?: Foreign,
   options?: OnOptions,
 ): AsyncIterableIterator<Args, undefined> {
-  const own = from(token)
+  const own = tokenArgument(token)
   const { close } = optionsOf(options)
   own.isCancelled({ direct: false })
   const controller = new AbortController()

@@ -81,9 +81,13 @@ const PS_TIMEOUT = 5_000
 export function askPs(): Promise<ProcessTable | undefined> {
   const env = { ...process.env, LC_ALL: 'C' }
   return new Promise((resolve) => {
-    execFile('ps', PS_ARGUMENTS, { env, timeout: PS_TIMEOUT, maxBuffer: 2 ** 26 }, (error, text) =>
-      resolve(error ? undefined : parsePs(text)),
-    )
+    try {
+      execFile('ps', PS_ARGUMENTS, { env, timeout: PS_TIMEOUT, maxBuffer: 2 ** 26 }, (error, text) =>
+        resolve(error ? undefined : parsePs(text)),
+      )
+    } catch {
+      resolve(undefined) // no more processes can be started
+    }
   })
 }
 

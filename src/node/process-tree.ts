@@ -146,14 +146,13 @@ export class ProcessTree {
 
   /** Windows knows whose child a process is, so the leader must go with the others, not before them. */
   #endOnWindows(): Promise<Ending> {
-    const { command, args } = taskkill(this.#leader.pid, process.env)
+    const { pid } = this.#leader
+    const { command, args } = taskkill(pid, process.env)
     return new Promise((resolve) => {
       const finish = () => resolve({ forced: true, left: [] })
       if (this.#leader.hasEnded()) return finish()
       this.#leader.onEnd(finish)
-      execFile(command, args, { windowsHide: true }, (error) => {
-        if (error) send(this.#leader.pid, 'SIGKILL')
-      })
+      execFile(command, args, { windowsHide: true }, (error) => error && send(pid, 'SIGKILL'))
     })
   }
 

@@ -8,11 +8,12 @@ import type { Readable, Writable } from 'node:stream'
 import { optional, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
 import { often } from '../core/clock.js'
 import type { CancellationError } from '../core/errors.js'
-import { type Foreign, from } from '../core/tokens/from.js'
+import type { Foreign } from '../core/tokens/from.js'
 import { type CancellationToken, type Registration, SimpleToken } from '../core/token.js'
 import { watchOver } from './our-end.js'
 import { ProcessError } from './process-errors.js'
 import { type Ending, type Leader, ProcessTree, type TreeOptions } from './process-tree.js'
+import { tokenArgument } from './token-argument.js'
 
 /** How to start a child process, and how to end it. */
 export interface SpawnOptions extends Pick<
@@ -128,7 +129,7 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
       env: isWindows ? env : { ...env, [MARK]: [env[MARK], mark].filter(Boolean).join(' ') },
       detached: hasGroup,
     },
-    token: from(token),
+    token: tokenArgument(token),
     name: optional('name', 'string', name) ?? command,
     leftovers: leftovers ?? 'wait',
     tree: { hasGroup, mark, signal, grace: optionalNonNegative('grace', grace) ?? GRACE },

@@ -3,8 +3,9 @@ import { finished, pipeline as connect } from 'node:stream/promises'
 import { optional, optionsOf, wrongType } from '../core/arguments.js'
 import { turn } from '../core/clock.js'
 import type { Registration } from '../core/token.js'
-import { type Foreign, from } from '../core/tokens/from.js'
+import type { Foreign } from '../core/tokens/from.js'
 import { lendSignal } from './lend-signal.js'
+import { tokenArgument } from './token-argument.js'
 
 /** What can stand in a pipeline: streams of Node or of the web, iterables, and functions from one iterable to the next. */
 export type PipelineStep =
@@ -62,7 +63,7 @@ export async function pipeline<Result = void>(
   if (streams.length < 2)
     throw new TypeError(`pipeline must have a source and a destination, got ${streams.length} steps`)
   const shape = { end: optional('end', 'boolean', end) ?? true }
-  const own = from(token)
+  const own = tokenArgument(token)
   return lendSignal(own, async (signal) => {
     const all = connect(streams as never, { ...shape, signal }) as Promise<Result>
     let registration: Registration | undefined
@@ -138,5 +139,7 @@ export async function pipeTo<T>(
   if (typeof (source as Partial<ReadableStream> | null)?.pipeTo !== 'function') {
     throw wrongType('source', 'a ReadableStream', source)
   }
-  return lendSignal(from(token), (signal) => source.pipeTo(destination, { ...given, signal } as StreamPipeOptions))
+  return lendSignal(tokenArgument(token), (signal) =>
+    source.pipeTo(destination, { ...given, signal } as StreamPipeOptions),
+  )
 }

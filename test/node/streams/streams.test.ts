@@ -195,7 +195,7 @@ describe('pipeline', { skip }, () => {
     const wrong = pipeline as (...all: unknown[]) => Promise<unknown>
     await assert.rejects(wrong(), { name: 'TypeError', message: /source and a destination/ })
     await assert.rejects(wrong(silent(), { token: CANCELLED }), { name: 'TypeError' })
-    await assert.rejects(wrong(silent(), sink(), { token: 5 }), { name: 'TypeError', message: /foreign must be/ })
+    await assert.rejects(wrong(silent(), sink(), { token: 5 }), { name: 'TypeError', message: /token must be/ })
     await assert.rejects(wrong(silent(), sink(), { end: 5 }), { name: 'TypeError', message: /end must be/ })
   })
 })
