@@ -20,11 +20,21 @@ module.exports = {
       to: { couldNotResolve: true },
     },
     {
-      name: 'no-dependencies',
-      comment: 'The package has none at run time.',
+      name: 'one-dependency',
+      comment:
+        'The package has one at run time: what Windows needs to start a program. See docs/decisions/tinyexec.md.',
       severity: 'error',
       from: { path: '^src/' },
-      to: { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown'] },
+      to: {
+        dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown'],
+        pathNot: '^node_modules/tinyexec/',
+      },
+    },
+    {
+      name: 'dependency-of-the-node-part',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/node/spawn\\.ts$' },
+      to: { path: '^node_modules/tinyexec/' },
     },
     {
       name: 'core-stands-alone',

@@ -128,13 +128,48 @@ function ticks(node: TokenNode, ms: number): AsyncIterableIterator<number, undef
 
 /** The items of a source, until the token is cancelled: then the pending ones fail at once, and the source is closed. */
 export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
-  const it = Object(source) as Partial<AsyncIterable<T> & Iterable<T>>
-  const open = (it[Symbol.asyncIterator] ?? it[Symbol.iterator]) as (() => AsyncIterator<T> | Iterator<T>) | undefined
-  if (typeof open !== 'function') throw wrongType('source', 'iterable', source)
-  return { [Symbol.asyncIterator]: () => items(node, open.call(source)) }
+  const it = Object(source) as Partial<AsyncIterable<T> & Iterable<T> & Stream<T>>
+  const open = it[Symbol.asyncIterator] ?? it[Symbol.iterator]
+  if (typeof (it.getReader ?? open) !== 'function') throw wrongType('source', 'iterable', source)
+  return {
+    [Symbol.asyncIterator]: () =>
+      it.getReader
+        ? items(node, reading(it.getReader()))
+        : // Without an error, which would be an event, and uncaught where nobody listens.
+          items(node, (open as () => Items<T>).call(source), it.pipe ? () => it.destroy?.() : undefined),
+  }
 }
 
-function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): AsyncIterableIterator<T, undefined> {
+type Items<T> = AsyncIterator<T> | Iterator<T>
+
+/**
+ * What is needed to close a stream, of the web or of Node, while something is waited for. That is not `return()` of their own
+ * iterators: it waits until the stream has given that, and so for ever if it is silent.
+ */
+interface Stream<T> {
+  getReader(): Reader<T>
+  pipe: unknown
+  destroy(): void
+}
+
+interface Reader<T> {
+  read(): Promise<IteratorResult<T>>
+  cancel(): Promise<unknown>
+  releaseLock(): void
+}
+
+function reading<T>(reader: Reader<T>): AsyncIterator<T> {
+  const release = () => {
+    reader.releaseLock()
+    return DONE
+  }
+  return {
+    next: () => reader.read().then((result) => (result.done ? release() : result)),
+    return: () => reader.cancel().then(release),
+  }
+}
+
+function items<T>(node: TokenNode, iterator: Items<T>, destroy?: () => unknown): AsyncIterableIterator<T, undefined> {
   const pending = new Set<(error: unknown) => void>()
   let subscriber: Subscriber | undefined
   /** Of a cancellation that came while nobody waited: for the next one who asks. */
@@ -152,6 +187,7 @@ function items<T>(node: TokenNode, iterator: AsyncIterator<T> | Iterator<T>): As
     for (const reject of pending) reject(error)
     // Asked to close, not waited for: a source may be deaf, and its late complaints are nobody's.
     close().catch(() => {})
+    destroy?.()
   }
   const take = async (resolve: Settle<T>, reject: (error: unknown) => void) => {
     try {

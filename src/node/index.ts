@@ -9,3 +9,12 @@ import './async-context.js'
 
 export { currentToken, withToken } from './ambient.js'
 export { type ProcessSignalArgument, ProcessSignalToken } from './process-signals.js'
+
+// Child processes
+export { ProcessError, type ProcessErrorDetails } from './process-errors.js'
+export { run, type RunInput, type RunOptions, type RunReport } from './run.js'
+export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } from './spawn.js'
+
+// Events and streams
+export { type Emitter, on, once, type OnOptions } from './events.js'
+export { pipeline, type PipelineOptions, type PipelineStep, pipeTo, type PipeToOptions } from './streams.js'

@@ -323,3 +323,81 @@ describe('16. sleep and checkpoint', () => {
     assert.equal(await rejection(token.checkpoint()), token.error)
   })
 })
+
+describe('iterate over a stream', () => {
+  /** Gives what is in `items`, and then nothing more; or ends. */
+  const stream = (items: readonly string[], ends = false) => {
+    const cancelled: unknown[] = []
+    const source = new ReadableStream<string>({
+      start(controller) {
+        for (const item of items) controller.enqueue(item)
+        if (ends) controller.close()
+      },
+      cancel: () => void cancelled.push('cancelled'),
+    })
+    return { source, cancelled }
+  }
+  it('of the web gives all of it, and lets it go', async () => {
+    const { source, cancelled } = stream(['a', 'b'], true)
+    const seen: string[] = []
+    for await (const item of new SimpleToken().iterate(source)) seen.push(item)
+    assert.deepEqual([seen, cancelled, source.locked], [['a', 'b'], [], false])
+  })
+
+  it('of the web that has fallen silent cancels it', async () => {
+    const { source, cancelled } = stream(['a'])
+    const token = new SimpleToken()
+    const items = token.iterate(source)[Symbol.asyncIterator]()
+    assert.deepEqual(await items.next(), { done: false, value: 'a' })
+    const next = items.next()
+    token.cancel('left')
+    await assert.rejects(next, (error) => error === token.error)
+    assert.deepEqual(cancelled, ['cancelled'])
+    await new Promise((resolve) => setTimeout(resolve))
+    assert.equal(source.locked, false)
+  })
+
+  it('of the web cancels it when the loop is left', async () => {
+    const { source, cancelled } = stream(['a', 'b'])
+    for await (const item of new SimpleToken().iterate(source)) {
+      assert.equal(item, 'a')
+      break
+    }
+    assert.deepEqual([cancelled, source.locked], [['cancelled'], false])
+  })
+
+  it('of the web that fails throws its error', async () => {
+    const broken = new Error('broken')
+    const source = new ReadableStream<string>({ pull: (controller) => controller.error(broken) })
+    const items = new SimpleToken().iterate(source)[Symbol.asyncIterator]()
+    await assert.rejects(items.next(), (error) => error === broken)
+  })
+
+  it('of Node, seen by its shape, destroys it while it is silent', async () => {
+    let destroyed = 0
+    const source = {
+      pipe() {},
+      destroy: () => void destroyed++,
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<IteratorResult<string>>(() => {}),
+        return: () => new Promise<IteratorResult<string>>(() => {}),
+      }),
+    }
+    const token = new SimpleToken()
+    const next = token.iterate(source)[Symbol.asyncIterator]().next()
+    token.cancel('left')
+    await assert.rejects(next, (error) => error === token.error)
+    assert.equal(destroyed, 1)
+  })
+
+  it('that is old, and cannot be destroyed, is left alone', async () => {
+    const source = {
+      pipe() {},
+      [Symbol.asyncIterator]: () => ({ next: () => new Promise<IteratorResult<string>>(() => {}) }),
+    }
+    const token = new SimpleToken()
+    const next = token.iterate(source)[Symbol.asyncIterator]().next()
+    token.cancel('left')
+    await assert.rejects(next, (error) => error === token.error)
+  })
+})

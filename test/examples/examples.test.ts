@@ -179,6 +179,13 @@ describe('the other examples print what they should', () => {
   it('a loop that never yields', () =>
     prints('busy-loop', ['found primes: true', 'TimeoutToken cancelled: true, AbortSignal.timeout aborted: false']))
 
+  it('a child process', { skip: process.platform === 'win32' && 'it runs a shell of POSIX' }, () =>
+    prints('child-process', [
+      'first: token "first" was cancelled: a file has changed; gone: true',
+      'second: compiling, built',
+    ]),
+  )
+
   it('cleaning up within a budget', () =>
     prints('grace', [
       'called off: token "job" ran out of time after 100 ms',

@@ -42,9 +42,13 @@ const only = values.only?.split(',')
 const wanted = [...processes, chromium].filter(
   ({ name }) => only === undefined || only.some((part) => name.includes(part)),
 )
-const suites = [suite('behaviour'), suite('leaks', { collects: true }), suite('pages', { opensPages: true })].filter(
-  ({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name),
-)
+const suites = [
+  suite('behaviour'),
+  suite('leaks', { collects: true }),
+  suite('processes', { needsPrograms: true }, 'node/processes'),
+  suite('streams', { needsPrograms: true }, 'node/streams'),
+  suite('pages', { opensPages: true }),
+].filter(({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name))
 
 if (suites.length === 0 || wanted.length === 0) {
   console.error('calloff: no test or no runtime matches.')
@@ -56,7 +60,7 @@ const total: Counts = { ...none }
 const versions = await ask()
 for (const suite of suites) {
   let first: Counts | undefined
-  for (const runtime of wanted.filter((one) => suite.opensPages !== true || one === chromium)) {
+  for (const runtime of wanted.filter((one) => isFor(suite, one))) {
     const counts = await runAll(runtime, suite, first)
     first ??= counts
     total.passed += counts.passed
@@ -71,8 +75,12 @@ if (process.env.CALLOFF_COUNTS !== undefined) appendFileSync(process.env.CALLOFF
 console.log(line)
 process.exitCode = total.failed === 0 ? 0 : 1
 
-function suite(name: string, settings: Partial<Settings> = {}): Suite {
-  return { name, collects: false, timeout: 120_000, ...settings, files: filesOf(join('build', 'test', name)) }
+function suite(name: string, settings: Partial<Settings> = {}, folder = name): Suite {
+  return { name, collects: false, timeout: 120_000, ...settings, files: filesOf(join('build', 'test', folder)) }
+}
+
+function isFor({ opensPages = false, needsPrograms = false }: Suite, runtime: Runtime): boolean {
+  return runtime === chromium ? !needsPrograms : !opensPages
 }
 
 function filesOf(folder: string): string[] {

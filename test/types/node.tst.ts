@@ -1,6 +1,21 @@
 import { describe, expect, test } from 'tstyche'
 import type { CancellationToken, SimpleToken } from 'calloff'
-import { currentToken, type ProcessSignalArgument, ProcessSignalToken, withToken } from 'calloff/node'
+import {
+  currentToken,
+  on,
+  once,
+  pipeline,
+  pipeTo,
+  type ProcessError,
+  type ProcessReport,
+  type ProcessSignalArgument,
+  ProcessSignalToken,
+  run,
+  type RunReport,
+  type RunningProcess,
+  spawn,
+  withToken,
+} from 'calloff/node'
 import { type ManualClock, manualClock } from 'calloff/testing'
 
 declare const token: CancellationToken
@@ -47,6 +62,56 @@ describe('calloff/node', () => {
     }).type.toBeAssignableTo<() => void>()
     expect(held).type.not.toHaveProperty('outcome')
     expect(held).type.not.toHaveProperty('arm')
+  })
+})
+
+describe('child processes', () => {
+  test('run gives text, or bytes where they are asked for', () => {
+    expect(run('ls')).type.toBe<Promise<RunReport>>()
+    expect(run('ls', ['-l'], { token, grace: 5 })).type.toBe<Promise<RunReport>>()
+    expect(run('ls', [], { encoding: 'bytes' })).type.toBe<Promise<RunReport<Uint8Array>>>()
+    expect<RunReport>().type.toBeAssignableTo<ProcessReport>()
+    expect(run).type.toBeCallableWith('ls', [], { token: signal, input: 'text', check: false })
+    expect(run).type.toBeCallableWith('ls', [], { token: undefined, input: ['a', new Uint8Array()] })
+  })
+
+  test('what is none of its options does not compile', () => {
+    expect(run).type.not.toBeCallableWith()
+    expect(run).type.not.toBeCallableWith('ls', '-l')
+    expect(run).type.not.toBeCallableWith('ls', [], { signal })
+    expect(run).type.not.toBeCallableWith('ls', [], { timeout: 5 })
+    expect(run).type.not.toBeCallableWith('ls', [], { detached: true })
+    expect(run).type.not.toBeCallableWith('ls', [], { encoding: 'latin1' })
+    expect(run).type.not.toBeCallableWith('ls', [], { input: 5 })
+    expect(spawn).type.not.toBeCallableWith('ls', [], { input: 'text' })
+    expect(spawn).type.not.toBeCallableWith('ls', [], { leftovers: 'kill' })
+  })
+
+  test('spawn gives what runs', () => {
+    expect(spawn('ls')).type.toBe<Promise<RunningProcess>>()
+    expect<RunningProcess>().type.toBeAssignableTo<AsyncDisposable>()
+    expect<RunningProcess['ended']>().type.toBe<Promise<ProcessReport>>()
+    expect<ProcessError['report']>().type.toBe<ProcessReport | undefined>()
+  })
+})
+
+describe('streams and events', () => {
+  test('events have the arguments one says they have', () => {
+    expect(once(process, 'exit')).type.toBe<Promise<unknown[]>>()
+    expect(once<[number]>(process, 'exit', token)).type.toBe<Promise<[number]>>()
+    expect(on<[number]>(process, 'message', signal)).type.toBe<AsyncIterableIterator<[number], undefined>>()
+    expect(on).type.not.toBeCallableWith(5, 'x')
+  })
+
+  test('pipelines take streams and functions, then options', () => {
+    const step = async function* (source: AsyncIterable<string>) {
+      yield* source
+    }
+    expect(pipeline(process.stdin, step, process.stdout, { token })).type.toBe<Promise<void>>()
+    expect(pipeline<number>(['a'], async () => 5)).type.toBe<Promise<number>>()
+    expect(pipeline).type.not.toBeCallableWith(process.stdin, process.stdout, { signal })
+    expect(pipeTo(new ReadableStream<string>(), new WritableStream<string>(), { token })).type.toBe<Promise<void>>()
+    expect(pipeTo).type.not.toBeCallableWith(new ReadableStream<string>(), new WritableStream<number>())
   })
 })
 

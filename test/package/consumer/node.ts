@@ -1,5 +1,5 @@
 import { isCancellation } from 'calloff'
-import { currentToken, ProcessSignalToken, withToken } from 'calloff/node'
+import { currentToken, once, pipeline, ProcessError, ProcessSignalToken, run, withToken } from 'calloff/node'
 
 const token = new ProcessSignalToken('SIGINT', 'SIGTERM')
 
@@ -8,4 +8,12 @@ try {
 } catch (error) {
   if (!isCancellation(error, token)) throw error
   process.exitCode = token.exitCode
+}
+
+try {
+  const { stdout } = await run('ls', ['-l'], { token, grace: 1_000 })
+  await pipeline([stdout], process.stdout, { token })
+  await once(process, 'message', token)
+} catch (error) {
+  if (error instanceof ProcessError) process.exitCode = error.report?.code ?? 1
 }
