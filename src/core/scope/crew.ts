@@ -10,7 +10,7 @@
  */
 import { now } from '../clock.js'
 import { type Ambient, bind } from '../context.js'
-import { isCancellation } from '../errors.js'
+import { isCancellation, isOurs } from '../errors.js'
 import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 
@@ -190,11 +190,12 @@ export function fail(crew: Crew, error: unknown): void {
   end(token, 'sibling', error)
 }
 
-/** What it wraps: causes, and the errors of an AggregateError. */
+/** What it wraps: causes, and the errors of an AggregateError; not what a cancellation tells as its reason. */
 function partsOf(error: unknown): Set<unknown> {
   const all = new Set([error])
   try {
     for (const one of all) {
+      if (isOurs(one)) continue
       const { cause, errors } = Object(one) as { cause?: unknown; errors?: unknown }
       if (cause !== undefined) all.add(cause)
       if (Array.isArray(errors)) for (const part of errors) all.add(part)

@@ -165,6 +165,17 @@ describe('a failure', () => {
       }),
     )
     assert.equal(await rejection(failing), wrapped)
+    // A cancellation that is told beside a failure has the first one as its reason, which is not to hide it.
+    const beside = await rejection(
+      scope((s) => {
+        void s.run((token) => token.wait().then((error) => Promise.reject(new AggregateError([bang, error]))))
+        void s.run(fails(boom))
+      }),
+    )
+    assert.deepEqual(
+      (beside as AggregateError).errors.map((one: unknown) => (one instanceof AggregateError ? one.errors[0] : one)),
+      [boom, bang],
+    )
     const both = await rejection(scope((s) => Promise.any([s.run(fails(boom)), s.run(fails(bang))])))
     assert.ok(both instanceof AggregateError)
     assert.deepEqual(both.errors, [boom, bang])
