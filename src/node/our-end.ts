@@ -10,6 +10,7 @@
  * A process that is killed (`SIGKILL`, out of memory, a crash of the runtime) tells nobody, and its children live on.
  */
 import process from 'node:process'
+import { wasHeard } from './process-signals.js'
 import type { ProcessTree } from './process-tree.js'
 
 /** What a terminal, a shell or a service manager ends programs with. */
@@ -20,7 +21,8 @@ const running = new Set<ProcessTree>()
 /** From now on the tree does not outlive us, as far as we can help it; gives what ends that. */
 export function watchOver(tree: ProcessTree): () => void {
   if (running.size === 0) {
-    // Ahead of the others, who may take themselves off when they have heard it: they are to be counted before.
+    // Ahead of the others, who may take themselves off when they have heard it: they are to be counted before. (Deno calls
+    // them in the order they came, so there one that was first, and has taken itself off, is not counted.)
     for (const signal of SIGNALS) process.prependListener(signal, passOn)
     process.on('exit', abandonAll)
   }
@@ -36,7 +38,7 @@ function stopWatching(): void {
 }
 
 function passOn(signal: NodeJS.Signals): void {
-  if (process.listenerCount(signal) > 1) return
+  if (process.listenerCount(signal) > 1 || wasHeard(signal)) return
   abandonAll()
   stopWatching()
   running.clear()

@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import process from 'node:process'
-import { now } from '../core/clock.js'
+import { now, turn } from '../core/clock.js'
 import type { CancellationKind } from '../core/errors.js'
 import { Cancellation, discover, giveRule, hubOf, LOOK, settle, subscribe } from '../core/graph.js'
 import type { Form } from '../core/describe.js'
@@ -11,7 +11,17 @@ type Handler = (signal: NodeJS.Signals) => void
 /** Whom to call, by signal: the process has one handler of ours for each, however many tokens there are. */
 const handlers = new Map<NodeJS.Signals, Set<Handler>>()
 
+/** The signals that have just been heard here. */
+const heard = new Set<NodeJS.Signals>()
+
+/** Whether a token has just been called off by the signal: it may have no handler any more. */
+export function wasHeard(signal: NodeJS.Signals): boolean {
+  return heard.has(signal)
+}
+
 function dispatch(signal: NodeJS.Signals): void {
+  heard.add(signal)
+  turn(() => heard.delete(signal))
   // Only whom this signal found here, and who has not been taken away since.
   const all = handlers.get(signal) ?? new Set()
   for (const handler of Array.from(all)) if (all.has(handler)) handler(signal)
