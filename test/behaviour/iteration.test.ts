@@ -351,7 +351,7 @@ describe('iterate over a stream', () => {
     assert.deepEqual(await items.next(), { done: false, value: 'a' })
     const next = items.next()
     token.cancel('left')
-    await assert.rejects(next, (error) => error === token.error)
+    assert.equal(await rejection(next), token.error)
     assert.deepEqual(cancelled, ['cancelled'])
     await new Promise((resolve) => setTimeout(resolve))
     assert.equal(source.locked, false)
@@ -370,7 +370,7 @@ describe('iterate over a stream', () => {
     const broken = new Error('broken')
     const source = new ReadableStream<string>({ pull: (controller) => controller.error(broken) })
     const items = new SimpleToken().iterate(source)[Symbol.asyncIterator]()
-    await assert.rejects(items.next(), (error) => error === broken)
+    assert.equal(await rejection(items.next()), broken)
   })
 
   it('of Node, seen by its shape, destroys it while it is silent', async () => {
@@ -386,7 +386,7 @@ describe('iterate over a stream', () => {
     const token = new SimpleToken()
     const next = token.iterate(source)[Symbol.asyncIterator]().next()
     token.cancel('left')
-    await assert.rejects(next, (error) => error === token.error)
+    assert.equal(await rejection(next), token.error)
     assert.equal(destroyed, 1)
   })
 
@@ -398,6 +398,6 @@ describe('iterate over a stream', () => {
     const token = new SimpleToken()
     const next = token.iterate(source)[Symbol.asyncIterator]().next()
     token.cancel('left')
-    await assert.rejects(next, (error) => error === token.error)
+    assert.equal(await rejection(next), token.error)
   })
 })
