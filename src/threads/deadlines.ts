@@ -140,7 +140,7 @@ export class FollowedDeadline {
 // ---- Moves
 
 /** A shared token whose deadline others know. */
-export interface Teller extends TokenNode {
+interface Teller extends TokenNode {
   /** The deadlines above it have been moved. */
   tellDeadline(): void
 }

@@ -34,7 +34,7 @@ import {
   type TokenOptions,
   UNCLONABLE,
 } from '../core/token.js'
-import { FollowedDeadline, hearOfMoves, type Teller, ToldDeadline } from './deadlines.js'
+import { FollowedDeadline, hearOfMoves, ToldDeadline } from './deadlines.js'
 import { needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
 import { aliveState, isOf, kindOf, SLOT_BYTES, STATE } from './layout.js'
 import { OtherThread, storyOf, toldBy } from './other-thread.js'
@@ -87,7 +87,7 @@ const PLAIN_POLLS = 64
  * worker.on('message', () => token.cancel('found it')) // → token "search" was cancelled: found it
  * ```
  */
-export class SharedToken extends CancellationToken implements Teller {
+export class SharedToken extends CancellationToken {
   /** Bytes of shared memory that a token takes, for {@link SharedToken.at}. */
   static readonly BYTES: number = SLOT_BYTES
 

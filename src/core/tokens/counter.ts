@@ -56,11 +56,6 @@ export class CounterToken extends CancellationToken {
   }
 
   /** @internal */
-  get deadline(): number {
-    return this.#counter ? Infinity : 0
-  }
-
-  /** @internal */
   override get polled(): boolean {
     return !this.#direct
   }
