@@ -218,17 +218,26 @@ function askRules(node: TokenNode, mode: Mode, walk: number): boolean {
   return false
 }
 
-/** The whole way up. What changes meanwhile (a condition may cancel anything) is looked at again; by I7 that comes to an end. */
-export function climb(top: TokenNode, mode: Mode, walk: number): Cancellation | undefined {
+/**
+ * The whole way up. What changes meanwhile (a condition may cancel anything) is looked at again; by I7 that comes to an end.
+ * An opaque node lives as long as one of its sources; with `behind` the others are asked all the same, unless it is awake.
+ */
+export function climb(top: TokenNode, mode: Mode, walk: number, behind = false): Cancellation | undefined {
   for (;;) {
     const started = epoch
-    const found = climbOnce(top, mode, walk, started)
+    const found = climbOnce(top, mode, walk, started, behind)
     if (found || started === epoch) return found
   }
 }
 
 /** Own state, own rule, then each source in order, depth first. The first yes is remembered by everybody on the way to it. */
-function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): Cancellation | undefined {
+function climbOnce(
+  top: TokenNode,
+  mode: Mode,
+  walk: number,
+  started: number,
+  behind: boolean,
+): Cancellation | undefined {
   let verdict = stateOf(top, mode, walk)
   if (verdict) return verdict
   // The nodes on the way; for each, which source is next, and, if it is opaque, the last cancellation among its sources.
@@ -266,13 +275,13 @@ function climbOnce(top: TokenNode, mode: Mode, walk: number, started: number): C
     for (; depth >= 0; depth--) {
       const asker = path[depth] as TokenNode
       if (asker.opaque) {
-        if (verdict) {
-          last[depth] = later(last[depth], verdict)
-          if (sourceAt(asker, next[depth] as number)) break
-          verdict = (asker as OpaqueNode).conclude(last[depth] as Cancellation)
-        }
+        if (verdict) last[depth] = later(last[depth], verdict)
+        else passed.add(asker) // it lives as long as one of its sources
+        // One that is awake has links: it hears by itself.
+        if ((verdict || (behind && !asker.hub?.links)) && sourceAt(asker, next[depth] as number)) break
+        verdict = passed.has(asker) ? undefined : (asker as OpaqueNode).conclude(last[depth] as Cancellation)
         if (!verdict) {
-          passed.add(asker) // it lives as long as one of its sources
+          passed.add(asker)
           continue
         }
       } else if (!verdict) break
@@ -445,6 +454,13 @@ export function hubOf(node: TokenNode): Hub {
 
 const isIdle = ({ listeners, below }: Hub) => !listeners && !below
 
+/** Whether an opaque node stands at or above this one, or that is not known. */
+function isFar({ rules }: TokenNode): boolean {
+  let far = isMany(rules)
+  each(rules, ({ opaque }) => (far ||= opaque))
+  return far
+}
+
 /** Has a live node call the listener; the first subscriber wakes it up (I5). */
 export function subscribe(node: TokenNode, listener: Subscriber['listener'], quiet = false): Subscriber {
   const hub = hubOf(node)
@@ -457,6 +473,9 @@ export function subscribe(node: TokenNode, listener: Subscriber['listener'], qui
 
 /** I5, upwards from a node that has got its first subscriber, or that is to be asked again. */
 function wake(node: TokenNode): void {
+  // Behind an all-of that lives nobody has looked yet. Of several that have ended there the first in order is to be found, as by
+  // any look, not the one that happens to be woken first.
+  if (isFar(node) && climb(node, LOOK, newWalk(), true)) return
   const rising: TokenNode[] = []
   for (let at: TokenNode | undefined = node; at; at = rising.pop()) {
     // Its rule comes before its sources; and what it says by now, it would never say again.

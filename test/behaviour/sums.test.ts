@@ -8,6 +8,7 @@ import {
   ConditionToken,
   CounterToken,
   DefaultToken,
+  from,
   ImpossibleCancelError,
   isCancellation,
   NEVER,
@@ -231,6 +232,36 @@ describe('4. allOf', () => {
     clock.tick(10)
     assert.equal(all.error?.kind, 'timeout')
     assert.equal(all.cancelledBy, tokens[1])
+  })
+
+  describe('of which one lives, when somebody begins to listen', () => {
+    const listening = [
+      ['a listener', (all: CancellationToken) => all.onCancel(() => {})],
+      ['a wait', (all: CancellationToken) => all.wait()],
+      ['a signal', (all: CancellationToken) => all.signal],
+      ['a listener on a token below', (all: CancellationToken) => new SimpleToken(all).onCancel(() => {})],
+      ['a listener on another all-of', (all: CancellationToken) => allOf(new SimpleToken(), all).onCancel(() => {})],
+    ] as const
+    for (const [name, listen] of listening) {
+      it(`sees of the others what came first in order, by ${name}`, () => {
+        using clock = manualClock()
+        const foreign = new AbortController()
+        const byHand = new SimpleToken()
+        const deadlines = [new TimeoutToken(50), new TimeoutToken(40)] as const
+        const sums = [deadlines[0].plus(byHand), deadlines[1].plus(from(foreign.signal))]
+        const all = allOf(new SimpleToken(), ...sums)
+        byHand.cancel()
+        clock.tick(60)
+        foreign.abort()
+        void listen(all)
+        const errors = sums.map(({ error }) => error)
+        all.cancel() // a wait would keep the process alive
+        assert.deepEqual(
+          errors,
+          deadlines.map(({ error }) => error),
+        )
+      })
+    }
   })
 
   it('tells who listens, waits or holds its signal, when the last one is', async () => {

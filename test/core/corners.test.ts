@@ -270,13 +270,16 @@ describe('an all-of hears of what had ended, unseen, before anybody listened', (
 
 describe('a token that ends between a look and the listening', () => {
   /** A clock that goes on by a millisecond whenever it is read: sooner or later a deadline passes just then. */
-  async function hurried(run: (token: CancellationToken) => Promise<unknown>): Promise<void> {
+  async function hurried(
+    run: (token: CancellationToken) => Promise<unknown>,
+    below: (token: CancellationToken) => CancellationToken,
+  ): Promise<void> {
     for (let ms = 1; ms < 30; ms++) {
       let at = 0
       const clock = mock.method(performance, 'now', () => at++)
       let over: Promise<unknown>
       try {
-        over = run(new TimeoutToken(ms))
+        over = run(below(new TimeoutToken(ms)))
       } finally {
         clock.mock.restore()
       }
@@ -299,5 +302,9 @@ describe('a token that ends between a look and the listening', () => {
     iterate: (token) => Promise.resolve(token.iterate(deaf())[Symbol.asyncIterator]().next()).catch(() => {}),
     race: (token) => token.race(nothing).catch(() => {}),
   }
-  for (const [name, run] of Object.entries(ways)) it(`ends ${name}`, () => hurried(run))
+  for (const [name, run] of Object.entries(ways)) {
+    it(`ends ${name}`, () => hurried(run, (token) => token))
+    it(`ends ${name}, below an all-of`, () =>
+      hurried(run, (token) => allOf(new SimpleToken(token), new SimpleToken(token))))
+  }
 })

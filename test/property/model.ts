@@ -88,13 +88,20 @@ export class Thrown {
   constructor(readonly by: ModelToken) {}
 }
 
-/** Two timers of the very same moment: nobody says which one goes first. */
+function isAbove(one: ModelToken, token: ModelToken): boolean {
+  return token.sources.some((source) => source === one || isAbove(one, source))
+}
+
+/** What the design leaves open and nobody can tell, such as which of two timers of the very same moment goes first. */
 export class Tie extends Error {}
 
 /** What has been asked in the course of one poll: a condition is asked, and a counter consumed, once. */
 class Visit {
   readonly answers = new Map<ModelToken, Outcome | undefined>()
   readonly paid = new Set<ModelToken>()
+
+  /** With `awake`: asks all sources of an all-of, though one of them lives, unless it is one of these. */
+  constructor(readonly awake?: ReadonlySet<ModelToken>) {}
 }
 
 const later = (a: Outcome | undefined, b: Outcome): Outcome =>
@@ -117,8 +124,8 @@ export class Model {
   derive(sources: readonly ModelToken[], rule: Rule, options: { readonly cancelled?: boolean } = {}): ModelToken {
     const token = new ModelToken(sources, rule)
     this.tokens.push(token)
-    if (rule.is === 'all') this.poll(token, 'look')
-    else if (rule.is !== 'grace') {
+    // An all-of or a grace is found over by the first who looks.
+    if (!token.opaque) {
       const dead = sources.reduce<Outcome | undefined>((found, source) => found ?? this.poll(source, 'look'), undefined)
       if (options.cancelled === true) this.#settle(token, new Outcome(token, 'manual', undefined, this.now))
       // Rule 4, of sums. One with a rule of its own is asked that first.
@@ -143,10 +150,10 @@ export class Model {
 
   listen(token: ModelToken, listener: number): void {
     const dead = this.poll(token, 'look')
-    if (dead === undefined) {
-      this.#lookAbove(token)
-      token.listeners.add(listener)
-    } else this.called.push({ listener, outcome: dead })
+    if (dead === undefined) this.#lookBehind(token)
+    if (token.outcome === undefined) token.listeners.add(listener)
+    else this.called.push({ listener, outcome: token.outcome })
+    this.#hearEchoes()
     this.#done()
   }
 
@@ -165,8 +172,9 @@ export class Model {
     if (dead === undefined) rise(token)
     token.signal = { over, heard: dead }
     for (const at of over) {
-      if (at.rule.is !== 'none') this.#lookAbove(at)
+      if (at.rule.is !== 'none') this.#lookBehind(at)
       at.sourced = true
+      this.#hearEchoes()
     }
     this.#done()
   }
@@ -238,11 +246,15 @@ export class Model {
   // ---- Rule 1 -------------------------------------------------------------------------------------------------------
 
   /** What was found on the way may have come back to us, as a signal that was asked before: then it is asked again. */
-  poll(token: ModelToken, mode: Mode): Outcome | undefined {
-    const visit = new Visit()
+  poll(token: ModelToken, mode: Mode, visit = new Visit()): Outcome | undefined {
     for (;;) {
       const before = this.#recorded
+      const silent = this.tokens.filter(({ rule }) => rule.is === 'echo' && rule.of.signal?.heard === undefined)
       const found = this.#poll(token, mode, visit)
+      // Whether what comes back to one that was asked before still counts for this very poll is open.
+      const hasComeBack = ({ rule, outcome }: ModelToken) =>
+        rule.is === 'echo' && rule.of.signal?.heard !== undefined && outcome === undefined
+      if (found !== undefined && silent.some((echo) => hasComeBack(echo) && isAbove(echo, token))) throw new Tie()
       if (found !== undefined || this.#recorded === before) return found
     }
   }
@@ -259,13 +271,15 @@ export class Model {
     if (rule.is === 'all') {
       if (token.sources.length === 0) return undefined
       let last: Outcome | undefined
+      let lives = false
       for (const source of token.sources) {
         const one = this.#poll(source, indirect, visit)
         if (token.outcome !== undefined) return token.outcome
-        if (one === undefined) return undefined
-        last = lastOf(last, one)
+        if (one === undefined && visit.awake?.has(token) !== false) return undefined
+        if (one === undefined) lives = true
+        else last = this.#lastOf(last, one)
       }
-      return this.#settle(token, last as Outcome)
+      return lives ? undefined : this.#settle(token, last as Outcome)
     }
     if (rule.is === 'grace') {
       const over = this.#graceEnd(token)
@@ -350,6 +364,25 @@ export class Model {
     return several.length === 1 ? (several[0] as Outcome) : this.choose(token, several)
   }
 
+  /** The later of two, where an all-of ends. */
+  #lastOf(a: Outcome | undefined, b: Outcome): Outcome {
+    if (a && a.root !== b.root) {
+      // When a deadline of the very same moment is noticed goes by what is cached.
+      if (a.at === b.at && (a.kind === 'timeout' || b.kind === 'timeout')) throw new Tie()
+      if (this.#isBlurred(a) || this.#isBlurred(b)) throw new Tie()
+    }
+    return later(a, b)
+  }
+
+  /** A signal gives us back the error alone, which a grace shares with its source: whose moment is meant nobody can tell. */
+  #isBlurred({ root, at }: Outcome): boolean {
+    const alike = (other: Outcome | undefined) => other?.root === root
+    return (
+      this.tokens.some(({ rule, outcome }) => rule.is === 'echo' && alike(outcome ?? rule.of.signal?.heard)) &&
+      this.tokens.some(({ signal }) => alike(signal?.heard) && signal?.heard?.at !== at)
+    )
+  }
+
   // ---- What is remembered, and who hears of it ----------------------------------------------------------------------
 
   /** Who is told by those above (a listener stands at it or below), and who ends by itself (rule 7: is pushed, or polled). */
@@ -369,11 +402,10 @@ export class Model {
     return { pushed, byItself }
   }
 
-  /** Somebody will listen, so what has already ended above is seen: it would never say so. */
-  #lookAbove(token: ModelToken): void {
-    if (token.outcome !== undefined || this.#watched().pushed.has(token)) return
-    if (token.opaque) for (const source of token.sources) this.poll(source, 'look')
-    for (const source of token.sources) this.#lookAbove(source)
+  /** Somebody will listen, so what has already ended above is seen, behind an all-of that lives too: it would never say so. */
+  #lookBehind(token: ModelToken): void {
+    const { pushed } = this.#watched()
+    if (!pushed.has(token)) this.poll(token, 'look', new Visit(pushed))
   }
 
   /** Makes it so, for the token and for all below it that somebody listens to. */
@@ -393,7 +425,10 @@ export class Model {
       if (rule.is === 'all') {
         const all = token.sources.map((source) => source.outcome)
         if (all.includes(undefined)) continue
-        reach(token, (all as Outcome[]).reduce(lastOf))
+        reach(
+          token,
+          (all as Outcome[]).reduce((a, b) => this.#lastOf(a, b)),
+        )
       } else if (rule.is === 'grace') {
         rule.told ??= ended[0] as Outcome
         const due = rule.told.at + rule.ms
@@ -402,12 +437,17 @@ export class Model {
       } else reach(token, this.#pick(token, ended))
     }
     // Only then do the signals fire.
+    this.#hearEchoes()
+    return outcome
+  }
+
+  /** Who is listened to hears of a signal of ours at once, and of one that has fired already. */
+  #hearEchoes(): void {
     for (const token of this.tokens) {
       const heard = token.rule.is === 'echo' ? token.rule.of.signal?.heard : undefined
       if (heard !== undefined && token.outcome === undefined && this.#watched().byItself.has(token))
         this.#settle(token, heard)
     }
-    return outcome
   }
 
   #record(token: ModelToken, outcome: Outcome): void {
@@ -461,10 +501,4 @@ export class Model {
     const own = rule.is === 'timeout' ? rule.deadline - this.now : Infinity
     return Math.min(own, ...sources.map((one) => this.#left(one)))
   }
-}
-
-/** The later of two, where an all-of ends. When a deadline of the very same moment is noticed goes by what is cached. */
-function lastOf(a: Outcome | undefined, b: Outcome): Outcome {
-  if (a && a.at === b.at && a.root !== b.root && (a.kind === 'timeout' || b.kind === 'timeout')) throw new Tie()
-  return later(a, b)
 }

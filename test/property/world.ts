@@ -556,8 +556,9 @@ export class World implements Disposable {
     const { token, model, label } = entry
     this.#note(at === 'text' ? `String(${label})` : at === 'tree' ? `inspect(${label})` : `${label}.${at}`)
     if (at === 'remaining') {
-      // Through an all-of or a grace it may be the first to notice a foreign abort, or not: that goes by what is cached.
-      if (this.#foreign.some(({ model: abort, bridge }) => abort.over && bridge && !bridge.outcome)) throw new Tie()
+      // Through an all-of or a grace it may be the first to notice that a token above is over, or not: that goes by what is cached.
+      const isUnseen = (one: ModelToken) => one.outcome === undefined && this.#model.peek(one) !== undefined
+      if (!isUnseen(model) && isBelow(model, ({ opaque }) => opaque) && isBelow(model, isUnseen)) throw new Tie()
       const { remaining } = token
       assert.equal(remaining, this.#model.remaining(model), `${label}.remaining`)
       return

@@ -1,6 +1,6 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
-import { type Cancellation, climb, discover, later, LOOK, type Mode, type TokenNode } from '../graph.js'
+import { type Cancellation, climb, later, type Mode, type TokenNode } from '../graph.js'
 import { CancellationToken, type Nested, toToken, UNCLONABLE } from '../token.js'
 
 /**
@@ -30,14 +30,6 @@ export function allOf(...tokens: Nested[]): CancellationToken {
   )
 }
 
-const isFar = ({ opaque, rules }: TokenNode): boolean =>
-  opaque ||
-  (Array.isArray(rules)
-    ? rules.length === 0 || rules.some(isOpaque)
-    : rules !== undefined && isOpaque(rules as TokenNode))
-
-const isOpaque = ({ opaque }: TokenNode) => opaque
-
 class AllOfToken extends CancellationToken {
   /** How many of the first sources are known to have ended. */
   #ended = 0
@@ -45,11 +37,10 @@ class AllOfToken extends CancellationToken {
   constructor(sources: readonly TokenNode[]) {
     super(UNCLONABLE)
     if (!sources.length) return
+    // Whether all have ended already is for the first poll or look to find out: it may be far to climb.
     this.sources = sources
     this.rules = this
     this.seen = 0
-    // Where a look would climb far, the first poll finds out.
-    if (!sources.some(isFar)) discover(this, LOOK)
   }
 
   /** @internal */
