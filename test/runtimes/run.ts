@@ -1,6 +1,7 @@
 /**
  * Runs the compiled suites that are for every runtime, unchanged, on each of them: the running Node, Node 22, 24 and 26,
- * Bun, Deno and Chromium; then those that open pages of a browser. One line per suite and runtime, then the counts of all.
+ * Bun, Deno and Chromium; those with servers on all but Chromium; then those that open pages of a browser. One line per
+ * suite and runtime, then the counts of all.
  *
  * Each test file runs in a process of its own, so that none disturbs another and one that hangs is named.
  *
@@ -37,9 +38,12 @@ const only = values.only?.split(',')
 const wanted = [...processes, chromium].filter(
   ({ name }) => only === undefined || only.some((part) => name.includes(part)),
 )
-const suites = [suite('behaviour'), suite('leaks', { collects: true }), suite('pages', { opensPages: true })].filter(
-  ({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name),
-)
+const suites = [
+  suite('behaviour'),
+  suite('leaks', { collects: true }),
+  suite('servers', { listens: true }),
+  suite('pages', { opensPages: true }),
+].filter(({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name))
 
 if (suites.length === 0 || wanted.length === 0) {
   console.error('calloff: no test or no runtime matches.')
@@ -50,7 +54,7 @@ const total: Counts = { passed: 0, failed: 0, skipped: 0 }
 const versions = await ask()
 for (const suite of suites) {
   let first: Counts | undefined
-  for (const runtime of wanted.filter((one) => suite.opensPages !== true || one === chromium)) {
+  for (const runtime of wanted.filter((one) => (one === chromium ? suite.listens : suite.opensPages) !== true)) {
     const counts = await runAll(runtime, suite, first)
     first ??= counts
     total.passed += counts.passed

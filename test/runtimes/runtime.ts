@@ -20,6 +20,8 @@ export interface Settings {
   readonly collects: boolean
   /** Not run in the browser, but by Node: the test opens pages itself. */
   readonly opensPages?: boolean
+  /** Not run in the browser: the test listens on a port. */
+  readonly listens?: boolean
   /** Milliseconds that one file may take. */
   readonly timeout: number
 }
