@@ -50,3 +50,13 @@ export {
   isCancellation,
   TimeoutCancellationError,
 } from './core/errors.js'
+
+// Deadlines that travel in headers
+export {
+  type DeadlineHeaders,
+  fromHeaders,
+  type HeaderOptions,
+  type HeaderSource,
+  InvalidDeadlineError,
+  toHeaders,
+} from './core/deadline-headers.js'

@@ -1,6 +1,7 @@
 /** Bad input gets a typed error that names the argument and the value. Only `undefined` means absent. */
 
-function shown(value: unknown): string {
+/** A value in a message. */
+export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
 }

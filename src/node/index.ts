@@ -18,3 +18,15 @@ export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } fro
 // Events and streams
 export { type Emitter, on, once, type OnOptions } from './events.js'
 export { pipeline, type PipelineOptions, type PipelineStep, pipeTo, type PipeToOptions } from './streams.js'
+
+// HTTP requests as tokens, and deadlines that travel with them
+export {
+  type DeadlineHeaders,
+  fromHeaders,
+  type HeaderOptions,
+  type HeaderSource,
+  InvalidDeadlineError,
+  toHeaders,
+} from '../core/deadline-headers.js'
+export { fromRequest, type FetchRequest, type RequestOptions } from './request.js'
+export { withRequestToken } from './request-handler.js'

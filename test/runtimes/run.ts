@@ -1,6 +1,7 @@
 /**
  * Runs the compiled suites that are for every runtime, unchanged, on each of them: the running Node, Node 22, 24 and 26,
- * Bun, Deno and Chromium; then those that open pages of a browser. One line per suite and runtime, then the counts of all.
+ * Bun, Deno and Chromium; those with servers on all but Chromium; then those that open pages of a browser. One line per
+ * suite and runtime, then the counts of all.
  *
  * Each test file runs in a process of its own, so that none disturbs another and one that hangs is named. One that fails is
  * run once more, with nothing beside it. If it passes then it is called flaky: that is said and counted, and stops nobody.
@@ -47,6 +48,7 @@ const suites = [
   suite('leaks', { collects: true }),
   suite('processes', { needsPrograms: true }, 'node/processes'),
   suite('streams', { needsPrograms: true }, 'node/streams'),
+  suite('servers', { needsPrograms: true }),
   suite('pages', { opensPages: true }),
 ].filter(({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name))
 

@@ -20,7 +20,7 @@ export interface Settings {
   readonly collects: boolean
   /** Not run in the browser, but by Node: the test opens pages itself. */
   readonly opensPages?: boolean
-  /** Not for the browser: it needs the modules of Node. */
+  /** Not for the browser: it needs the modules of Node, programs or ports. */
   readonly needsPrograms?: boolean
   /** Milliseconds that one file may take. */
   readonly timeout: number
