@@ -475,6 +475,7 @@ export function subscribe(node: TokenNode, listener: Subscriber['listener'], qui
 function wake(node: TokenNode): void {
   // Behind an all-of that lives nobody has looked yet. Of several that have ended there the first in order is to be found, as by
   // any look, not the one that happens to be woken first.
+  reading[0] = 0
   if (isFar(node) && climb(node, LOOK, newWalk(), true)) return
   const rising: TokenNode[] = []
   for (let at: TokenNode | undefined = node; at; at = rising.pop()) {
