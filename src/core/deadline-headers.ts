@@ -84,7 +84,8 @@ export class InvalidDeadlineError extends RangeError {
  * The deadline of a token as headers for a request: how much time remains, so that the clocks of the two sides need not agree.
  *
  * Without a deadline there are none; of a token that is over, whatever ended it, they say 0. Both are rounded so that they never
- * promise more than what remains. How long the request is under way nobody can know: the other side counts from when it reads them.
+ * promise more than what remains. How long the request is under way nobody can know: the other side counts from when it
+ * reads them.
  *
  * Errors: `TypeError` for what is no token.
  *
@@ -129,8 +130,8 @@ function inUnits(ms: number): string {
  *
  * Of several, the shortest holds. `max` is the most that anybody gets, also who asks for nothing, which is to ask for ever.
  *
- * Errors: with `invalid: 'refuse'`, {@link InvalidDeadlineError} for a header that cannot be read. `TypeError` and `RangeError` for bad
- * arguments.
+ * Errors: with `invalid: 'refuse'`, {@link InvalidDeadlineError} for a header that cannot be read. `TypeError` and
+ * `RangeError` for bad arguments.
  *
  * @example
  * ```ts

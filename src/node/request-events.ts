@@ -5,7 +5,7 @@
  * - `request 'close'` comes as soon as the body has been read, from Node 16 on.
  * - `response.writableFinished` is true on Node 20 and 22 when what was still to be written was thrown away with the socket;
  *   on Bun and Deno as soon as `end()` has been called.
- * - `response 'close'` never comes, on Node 20 to 24 and on Deno, to one that waits behind another of its connection (pipelining).
+ * - `response 'close'` never comes, on Node 20 and 22 and on Deno, to one that waits behind another of its connection (pipelining).
  * - In HTTP/2, `response 'finish'` and `stream.writableFinished` come true for a stream that was reset; a `HEAD` request's
  *   stream is finished before it has begun; and a reset with `NO_ERROR` leaves `rstCode` 0.
  */

@@ -11,9 +11,9 @@ const CLIENT_CLOSED = 499
  * A handler for `Bun.serve`, `Deno.serve`, hono and others that gets the request's token as its second argument; what the server
  * gives besides (Bun's server, Deno's info) follows.
  *
- * It does what {@link fromRequest} cannot do with a `Request` alone: it looks at the request before anything else, since Deno forgets a
- * disconnect that came before the first look; and on `Deno.serve`, where `request.signal` is aborted after a success as well, it
- * watches the body of the response, so that the token is cancelled by a disconnect only.
+ * It does what {@link fromRequest} cannot do with a `Request` alone: it looks at the request before anything else, since
+ * Deno forgets a disconnect that came before the first look; and on `Deno.serve`, where `request.signal` is aborted after a
+ * success as well, it watches the body of the response, so that the token is cancelled by a disconnect only.
  *
  * Anywhere below the handler, `fromRequest(request)` gives the same token. When the client has left and the handler
  * fails with the token's error, that is answered with status 499, which nobody gets, instead of being logged as a failure.

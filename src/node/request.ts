@@ -57,8 +57,8 @@ const known = new WeakMap<object, RequestToken>()
  *
  * For `node:http` and `node:http2`, and what stands on them, it takes the request and its response: express's `req` and
  * `res`, fastify's `request.raw` and `reply.raw`, koa's `ctx.req` and `ctx.res`, hono's `c.env.incoming` and
- * `c.env.outgoing` on Node. In an `'upgrade'` or `'connect'` event it takes the socket for the response, which has finished when the
- * server has ended it. For Bun, Deno and others it takes the `Request`; there {@link withRequestToken} can do more.
+ * `c.env.outgoing` on Node. In an `'upgrade'` or `'connect'` event it takes the socket for the response, which has finished
+ * when the server has ended it. For Bun, Deno and others it takes the `Request`; there `withRequestToken` can do more.
  *
  * Called again for the same request it gives the same token; with another `name`, a token of that name derived from it. So
  * derive before you cancel: `fromRequest(req, res).plus(new TimeoutToken(5_000))`.
@@ -67,8 +67,8 @@ const known = new WeakMap<object, RequestToken>()
  * has finished when its last byte was given to the system (HTTP/1) or to the HTTP/2 session. That the server itself destroys a
  * response is a lost connection, too. `reason` is what is known of it: the socket's error, the code of a reset.
  *
- * Memory: two listeners on the response and one on the connection, whatever the number of requests in its pipeline; three on the stream of
- * HTTP/2. All are gone when the response has ended, and with them all that held the token. Neither keeps the process alive.
+ * Memory: two listeners on the response and one on the connection, whatever the number of requests in its pipeline; four on
+ * the stream of HTTP/2. All are gone when the response has ended, and with them all that held the token.
  *
  * Errors: `TypeError` for what is no request, and for one of Node's that comes without its response.
  *

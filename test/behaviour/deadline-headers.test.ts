@@ -87,6 +87,15 @@ function given(headers: HeaderSource, options?: HeaderOptions): number {
   })
 }
 
+/** What is thrown for a header that cannot be read. */
+function refusalOf(name: string, value: string): unknown {
+  try {
+    return fromHeaders([[name, value]], { invalid: 'refuse' })
+  } catch (error) {
+    return error
+  }
+}
+
 describe('fromHeaders', () => {
   it('reads every unit', () => {
     for (const [text, ms] of [
@@ -176,20 +185,14 @@ describe('fromHeaders', () => {
 
   it('or is refused, with an error that says what it was', () => {
     for (const [name, value] of bad) {
-      assert.throws(
-        () => fromHeaders([[name, value]], { invalid: 'refuse' }),
-        (error) => {
-          assert.ok(error instanceof InvalidDeadlineError && error instanceof RangeError)
-          assert.deepEqual(
-            [error.name, error.code, error.header, error.value],
-            ['InvalidDeadlineError', 'ERR_INVALID_DEADLINE', name, value],
-          )
-          assert.ok(
-            error.message.startsWith(`${name} must be `) && error.message.endsWith(`got ${JSON.stringify(value)}`),
-          )
-          return true
-        },
+      const error = refusalOf(name, value)
+      assert.ok(error instanceof InvalidDeadlineError && error instanceof RangeError)
+      assert.deepEqual(
+        [error.name, error.code, error.header, error.value],
+        ['InvalidDeadlineError', 'ERR_INVALID_DEADLINE', name, value],
       )
+      const { message } = error
+      assert.ok(message.startsWith(`${name} must be `) && message.endsWith(`got ${JSON.stringify(value)}`), message)
     }
     const good = { 'grpc-timeout': '2S', 'x-request-timeout-ms': '1500' }
     assert.equal(given(good, { invalid: 'refuse' }), 1_500)
@@ -198,10 +201,9 @@ describe('fromHeaders', () => {
 
   it('a long value is cut in the message', () => {
     const value = '9'.repeat(10_000)
-    assert.throws(
-      () => fromHeaders({ 'grpc-timeout': value }, { invalid: 'refuse' }),
-      (error) => error instanceof InvalidDeadlineError && error.message.length < 200 && error.value === value,
-    )
+    const error = refusalOf('grpc-timeout', value)
+    assert.ok(error instanceof InvalidDeadlineError && error.message.length < 200)
+    assert.equal(error.value, value)
   })
 
   it('the token has the name that is given, and begins now', () => {

@@ -110,6 +110,12 @@ const losses: readonly Case[] = [
   { title: 'GET', answer: never },
   { title: 'HEAD', headers: { ':method': 'HEAD' }, answer: never },
   { title: 'POST, half of its body read', headers: POST, body: 'hello', answer: read },
+  {
+    title: 'POST, its body read in part',
+    headers: POST,
+    body: 'hello'.repeat(20_000), // more than one chunk
+    answer: ({ req }) => void req.once('data', () => req.pause()),
+  },
   { title: 'POST, its body not read', headers: POST, body: 'hello', answer: never },
   { title: 'server-sent events', answer: ({ res }) => void res.write('data: 1\n\n') },
   { title: 'a large response, written and not taken', answer: ({ res }) => void res.write(big), isSlow: true },

@@ -3,4 +3,3 @@ const host = globalThis as { readonly Bun?: unknown; readonly Deno?: unknown }
 
 export const isBun = host.Bun !== undefined
 export const isDeno = host.Deno !== undefined
-export const isNode = !isBun && !isDeno

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'tstyche'
 import type { CancellationToken, SimpleToken } from 'calloff'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Duplex } from 'node:stream'
 import {
   currentToken,
+  fromHeaders,
+  fromRequest,
   on,
   once,
   pipeline,
@@ -14,6 +19,8 @@ import {
   type RunReport,
   type RunningProcess,
   spawn,
+  toHeaders,
+  withRequestToken,
   withToken,
 } from 'calloff/node'
 import { type ManualClock, manualClock } from 'calloff/testing'
@@ -112,6 +119,48 @@ describe('streams and events', () => {
     expect(pipeline).type.not.toBeCallableWith(process.stdin, process.stdout, { signal })
     expect(pipeTo(new ReadableStream<string>(), new WritableStream<string>(), { token })).type.toBe<Promise<void>>()
     expect(pipeTo).type.not.toBeCallableWith(new ReadableStream<string>(), new WritableStream<number>())
+  })
+})
+
+declare const req: IncomingMessage
+declare const res: ServerResponse
+declare const req2: Http2ServerRequest
+declare const res2: Http2ServerResponse
+declare const socket: Duplex
+declare const request: Request
+
+describe('requests', () => {
+  test("Node's come with their response, or the socket in its place", () => {
+    expect(fromRequest(req, res)).type.toBe<CancellationToken>()
+    expect(fromRequest).type.toBeCallableWith(req, res, { name: 'x' })
+    expect(fromRequest).type.toBeCallableWith(req2, res2)
+    expect(fromRequest).type.toBeCallableWith(req, socket)
+    expect(fromRequest).type.not.toBeCallableWith(req)
+    expect(fromRequest).type.not.toBeCallableWith(req, { name: 'x' })
+    expect(fromRequest).type.not.toBeCallableWith(req, res, 'x')
+  })
+
+  test('a Request comes alone', () => {
+    expect(fromRequest(request, { name: 'x' })).type.toBe<CancellationToken>()
+    expect(fromRequest).type.not.toBeCallableWith(signal)
+  })
+
+  test('a handler gets the token, and what its server gives besides', () => {
+    const handler = withRequestToken(async (request: Request, token, info: { port: number }) => {
+      expect(token).type.toBe<CancellationToken>()
+      return new Response(`${request.url} ${info.port}`)
+    })
+    expect(handler).type.toBe<(request: Request, info: { port: number }) => Promise<Response>>()
+  })
+
+  test('headers in, headers out', () => {
+    expect(fromHeaders).type.toBeCallableWith(req.headers, { max: 5, default: 5, invalid: 'refuse', name: 'x' })
+    expect(fromHeaders).type.toBeCallableWith(new Headers())
+    expect(fromHeaders).type.toBeCallableWith([['a', 'b']])
+    expect(fromHeaders).type.not.toBeCallableWith('a: b')
+    expect(fromHeaders).type.not.toBeCallableWith({}, { invalid: 'throw' })
+    expect<ReturnType<typeof toHeaders>>().type.toBeAssignableTo<HeadersInit>()
+    expect(toHeaders).type.toBeCallableWith(signal)
   })
 })
 
