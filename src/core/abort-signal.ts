@@ -19,14 +19,14 @@ export function signalOf(node: TokenNode): AbortSignal {
 
 function makeSignal(node: TokenNode): AbortSignal {
   known ??= probe()
-  if (node.outcome) return AbortSignal.abort(reasonOf(node.outcome))
-  const signal = !node.sources || node.opaque ? sourceOf(node).signal : compose(node, known)
+  const signal = node.outcome ? AbortSignal.abort(reasonOf(node.outcome)) : liveSignal(node, known)
   /* c8 ignore next -- on Node 20 always */
   if (known.limit) symbolsOf(signal)[known.limit] = 0
   return signal
 }
 
-function compose(node: TokenNode, { forgets }: Platform): AbortSignal {
+function liveSignal(node: TokenNode, { forgets }: Platform): AbortSignal {
+  if (!node.sources || node.opaque) return sourceOf(node).signal
   const controllers = [...above(node, false)].map(sourceOf)
   const signals = controllers.map(({ signal }) => signal)
   composing = undefined
