@@ -779,8 +779,9 @@ class BridgeToken extends CancellationToken {
 
   /** Of another copy's deadline: it may be moved there, of which nobody here is told. @internal */
   ahead(told: boolean): Cancellation | undefined {
+    const at = now() // before what is counted from a later moment: else the deadline would lie behind theirs
     const left = told ? Infinity : this.#foreign.isOver(true) ? 0 : this.#foreign.remaining()
-    return left < Infinity ? new Cancellation(this, 'timeout', undefined, now() + left) : undefined
+    return left < Infinity ? new Cancellation(this, 'timeout', undefined, at + left) : undefined
   }
 
   /** @internal */

@@ -138,7 +138,8 @@ describe('15. a token of another copy of the package', () => {
 
   it('lends its deadline', () => {
     const { remaining } = new SimpleToken(other(new TimeoutToken(100_000)).foreign)
-    assert.ok(remaining > 90_000 && remaining <= 100_000)
+    // What is left is counted to the other side and back: the last bits of a sum are nobody's promise.
+    assert.ok(remaining > 90_000 && remaining <= 100_000.000_001, `${remaining} ms are left`)
   })
 
   it('has errors that are recognised, thrown, wrapped or as a signal’s reason', () => {
