@@ -57,13 +57,14 @@ function ahead(work, limit, best, whom = 'the fastest peer') {
   return judged(work, `≥ ${limit} × faster than ${whom}`, best, text, (it) => it.times >= limit)
 }
 
+/** Objects take whole bytes; what is measured beyond them is the noise of a heap. */
 function bytes(work, limit, value) {
   return judged(
     work,
     `≤ ${limit} bytes`,
     value,
     (it) => `${short(it)} bytes`,
-    (it) => it <= limit,
+    (it) => Math.round(it) <= limit,
   )
 }
 
