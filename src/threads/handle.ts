@@ -1,8 +1,8 @@
 /** What a shared token is posted as. */
 import { wrongType } from '../core/arguments.js'
+import type { Origin } from '../core/elsewhere.js'
 import { aliveState, BELL, LAST_GENERATION, SLOT_BYTES } from './layout.js'
 import { Page, pageIn, type Seat } from './pages.js'
-import type { Origin } from './reports.js'
 
 /**
  * A shared token as a plain value, which can be posted in any message, given as `workerData`, and posted on by whoever

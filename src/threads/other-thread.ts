@@ -1,29 +1,14 @@
-import type { Form } from '../core/describe.js'
+import { Elsewhere, type Origin } from '../core/elsewhere.js'
 import type { Cancellation, TokenNode } from '../core/graph.js'
 import { now } from '../core/clock.js'
 import { each, rulesOf } from '../core/graph.js'
 import { timeLeft } from '../core/remaining.js'
-import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
-import type { Origin } from './reports.js'
+import type { CancellationToken } from '../core/token.js'
 
 /** A token of another thread, as far as it is known here: it has started a cancellation. */
-export class OtherThread extends CancellationToken {
-  readonly #what: string
-
-  constructor({ name, what }: Origin) {
-    super(UNCLONABLE)
-    begin(this, { name }, [])
-    this.#what = what
-  }
-
-  /** @internal */
-  override explain(): string {
-    return this.#what
-  }
-
-  /** @internal */
-  override form(): Form {
-    return { call: 'OtherThread' }
+export class OtherThread extends Elsewhere {
+  constructor(origin: Origin) {
+    super('OtherThread', origin)
   }
 }
 

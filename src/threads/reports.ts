@@ -1,7 +1,8 @@
 /** What a cancellation has to say, as words in shared memory: when, where it started, and why. */
+import type { Origin } from '../core/elsewhere.js'
+import { decodeReason, encodeReason } from '../core/reasons.js'
 import { MOMENT_WORDS, REPORT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
-import { decodeReason, encodeReason } from './reasons.js'
 
 /** What crosses besides the kind, which is in the state. */
 export interface Story {
@@ -12,21 +13,17 @@ export interface Story {
   readonly origin: Origin | undefined
 }
 
-/** A token of another thread, as far as messages go. */
-export interface Origin {
-  readonly name: string | undefined
-  /** What happened to it: `'ran out of time after 5000 ms'`. */
-  readonly what: string
-}
-
 /** The length in bytes, then the moment, then text: the origin's name, what happened, the reason, each in JSON. */
 const HEADER = 1 + MOMENT_WORDS
 
 /** Bytes of text, in all. */
 const ROOM = (REPORT_WORDS - HEADER) * 4
 
-/** The most that origin and reason may take. A longer reason is shortened, see reasons.ts. */
+/** The most that origin and reason may take. A longer reason is shortened, see core/reasons.ts. */
 const NAME_ROOM = 96
+
+/** Where errors that arrive come from, as their stacks say. */
+const PLACE = 'another thread'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -66,12 +63,12 @@ export function decodeStory(words: Int32Array): Story | undefined {
   const [name, what, why] = parts.length === 3 ? parts : ['', '', parts[1]]
   return {
     at,
-    reason: why ? decodeReason(why) : undefined,
+    reason: why ? decodeReason(why, PLACE) : undefined,
     origin: what ? { name: textIn(name), what: textIn(what) ?? '' } : undefined,
   }
 }
 
 function textIn(part: string | undefined): string | undefined {
-  const value = part ? decodeReason(part) : undefined
+  const value = part ? decodeReason(part, PLACE) : undefined
   return typeof value === 'string' ? value : undefined
 }

@@ -8,6 +8,7 @@
 import { optional } from '../core/arguments.js'
 import { after, isBefore, now, type SharedWord } from '../core/clock.js'
 import type { Form } from '../core/describe.js'
+import type { Origin } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
 import {
   Cancellation,
@@ -52,7 +53,7 @@ import {
   setDeadline,
   stateOf,
 } from './protocol.js'
-import { decodeStory, encodeStory, lengthOf, type Origin } from './reports.js'
+import { decodeStory, encodeStory, lengthOf } from './reports.js'
 
 /** Among the options: the place of a token that is not to get a new one. */
 const SEAT = Symbol('seat')

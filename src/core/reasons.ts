@@ -1,5 +1,5 @@
 /**
- * The reason of a cancellation as text that another thread can read back: what JSON takes, and besides errors, dates, big
+ * The reason of a cancellation as text that another thread or process can read back: what JSON takes, and besides errors, dates, big
  * integers, `undefined`, and the numbers that JSON has no word for. Objects arrive as plain ones, as with `structuredClone`.
  *
  * An object `{ "$": [tag, …] }` stands for what JSON cannot say.
@@ -111,23 +111,23 @@ function shorten(text: string, fits: (text: string) => string | undefined): stri
   return best
 }
 
-/** What has crossed. Text that is no reason of ours is undefined: nobody's memory is trusted. */
-export function decodeReason(text: string): unknown {
+/** What has crossed, from `where`. Text that is no reason of ours is undefined: nobody's memory, or wire, is trusted. */
+export function decodeReason(text: string, where: string): unknown {
   try {
-    return valueOf(JSON.parse(text))
+    return valueOf(JSON.parse(text), where)
   } catch {
     return undefined
   }
 }
 
-function valueOf(form: unknown): unknown {
+function valueOf(form: unknown, where: string): unknown {
   if (typeof form !== 'object' || form === null) return form
-  if (Array.isArray(form)) return form.map(valueOf)
-  if ('$' in form) return untagged(form.$ as Tagged)
-  return Object.fromEntries(Object.entries(form).map(([key, one]) => [key, valueOf(one)]))
+  if (Array.isArray(form)) return form.map((one) => valueOf(one, where))
+  if ('$' in form) return untagged(form.$ as Tagged, where)
+  return Object.fromEntries(Object.entries(form).map(([key, one]) => [key, valueOf(one, where)]))
 }
 
-function untagged([tag, content]: Tagged): unknown {
+function untagged([tag, content]: Tagged, where: string): unknown {
   switch (tag) {
     case 'number':
       return Number(content)
@@ -136,9 +136,9 @@ function untagged([tag, content]: Tagged): unknown {
     case 'date':
       return new Date(Number(content))
     case 'object':
-      return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, valueOf(one)]))
+      return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, valueOf(one, where)]))
     case 'error':
-      return errorFrom(content as Record<string, unknown>)
+      return errorFrom(content as Record<string, unknown>, where)
     default:
       return undefined
   }
@@ -146,15 +146,16 @@ function untagged([tag, content]: Tagged): unknown {
 
 const classes = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
 
-function errorFrom({ name = 'Error', message, code, stack, cause }: Record<string, unknown>): Error {
+function errorFrom(form: Record<string, unknown>, where: string): Error {
+  const { name = 'Error', message, code, stack, cause } = form
   const text = String(message)
   const Class = Object.hasOwn(classes, name as string) ? classes[name as keyof typeof classes] : Error
-  const error = new Class(text, cause === undefined ? undefined : { cause: valueOf(cause) })
+  const error = new Class(text, cause === undefined ? undefined : { cause: valueOf(cause, where) })
   const set = (key: string, value: unknown) =>
     Object.defineProperty(error, key, { value, writable: true, configurable: true })
   if (error.name !== name) set('name', name)
   // Where it was read says nothing about where it was made.
-  set('stack', stack ?? `${String(name)}: ${text}\n    at another thread`)
+  set('stack', stack ?? `${String(name)}: ${text}\n    at ${where}`)
   if (code !== undefined) Object.assign(error, { code })
   return error
 }
