@@ -1,0 +1,17 @@
+/** What is not exported, and tests need: the engine of a server. */
+import type { Engine } from 'calloff/remote'
+
+interface Inside {
+  readonly SocketEngine: new (place: string, where: object, key: Uint8Array) => Engine
+}
+
+const { SocketEngine } = (await import(
+  new URL('../../../dist/remote/socket-engine.js', import.meta.url).href
+)) as Inside
+
+/** The engine that `connectHub` makes of the URL. */
+export function engineFor(url: string, key = ''): Engine {
+  const { protocol, pathname, hostname, port } = new URL(url)
+  const where = protocol === 'unix:' ? { path: pathname } : { host: hostname, port: Number(port) }
+  return new SocketEngine(url, where, new TextEncoder().encode(key))
+}
