@@ -4,6 +4,7 @@
  * @type {import('dependency-cruiser').IConfiguration}
  */
 const atRunTime = { dependencyTypesNot: ['type-only'] }
+const npm = ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown']
 
 module.exports = {
   forbidden: [
@@ -23,8 +24,27 @@ module.exports = {
       name: 'no-dependencies',
       comment: 'The package has none at run time.',
       severity: 'error',
-      from: { path: '^src/' },
-      to: { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown'] },
+      from: { path: '^src/', pathNot: '^src/remote/(postgres|redis)/' },
+      to: { dependencyTypes: npm },
+    },
+    {
+      name: 'adapters-know-their-client-alone',
+      comment: 'Its types; what runs is given by the user, or loaded by url.ts when a URL asks for it.',
+      severity: 'error',
+      from: { path: '^src/remote/(postgres|redis)/', pathNot: '/url\\.ts$' },
+      to: { dependencyTypes: npm, ...atRunTime },
+    },
+    {
+      name: 'redis-knows-its-clients',
+      severity: 'error',
+      from: { path: '^src/remote/redis/' },
+      to: { dependencyTypes: npm, pathNot: '^node_modules/(ioredis|redis)/' },
+    },
+    {
+      name: 'postgres-knows-its-client',
+      severity: 'error',
+      from: { path: '^src/remote/postgres/' },
+      to: { dependencyTypes: npm, pathNot: '^node_modules/(@types/)?pg/' },
     },
     {
       name: 'core-stands-alone',

@@ -32,11 +32,16 @@ const engines: Readonly<Record<string, Make>> = {
     const address = addressOf(url)
     return new SocketEngine(placeOf(url), { ...address, tls: { servername: serverName(address.host), ...tls } }, key)
   },
-  'redis:': later('redis'),
-  'rediss:': later('redis'),
+  'redis:': redis,
+  'rediss:': redis,
   'nats:': later('nats'),
   'postgres:': later('postgres'),
   'postgresql:': later('postgres'),
+}
+
+async function redis(url: URL, { tls }: Settings): Promise<Engine> {
+  const { engineOfUrl } = await import('./redis/url.js')
+  return engineOfUrl(url, tls)
 }
 
 function later(adapter: string): Make {
