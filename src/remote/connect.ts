@@ -35,12 +35,17 @@ const engines: Readonly<Record<string, Make>> = {
   'redis:': redis,
   'rediss:': redis,
   'nats:': later('nats'),
-  'postgres:': later('postgres'),
-  'postgresql:': later('postgres'),
+  'postgres:': postgres,
+  'postgresql:': postgres,
 }
 
 async function redis(url: URL, { tls }: Settings): Promise<Engine> {
   const { engineOfUrl } = await import('./redis/url.js')
+  return engineOfUrl(url, tls)
+}
+
+async function postgres(url: URL, { tls }: Settings): Promise<Engine> {
+  const { engineOfUrl } = await import('./postgres/url.js')
   return engineOfUrl(url, tls)
 }
 

@@ -56,13 +56,14 @@ export function asNobody(): { uid: number; gid: number } | undefined {
   return { uid: idOf('-u'), gid: idOf('-g') }
 }
 
-// The shell ends the server when its input is closed, as it is when this process ends, however that happens.
-const GUARD = '"$@" & read _; kill -9 $! 2>/dev/null; wait'
+// The shell ends the server when its input is closed, as it is when this process ends, however that happens; and ends with it.
+const GUARD =
+  'exec 3<&0; "$@" 3<&- & server=$!; { read _ <&3; kill -9 $server; } 2>/dev/null & wait $server; kill $! 2>/dev/null'
 
 export async function serve(program: Program, user?: { uid: number; gid: number }): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'calloff-server-'))
   if (user) spawnSync('chown', [`${user.uid}:${user.gid}`, folder])
-  let port = await freePort()
+  const port = await freePort()
   let running: ChildProcess | undefined
   let said = ''
 
@@ -74,33 +75,31 @@ export async function serve(program: Program, user?: { uid: number; gid: number 
     guard.stdin?.end()
     await ended
   }
-  const start = async () => {
+  const launch = () => {
     said = ''
     const guard = spawn('sh', ['-c', GUARD, 'sh', program.command, ...program.arguments(port, folder)], {
       cwd: folder,
       stdio: ['pipe', 'pipe', 'pipe'],
       ...user,
     })
-    running = guard
     guard.stdin.on('error', () => {})
     const hear = (text: string) => (said = (said + text).slice(-4_000))
     guard.stdout.setEncoding('utf8').on('data', hear)
     guard.stderr.setEncoding('utf8').on('data', hear)
+    return guard
+  }
+  const start = async () => {
     for (let i = 0; i < 600; i++) {
-      if (await program.answers(port)) return
+      // What is left of one that was killed can keep the next one from starting, for a moment.
+      if (!running || running.exitCode !== null) running = launch()
       await pause(50)
+      if (running.exitCode === null && (await program.answers(port))) return
     }
     await kill()
     throw new Error(`${program.command} did not start:\n${said}`)
   }
   program.prepare?.(folder)
-  try {
-    await start()
-  } catch {
-    // Somebody else has got the port in between.
-    port = await freePort()
-    await start()
-  }
+  await start()
   return {
     port,
     kill,
