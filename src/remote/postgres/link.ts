@@ -231,7 +231,7 @@ export class PostgresLink implements Link {
     this.#isMarking = true
     while (this.#marking.length > 0) {
       // What is asked for in this turn goes together.
-      await null
+      await Promise.resolve()
       const some = this.#marking.splice(0, BATCH)
       try {
         await this.#markSome(some)
