@@ -128,11 +128,16 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
       const hub = await hubOf()
       const program = start(node, '../remote/hub.child.js', url(server.port), 'lease', 'work')
       await program.printed('leased')
+      const token = hub.open('work')
+      await token.ready
       await assert.rejects(hub.lease('work', { ttl: 1_000 }), { code: 'ERR_LEASE_HELD' })
+      assert.equal(token.cancelled, false)
       program.send('SIGKILL')
-      await program.ended
-      const [listing] = await hub.list('work')
-      assert.equal(listing?.lease?.held, true)
+      await until(() => token.cancelled, 'the token ends')
+      assert.equal(token.kind, 'lease')
+      const next = await hub.lease('work', { ttl: 10_000 })
+      assert.ok(next.fence > 0)
+      next.close()
     })
   })
 }

@@ -20,7 +20,7 @@ if (what === 'cancel') {
   await hub.open(name).ready
   console.log('ready')
 } else {
-  const lease = await hub.lease(name, { ttl: 60_000 })
+  const lease = await hub.lease(name, { ttl: 1_500 })
   console.log('leased')
   await lease.wait()
 }

@@ -9,17 +9,17 @@ export interface Proxy {
   readonly open: number
   /** Cuts all connections that there are. */
   cut(): void
-  /** From now on nothing comes through on the connections that there are, but nobody is told. */
-  hush(): void
+  /** From now on nothing comes through on the connections that there are, or those that have sent a word; nobody is told. */
+  hush(word?: string): void
   close(): Promise<void>
 }
 
 export async function proxyTo(port: number): Promise<Proxy> {
-  const pairs = new Set<{ readonly client: Socket; readonly server: Socket; hushed: boolean }>()
+  const pairs = new Set<{ readonly client: Socket; readonly server: Socket; hushed: boolean; sent: string }>()
   let made = 0
   const proxy = createServer((client) => {
     made++
-    const pair = { client, server: connect(port, '127.0.0.1'), hushed: false }
+    const pair = { client, server: connect(port, '127.0.0.1'), hushed: false, sent: '' }
     const { server } = pair
     pairs.add(pair)
     const end = () => {
@@ -32,6 +32,7 @@ export async function proxyTo(port: number): Promise<Proxy> {
       [server, client],
     ] as const) {
       from.on('data', (data) => {
+        if (from === client && pair.sent.length < 10_000) pair.sent += data.toString('latin1').toLowerCase()
         if (!pair.hushed) to.write(data)
       })
       from.on('error', end)
@@ -54,8 +55,8 @@ export async function proxyTo(port: number): Promise<Proxy> {
       return pairs.size
     },
     cut,
-    hush() {
-      for (const pair of pairs) pair.hushed = true
+    hush(word = '') {
+      for (const pair of pairs) pair.hushed ||= pair.sent.includes(word)
     },
     async close() {
       cut()

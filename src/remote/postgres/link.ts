@@ -50,6 +50,7 @@ export class PostgresLink implements Link {
   readonly #channel: string
   readonly #events: PostgresLinkEvents
   readonly #pending = new Pending()
+  #line: Promise<unknown> = Promise.resolve()
   /** Marks that wait for those before them to be stored. */
   readonly #marking: Marking[] = []
   #isMarking = false
@@ -104,17 +105,32 @@ export class PostgresLink implements Link {
     this.#events.closed()
   }
 
+  /** One after the other: a client that is busy takes nothing more. */
   #query(text: string, ...values: unknown[]): Promise<readonly Row[]> {
-    return this.#pending.ask(async () => {
-      try {
-        const { rows } = await this.#client.query<(string | null)[]>({ text, values, rowMode: 'array' })
-        return rows
-      } catch (error) {
-        const known = errorOf(this.#place, error as Error)
-        if (isGone(known)) this.fail(known)
-        throw known
-      }
+    return this.#pending.ask(() => {
+      const turn = this.#line.then(() => this.#send(text, values))
+      this.#line = turn.catch(() => {})
+      return turn
     })
+  }
+
+  async #send(text: string, values: unknown[]): Promise<readonly Row[]> {
+    const { over } = this.#pending
+    if (over) throw over
+    try {
+      // Parsed and planned once for each connection, by its name.
+      const { rows } = await this.#client.query<(string | null)[]>({
+        name: nameOf(text),
+        text,
+        values,
+        rowMode: 'array',
+      })
+      return rows
+    } catch (error) {
+      const known = errorOf(this.#place, error as Error)
+      if (isGone(known)) this.fail(known)
+      throw known
+    }
   }
 
   // ---- What is told
@@ -332,6 +348,14 @@ export class PostgresLink implements Link {
       false,
     )
   }
+}
+
+const names = new Map<string, string>()
+
+function nameOf(statement: string): string {
+  let name = names.get(statement)
+  if (name === undefined) names.set(statement, (name = `calloff_${names.size}`))
+  return name
 }
 
 function columnsOf(topics: readonly Topic[]): [names: string[], runs: string[]] {

@@ -2,7 +2,7 @@
 import { optional, optionsOf } from '../../core/arguments.js'
 import { after } from '../../core/clock.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
-import { errorFrom, HubError } from '../errors.js'
+import { errorFrom } from '../errors.js'
 import { type Dialer, dialerOf, type IoRedisClient, type NodeRedisClient, type Wire } from './clients.js'
 import { RedisLink } from './link.js'
 import { errorOf } from './replies.js'
@@ -35,7 +35,7 @@ class RedisEngine implements Engine {
     let link: RedisLink | undefined
     let isGone: Error | undefined
     const lost = (error: Error) => {
-      isGone ??= this.#unreachable(error)
+      isGone ??= errorOf(this.place, error)
       link?.fail(isGone)
     }
     const stop = after(
@@ -74,12 +74,6 @@ class RedisEngine implements Engine {
     } finally {
       stop()
     }
-  }
-
-  #unreachable(cause: Error): Error {
-    return cause instanceof HubError
-      ? cause
-      : new HubError('ERR_HUB_UNREACHABLE', `${this.place}: ${cause.message}`, { cause })
   }
 }
 
