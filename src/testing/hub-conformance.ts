@@ -123,10 +123,11 @@ class World {
     const notices: TopicState[] = []
     const lost: Error[] = []
     const session = { id, host: 'conformance', pid: 1, ttl }
-    const link = await engine.connect(session, {
-      notice: (state) => notices.push(state),
-      lost: (error) => lost.push(error),
-    })
+    const events = {
+      notice: (state: TopicState) => void notices.push(state),
+      lost: (error: Error) => void lost.push(error),
+    }
+    const link = await engine.connect(session, events, new SimpleToken())
     this.#open.push({
       close: async () => {
         await link.bye().catch(() => {})

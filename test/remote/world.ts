@@ -195,17 +195,19 @@ export class Network {
 
   readonly engine: Engine = {
     place: 'the simulation',
-    connect: (session, events) =>
+    connect: (session, events, token) =>
       new Promise((resolve, reject) => {
         later(() => {
           const store = this.#store
           if (!store || this.#dead.has(session.id)) return reject(new Error('nobody listens'))
           let isOpen = false
           const lost = (error: Error) => (isOpen ? events.lost(error) : reject(error))
-          void new Connection(this, store, session, { notice: events.notice, lost }, (link) => {
+          const connection = new Connection(this, store, session, { notice: events.notice, lost }, (link) => {
             isOpen = true
+            givenUp.stop()
             resolve(link)
           })
+          const givenUp = token.onCancel(() => connection.cut())
         }, this.random() * 5)
       }),
   }
