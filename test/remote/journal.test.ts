@@ -65,20 +65,18 @@ describe('a journal', () => {
     assert.equal(found, 3)
   })
 
-  it('with a byte that is wrong gives back all records before', () => {
+  it('with a byte that is wrong gives back all records before', async () => {
     const path = file()
-    return written(path, [changeOf('a'), changeOf('b')]).then(() => {
-      const whole = readFileSync(path)
-      const { end } = recordsIn(whole)
-      assert.equal(end, whole.length)
-      for (let at = 18; at < whole.length; at++) {
-        const wrong = Buffer.from(whole)
-        wrong[at]! ^= 0x10
-        const { changes } = recordsIn(wrong)
-        assert.ok(changes.length < 2, `a wrong byte at ${at}`)
-        for (const change of changes) assert.deepEqual(change.topic, { name: 'a', run: '' })
-      }
-    })
+    await written(path, [changeOf('a'), changeOf('b')])
+    const whole = readFileSync(path)
+    assert.equal(recordsIn(whole).end, whole.length)
+    for (let at = 18; at < whole.length; at++) {
+      const wrong = Buffer.from(whole)
+      wrong[at]! ^= 0x10
+      const { changes } = recordsIn(wrong)
+      assert.ok(changes.length < 2, `a wrong byte at ${at}`)
+      for (const change of changes) assert.deepEqual(change.topic, { name: 'a', run: '' })
+    }
   })
 
   it('that is none is left alone', async () => {
@@ -155,19 +153,19 @@ describe('what is replayed', () => {
     await store.release(topic('free'), free.held ? free.fence : 0)
 
     const shape = (of: InstanceType<typeof Store>) =>
-      of
-        .list({ prefix: '' })
-        .map(({ topic, mark, lease }) => [topic.name, mark?.reason, lease && { ...lease, left: lease.left > 0 }])
+      new Map(
+        of
+          .list({ prefix: '' })
+          .map(({ topic, mark, lease }) => [
+            topic.name,
+            { reason: mark?.reason, fence: lease?.fence, lost: lease?.lost, held: (lease?.left ?? 0) > 0 },
+          ]),
+      )
     const replayed = new Store(LIMITS, undefined, changes)
     const compacted = new Store(LIMITS, undefined, replayed.changes())
-    assert.deepEqual(shape(replayed).toSorted(), shape(store).toSorted())
-    assert.deepEqual(shape(compacted).toSorted(), shape(store).toSorted())
-    assert.deepEqual(
-      shape(store)
-        .map(([name]) => name)
-        .toSorted(),
-      ['a', 'held', 'lost'],
-    )
+    assert.deepEqual(shape(replayed), shape(store))
+    assert.deepEqual(shape(compacted), shape(store))
+    assert.deepEqual([...shape(store).keys()], ['a', 'lost', 'held'])
     const next = await compacted.acquire(topic('next'), 'z', 60_000)
     assert.ok(next.held && next.fence > held.fence, 'a fence goes up over all lives')
     for (const one of [store, replayed, compacted]) one.close()
