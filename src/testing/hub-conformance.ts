@@ -123,10 +123,11 @@ class World {
     const notices: TopicState[] = []
     const lost: Error[] = []
     const session = { id, host: 'conformance', pid: 1, ttl }
-    const link = await engine.connect(session, {
-      notice: (state) => notices.push(state),
-      lost: (error) => lost.push(error),
-    })
+    const events = {
+      notice: (state: TopicState) => void notices.push(state),
+      lost: (error: Error) => void lost.push(error),
+    }
+    const link = await engine.connect(session, events, new SimpleToken())
     this.#open.push({
       close: async () => {
         await link.bye().catch(() => {})
@@ -416,6 +417,7 @@ function addReceipts(add: Add): void {
     same(receipt.finished, 0, 'those who are done')
     same(receipt.waiting.length, 1, 'those who are not')
     same(receipt.waiting[0]?.role, 'open', 'the role')
+    token.close() // which was kept until here: one that nobody keeps is closed
     const nobody = await here.cancel(world.name(), undefined, { within: 20_000 })
     same(nobody.holders, 0, 'the holders of what nobody holds')
   })
