@@ -1,5 +1,6 @@
 /** What every adapter is tried with beyond the conformance suite: other processes, other runtimes, servers that die. */
 import assert from 'node:assert/strict'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { after, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connectHub, type HubOptions, type TokenHub } from 'calloff/remote'
@@ -122,6 +123,24 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
       assert.ok(read.every(({ cancelled }) => cancelled))
       assert.ok(bystanders.every(({ cancelled }) => !cancelled))
       assert.ok(beforeTheCrash < names.length, 'the crash should come in between')
+    })
+
+    it('a server that takes connections and never says anything is given up, and nothing is left behind', async () => {
+      const sockets = new Set<Socket>()
+      let made = 0
+      const silent = createServer((socket) => {
+        made++
+        sockets.add(socket)
+        socket.on('error', () => {})
+        socket.on('close', () => sockets.delete(socket))
+        socket.resume()
+      })
+      await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+      const { port } = silent.address() as AddressInfo
+      await assert.rejects(connectHub(url(port), { patience: 300 }), { code: 'ERR_HUB_UNREACHABLE' })
+      await until(() => sockets.size === 0, 'all connections are closed')
+      assert.equal(made, connections)
+      await new Promise((resolve) => silent.close(resolve))
     })
 
     it('a lease whose process is killed is missed by the others when its time is up', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { SimpleToken } from 'calloff'
 import { connectHub, type Engine, type Link, type TokenHub } from 'calloff/remote'
 import { postgresEngine, postgresSchema } from 'calloff/remote/postgres'
 import { manualClock } from 'calloff/testing'
@@ -170,14 +171,14 @@ describe('the engine over PostgreSQL', { skip }, async () => {
   it('what is over is cleaned away once a minute', async () => {
     using clock = manualClock()
     const engine: Engine = postgresEngine(pool, { table: 'dead' })
-    const lost = await engine.connect(session('a session that dies'), deaf)
+    const lost = await engine.connect(session('a session that dies'), deaf, new SimpleToken())
     await lost.enter([{ id: 1, topic: { name: 'dead', run: '' }, state: 0, role: 0, since: 0 }])
     const mark = { kind: 'manual', reason: '', host: 'h', pid: 1, token: '', what: '', at: 0 }
     await lost.mark({ name: 'over', run: '' }, mark, 1)
     await lost.mark({ name: 'stays', run: '' }, mark, 600_000)
     lost.close()
     await pool.query("UPDATE dead_sessions SET heard = heard - interval '91 s'")
-    const link: Link = await engine.connect(session('another'), deaf)
+    const link: Link = await engine.connect(session('another'), deaf, new SimpleToken())
     clock.tick(60_000)
     await until(async () => {
       const { rows } = await pool.query(

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { SimpleToken } from 'calloff'
 import { connectHub, type TokenHub } from 'calloff/remote'
 import { redisEngine } from 'calloff/remote/redis'
 import { manualClock } from 'calloff/testing'
@@ -150,6 +151,7 @@ describe('the engine over Redis', { skip }, async () => {
     const lost = await engine.connect(
       { id: 'a session that dies', host: 'h', pid: 1, ttl: 100 },
       { notice() {}, lost() {} },
+      new SimpleToken(),
     )
     const holders = Array.from({ length: 1_000 }, (_, id) => ({
       id,

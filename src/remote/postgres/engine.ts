@@ -1,7 +1,7 @@
 /** PostgreSQL as an engine: one connection for each link. */
 import { createHash } from 'node:crypto'
 import { optionsOf } from '../../core/arguments.js'
-import { after } from '../../core/clock.js'
+import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
 import { errorFrom } from '../errors.js'
 import { type Client, makerOf, type PgClient, type PgPool } from './clients.js'
@@ -16,8 +16,6 @@ export interface PostgresEngineOptions {
   readonly table?: string | undefined
 }
 
-/** Milliseconds that a connection may take to be made and to answer for the first time. */
-const LIMIT = 30_000
 /** Whoever makes the tables holds this lock, since two who make them at once get in each other's way. */
 const LOCK = 0x63616c6c
 
@@ -35,7 +33,7 @@ class PostgresEngine implements Engine {
     this.#statements = statementsFor(this.#tables)
   }
 
-  async connect(session: Session, events: LinkEvents): Promise<Link> {
+  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
     const client = this.#make()
     let link: PostgresLink | undefined
     let isGone: Error | undefined
@@ -46,22 +44,18 @@ class PostgresEngine implements Engine {
     const close = () => end(client)
     client.on('error', lost)
     client.on('end', () => lost(new Error('the connection has ended')))
-    const stop = after(
-      LIMIT,
-      () => {
-        lost(new Error(`no answer came within ${LIMIT} ms`))
-        close()
-      },
-      false,
-    )
+    const given = token.onCancel((error) => {
+      lost(error)
+      close()
+    })
     try {
-      await client.connect()
+      await token.race(client.connect())
       // Whoever waits for something keeps the process alive by himself.
       client.unref?.()
       const channel = this.#channelOf(session)
       // Whatever the default of the database is.
-      await client.query(`SET default_transaction_isolation = 'read committed'; LISTEN "${channel}"`)
-      await this.#makeTables(client)
+      await token.race(client.query(`SET default_transaction_isolation = 'read committed'; LISTEN "${channel}"`))
+      await token.race(this.#makeTables(client))
       link = new PostgresLink(this.place, client, this.#statements, session, channel, {
         notice: (state) => events.notice(state),
         lost: (error) => {
@@ -78,7 +72,7 @@ class PostgresEngine implements Engine {
       close()
       throw isGone ?? errorOf(this.place, errorFrom(error))
     } finally {
-      stop()
+      given.stop()
     }
   }
 

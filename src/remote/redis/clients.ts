@@ -2,6 +2,7 @@
 import type { Redis as IoRedis, RedisOptions } from 'ioredis'
 import type { createClient } from 'redis'
 import { wrongType } from '../../core/arguments.js'
+import type { CancellationToken } from '../../core/token.js'
 
 /** What is needed of a client of ioredis: `new Redis(…)`, or a `Cluster`. */
 export interface IoRedisClient {
@@ -28,8 +29,8 @@ export interface Wire {
 export interface Dialer {
   /** For messages: where it is, without secrets. */
   readonly place: string
-  /** Rejects where none can be made. `lost` is called when it ends by itself, perhaps more than once. */
-  dial(lost: (error: Error) => void): Promise<Wire>
+  /** Rejects where none can be made, or `token` is cancelled before. `lost` is called when it ends by itself, perhaps more than once. */
+  dial(lost: (error: Error) => void, token: CancellationToken): Promise<Wire>
 }
 
 export function dialerOf(client: IoRedisClient | NodeRedisClient): Dialer {
@@ -75,7 +76,7 @@ function ofIoRedis(client: IoRedis | IoRedisCluster): Dialer {
       : client.duplicate(once)
   return {
     place: isCluster ? 'a Redis Cluster' : placeOf(client.options),
-    async dial(lost) {
+    async dial(lost, token) {
       const own = make()
       let last: Error | undefined
       own.on('error', (error: Error) => {
@@ -88,7 +89,7 @@ function ofIoRedis(client: IoRedis | IoRedisCluster): Dialer {
         ;(own as Partial<IoRedis>).stream?.destroy()
       }
       try {
-        await own.connect()
+        await token.race(own.connect())
       } catch (error) {
         close()
         throw last ?? error
@@ -115,7 +116,7 @@ function ofNodeRedis(client: NodeRedis): Dialer {
   const { socket, url } = client.options
   return {
     place: placeOf({ ...socket, ...(url ? hostOf(url) : {}) }),
-    async dial(lost) {
+    async dial(lost, token) {
       const own = client.duplicate({
         // Nothing that would change what a script's answer looks like.
         commandOptions: {},
@@ -133,7 +134,7 @@ function ofNodeRedis(client: NodeRedis): Dialer {
         }
       }
       try {
-        await own.connect()
+        await token.race(own.connect())
       } catch (error) {
         close()
         throw error

@@ -1,6 +1,6 @@
 /** Redis as an engine: two connections for each link, one to ask over and one to be told over. */
 import { optional, optionsOf } from '../../core/arguments.js'
-import { after } from '../../core/clock.js'
+import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
 import { errorFrom } from '../errors.js'
 import { type Dialer, dialerOf, type IoRedisClient, type NodeRedisClient, type Wire } from './clients.js'
@@ -13,9 +13,6 @@ export interface RedisEngineOptions {
   readonly prefix?: string | undefined
 }
 
-/** Milliseconds that a connection may take to be made and to answer for the first time. */
-const LIMIT = 30_000
-
 class RedisEngine implements Engine {
   readonly place: string
   readonly #dialer: Dialer
@@ -27,7 +24,7 @@ class RedisEngine implements Engine {
     this.#root = root
   }
 
-  async connect(session: Session, events: LinkEvents): Promise<Link> {
+  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
     const wires: Wire[] = []
     const close = () => {
       for (const wire of wires) wire.close()
@@ -38,16 +35,12 @@ class RedisEngine implements Engine {
       isGone ??= errorOf(this.place, error)
       link?.fail(isGone)
     }
-    const stop = after(
-      LIMIT,
-      () => {
-        lost(new Error(`no answer came within ${LIMIT} ms`))
-        close()
-      },
-      false,
-    )
+    const given = token.onCancel((error) => {
+      lost(error)
+      close()
+    })
     const dial = async () => {
-      const wire = await this.#dialer.dial(lost)
+      const wire = await this.#dialer.dial(lost, token)
       wires.push(wire)
       if (isGone) throw isGone
       return wire
@@ -63,7 +56,7 @@ class RedisEngine implements Engine {
         closed: close,
       })
       const mine = link
-      await (hearing as Wire).subscribe(mine.channel, (message) => mine.heard(message))
+      await token.race((hearing as Wire).subscribe(mine.channel, (message) => mine.heard(message)))
       await mine.begin()
       if (isGone) throw isGone
       return mine
@@ -72,7 +65,7 @@ class RedisEngine implements Engine {
       close()
       throw isGone ?? errorOf(this.place, errorFrom(error))
     } finally {
-      stop()
+      given.stop()
     }
   }
 }
