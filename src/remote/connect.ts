@@ -93,7 +93,8 @@ async function engineOf(url: string | URL | Engine, settings: Settings): Promise
 
 /**
  * Connects to a hub. What carries it, the URL says: `unix:/path`, `pipe:name` (Windows), `tcp://host:port`,
- * `tls://host:port` for a `TokenServer`. An engine of your own can be given instead of a URL.
+ * `tls://host:port` for a `TokenServer`; `redis://` and `rediss://`, `postgres://` for these, with the package `ioredis` or
+ * `redis`, or `pg`, installed. An engine can be given instead of a URL: one that was made of a client of yours, or your own.
  *
  * Timing: resolves when the first connection is made; with `lazy`, at once. From then on a lost one is made again.
  *

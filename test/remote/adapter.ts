@@ -1,9 +1,11 @@
 /** What every adapter is tried with beyond the conformance suite: other processes, other runtimes, servers that die. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { after, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connectHub, type HubOptions, type TokenHub } from 'calloff/remote'
+import { start as example } from '../examples/run.js'
 import { node, runtimes, start } from '../node/programs.js'
 import { type Proxy, proxyTo } from './proxy.js'
 import type { Server } from './servers.js'
@@ -68,6 +70,16 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
         })
       })
     }
+
+    it('the programs of examples/hub run on it, with this URL in place of another', async () => {
+      const job = example('hub/job', [url(server.port), 'report'])
+      await once(job.child.stdout, 'data')
+      const stop = await example('hub/stop', [url(server.port), 'report', 'no longer wanted']).outcome
+      assert.deepEqual([stop.lines, stop.stderr, stop.code], [['1 held it, 1 finished'], '', 0])
+      const { lines, stderr, code } = await job.outcome
+      assert.match(lines.at(-1) ?? '', /^saved after (some|no) steps; no longer wanted, says process \d+$/)
+      assert.deepEqual([stderr, code], ['', 0])
+    })
 
     it('a process with an open hub ends by itself', async () => {
       const program = start(node, '../remote/hub.child.js', url(server.port), 'stay', 'stays')

@@ -19,7 +19,7 @@ import { keyOf } from '../names.js'
 import { Pending } from '../pending.js'
 import { markOfText, textOfMark } from '../stored.js'
 import type { Client } from './clients.js'
-import { errorOf, isGone } from './failures.js'
+import { errorOf, isGone, POOLER } from './failures.js'
 import type { Statements } from './statements.js'
 
 /** Milliseconds between two looks at what is over. */
@@ -86,8 +86,7 @@ export class PostgresLink implements Link {
     await this.beat()
     // A notification to oneself comes before the statement is over.
     if (this.#unheard !== undefined) {
-      const why = 'LISTEN has no effect here: is there a pooler between, that is not in session mode?'
-      throw new HubError('ERR_HUB_REFUSED', `${this.#place}: ${why}`)
+      throw new HubError('ERR_HUB_REFUSED', `${this.#place}: LISTEN has no effect here; ${POOLER}`)
     }
     this.#clean()
   }

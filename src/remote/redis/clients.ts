@@ -38,9 +38,11 @@ export function dialerOf(client: IoRedisClient | NodeRedisClient): Dialer {
   const isClient = (typeof known === 'object' || typeof known === 'function') && known !== null
   if (isClient && typeof known.duplicate === 'function') {
     if (typeof known.call === 'function') return ofIoRedis(client as unknown as IoRedis & { isCluster?: boolean })
-    if (typeof known.sendCommand === 'function') return ofNodeRedis(client as unknown as NodeRedis)
+    // A cluster of node-redis has no options to be seen; it asks and fails otherwise.
+    if (typeof known.sendCommand === 'function' && 'options' in known)
+      return ofNodeRedis(client as unknown as NodeRedis)
   }
-  throw wrongType('client', 'a client of ioredis or node-redis', client)
+  throw wrongType('client', 'a client of ioredis (or a Cluster of it), or of node-redis', client)
 }
 
 // ---- ioredis
