@@ -250,9 +250,20 @@ describe('without a connection', () => {
 })
 
 describe('what is left behind', () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+
+  it('of a token that is dropped while somebody awaits what it promised: that', async () => {
+    const collecting = setInterval(collect, 1)
+    for (let i = 0; i < 20; i++) {
+      await here.open(name()).cancel('stop').delivered
+      await there.open(name()).ready
+      collect()
+    }
+    clearInterval(collecting)
+  })
+
   it('by tokens that are dropped: nothing, and the others are told', async () => {
-    setFlagsFromString('--expose-gc')
-    const collect = runInNewContext('gc') as () => void
     const stem = name()
     const kept: TokenHub[] = [here]
     const open = async () => {

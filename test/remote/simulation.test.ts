@@ -11,9 +11,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { manualClock } from 'calloff/testing'
-import type { LeaseToken, RemoteToken } from 'calloff/remote'
 import { runs } from '../property/runs.js'
-import type { HubClient } from './inside.js'
+import type { HubClient, LeaseToken, RemoteToken } from './inside.js'
 import { chance, Network } from './world.js'
 
 /** After so long whoever has died is taken off the lists. */

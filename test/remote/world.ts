@@ -5,8 +5,20 @@
  * The network delays and cuts up what is sent, keeps it back for a while, and breaks connections, of which each side hears in
  * its own time. The disk takes its time, and a crash loses what it had not written yet. Nothing is lost silently, as with TCP.
  */
-import type { Engine, Link, LinkEvents, Session } from 'calloff/remote'
-import { after, type Change, HubClient, now, Peer, settingsOf, Store, WireLink } from './inside.js'
+import {
+  after,
+  type Change,
+  type Engine,
+  HubClient,
+  type Link,
+  type LinkEvents,
+  now,
+  Peer,
+  type Session,
+  settingsOf,
+  Store,
+  WireLink,
+} from './inside.js'
 
 /** Numbers from 0 up to 1 that are the same for the same seed. */
 export function chance(seed: number): () => number {
