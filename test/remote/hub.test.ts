@@ -160,7 +160,7 @@ describe('bad input', () => {
       [null, undefined, /url must be/],
       ['nonsense', undefined, /url must be one, such as/],
       ['gopher://x', undefined, /there is no engine for gopher:/],
-      ['redis://x', undefined, /calloff\/remote\/redis is not there yet/],
+      ['nats://x', undefined, /calloff\/remote\/nats is not there yet/],
       ['tcp://x', undefined, /url must name a host and a port/],
       ['tcp://u:secret@x:5', undefined, /url must not have a password/],
       ['unix:x', undefined, /whole path/],
