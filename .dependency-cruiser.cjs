@@ -4,6 +4,7 @@
  * @type {import('dependency-cruiser').IConfiguration}
  */
 const atRunTime = { dependencyTypesNot: ['type-only'] }
+const npm = ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown']
 
 module.exports = {
   forbidden: [
@@ -24,17 +25,39 @@ module.exports = {
       comment:
         'The package has one at run time: what Windows needs to start a program. See docs/decisions/tinyexec.md.',
       severity: 'error',
-      from: { path: '^src/' },
-      to: {
-        dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown'],
-        pathNot: '^node_modules/tinyexec/',
-      },
+      from: { path: '^src/', pathNot: '^src/remote/(nats|postgres|redis)/' },
+      to: { dependencyTypes: npm, pathNot: '^node_modules/tinyexec/' },
     },
     {
       name: 'dependency-of-the-node-part',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/node/spawn\\.ts$' },
       to: { path: '^node_modules/tinyexec/' },
+    },
+    {
+      name: 'adapters-know-their-client-alone',
+      comment: 'Its types; what runs is given by the user, or loaded by url.ts or library.ts when it is needed.',
+      severity: 'error',
+      from: { path: '^src/remote/(nats|postgres|redis)/', pathNot: '/(url|library)\\.ts$' },
+      to: { dependencyTypes: npm, ...atRunTime },
+    },
+    {
+      name: 'redis-knows-its-clients',
+      severity: 'error',
+      from: { path: '^src/remote/redis/' },
+      to: { dependencyTypes: npm, pathNot: '^node_modules/(ioredis|redis)/' },
+    },
+    {
+      name: 'nats-knows-its-client',
+      severity: 'error',
+      from: { path: '^src/remote/nats/' },
+      to: { dependencyTypes: npm, pathNot: '^node_modules/@nats-io/(jetstream|transport-node)/' },
+    },
+    {
+      name: 'postgres-knows-its-client',
+      severity: 'error',
+      from: { path: '^src/remote/postgres/' },
+      to: { dependencyTypes: npm, pathNot: '^node_modules/(@types/)?pg/' },
     },
     {
       name: 'core-stands-alone',
@@ -50,9 +73,10 @@ module.exports = {
     },
     {
       name: 'universal-face-leads-to-core-only',
+      comment: 'What a conformance suite tries is given to it; it knows the types alone.',
       severity: 'error',
       from: { path: '^src/(testing/|index\\.ts$)' },
-      to: { pathNot: '^src/(core|testing)/' },
+      to: { pathNot: '^src/(core|testing)/', ...atRunTime },
     },
     {
       name: 'siblings-do-not-meet',

@@ -10,6 +10,8 @@ export interface Form {
   readonly method?: boolean
   /** Its own arguments, as text. */
   readonly own?: readonly string[]
+  /** Its name is among its own arguments. */
+  readonly named?: boolean
   /** It only hands on its one source, and reads like it. */
   readonly through?: boolean
   /** Its options; those that are the default are undefined. */
@@ -24,7 +26,9 @@ export interface Described extends TokenNode {
   form(): Form
 }
 
-const quoted = (text: string) => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
+/** As a literal. */
+export const quoted = (text: string): string =>
+  `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 
 /** A function's name, else λ. */
 export const functionText = (fn: { readonly name: unknown }): string =>
@@ -38,7 +42,7 @@ function ownText(node: Described, form: Form): string[] {
   const { outcome } = node
   const options: Record<string, unknown> = {
     ...form.options,
-    name: node.name,
+    name: form.named ? undefined : node.name,
     // By hand (or by whoever made it): not by its own rule, which would say so again.
     cancelled: (outcome?.origin === node && /manual|dispose|race|sibling/.test(outcome.kind)) || undefined,
   }

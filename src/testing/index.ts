@@ -3,4 +3,5 @@
  *
  * @module
  */
+export { type ConformanceCase, hubConformance, type HubUnderTest } from './hub-conformance.js'
 export { type ManualClock, manualClock } from './manual-clock.js'

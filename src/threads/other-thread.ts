@@ -1,27 +1,13 @@
-import type { Form } from '../core/describe.js'
+import { arrived, Elsewhere, type Origin, saidIn } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation, makeError, saidOf, type TokenNode, whatHappened } from '../core/graph.js'
-import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
-import type { Origin, Story, Told } from './reports.js'
+import type { Cancellation, TokenNode } from '../core/graph.js'
+import type { CancellationToken } from '../core/token.js'
+import type { Story, Told } from './reports.js'
 
 /** A token of another thread, as far as it is known here: it has started a cancellation. */
-export class OtherThread extends CancellationToken {
-  readonly #what: string
-
-  constructor({ name, what }: Origin) {
-    super(UNCLONABLE)
-    begin(this, { name }, [])
-    this.#what = what
-  }
-
-  /** @internal */
-  override explain(): string {
-    return this.#what
-  }
-
-  /** @internal */
-  override form(): Form {
-    return { call: 'OtherThread' }
+export class OtherThread extends Elsewhere {
+  constructor(origin: Origin) {
+    super('OtherThread', origin)
   }
 }
 
@@ -38,18 +24,8 @@ function originOf({ origin, kind }: Cancellation, shared: TokenNode): Origin | u
   return { name, what: origin.explain(kind) }
 }
 
-/** What its message says of the reason. Of a reason that has come from yet another thread, only the message knows. */
-function saidIn(cancellation: Cancellation): string | undefined {
-  const { message } = cancellation.error ?? {}
-  if (message === undefined) return saidOf(cancellation.reason)
-  const before = `${whatHappened(cancellation)}: `
-  return message.startsWith(before) ? message.slice(before.length) : undefined
-}
-
 /** A cancellation by its report from another thread, if there is one. That of a token of that thread is not on its record yet. */
 export function toldBy(report: Told | undefined, kind: CancellationKind, shared: TokenNode, at: number): Cancellation {
-  const { reason, origin, saying } = report ?? {}
-  const told = new Cancellation(origin ? new OtherThread(origin) : shared, kind, reason, at)
-  if (saying) told.error = makeError(told, saying.text)
-  return told
+  const { origin, reason, saying } = report ?? {}
+  return arrived(origin ? new OtherThread(origin) : shared, kind, { reason, saying }, at)
 }

@@ -1,7 +1,8 @@
 /** What a cancellation has to say, as words in shared memory: when, where it started, and why. */
+import type { Origin } from '../core/elsewhere.js'
+import { type Crossed, decodeReason, encodeLine, encodeReason } from '../core/reasons.js'
 import { MOMENT_WORDS, REPORT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
-import { type Crossed, decodeReason, encodeLine, encodeReason } from './reasons.js'
 
 /** What crosses besides the kind, which is in the state. */
 export interface Story {
@@ -17,13 +18,6 @@ export interface Story {
 /** A story as it has arrived. */
 export interface Told extends Omit<Story, 'said'>, Crossed {}
 
-/** A token of another thread, as far as messages go. */
-export interface Origin {
-  readonly name: string | undefined
-  /** What happened to it: `'ran out of time after 5000 ms'`. */
-  readonly what: string
-}
-
 // The first word is the length of the text in bytes; then the moment, if there is one, which a negative first word denies;
 // then the text: the origin's name, what happened, the reason, each in JSON.
 const wordsBefore = (first: number) => (first < 0 ? 1 : 1 + MOMENT_WORDS)
@@ -32,8 +26,11 @@ const bytesOf = (first: number) => (first < 0 ? ~first : first)
 /** What is told before it happens leaves a part of the room to what may happen before; and it does without stack traces. */
 const SHARE = 2 / 3
 
-/** The most that the origin's name, and what happened to it, may take. A longer reason is shortened, see reasons.ts. */
+/** The most that the origin's name, and what happened to it, may take. A longer reason is shortened, see core/reasons.ts. */
 const NAME_ROOM = 96
+
+/** Where errors that arrive come from, as their stacks say. */
+const PLACE = 'another thread'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -83,11 +80,11 @@ export function decodeStory(words: Int32Array): Told | undefined {
   const text = decoder.decode(new Uint8Array(words.buffer, before * 4).subarray(0, bytesOf(first)))
   const parts = text.split('\n')
   const [name, what, why] = parts.length === 3 ? parts : ['', '', parts[1]]
-  const { reason, saying } = why ? decodeReason(why) : { reason: undefined, saying: undefined }
+  const { reason, saying } = why ? decodeReason(why, PLACE) : { reason: undefined, saying: undefined }
   return { at, reason, saying, origin: what ? { name: textIn(name), what: textIn(what) ?? '' } : undefined }
 }
 
 function textIn(part: string | undefined): string | undefined {
-  const value = part ? decodeReason(part).reason : undefined
+  const value = part ? decodeReason(part, PLACE).reason : undefined
   return typeof value === 'string' ? value : undefined
 }

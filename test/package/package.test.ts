@@ -109,6 +109,19 @@ describe('the packed package', () => {
     })
   }
 
+  for (const [url, wanted] of [
+    ['redis://localhost', /redis: needs one of the packages ioredis and redis/],
+    ['postgres://localhost/db', /postgres: needs the package pg/],
+  ] as const) {
+    it(`says which package ${url} needs`, () => {
+      const program = `const { connectHub } = await import('calloff/remote')
+        await connectHub('${url}').catch(({ code, message }) => console.log(code, message))`
+      const said = node('--input-type=module', '-e', program)
+      assert.match(said, /^ERR_HUB_SCHEME /)
+      assert.match(said, wanted)
+    })
+  }
+
   it('does not let its inner files be imported', () => {
     const program = `import('${manifest.name}/dist/index.js').catch((error) => console.log(error.code))`
     assert.equal(node('--input-type=module', '-e', program).trim(), 'ERR_PACKAGE_PATH_NOT_EXPORTED')

@@ -1,6 +1,7 @@
 /**
- * The reason of a cancellation as text that another thread can read back: what JSON takes, and besides errors, dates, big
- * integers, `undefined`, and the numbers that JSON has no word for. Objects arrive as plain ones, as with `structuredClone`.
+ * The reason of a cancellation as text that another thread or process can read back: what JSON takes, and besides errors,
+ * dates, big integers, `undefined`, and the numbers that JSON has no word for. Objects arrive as plain ones, as with
+ * `structuredClone`.
  * What cannot cross, or is too long, arrives as text that people can read, with an ellipsis where it was cut.
  *
  * An object `{ "$": [tag, …] }` stands for what JSON cannot say.
@@ -245,25 +246,25 @@ export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string 
   })
 }
 
-/** What has crossed. Text that is no reason of ours is undefined: nobody's memory is trusted. */
-export function decodeReason(text: string): Crossed {
-  return attempt(() => crossed(JSON.parse(text))) ?? { reason: undefined, saying: undefined }
+/** What has crossed, from `where`. Text that is no reason of ours is undefined: nobody's memory, or wire, is trusted. */
+export function decodeReason(text: string, where: string): Crossed {
+  return attempt(() => crossed(JSON.parse(text), where)) ?? { reason: undefined, saying: undefined }
 }
 
-function crossed(form: unknown): Crossed {
+function crossed(form: unknown, where: string): Crossed {
   const { $: [tag, inner, says] = [] as unknown[] } = Object(form) as { $?: unknown[] }
-  if (tag !== 'said') return { reason: valueOf(form), saying: undefined }
-  return { reason: valueOf(inner), saying: { text: typeof says === 'string' ? says : undefined } }
+  if (tag !== 'said') return { reason: valueOf(form, where), saying: undefined }
+  return { reason: valueOf(inner, where), saying: { text: typeof says === 'string' ? says : undefined } }
 }
 
-function valueOf(form: unknown): unknown {
+function valueOf(form: unknown, where: string): unknown {
   if (typeof form !== 'object' || form === null) return form
-  if (Array.isArray(form)) return form.map(valueOf)
-  if ('$' in form) return untagged(form.$ as Tagged)
-  return Object.fromEntries(Object.entries(form).map(([key, one]) => [key, valueOf(one)]))
+  if (Array.isArray(form)) return form.map((one) => valueOf(one, where))
+  if ('$' in form) return untagged(form.$ as Tagged, where)
+  return Object.fromEntries(Object.entries(form).map(([key, one]) => [key, valueOf(one, where)]))
 }
 
-function untagged([tag, content]: Tagged): unknown {
+function untagged([tag, content]: Tagged, where: string): unknown {
   switch (tag) {
     case 'number':
       return Number(content)
@@ -272,9 +273,9 @@ function untagged([tag, content]: Tagged): unknown {
     case 'date':
       return new Date(Number(content))
     case 'object':
-      return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, valueOf(one)]))
+      return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, valueOf(one, where)]))
     case 'error':
-      return errorFrom(content as ErrorForm)
+      return errorFrom(content as ErrorForm, where)
     default:
       return undefined
   }
@@ -282,14 +283,14 @@ function untagged([tag, content]: Tagged): unknown {
 
 const classes = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
 
-function errorFrom({ name = 'Error', message, code, stack, cause }: ErrorForm): Error {
+function errorFrom({ name = 'Error', message, code, stack, cause }: ErrorForm, where: string): Error {
   const Class = Object.hasOwn(classes, name) ? classes[name as keyof typeof classes] : Error
-  const error = new Class(message, cause === undefined ? undefined : { cause: valueOf(cause) })
+  const error = new Class(message, cause === undefined ? undefined : { cause: valueOf(cause, where) })
   const set = (key: string, value: unknown) =>
     Object.defineProperty(error, key, { value, writable: true, configurable: true })
   if (error.name !== name) set('name', name)
   // Where it was read says nothing about where it was made.
-  set('stack', stack ?? `${name}: ${message}\n    at another thread`)
+  set('stack', stack ?? `${name}: ${message}\n    at ${where}`)
   if (code !== undefined) Object.assign(error, { code })
   return error
 }

@@ -1,0 +1,398 @@
+/**
+ * The hub, above whatever engine carries it: the face, and how the parts beside it work together. A connection that comes
+ * back (connection.ts), the tokens that are open (roll.ts), cancels on their way (deliveries.ts), leases (leases.ts).
+ *
+ * A cancel is on its way, and settled here, before the call that makes it returns (H3).
+ */
+import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { after, keepAlive, now, readWall } from '../core/clock.js'
+import { bind } from '../core/context.js'
+import { Cancellation, settle, surface } from '../core/graph.js'
+import { type Nested, type Registration, SimpleToken, toToken } from '../core/token.js'
+import { closed, Connection } from './connection.js'
+import { Deliveries, type Delivery } from './deliveries.js'
+import type { Engine, Topic } from './engine.js'
+import { HubError } from './errors.js'
+import { Exposed } from './exposed.js'
+import { Holding } from './holding.js'
+import type {
+  CancelOptions,
+  ExposeOptions,
+  Exposure,
+  HubEvent,
+  HubState,
+  LeaseOptions,
+  Listing,
+  OpenOptions,
+  Receipt,
+  RunOptions,
+  TokenHub,
+  Who,
+} from './hub.js'
+import { Later } from './later.js'
+import { LeaseKeeper } from './leases.js'
+import { cancellationFrom, recordOf } from './marks.js'
+import { prefixOf, topicOf } from './names.js'
+import { listingFrom, tally } from './receipts.js'
+import { type Desk, LeaseToken, RemoteToken } from './remote-token.js'
+import { Roll } from './roll.js'
+import { period, policyOf, type Settings } from './settings.js'
+
+/** Where chance comes from, and who this is. */
+export interface Surroundings {
+  /** Nobody else's, and unguessable. */
+  readonly session: string
+  readonly host: string
+  readonly pid: number
+  /** From 0 to 1. */
+  readonly random: () => number
+}
+
+export class HubClient implements TokenHub {
+  readonly #settings: Settings
+  readonly #surroundings: Surroundings
+  readonly #connection: Connection
+  readonly #roll: Roll
+  readonly #deliveries: Deliveries
+  readonly #leases = new Map<Holding, LeaseKeeper>()
+  readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
+  #ids = 0
+  #stopBeat = () => {}
+  #stopReread = () => {}
+  #stopGiveUp: (() => void) | undefined
+
+  constructor(engine: Engine, settings: Settings, surroundings: Surroundings) {
+    this.#settings = settings
+    this.#surroundings = surroundings
+    const { session: id, host, pid, random } = surroundings
+    const { patience, first, most, sessionTtl: ttl } = settings
+    const tell = (event: HubEvent) => this.#tell(event)
+    this.#connection = new Connection(
+      engine,
+      { id, host, pid, ttl },
+      { patience, first, most, random },
+      { opened: () => this.#opened(), notice: (state) => this.#roll.heard(state), event: tell },
+    )
+    this.#roll = new Roll(this.#connection, tell)
+    this.#deliveries = new Deliveries(this.#connection, (topic, mark) => this.#roll.marked(topic, mark), tell)
+  }
+
+  /** Makes the first connection. */
+  async connect(): Promise<this> {
+    const { lazy } = this.#settings
+    const opening = this.#connection.open(lazy)
+    if (lazy) {
+      this.#lostTouch()
+      opening.catch(() => {}) // which is told as an event
+    } else await alive(() => opening)
+    return this
+  }
+
+  get state(): HubState {
+    return this.#connection.state
+  }
+
+  get #isClosed(): boolean {
+    return this.#connection.state === 'closed'
+  }
+
+  // ---- What people call
+
+  open(name: string, options?: OpenOptions): RemoteToken {
+    const topic = topicOf(name, options)
+    const holding = this.#hold(topic, 'open', policyOf(optionsOf(options).onDisconnect))
+    const token = new RemoteToken(this.#deskOf(holding))
+    holding.give(token)
+    this.#roll.add(holding, token)
+    if (this.state === 'disconnected') this.#lostTouch()
+    // Somebody here has cancelled it, and the engine may not know yet.
+    const underWay = this.#deliveries.of(topic)
+    if (underWay) {
+      const { found, who } = cancellationFrom(underWay.record)
+      token.arrive(found, who)
+    }
+    return token
+  }
+
+  async cancel(name: string, reason?: unknown, options?: CancelOptions): Promise<Receipt> {
+    const topic = topicOf(name, options)
+    const { until = 'finished', ...given } = optionsOf(options)
+    if (until !== 'acknowledged' && until !== 'finished') {
+      throw wrongType('until', "'acknowledged' or 'finished'", until)
+    }
+    const within = given.within === undefined ? undefined : period('within', given.within, 0)
+    const ttl = period('ttl', given.ttl ?? this.#settings.ttl, 1)
+    if (this.#isClosed) throw closed()
+    const began = now()
+    const delivery = this.#cancelHere(topic, reason, ttl)
+    // Sent together, so that who holds it is known from before they react.
+    const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
+    return alive(async () => {
+      const mark = await inTime(delivery.later.promise, within ?? Infinity)
+      return tally({
+        topic,
+        mark: mark ?? delivery.record,
+        delivered: mark !== undefined,
+        before: mark && (await listed),
+        until,
+        left: () => (within ?? 0) - (now() - began),
+        list: () => this.#connection.ask((link) => link.list({ topic })),
+      })
+    })
+  }
+
+  expose(name: string, token: Nested, options?: ExposeOptions): Exposure {
+    const topic = topicOf(name, options)
+    const source = toToken(token)
+    if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
+    const cancellable = optional('cancellable', 'boolean', optionsOf(options).cancellable) ?? false
+    const holding = this.#hold(topic, 'exposed', 'keep')
+    const exposed = new Exposed(this.#deskOf(holding), source, cancellable)
+    holding.give(exposed)
+    holding.keep(exposed)
+    this.#roll.add(holding, exposed)
+    exposed.begin()
+    return exposed
+  }
+
+  async list(prefix = ''): Promise<readonly Listing[]> {
+    const checked = prefixOf(prefix)
+    const reports = await alive(() => this.#connection.ask((link) => link.list({ prefix: checked })))
+    return reports.map(listingFrom).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  async forget(name: string, options?: RunOptions): Promise<void> {
+    const topic = topicOf(name, options)
+    await alive(() => this.#connection.ask((link) => link.forget(topic)))
+  }
+
+  async lease(name: string, options: LeaseOptions): Promise<LeaseToken> {
+    const topic = topicOf(name, options)
+    const given = optionsOf(options)
+    const ttl = period('ttl', given.ttl, 100)
+    const within = period('within', given.within ?? 0, 0)
+    const holding = this.#hold(topic, 'lease', 'keep')
+    const keeper = new LeaseKeeper(this.#connection, topic, `${this.#surroundings.session}/${holding.id}`, ttl)
+    return alive(async () => {
+      const { fence, deadline } = await keeper.acquire(within)
+      const token = new LeaseToken(this.#deskOf(holding), fence, deadline)
+      holding.give(token)
+      holding.keep(token)
+      this.#leases.set(holding, keeper)
+      keeper.keep(token)
+      this.#roll.add(holding, token)
+      await holding.ready.promise
+      return token
+    })
+  }
+
+  onEvent(listener: (event: HubEvent) => void): Registration {
+    if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
+    const place = { listener: bind ? bind(listener) : listener }
+    this.#listeners.add(place)
+    const stop = () => this.#listeners.delete(place)
+    return { stop, [Symbol.dispose]: () => void stop() }
+  }
+
+  async close(options?: { readonly within?: number | undefined }): Promise<void> {
+    const within = period('within', optionsOf(options).within ?? 5_000, 0)
+    if (this.#isClosed) return
+    const began = now()
+    const left = () => Math.max(0, within - (now() - began))
+    await alive(async () => {
+      await inTime(Promise.allSettled(this.#deliveries.all.map(({ later }) => later.promise)), left())
+      await inTime(Promise.allSettled(Array.from(this.#leases.values(), (keeper) => keeper.release())), left())
+      await inTime(
+        this.#connection.call((link) => link.bye()).catch(() => {}),
+        left(),
+      )
+    })
+    const undelivered = this.#deliveries.all.length
+    this.#shut()
+    if (undelivered > 0) {
+      throw new HubError('ERR_HUB_UNREACHABLE', `${undelivered} cancels were not delivered before the hub was closed`)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #shut(): void {
+    if (this.#isClosed) return
+    this.#connection.close()
+    this.#stopTimers()
+    this.#stopGiveUp?.()
+    this.#deliveries.close()
+    for (const holding of this.#roll.all) {
+      holding.target?.close()
+      this.#leave(holding)
+    }
+    this.#roll.close()
+    this.#tell({ type: 'closed' })
+  }
+
+  // ---- Tokens and their places
+
+  #hold(topic: Topic, role: Holding['role'], onDisconnect: 'keep' | 'cancel' | undefined): Holding {
+    if (this.#isClosed) throw closed()
+    this.#ids = (this.#ids + 1) >>> 0
+    return new Holding(this.#ids, topic, role, Math.max(0, readWall()), onDisconnect ?? this.#settings.onDisconnect)
+  }
+
+  #deskOf(holding: Holding): Desk {
+    const { topic, ready, delivered, role } = holding
+    return {
+      name: topic.name,
+      run: topic.run,
+      get ready() {
+        return ready.promise
+      },
+      get delivered() {
+        return delivered.promise
+      },
+      who: this.#whoOf(topic),
+      deliver: (cancellation) => {
+        this.#deliver(topic, cancellation, this.#settings.ttl)
+      },
+      changed: () => {
+        const { target } = holding
+        // What ends here alone is never delivered.
+        if (target?.isOver && !this.#deliveries.of(topic) && target instanceof RemoteToken && target.endsAlone) {
+          delivered.settle(closed())
+        }
+        this.#roll.changed(holding)
+      },
+      keep: (token) => {
+        if (role === 'open') holding.keep(token)
+      },
+      close: () => this.#leave(holding),
+    }
+  }
+
+  #whoOf({ name }: Topic): Who {
+    const { host, pid } = this.#surroundings
+    return { host, pid, token: name }
+  }
+
+  #leave(holding: Holding): void {
+    const { delivered } = holding
+    const underWay = this.#deliveries.of(holding.topic)
+    if (underWay)
+      underWay.later.promise.then(
+        () => delivered.settle(),
+        (error: unknown) => delivered.settle(error as Error),
+      )
+    else delivered.settle(closed())
+    const keeper = this.#leases.get(holding)
+    this.#leases.delete(holding)
+    if (keeper) void keeper.release()
+    this.#roll.remove(holding)
+  }
+
+  // ---- Cancels
+
+  #deliver(topic: Topic, cancellation: Cancellation, ttl: number): Delivery {
+    const who = this.#whoOf(topic)
+    const delivery = this.#deliveries.add(topic, recordOf(cancellation, who), ttl)
+    this.#roll.arrive(topic, cancellation, who)
+    return delivery
+  }
+
+  /** By name, without a token of its own. */
+  #cancelHere(topic: Topic, reason: unknown, ttl: number): Delivery {
+    const origin = new SimpleToken({ name: topic.name })
+    const cancellation = new Cancellation(origin, 'manual', reason, now())
+    settle(origin, cancellation)
+    return this.#deliver(topic, cancellation, ttl)
+  }
+
+  // ---- The connection
+
+  #opened(): void {
+    this.#stopGiveUp?.()
+    this.#stopGiveUp = undefined
+    this.#deliveries.opened()
+    for (const keeper of this.#leases.values()) keeper.opened()
+    this.#roll.opened()
+    this.#stopTimers()
+    this.#beat()
+    this.#reread()
+  }
+
+  #stopTimers(): void {
+    this.#stopBeat()
+    this.#stopReread()
+  }
+
+  /** Says that this process lives. An engine that has forgotten it is told everything again. */
+  #beat(): void {
+    const beat = async () => {
+      this.#beat()
+      const known = await this.#connection.call((link) => link.beat())
+      if (!known) this.#roll.opened()
+    }
+    // Where that fails the connection tells.
+    const ring = () => void beat().catch(() => {})
+    this.#stopBeat = after(this.#settings.sessionTtl / 3, ring, false)
+  }
+
+  #reread(): void {
+    const again = () => {
+      this.#reread()
+      this.#roll.readAgain()
+    }
+    const { reread } = this.#settings
+    this.#stopReread = after(reread * (0.75 + this.#surroundings.random() / 2), again, false)
+  }
+
+  #tell(event: HubEvent): void {
+    if (event.type === 'disconnected') {
+      this.#stopTimers()
+      this.#lostTouch()
+    }
+    for (const { listener } of Array.from(this.#listeners)) {
+      try {
+        listener(event)
+      } catch (error) {
+        surface(error)
+      }
+    }
+  }
+
+  /** From now on there is no connection; tokens that are to be called off for that are, after a while. */
+  #lostTouch(): void {
+    const giveUp = () => {
+      this.#stopGiveUp = undefined
+      let tokens = 0
+      for (const { target, onDisconnect } of this.#roll.all) {
+        if (onDisconnect !== 'cancel' || !target || target.isOver) continue
+        target.fall('disconnect')
+        tokens++
+      }
+      if (tokens > 0) this.#tell({ type: 'gave-up', tokens })
+    }
+    this.#stopGiveUp ??= after(this.#settings.disconnectAfter, giveUp, false)
+  }
+}
+
+/** The process lives until it is settled. */
+async function alive<T>(what: () => Promise<T>): Promise<T> {
+  const letGo = keepAlive()
+  try {
+    return await what()
+  } finally {
+    letGo()
+  }
+}
+
+/** Resolves with undefined if that takes longer. */
+async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  const late = new Later<undefined>()
+  const stop = after(ms, () => late.resolve(undefined), false)
+  try {
+    return await Promise.race([promise, late.promise])
+  } finally {
+    stop()
+  }
+}

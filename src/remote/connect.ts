@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import process from 'node:process'
+import { wrongType } from '../core/arguments.js'
+import { HubClient } from './client.js'
+import type { Engine } from './engine.js'
+import { HubError } from './errors.js'
+import type { HubOptions, TokenHub } from './hub.js'
+import { cut } from './marks.js'
+import { NAME_BYTES } from './protocol.js'
+import { pipeOf } from './server.js'
+import { type Settings, settingsOf } from './settings.js'
+import { SocketEngine } from './socket-engine.js'
+
+/** Makes the engine of a URL. */
+type Make = (url: URL, settings: Settings) => Engine | Promise<Engine>
+
+/** By scheme, as a URL has it. An adapter is loaded only when a URL asks for it. */
+const engines: Readonly<Record<string, Make>> = {
+  'unix:': (url, { key }) => {
+    const path = decodeURIComponent(url.pathname)
+    if (!path.startsWith('/')) throw new RangeError(`url must be unix:/path with a whole path, got ${url.href}`)
+    return new SocketEngine(url.href, { path }, key)
+  },
+  'pipe:': (url, { key }) => {
+    if (process.platform !== 'win32')
+      throw new HubError('ERR_HUB_SCHEME', 'pipe: is for Windows, here it is unix:/path')
+    return new SocketEngine(url.href, { path: pipeOf(decodeURIComponent(url.pathname)) }, key)
+  },
+  'tcp:': (url, { key }) => new SocketEngine(placeOf(url), addressOf(url), key),
+  'tls:': (url, { key, tls }) => {
+    const address = addressOf(url)
+    return new SocketEngine(placeOf(url), { ...address, tls: { servername: serverName(address.host), ...tls } }, key)
+  },
+  'redis:': redis,
+  'rediss:': redis,
+  'nats:': later('nats'),
+  'postgres:': postgres,
+  'postgresql:': postgres,
+}
+
+async function redis(url: URL, { tls }: Settings): Promise<Engine> {
+  const { engineOfUrl } = await import('./redis/url.js')
+  return engineOfUrl(url, tls)
+}
+
+async function postgres(url: URL, { tls }: Settings): Promise<Engine> {
+  const { engineOfUrl } = await import('./postgres/url.js')
+  return engineOfUrl(url, tls)
+}
+
+function later(adapter: string): Make {
+  return () => {
+    throw new HubError('ERR_HUB_SCHEME', `calloff/remote/${adapter} is not there yet`)
+  }
+}
+
+function addressOf(url: URL): { readonly host: string; readonly port: number } {
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  if (!host || !url.port) throw new RangeError(`url must name a host and a port, got ${placeOf(url)}`)
+  if (url.password || url.username) throw new RangeError('url must not have a password, the key is an option')
+  return { host, port: Number(url.port) }
+}
+
+/** An address has no name that a certificate could be asked for. */
+function serverName(host: string): string {
+  return /^[\d.]+$|:/.test(host) ? '' : host
+}
+
+/** The URL, without what is nobody's business. */
+function placeOf({ protocol, host }: URL): string {
+  return `${protocol}//${host}`
+}
+
+async function engineOf(url: string | URL | Engine, settings: Settings): Promise<Engine> {
+  if (typeof url === 'object' && !(url instanceof URL)) {
+    if (typeof (url as { connect?: unknown } | null)?.connect !== 'function') {
+      throw wrongType('url', 'a string, a URL or an engine', url)
+    }
+    return url
+  }
+  if (typeof url !== 'string' && !(url instanceof URL)) throw wrongType('url', 'a string, a URL or an engine', url)
+  let parsed: URL
+  try {
+    parsed = new URL(url)
+  } catch (cause) {
+    throw new RangeError('url must be one, such as unix:/run/hub.sock or tcp://localhost:4000', { cause })
+  }
+  const make = Object.hasOwn(engines, parsed.protocol) ? engines[parsed.protocol] : undefined
+  if (!make) throw new HubError('ERR_HUB_SCHEME', `there is no engine for ${parsed.protocol}`)
+  return make(parsed, settings)
+}
+
+/**
+ * Connects to a hub. What carries it, the URL says: `unix:/path`, `pipe:name` (Windows), `tcp://host:port`,
+ * `tls://host:port` for a `TokenServer`; `redis://` and `rediss://`, `postgres://` for these, with the package `ioredis` or
+ * `redis`, or `pg`, installed. An engine can be given instead of a URL: one that was made of a client of yours, or your own.
+ *
+ * Timing: resolves when the first connection is made; with `lazy`, at once. From then on a lost one is made again.
+ *
+ * Errors: rejects with `ERR_HUB_UNREACHABLE`, `ERR_HUB_AUTH` (the key is another one), `ERR_HUB_SCHEME`.
+ *
+ * @example
+ * ```ts
+ * import { connectHub, TokenServer } from 'calloff/remote'
+ *
+ * await using server = await TokenServer.listen({ port: 0 })
+ * await using hub = await connectHub(server.url)
+ * const token = hub.open('report-7')
+ * token.cancel('no longer wanted')
+ * await token.delivered
+ * const late = hub.open('report-7')
+ * await late.ready
+ * console.log(late.error?.message) // → token "report-7" was cancelled in process … on …: no longer wanted
+ * ```
+ */
+export async function connectHub(url: string | URL | Engine, options?: HubOptions): Promise<TokenHub> {
+  const settings = settingsOf(options)
+  const engine = await engineOf(url, settings)
+  const surroundings = {
+    session: randomBytes(16).toString('base64url'),
+    host: cut(hostname(), NAME_BYTES),
+    pid: process.pid,
+    random: Math.random,
+  }
+  return new HubClient(engine, settings, surroundings).connect()
+}

@@ -1,0 +1,26 @@
+/** What went wrong with a hub, in one word that does not change. */
+export type HubErrorCode =
+  | 'ERR_HUB_AUTH'
+  | 'ERR_HUB_CLOSED'
+  | 'ERR_HUB_PROTOCOL'
+  | 'ERR_HUB_REFUSED'
+  | 'ERR_HUB_SCHEME'
+  | 'ERR_HUB_UNREACHABLE'
+  | 'ERR_LEASE_HELD'
+
+/** A failure of a hub, which is no cancellation. Test by `code`. */
+export class HubError extends Error {
+  readonly code: HubErrorCode
+
+  constructor(code: HubErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+  }
+}
+
+Object.defineProperty(HubError.prototype, 'name', { value: 'HubError', writable: true, configurable: true })
+
+/** Whatever was thrown, as an error. */
+export function errorFrom(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new HubError('ERR_HUB_UNREACHABLE', String(thrown), { cause: thrown })
+}

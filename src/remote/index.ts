@@ -1,0 +1,44 @@
+/**
+ * Tokens by name, across processes and machines.
+ *
+ * @module
+ */
+export { connectHub } from './connect.js'
+export { HubError, type HubErrorCode } from './errors.js'
+export { type ServerLimits, type ServerOptions, TokenServer } from './server.js'
+
+export type {
+  CancelOptions,
+  ExposeOptions,
+  Exposure,
+  Holder,
+  HolderState,
+  HubEvent,
+  HubOptions,
+  HubState,
+  LeaseOptions,
+  Listing,
+  Mark,
+  OpenOptions,
+  Receipt,
+  RunOptions,
+  TokenHub,
+  Who,
+} from './hub.js'
+export type { LeaseToken, RemoteToken } from './remote-token.js'
+
+// For engines of one's own
+export type {
+  Acquired,
+  Engine,
+  HolderRecord,
+  HolderReport,
+  LeaseRecord,
+  Link,
+  LinkEvents,
+  MarkRecord,
+  Session,
+  Topic,
+  TopicReport,
+  TopicState,
+} from './engine.js'

@@ -1,0 +1,100 @@
+/** The owner's side of a lease. */
+import { after, now } from '../core/clock.js'
+import type { Connection } from './connection.js'
+import type { Topic } from './engine.js'
+import { HubError } from './errors.js'
+import type { LeaseToken } from './remote-token.js'
+
+/** How often it is renewed within its ttl. */
+const RENEWALS = 3
+/** The owner gives up so much before the engine could: for clocks that do not run at quite the same pace, and to be first. */
+const marginOf = (ttl: number): number => Math.min(ttl / 10, 1_000)
+/** Milliseconds between two tries to get a lease that somebody else has: at least, and at most. */
+const SOONEST = 20
+const LATEST = 1_000
+
+export class LeaseKeeper {
+  readonly #connection: Connection
+  readonly #topic: Topic
+  readonly #owner: string
+  readonly #ttl: number
+  #fence = 0
+  #token: LeaseToken | undefined
+  #stopTimer = () => {}
+
+  constructor(connection: Connection, topic: Topic, owner: string, ttl: number) {
+    this.#connection = connection
+    this.#topic = topic
+    this.#owner = owner
+    this.#ttl = ttl
+  }
+
+  /** Takes it, waiting so long for it at the most. Gives until when it may be believed in. */
+  async acquire(within: number): Promise<{ readonly fence: number; readonly deadline: number }> {
+    const began = now()
+    for (;;) {
+      let sent = 0
+      const outcome = await this.#connection.ask((link) => {
+        sent = now()
+        return link.acquire(this.#topic, this.#owner, this.#ttl)
+      })
+      if (outcome.held) {
+        this.#fence = outcome.fence
+        return { fence: outcome.fence, deadline: this.#deadline(sent) }
+      }
+      const left = within - (now() - began)
+      if (left <= 0) {
+        const { name } = this.#topic
+        throw new HubError('ERR_LEASE_HELD', `the lease of ${JSON.stringify(name)} is held by somebody else`)
+      }
+      const pause = Math.min(left, Math.max(SOONEST, Math.min(LATEST, outcome.left)))
+      await new Promise<void>((resolve) => void after(pause, resolve, true))
+    }
+  }
+
+  /** Renews it from now on, for this token. */
+  keep(token: LeaseToken): void {
+    this.#token = token
+    this.#wait()
+  }
+
+  /** There is a new link: what was sent over the old one may have got lost. */
+  opened(): void {
+    if (this.#token) this.#renew()
+  }
+
+  /** Gives it back. It ends by itself where that does not arrive. */
+  async release(): Promise<void> {
+    this.#stopTimer()
+    const token = this.#token
+    this.#token = undefined
+    if (!token || !this.#connection.link) return
+    await this.#connection.call((link) => link.release(this.#topic, this.#fence)).catch(() => {})
+  }
+
+  #deadline(sent: number): number {
+    // Counted from before it was sent, so never longer than the engine counts.
+    return sent + this.#ttl - marginOf(this.#ttl)
+  }
+
+  #wait(): void {
+    this.#stopTimer()
+    this.#stopTimer = after(this.#ttl / RENEWALS, () => this.#renew(), false)
+  }
+
+  #renew(): void {
+    this.#wait()
+    const token = this.#token
+    if (token?.isLost === true) return this.#stopTimer()
+    if (token && this.#connection.link) this.#ask(token).catch(() => {}) // the deadline stands
+  }
+
+  async #ask(token: LeaseToken): Promise<void> {
+    const sent = now()
+    const accepted = await this.#connection.call((link) => link.renew(this.#topic, this.#fence, this.#ttl))
+    if (this.#token !== token) return
+    if (accepted) return token.extend(this.#deadline(sent))
+    this.#stopTimer()
+    token.fall('lease')
+  }
+}

@@ -1,0 +1,83 @@
+/** A cancellation as it is stored, and back. */
+import { now, readWall } from '../core/clock.js'
+import { arrived, saidIn } from '../core/elsewhere.js'
+import type { CancellationKind } from '../core/errors.js'
+import { type Cancellation, settle } from '../core/graph.js'
+import { type Crossed, decodeReason, encodeReason } from '../core/reasons.js'
+import type { CancellationToken } from '../core/token.js'
+import type { MarkRecord } from './engine.js'
+import type { Mark, Who } from './hub.js'
+import { NAME_BYTES, REASON_BYTES } from './protocol.js'
+import { OtherProcess } from './remote-token.js'
+
+// A table, so that the compiler says when a kind is missing.
+const KINDS: Readonly<Record<CancellationKind, true>> = {
+  manual: true,
+  timeout: true,
+  condition: true,
+  counter: true,
+  dispose: true,
+  race: true,
+  sibling: true,
+  signal: true,
+  'process-signal': true,
+  disconnect: true,
+  lease: true,
+}
+
+const encoder = new TextEncoder()
+const sizeOf = (text: string): number => encoder.encode(text).length
+
+/** As much of a text as fits in so many bytes of UTF-8, and is well-formed. */
+export function cut(text: string, most: number): string {
+  let bytes = encoder.encode(text)
+  if (bytes.length > most) {
+    let end = most
+    // Not in the middle of a character.
+    while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--
+    bytes = bytes.slice(0, end)
+  }
+  return new TextDecoder().decode(bytes)
+}
+
+/** What the others are told of a cancellation. */
+export function recordOf(cancellation: Cancellation, { host, pid, token }: Who): MarkRecord {
+  const { origin, kind, reason } = cancellation
+  const name = (origin as CancellationToken).name ?? token
+  return {
+    kind,
+    reason: reason === undefined ? '' : (encodeReason(reason, saidIn(cancellation), true, REASON_BYTES, sizeOf) ?? ''),
+    host,
+    pid,
+    token: name === undefined ? '' : cut(name, NAME_BYTES),
+    what: cut(origin.explain(kind), NAME_BYTES * 2),
+    at: Math.max(0, readWall()),
+  }
+}
+
+/** What people are shown of it. A kind that is newer than this version goes as `'manual'`. */
+export function markFrom(record: MarkRecord): Mark {
+  const { host, pid, token, at } = record
+  return {
+    kind: kindOf(record),
+    reason: reasonOf(record).reason,
+    who: { host, pid, token: token || undefined },
+    at: new Date(at),
+  }
+}
+
+const kindOf = ({ kind }: MarkRecord): CancellationKind =>
+  Object.hasOwn(KINDS, kind) ? (kind as CancellationKind) : 'manual'
+
+const reasonOf = ({ reason, host, pid }: MarkRecord): Crossed =>
+  reason ? decodeReason(reason, `process ${pid} on ${host}`) : { reason: undefined, saying: undefined }
+
+/** What it means here: a cancellation that a token of another process has started. */
+export function cancellationFrom(record: MarkRecord): { readonly found: Cancellation; readonly who: Who } {
+  const { host, pid, token } = record
+  const who = { host, pid, token: token || undefined }
+  const origin = new OtherProcess(who, record.what)
+  const found = arrived(origin, kindOf(record), reasonOf(record), now())
+  settle(origin, found)
+  return { found, who }
+}

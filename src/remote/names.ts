@@ -1,0 +1,38 @@
+/** What tokens may be called. */
+import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import type { Topic } from './engine.js'
+import type { RunOptions } from './hub.js'
+import { NAME_BYTES } from './protocol.js'
+
+const encoder = new TextEncoder()
+
+/** Text that is the same on every side: well-formed, not too long, and with no NUL, which separates names and runs. */
+function checked(argument: string, value: string): string {
+  const bytes = encoder.encode(value).length
+  if (bytes > NAME_BYTES) {
+    throw new RangeError(`${argument} must have at most ${NAME_BYTES} bytes of UTF-8, got ${bytes}`)
+  }
+  if (value.includes('\0') || /[\uD800-\uDFFF]/u.test(value)) {
+    throw new RangeError(`${argument} must be well-formed text without NUL, got ${JSON.stringify(value)}`)
+  }
+  return value
+}
+
+/** Which token is meant. */
+export function topicOf(name: unknown, options?: RunOptions): Topic {
+  if (typeof name !== 'string') throw wrongType('name', 'a string', name)
+  if (name === '') throw new RangeError('name must not be empty')
+  const { run = '' } = optionsOf(options)
+  return { name: checked('name', name), run: checked('run', optional('run', 'string', run)) }
+}
+
+/** What names are to begin with. */
+export function prefixOf(prefix: unknown): string {
+  if (typeof prefix !== 'string') throw wrongType('prefix', 'a string', prefix)
+  return checked('prefix', prefix)
+}
+
+/** The same for the same topic alone. */
+export function keyOf({ name, run }: Topic): string {
+  return `${name}\0${run}`
+}

@@ -1,0 +1,29 @@
+/** What is needed of the package pg. */
+import type { ClientBase } from 'pg'
+import { wrongType } from '../../core/arguments.js'
+
+/** What is needed of `new Pool(…)`: how its clients are made. */
+export interface PgPool {
+  readonly options: object
+  connect(...given: never[]): unknown
+}
+
+/** What is needed of `new Client(…)`. */
+export interface PgClient {
+  connect(...given: never[]): unknown
+  query(...given: never[]): unknown
+  end(...given: never[]): unknown
+}
+
+/** A client, as this folder uses it. */
+export type Client = ClientBase & { end(): Promise<void>; unref?(): void }
+
+/** Makes clients that are not connected yet. */
+export function makerOf(source: PgPool | (() => PgClient)): () => Client {
+  if (typeof source === 'function') return source as unknown as () => Client
+  const { options, Client } = (source ?? {}) as { options?: object; Client?: new (options: object) => Client }
+  if (typeof options !== 'object' || typeof Client !== 'function') {
+    throw wrongType('pool', 'a Pool of pg, or a function that makes a Client of it', source)
+  }
+  return () => new Client(options)
+}

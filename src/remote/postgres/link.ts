@@ -1,0 +1,401 @@
+/** A link over PostgreSQL: one connection, for what is asked and what is told. */
+import { after, now } from '../../core/clock.js'
+import type {
+  Acquired,
+  HolderRecord,
+  HolderReport,
+  LeaseRecord,
+  Link,
+  LinkEvents,
+  MarkRecord,
+  Session,
+  Topic,
+  TopicReport,
+  TopicState,
+} from '../engine.js'
+import { HubError } from '../errors.js'
+import { Later } from '../later.js'
+import { keyOf } from '../names.js'
+import { Pending } from '../pending.js'
+import { markOfText, textOfMark } from '../stored.js'
+import type { Client } from './clients.js'
+import { errorOf, isGone, POOLER } from './failures.js'
+import type { Statements } from './statements.js'
+
+/** Milliseconds between two looks at what is over. */
+const CLEAN = 60_000
+/** So many marks are stored at a time. */
+const BATCH = 500
+/** The longest time that is told to PostgreSQL: three hundred years. */
+const LONGEST = 1e13
+
+type Row = readonly (string | null)[]
+
+interface Marking {
+  readonly topic: Topic
+  readonly text: string
+  readonly ttl: number
+  readonly later: Later<MarkRecord>
+}
+
+export interface PostgresLinkEvents extends LinkEvents {
+  closed(): void
+}
+
+export class PostgresLink implements Link {
+  readonly #place: string
+  readonly #client: Client
+  readonly #statements: Statements
+  readonly #session: Session
+  readonly #channel: string
+  readonly #events: PostgresLinkEvents
+  readonly #pending = new Pending()
+  #line: Promise<unknown> = Promise.resolve()
+  /** Marks that wait for those before them to be stored. */
+  readonly #marking: Marking[] = []
+  #isMarking = false
+  /** Topics of which there is something new. */
+  readonly #told = new Map<string, Topic>()
+  #isReading = false
+  /** When the first of those beats was sent whose echo has not been heard. */
+  #unheard: number | undefined
+  #stopCleaning = () => {}
+
+  constructor(
+    place: string,
+    client: Client,
+    statements: Statements,
+    session: Session,
+    channel: string,
+    events: PostgresLinkEvents,
+  ) {
+    this.#place = place
+    this.#client = client
+    this.#statements = statements
+    this.#session = session
+    this.#channel = channel
+    this.#events = events
+    client.on('notification', ({ channel: about, payload = '' }) => {
+      if (about === channel) this.#heard(payload)
+    })
+  }
+
+  /** The session is there, and hears what it is told. */
+  async begin(): Promise<void> {
+    await this.#attach()
+    await this.beat()
+    // A notification to oneself comes before the statement is over.
+    if (this.#unheard !== undefined) {
+      throw new HubError('ERR_HUB_REFUSED', `${this.#place}: LISTEN has no effect here; ${POOLER}`)
+    }
+    this.#clean()
+  }
+
+  /** The connection is gone, or good for nothing any more. */
+  fail(error: Error): void {
+    if (!this.#pending.end(error)) return
+    this.#stopCleaning()
+    this.#events.lost(error)
+  }
+
+  close(): void {
+    if (!this.#pending.end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'))) return
+    this.#stopCleaning()
+    this.#events.closed()
+  }
+
+  /** One after the other: a client that is busy takes nothing more. */
+  #query(text: string, ...values: unknown[]): Promise<readonly Row[]> {
+    return this.#pending.ask(() => {
+      const turn = this.#line.then(() => this.#send(text, values))
+      this.#line = turn.catch(() => {})
+      return turn
+    })
+  }
+
+  async #send(text: string, values: unknown[]): Promise<readonly Row[]> {
+    const { over } = this.#pending
+    if (over) throw over
+    try {
+      // Parsed and planned once for each connection, by its name.
+      const { rows } = await this.#client.query<(string | null)[]>({
+        name: nameOf(text),
+        text,
+        values,
+        rowMode: 'array',
+      })
+      return rows
+    } catch (error) {
+      const known = errorOf(this.#place, error as Error)
+      if (isGone(known)) this.fail(known)
+      throw known
+    }
+  }
+
+  // ---- What is told
+
+  #heard(payload: string): void {
+    if (this.#pending.over) return
+    if (payload === '') {
+      this.#unheard = undefined
+      return
+    }
+    const topic = topicFrom(payload)
+    if (!topic) return // Somebody else's: nobody here has sent it.
+    this.#told.set(keyOf(topic), topic)
+    if (!this.#isReading) void this.#readTold()
+  }
+
+  /** What comes while something is read is read together, next. */
+  async #readTold(): Promise<void> {
+    this.#isReading = true
+    try {
+      while (this.#told.size > 0) {
+        const topics = [...this.#told.values()]
+        this.#told.clear()
+        for (const state of await this.read(topics)) if (!this.#pending.over) this.#events.notice(state)
+      }
+    } catch {
+      // Over the next link everything is read again; and if there is none, the next time that all is read.
+    } finally {
+      this.#isReading = false
+    }
+  }
+
+  // ---- Sessions and holders
+
+  async #attach(): Promise<void> {
+    const { id, host, pid, ttl } = this.#session
+    await this.#query(this.#statements.attach, id, this.#channel, host, pid, ttl)
+  }
+
+  async beat(): Promise<boolean> {
+    const { id, ttl } = this.#session
+    if (this.#unheard !== undefined && now() - this.#unheard > ttl) {
+      this.fail(new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: no notification came for ${ttl} ms`))
+    }
+    this.#unheard ??= now()
+    const lives = await this.#query(this.#statements.beat, id)
+    if (lives.length > 0) return true
+    await this.#attach()
+    return false
+  }
+
+  async enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
+    // Each once, as high as it got: a statement does not touch a row twice.
+    const last = new Map<number, HolderRecord>()
+    for (const holder of holders) {
+      const before = last.get(holder.id)
+      if (!before || before.state <= holder.state) last.set(holder.id, holder)
+    }
+    const all = [...last.values()]
+    const [answer] = await this.#query(
+      this.#statements.enter,
+      this.#session.id,
+      all.map(({ id }) => id),
+      all.map(({ topic }) => topic.name),
+      all.map(({ topic }) => topic.run),
+      all.map(({ state }) => state),
+      all.map(({ role }) => role),
+      all.map(({ since }) => since),
+    )
+    const [lives, entered] = (answer ?? []).map(Number)
+    if (lives !== 1) {
+      // It was silent for so long that it was given up. Over the next link everything is entered again.
+      const error = new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: the session was given up`)
+      this.fail(error)
+      throw error
+    }
+    if (entered !== all.length) {
+      throw new HubError('ERR_HUB_REFUSED', `${this.#place}: a holder holds another token`)
+    }
+    // A statement of its own, which sees what was stored meanwhile (P1).
+    return this.read(all.map(({ topic }) => topic))
+  }
+
+  async leave(ids: readonly number[]): Promise<void> {
+    await this.#query(this.#statements.leave, this.#session.id, ids)
+  }
+
+  async bye(): Promise<void> {
+    const { id } = this.#session
+    for (const statement of this.#statements.bye) await this.#query(statement, id)
+  }
+
+  // ---- Topics
+
+  async read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
+    const found = new Map<string, TopicState>()
+    for (const row of await this.#query(this.#statements.read, ...columnsOf(topics))) {
+      const state = stateOf(row)
+      found.set(keyOf(state.topic), state)
+    }
+    const asked = new Map(topics.map((topic) => [keyOf(topic), topic]))
+    return Array.from(asked, ([key, topic]) => found.get(key) ?? { topic, mark: undefined, lease: undefined })
+  }
+
+  mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
+    const later = new Later<MarkRecord>()
+    this.#marking.push({ topic, text: textOfMark(mark), ttl: Math.min(ttl, LONGEST), later })
+    if (!this.#isMarking) void this.#markAll()
+    return later.promise
+  }
+
+  /** What comes while something is stored is stored together, next: a write to the disk for all of it. */
+  async #markAll(): Promise<void> {
+    this.#isMarking = true
+    while (this.#marking.length > 0) {
+      // What is asked for in this turn goes together.
+      await Promise.resolve()
+      const some = this.#marking.splice(0, BATCH)
+      try {
+        await this.#markSome(some)
+      } catch (error) {
+        for (const { later } of some) later.reject(error as Error)
+      }
+    }
+    this.#isMarking = false
+  }
+
+  async #markSome(some: readonly Marking[]): Promise<void> {
+    const first = new Map<string, Marking>()
+    for (const one of some) if (!first.has(keyOf(one.topic))) first.set(keyOf(one.topic), one)
+    const all = [...first.values()]
+    const columns = columnsOf(all.map(({ topic }) => topic))
+    const texts = all.map(({ text }) => text)
+    const ttls = all.map(({ ttl }) => ttl)
+    const mine = await this.#query(this.#statements.mark, ...columns, texts, ttls)
+    const standing = new Map(all.map(({ topic, text }) => [keyOf(topic), markOfText(text)]))
+    if (mine.length < all.length) {
+      const topics = all.map(({ topic }) => topic)
+      for (const { topic, mark } of await this.read(topics)) if (mark) standing.set(keyOf(topic), mark)
+    }
+    // Also those that were there: whoever has stored them may not have come to this (P1, E11).
+    await this.#announce(columns)
+    for (const { topic, later } of some) later.resolve(standing.get(keyOf(topic)) as MarkRecord)
+  }
+
+  async #announce(columns: readonly [string[], string[]]): Promise<void> {
+    await this.#query(this.#statements.announce, ...columns)
+  }
+
+  async list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
+    const { read, reportHolders, listTopics, listHolders } = this.#statements
+    let states: readonly Row[]
+    let holders: readonly Row[]
+    if ('topic' in what) {
+      states = await this.#query(read, ...columnsOf([what.topic]))
+      holders = await this.#query(reportHolders, what.topic.name, what.topic.run)
+    } else {
+      const range = [what.prefix, below(what.prefix)]
+      states = await this.#query(listTopics, ...range)
+      holders = await this.#query(listHolders, ...range)
+    }
+    const reports = new Map<string, TopicReport & { readonly holders: HolderReport[] }>()
+    for (const row of states) {
+      const state = stateOf(row)
+      if (state.mark || state.lease) reports.set(keyOf(state.topic), { ...state, holders: [] })
+    }
+    for (const [name, run, ...row] of holders) {
+      const topic = { name: name ?? '', run: run ?? '' }
+      const report = reports.get(keyOf(topic)) ?? { topic, mark: undefined, lease: undefined, holders: [] }
+      report.holders.push(holderOf(row))
+      reports.set(keyOf(topic), report)
+    }
+    return [...reports.values()]
+  }
+
+  async forget({ name, run }: Topic): Promise<void> {
+    await this.#query(this.#statements.forget, name, run)
+  }
+
+  // ---- Leases
+
+  async acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
+    const { name, run } = topic
+    const [taken] = await this.#query(this.#statements.acquire, name, run, owner, Math.min(ttl, LONGEST))
+    if (taken) {
+      await this.#announce(columnsOf([topic]))
+      return { held: true, fence: Number(taken[0]) }
+    }
+    const [state] = await this.read([topic])
+    return { held: false, left: state?.lease?.left ?? 0 }
+  }
+
+  async renew({ name, run }: Topic, fence: number, ttl: number): Promise<boolean> {
+    const accepted = await this.#query(this.#statements.renew, name, run, fence, Math.min(ttl, LONGEST))
+    return accepted.length > 0
+  }
+
+  async release(topic: Topic, fence: number): Promise<void> {
+    const { name, run } = topic
+    const released = await this.#query(this.#statements.release, name, run, fence)
+    if (released.length > 0) await this.#announce(columnsOf([topic]))
+  }
+
+  /** What is over takes room until somebody takes it away. */
+  #clean(): void {
+    const clean = async () => {
+      for (const statement of this.#statements.clean) await this.#query(statement)
+    }
+    this.#stopCleaning = after(
+      CLEAN,
+      () => {
+        this.#clean()
+        clean().catch(() => {}) // Somebody else will.
+      },
+      false,
+    )
+  }
+}
+
+const names = new Map<string, string>()
+
+function nameOf(statement: string): string {
+  let name = names.get(statement)
+  if (name === undefined) names.set(statement, (name = `calloff_${names.size}`))
+  return name
+}
+
+function columnsOf(topics: readonly Topic[]): [names: string[], runs: string[]] {
+  return [topics.map(({ name }) => name), topics.map(({ run }) => run)]
+}
+
+function topicFrom(payload: string): Topic | undefined {
+  try {
+    const [name, run] = JSON.parse(payload) as unknown[]
+    return typeof name === 'string' && typeof run === 'string' ? { name, run } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function stateOf([name, run, mark, fence, left, lost]: Row): TopicState {
+  const lease: LeaseRecord | undefined =
+    fence == null ? undefined : { fence: Number(fence), left: Number(left ?? 0), lost: Number(lost ?? 0) }
+  return { topic: { name: name ?? '', run: run ?? '' }, mark: mark == null ? undefined : markOfText(mark), lease }
+}
+
+function holderOf([session, host, pid, id, state, role, since, silent]: Row): HolderReport {
+  return {
+    session: session ?? '',
+    host: host ?? '',
+    pid: Number(pid),
+    id: Number(id),
+    state: Number(state),
+    role: Number(role),
+    since: Number(since),
+    silent: silent === 'true',
+  }
+}
+
+/** The first text that comes after all that begin with a prefix, compared byte by byte; null if there is none. */
+export function below(prefix: string): string | null {
+  const points = Array.from(prefix, (character) => character.codePointAt(0) as number)
+  while (points.length > 0) {
+    const last = points.pop() as number
+    if (last === 0x10ffff) continue
+    return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
+  }
+  return null
+}

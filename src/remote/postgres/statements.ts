@@ -1,0 +1,154 @@
+/**
+ * What PostgreSQL is asked. Each statement is a transaction of its own, at READ COMMITTED.
+ *
+ * Invariants
+ * P1. Who holds what is stored, and committed, before topics are read; a mark is stored, and committed, before it is looked up
+ *     who is to be told. So of somebody who enters and somebody who marks, at least one sees the other (E4, E5).
+ * P2. Rows of several topics are written in the order of their names, so that two processes never wait for each other.
+ * P3. Times are the server's. What has ended is over for whoever reads it, whether it was cleaned away or not.
+ * P4. All numbers travel as text: what a client makes of the types of PostgreSQL can be set, for all of a process.
+ */
+import { LOST, SILENT, type Tables } from './schema.js'
+
+const ms = (parameter: string): string => `${parameter}::float8 * interval '1 ms'`
+const LOST_FOR = `interval '${LOST} ms'`
+
+/** How topics stand, as five texts: name, run, mark, and of the lease the fence, what is left, and the term lost last. */
+const STATE = `name, run,
+  CASE WHEN mark_ends > statement_timestamp() THEN mark END,
+  CASE WHEN lease_kept > statement_timestamp() THEN fence::text END,
+  greatest(0, extract(epoch FROM lease_ends - statement_timestamp()) * 1000)::text,
+  (CASE WHEN lease_ends <= statement_timestamp() THEN fence ELSE lost END)::text`
+
+const GIVEN = 'SELECT DISTINCT name, run FROM unnest($1::text[], $2::text[]) AS given (name, run)'
+
+export interface Statements {
+  /** Why the tables are not to be made, if they are there. */
+  readonly exists: string
+  /** id, channel, host, pid, ttl */
+  readonly attach: string
+  /** id */
+  readonly beat: string
+  /** session, ids, names, runs, states, roles, sinces. Gives whether the session lives, and how many were entered. */
+  readonly enter: string
+  /** session, ids */
+  readonly leave: string
+  /** session */
+  readonly bye: readonly [holders: string, session: string]
+  /** names, runs */
+  readonly read: string
+  /** names, runs, marks, ttls. Gives the topics whose mark this is. */
+  readonly mark: string
+  /** names, runs */
+  readonly announce: string
+  /** from, below */
+  readonly listTopics: string
+  readonly listHolders: string
+  /** name, run */
+  readonly reportHolders: string
+  /** name, run */
+  readonly forget: string
+  /** name, run, owner, ttl. Gives the fence; nothing if somebody else has it. */
+  readonly acquire: string
+  /** name, run, fence, ttl */
+  readonly renew: string
+  /** name, run, fence */
+  readonly release: string
+  readonly clean: readonly string[]
+}
+
+export function statementsFor({ topics, holders, sessions, fences }: Tables): Statements {
+  const holder = `h.name, h.run, s.number::text, s.host, s.pid::text, h.id::text, h.state::text, h.role::text, h.since::text,
+  (s.heard + ${ms('s.ttl')} < statement_timestamp())::text
+  FROM ${holders} AS h JOIN ${sessions} AS s ON s.id = h.session`
+  const inRange = 'name >= $1 AND ($2::text IS NULL OR name < $2)'
+  const running = 'stands.lease_ends > statement_timestamp()'
+  return {
+    exists: 'SELECT to_regclass($1)::text, to_regclass($2)::text',
+
+    attach: `INSERT INTO ${sessions} (id, channel, host, pid, ttl, heard)
+VALUES ($1, $2, $3, $4::bigint, $5::float8, clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET heard = clock_timestamp(), channel = EXCLUDED.channel`,
+
+    beat: `WITH lives AS (UPDATE ${sessions} SET heard = clock_timestamp() WHERE id = $1 RETURNING channel)
+SELECT pg_notify(channel, '') FROM lives`,
+
+    enter: `WITH lives AS (UPDATE ${sessions} SET heard = clock_timestamp() WHERE id = $1 RETURNING id),
+entered AS (
+  INSERT INTO ${holders} AS stands (session, id, name, run, state, role, since)
+  SELECT lives.id, given.* FROM lives,
+    unnest($2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::smallint[], $7::float8[]) AS given
+  ON CONFLICT (session, id) DO UPDATE SET state = greatest(stands.state, EXCLUDED.state)
+    WHERE stands.name = EXCLUDED.name AND stands.run = EXCLUDED.run
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM lives)::text, (SELECT count(*) FROM entered)::text`,
+
+    leave: `DELETE FROM ${holders} WHERE session = $1 AND id = ANY ($2::bigint[])`,
+
+    bye: [`DELETE FROM ${sessions} WHERE id = $1`, `DELETE FROM ${holders} WHERE session = $1`],
+
+    read: `SELECT ${STATE} FROM ${topics} JOIN (${GIVEN}) AS given USING (name, run)`,
+
+    mark: `INSERT INTO ${topics} AS stands (name, run, mark, mark_ends)
+SELECT name, run, mark, clock_timestamp() + ${ms('ttl')}
+FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[]) AS given (name, run, mark, ttl)
+ORDER BY name COLLATE "C", run COLLATE "C"
+ON CONFLICT (name, run) DO UPDATE SET mark = EXCLUDED.mark, mark_ends = EXCLUDED.mark_ends
+  WHERE stands.mark IS NULL OR stands.mark_ends <= clock_timestamp()
+RETURNING name, run`,
+
+    // Whose, and no more: a notification has room for 8,000 bytes. How they stand is read by whoever is told.
+    announce: `SELECT pg_notify(channel, json_build_array(name, run)::text) FROM (
+  SELECT DISTINCT s.channel, h.name, h.run FROM ${holders} AS h
+  JOIN (${GIVEN}) AS given USING (name, run) JOIN ${sessions} AS s ON s.id = h.session
+) AS told`,
+
+    listTopics: `SELECT ${STATE} FROM ${topics} WHERE ${inRange}`,
+    listHolders: `SELECT ${holder} WHERE ${inRange.replaceAll('name', 'h.name')}`,
+    reportHolders: `SELECT ${holder} WHERE h.name = $1 AND h.run = $2`,
+
+    forget: `UPDATE ${topics} SET mark = NULL, mark_ends = NULL,
+  fence = CASE WHEN lease_ends > clock_timestamp() THEN fence END,
+  lease_kept = CASE WHEN lease_ends > clock_timestamp() THEN lease_kept END
+WHERE name = $1 AND run = $2`,
+
+    // Whether it runs is asked by the moment the statement came in, which is the same throughout it, and not later than the
+    // moment at which somebody else who was waited for has taken it. Only who has it himself, and has it still, may extend it.
+    acquire: `INSERT INTO ${topics} AS stands (name, run, owner, fence, lease_ends, lost, lease_kept)
+VALUES ($1, $2, $3, nextval('${fences.replaceAll("'", "''")}'), clock_timestamp() + ${ms('$4')}, 0,
+  clock_timestamp() + ${ms('$4')} + ${LOST_FOR})
+ON CONFLICT (name, run) DO UPDATE SET
+  owner = EXCLUDED.owner,
+  fence = CASE WHEN ${running} THEN stands.fence ELSE EXCLUDED.fence END,
+  lost = CASE WHEN stands.lease_kept IS NULL OR stands.lease_kept <= statement_timestamp() THEN 0
+    WHEN stands.lease_ends <= statement_timestamp() THEN stands.fence ELSE stands.lost END,
+  lease_ends = clock_timestamp() + ${ms('$4')},
+  lease_kept = clock_timestamp() + ${ms('$4')} + ${LOST_FOR}
+WHERE stands.lease_ends IS NULL OR stands.lease_ends <= statement_timestamp()
+  OR (stands.owner = EXCLUDED.owner AND stands.lease_ends > clock_timestamp())
+RETURNING fence::text`,
+
+    renew: `UPDATE ${topics} SET
+  lease_ends = clock_timestamp() + ${ms('$4')}, lease_kept = clock_timestamp() + ${ms('$4')} + ${LOST_FOR}
+WHERE name = $1 AND run = $2 AND fence = $3::bigint AND lease_ends > clock_timestamp()
+RETURNING 1`,
+
+    release: `UPDATE ${topics} SET owner = NULL, lease_ends = NULL,
+  lease_kept = CASE WHEN lost > 0 THEN clock_timestamp() + ${LOST_FOR} END
+WHERE name = $1 AND run = $2 AND fence = $3::bigint AND lease_ends > clock_timestamp()
+RETURNING 1`,
+
+    clean: [
+      `WITH dead AS (
+  DELETE FROM ${sessions} WHERE heard + ${ms(`(ttl + ${SILENT})`)} < statement_timestamp() RETURNING id
+)
+DELETE FROM ${holders} WHERE session IN (SELECT id FROM dead)`,
+      // Locked first, so that nobody stores anything in a row that is just going.
+      `DELETE FROM ${topics} USING (
+  SELECT name AS n, run AS r FROM ${topics} WHERE greatest(mark_ends, lease_kept) <= statement_timestamp()
+  LIMIT 1000 FOR UPDATE SKIP LOCKED
+) AS over WHERE name = n AND run = r`,
+    ],
+  }
+}

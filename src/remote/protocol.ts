@@ -1,0 +1,211 @@
+/**
+ * What client and server of the embedded engine say to each other: frames, as docs/protocol.md describes them. Pure: bytes
+ * in, messages out, and back.
+ *
+ * A frame is a length of 32 bits, then so many bytes: a type of 8 bits and the fields of the message. Bytes after the last
+ * field are ignored, so a later version may add some. Every request may be repeated, and comes to the same (E11).
+ */
+import {
+  amount,
+  bytes,
+  type Codec,
+  flag,
+  list,
+  malformed,
+  optional,
+  Reader,
+  struct,
+  text,
+  u32,
+  u8,
+  type ValueOf,
+  Writer,
+} from './codec.js'
+import { HubError } from './errors.js'
+
+/** The only one so far. */
+export const VERSION = 1
+export const NONCE_BYTES = 32
+export const MAC_BYTES = 32
+
+/** The most that names, runs and the like may take, in bytes of UTF-8. */
+export const NAME_BYTES = 256
+/** The most that a reason may take, as core/reasons.ts writes it. */
+export const REASON_BYTES = 8_192
+
+/** The largest frame before the handshake is over, and the least that a server may allow after it. */
+export const HANDSHAKE_FRAME = 2_048
+export const LEAST_FRAME = 16_384
+
+const name = text(NAME_BYTES)
+
+/** No NUL, which separates names and runs where there is one string for both. */
+const part: Codec<string> = {
+  write: (to, value) => name.write(to, value),
+  read(from) {
+    const value = name.read(from)
+    if (value.includes('\0')) throw malformed('a name with a NUL')
+    return value
+  },
+}
+
+const topic = struct({ name: part, run: part })
+
+const mark = struct({
+  kind: text(32),
+  reason: text(REASON_BYTES),
+  host: name,
+  pid: u32,
+  token: name,
+  what: text(NAME_BYTES * 2),
+  at: amount,
+})
+
+const lease = struct({ fence: amount, left: amount, lost: amount })
+
+const state = struct({ topic, mark: optional(mark), lease: optional(lease) })
+
+const holder = struct({ id: u32, topic, state: u8, role: u8, since: amount })
+
+const report = struct({
+  topic,
+  mark: optional(mark),
+  lease: optional(lease),
+  holders: list(
+    struct({ session: name, host: name, pid: u32, id: u32, state: u8, role: u8, since: amount, silent: flag }),
+  ),
+})
+
+/** By name: the type's number, and the fields. Numbers are never used again for something else. */
+const messages = {
+  // The handshake
+  hello: [1, struct({ magic: text(16), least: u8, version: u8, nonce: bytes(NONCE_BYTES) })],
+  challenge: [2, struct({ version: u8, nonce: bytes(NONCE_BYTES) })],
+  proof: [3, struct({ mac: bytes(MAC_BYTES), session: name, host: name, pid: u32, ttl: amount })],
+  welcome: [4, struct({ mac: bytes(MAC_BYTES), frame: u32 })],
+  goodbye: [5, struct({ code: text(64), message: text(1_024) })],
+
+  // Requests
+  enter: [16, struct({ id: u32, holders: list(holder) })],
+  leave: [17, struct({ id: u32, holders: list(u32) })],
+  read: [18, struct({ id: u32, topics: list(topic) })],
+  mark: [19, struct({ id: u32, topic, mark, ttl: amount })],
+  list: [20, struct({ id: u32, prefix: optional(name), topic: optional(topic) })],
+  forget: [21, struct({ id: u32, topic })],
+  beat: [22, struct({ id: u32 })],
+  acquire: [23, struct({ id: u32, topic, owner: name, ttl: amount })],
+  renew: [24, struct({ id: u32, topic, fence: amount, ttl: amount })],
+  release: [25, struct({ id: u32, topic, fence: amount })],
+  bye: [26, struct({ id: u32 })],
+
+  // Answers
+  done: [32, struct({ id: u32, yes: flag })],
+  states: [33, struct({ id: u32, states: list(state), more: flag })],
+  marked: [34, struct({ id: u32, mark })],
+  reports: [35, struct({ id: u32, reports: list(report), more: flag })],
+  acquired: [36, struct({ id: u32, held: flag, fence: amount, left: amount })],
+  failed: [37, struct({ id: u32, code: text(64), message: text(1_024) })],
+
+  // What the server says by itself
+  notice: [48, state],
+} as const
+
+type Table = typeof messages
+export type MessageType = keyof Table
+/** A message of some type, or of any. */
+export type Message<T extends MessageType = MessageType> = {
+  [K in T]: { readonly type: K } & ValueOf<Table[K][1]>
+}[T]
+
+const byNumber = new Map<number, MessageType>(
+  (Object.keys(messages) as MessageType[]).map((type) => [messages[type][0], type]),
+)
+
+/** The whole frame of a message. */
+export function encode(message: Message): Uint8Array {
+  const [number, codec] = messages[message.type] as readonly [number, Codec<unknown>]
+  const to = new Writer()
+  to.u32(0)
+  to.u8(number)
+  codec.write(to, message)
+  to.patch(0, to.length - 4)
+  return to.done()
+}
+
+/** The message in a frame, without its length. Throws a `HubError` for what is none. */
+export function decode(frame: Uint8Array): Message {
+  const from = new Reader(frame)
+  const number = from.u8()
+  const type = byNumber.get(number)
+  if (type === undefined) throw malformed(`there is no type ${number}`)
+  return { type, ...(messages[type][1] as Codec<object>).read(from) } as Message
+}
+
+/** How many bytes a part of an answer takes in a frame. */
+export function sizeOf<T extends 'states' | 'reports'>(type: T, part: Part<T>): number {
+  const to = new Writer()
+  if (type === 'states') state.write(to, part)
+  else report.write(to, part as Part<'reports'>)
+  return to.length
+}
+
+type Part<T extends 'states' | 'reports'> = T extends 'states' ? ValueOf<typeof state> : ValueOf<typeof report>
+
+/**
+ * Cuts a stream of bytes into frames. Holds at most one frame that is not complete, and takes memory for it only as its bytes
+ * arrive, whatever length was announced.
+ */
+export class Frames {
+  /** The largest frame that is let through. */
+  limit: number
+  #held = new Uint8Array(64)
+  #length = 0
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  /** Calls back with each frame that is complete now. A frame is only good until the callback returns. Throws for one too large. */
+  push(chunk: Uint8Array, each: (frame: Uint8Array) => void): void {
+    let rest = chunk
+    while (rest.length > 0) {
+      // Mostly frames arrive whole, and are taken where they are.
+      const whole = this.#length === 0 && rest.length >= 4 ? 4 + this.#lengthIn(rest) : Infinity
+      if (whole <= rest.length) {
+        each(rest.subarray(4, whole))
+        rest = rest.subarray(whole)
+        continue
+      }
+      const wanted = this.#length < 4 ? 4 : 4 + this.#lengthIn(this.#held)
+      const taken = rest.subarray(0, wanted - this.#length)
+      this.#hold(taken)
+      rest = rest.subarray(taken.length)
+      if (this.#length >= 4 && this.#length === 4 + this.#lengthIn(this.#held)) {
+        const frame = this.#held.subarray(4, this.#length)
+        this.#held = new Uint8Array(64)
+        this.#length = 0
+        each(frame)
+      }
+    }
+  }
+
+  #lengthIn(start: Uint8Array): number {
+    const [a = 0, b = 0, c = 0, d = 0] = start
+    const length = a * 2 ** 24 + (b << 16) + (c << 8) + d
+    if (length > this.limit) {
+      throw new HubError('ERR_HUB_PROTOCOL', `a frame of ${length} bytes, ${this.limit} are the most`)
+    }
+    return length
+  }
+
+  #hold(part: Uint8Array): void {
+    const length = this.#length + part.length
+    if (length > this.#held.length) {
+      const larger = new Uint8Array(Math.max(length, this.#held.length * 2))
+      larger.set(this.#held.subarray(0, this.#length))
+      this.#held = larger
+    }
+    this.#held.set(part, this.#length)
+    this.#length = length
+  }
+}

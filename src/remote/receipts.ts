@@ -1,0 +1,94 @@
+/** What became of a cancel: who held the token, who has seen it, who is done. */
+import { after } from '../core/clock.js'
+import { ACKNOWLEDGED, FINISHED, type HolderReport, OPEN, ROLES, type Topic, type TopicReport } from './engine.js'
+import type { MarkRecord } from './engine.js'
+import type { Holder, HolderState, Listing, Receipt } from './hub.js'
+import { markFrom } from './marks.js'
+
+const STATES: readonly HolderState[] = ['open', 'acknowledged', 'finished']
+
+function holderFrom({ host, pid, role, state, since, silent }: HolderReport): Holder {
+  return {
+    host,
+    pid,
+    role: ROLES[role] ?? 'open',
+    state: STATES[state] ?? 'open',
+    since: new Date(since),
+    silent,
+  }
+}
+
+export function listingFrom({ topic, mark, lease, holders }: TopicReport): Listing {
+  return {
+    name: topic.name,
+    run: topic.run,
+    state: mark ? 'cancelled' : 'live',
+    mark: mark && markFrom(mark),
+    holders: holders.map(holderFrom),
+    lease: lease && { fence: lease.fence, held: lease.left > 0 },
+  }
+}
+
+export interface Tally {
+  readonly topic: Topic
+  readonly mark: MarkRecord
+  readonly delivered: boolean
+  /** Who held it when the mark was sent, as far as that was heard. */
+  readonly before: readonly TopicReport[] | undefined
+  readonly until: 'acknowledged' | 'finished'
+  /** Milliseconds that may still be spent. */
+  readonly left: () => number
+  readonly list: () => Promise<readonly TopicReport[]>
+}
+
+/** Milliseconds between two looks at the holders: at first, and at the most. */
+const FIRST = 5
+const MOST = 250
+
+/**
+ * Counts, again and again until all are done or the time is up. Who is no longer listed has closed: one whose process has died
+ * stays listed, as silent, for far longer than it takes to look again (E8).
+ */
+export async function tally({ topic, mark, delivered, before, until, left, list }: Tally): Promise<Receipt> {
+  const seen = new Map<string, HolderReport>()
+  const take = (reports: readonly TopicReport[] | undefined, isFirst: boolean) => {
+    const holders = (reports ?? []).flatMap(({ holders }) => holders)
+    const present = new Set<string>()
+    for (const holder of holders) {
+      const key = `${holder.session}/${holder.id}`
+      present.add(key)
+      if (isFirst || seen.has(key)) seen.set(key, holder)
+    }
+    for (const [key, holder] of seen) {
+      if (!present.has(key)) seen.set(key, { ...holder, state: FINISHED, silent: false })
+    }
+  }
+  const waiting = () =>
+    [...seen.values()].filter(({ state }) => state < (until === 'finished' ? FINISHED : ACKNOWLEDGED))
+
+  if (delivered) {
+    take(before, true)
+    // Also who came just before the mark, but after that look.
+    for (let pause = FIRST, isFirst = true; isFirst ? left() > 0 || !before : waiting().length > 0; isFirst = false) {
+      if (!isFirst) {
+        const rest = left()
+        if (rest <= 0) break
+        const ms = Math.min(rest, pause)
+        await new Promise<void>((resolve) => void after(ms, resolve, true))
+        pause = Math.min(MOST, pause * 1.5)
+      }
+      take(await list(), isFirst)
+    }
+  }
+  const all = [...seen.values()]
+  return {
+    name: topic.name,
+    run: topic.run,
+    delivered,
+    mark: markFrom(mark),
+    holders: all.length,
+    acknowledged: all.filter(({ state }) => state > OPEN).length,
+    finished: all.filter(({ state }) => state === FINISHED).length,
+    waiting: all.filter(({ state }) => state < FINISHED).map(holderFrom),
+  }
+}

@@ -1,0 +1,109 @@
+/** Redis as an engine: two connections for each link, one to ask over and one to be told over. */
+import { optional, optionsOf } from '../../core/arguments.js'
+import type { CancellationToken } from '../../core/token.js'
+import type { Engine, Link, LinkEvents, Session } from '../engine.js'
+import { errorFrom } from '../errors.js'
+import { type Dialer, dialerOf, type IoRedisClient, type NodeRedisClient, type Wire } from './clients.js'
+import { RedisLink } from './link.js'
+import { errorOf } from './replies.js'
+
+/** What `redisEngine` takes. */
+export interface RedisEngineOptions {
+  /** What all keys and channels begin with, in braces: `{calloff}:…`. Hubs with another one know nothing of each other. Default: `'calloff'`. */
+  readonly prefix?: string | undefined
+}
+
+class RedisEngine implements Engine {
+  readonly place: string
+  readonly #dialer: Dialer
+  readonly #root: string
+
+  constructor(dialer: Dialer, root: string) {
+    this.place = dialer.place
+    this.#dialer = dialer
+    this.#root = root
+  }
+
+  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    const wires: Wire[] = []
+    const close = () => {
+      for (const wire of wires) wire.close()
+    }
+    let link: RedisLink | undefined
+    let isGone: Error | undefined
+    const lost = (error: Error) => {
+      isGone ??= errorOf(this.place, error)
+      link?.fail(isGone)
+    }
+    const given = token.onCancel((error) => {
+      lost(error)
+      close()
+    })
+    const dial = async () => {
+      const wire = await this.#dialer.dial(lost, token)
+      wires.push(wire)
+      if (isGone) throw isGone
+      return wire
+    }
+    try {
+      const [asking, hearing] = await settled([dial(), dial()])
+      link = new RedisLink(this.place, asking as Wire, this.#root, session, {
+        notice: (state) => events.notice(state),
+        lost: (error) => {
+          close()
+          events.lost(error)
+        },
+        closed: close,
+      })
+      const mine = link
+      await token.race((hearing as Wire).subscribe(mine.channel, (message) => mine.heard(message)))
+      await mine.begin()
+      if (isGone) throw isGone
+      return mine
+    } catch (error) {
+      link?.close()
+      close()
+      throw isGone ?? errorOf(this.place, errorFrom(error))
+    } finally {
+      given.stop()
+    }
+  }
+}
+
+/** Waits for all of them, so that nothing is made behind the back of who has given up. */
+async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  const outcomes = await Promise.allSettled(promises)
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason
+    return outcome.value
+  })
+}
+
+/**
+ * An engine over Redis, for `connectHub`: from a client of [ioredis](https://www.npmjs.com/package/ioredis) (5 or 6) or
+ * [node-redis](https://www.npmjs.com/package/redis) (5 or 6).
+ *
+ * The client itself is a pattern: each hub makes two connections like it, and makes them again when they are lost. The client
+ * is not used, connected or closed, and what it is told to do about lost connections is of no matter here.
+ *
+ * Errors: `TypeError` for what is no client; `RangeError` for a prefix with braces.
+ *
+ * @example
+ * ```ts no-run
+ * import { connectHub } from 'calloff/remote'
+ * import { redisEngine } from 'calloff/remote/redis'
+ * import { Redis } from 'ioredis'
+ *
+ * const redis = new Redis('redis://localhost:6379', { lazyConnect: true })
+ * await using hub = await connectHub(redisEngine(redis, { prefix: 'jobs' }))
+ * const token = hub.open('report-7')
+ * ```
+ */
+export function redisEngine(client: IoRedisClient | NodeRedisClient, options?: RedisEngineOptions): Engine {
+  const dialer = dialerOf(client)
+  const prefix = optional('prefix', 'string', optionsOf(options).prefix) ?? 'calloff'
+  if (prefix === '' || /[{}\0]/.test(prefix)) {
+    throw new RangeError(`prefix must be text without braces or NUL, got ${JSON.stringify(prefix)}`)
+  }
+  return new RedisEngine(dialer, `{${prefix}}`)
+}

@@ -1,0 +1,215 @@
+/** A link over Redis: what is asked becomes a script, what a script gives an answer. */
+import { now } from '../../core/clock.js'
+import type {
+  Acquired,
+  HolderRecord,
+  Link,
+  LinkEvents,
+  MarkRecord,
+  Session,
+  Topic,
+  TopicReport,
+  TopicState,
+} from '../engine.js'
+import { HubError } from '../errors.js'
+import { keyOf } from '../names.js'
+import { Pending } from '../pending.js'
+import { markOfText, textOfMark } from '../stored.js'
+import type { Wire } from './clients.js'
+import { errorOf, isGone, reportOf, stateOf } from './replies.js'
+import { type Script, scripts } from './scripts.js'
+
+/** So many holders or topics go into one script, so that others get their turn in between. */
+const BATCH = 250
+/** So many topics are on a page of a list. */
+const PAGE = 200
+/** The longest time that Redis can count, roughly. */
+const LONGEST = 1e15
+
+export interface RedisLinkEvents extends LinkEvents {
+  closed(): void
+}
+
+export class RedisLink implements Link {
+  /** Where the session is told what changes. */
+  readonly channel: string
+  readonly #wire: Wire
+  readonly #root: string
+  readonly #session: Session
+  readonly #events: RedisLinkEvents
+  readonly #pending = new Pending()
+  readonly #place: string
+  /** When the first of those beats was sent whose echo has not been heard. */
+  #unheard: number | undefined
+
+  constructor(place: string, wire: Wire, root: string, session: Session, events: RedisLinkEvents) {
+    this.#place = place
+    this.#wire = wire
+    this.#root = root
+    this.#session = session
+    this.#events = events
+    this.channel = `${root}:heard:${session.id}`
+  }
+
+  /** The session is there. */
+  async begin(): Promise<void> {
+    await this.#beat()
+  }
+
+  /** Something has come over the channel. */
+  heard(message: string): void {
+    if (this.#pending.over) return
+    if (message === '') {
+      this.#unheard = undefined
+      return
+    }
+    let state: TopicState
+    try {
+      state = stateOf(JSON.parse(message) as string[])
+    } catch {
+      return // Somebody else's: nobody here has sent it.
+    }
+    this.#events.notice(state)
+  }
+
+  /** The connection is gone, or good for nothing any more. */
+  fail(error: Error): void {
+    if (this.#pending.end(error)) this.#events.lost(error)
+  }
+
+  close(): void {
+    if (this.#pending.end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'))) this.#events.closed()
+  }
+
+  #run(script: Script, ...args: string[]): Promise<unknown> {
+    return this.#pending.ask(() => this.#eval(script, args))
+  }
+
+  async #eval({ sha, text }: Script, args: readonly string[]): Promise<unknown> {
+    try {
+      try {
+        return await this.#wire.command(['EVALSHA', sha, '1', this.#root, ...args])
+      } catch (error) {
+        // The server has not seen it yet, or has been started again.
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+        return await this.#wire.command(['EVAL', text, '1', this.#root, ...args])
+      }
+    } catch (error) {
+      const known = errorOf(this.#place, error as Error)
+      if (isGone(error as Error)) this.fail(known)
+      throw known
+    }
+  }
+
+  async enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
+    const { id: session, ttl } = this.#session
+    const answers = await Promise.all(
+      inBatches(holders).map((batch) => {
+        const args = batch.flatMap(({ id, topic, state, role, since }) => [id, keyOf(topic), state, role, since])
+        return this.#run(scripts.enter, session, String(ttl), ...args.map(String))
+      }),
+    )
+    if (answers.some((answer) => answer === null)) {
+      // It was silent for so long that it was given up. Over the next link everything is entered again.
+      const error = new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: the session was given up`)
+      this.fail(error)
+      throw error
+    }
+    return (answers as string[][][]).flat().map(stateOf)
+  }
+
+  async leave(ids: readonly number[]): Promise<void> {
+    const { id: session } = this.#session
+    await Promise.all(inBatches(ids).map((batch) => this.#run(scripts.leave, session, ...batch.map(String))))
+  }
+
+  async read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
+    const answers = await Promise.all(inBatches(topics).map((batch) => this.#run(scripts.read, ...batch.map(keyOf))))
+    return (answers as string[][][]).flat().map(stateOf)
+  }
+
+  async mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
+    const ms = String(Math.min(Math.ceil(ttl), LONGEST))
+    const stands = (await this.#run(scripts.mark, keyOf(topic), textOfMark(mark), ms)) as string
+    return markOfText(stands)
+  }
+
+  async list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
+    if ('topic' in what) {
+      const report = (await this.#run(scripts.report, keyOf(what.topic))) as string[]
+      return report.length > 0 ? [reportOf(report)] : []
+    }
+    const reports: TopicReport[] = []
+    let last = ''
+    do {
+      const page = await this.#run(scripts.list, what.prefix, last, String(PAGE))
+      const [next, ...found] = page as [string, ...string[][]]
+      for (const report of found) reports.push(reportOf(report))
+      last = next
+    } while (last !== '')
+    return reports
+  }
+
+  async forget(topic: Topic): Promise<void> {
+    await this.#run(scripts.forget, keyOf(topic))
+  }
+
+  async beat(): Promise<boolean> {
+    const { ttl } = this.#session
+    if (this.#unheard !== undefined && now() - this.#unheard > ttl) {
+      // A connection that only ever listens would not notice that nobody is there any more.
+      this.fail(new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: nothing came over the subscription for ${ttl} ms`))
+    }
+    return this.#beat()
+  }
+
+  async #beat(): Promise<boolean> {
+    const { id, host, pid, ttl } = this.#session
+    this.#unheard ??= now()
+    const beat = async () => {
+      const answer = await this.#run(scripts.beat, id, host, String(pid), String(ttl))
+      return (answer as [was: unknown, more: unknown]).map(isYes) as [was: boolean, more: boolean]
+    }
+    const [was, more] = await beat()
+    if (more) void this.#clean(beat)
+    return was
+  }
+
+  /** What others have left behind, one piece at a time. */
+  async #clean(beat: () => Promise<[was: boolean, more: boolean]>): Promise<void> {
+    try {
+      while ((await beat())[1]);
+    } catch {
+      // somebody else will
+    }
+  }
+
+  async acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
+    const [held, number] = (await this.#run(scripts.acquire, keyOf(topic), owner, String(ttl))) as [unknown, string]
+    return isYes(held) ? { held: true, fence: Number(number) } : { held: false, left: Number(number) }
+  }
+
+  async renew(topic: Topic, fence: number, ttl: number): Promise<boolean> {
+    return isYes(await this.#run(scripts.renew, keyOf(topic), String(fence), String(ttl)))
+  }
+
+  async release(topic: Topic, fence: number): Promise<void> {
+    await this.#run(scripts.release, keyOf(topic), String(fence))
+  }
+
+  async bye(): Promise<void> {
+    const { id } = this.#session
+    while (!isYes(await this.#run(scripts.bye, id)));
+  }
+}
+
+function inBatches<T>(all: readonly T[]): T[][] {
+  const batches: T[][] = []
+  for (let i = 0; i < all.length; i += BATCH) batches.push(all.slice(i, i + BATCH))
+  return batches
+}
+
+/** A client may be set to give numbers as text. */
+function isYes(reply: unknown): boolean {
+  return String(reply) === '1'
+}

@@ -1,0 +1,338 @@
+/**
+ * What Redis does, in Lua: each script is one step that nobody comes between. Docs/remote-redis.md describes the keys.
+ *
+ * Invariants
+ * L1. All keys begin with the root, KEYS[1], which is a hash tag: so one hub is in one slot of a cluster.
+ * L2. A topic is in `topics` whenever it has a mark, a lease or a holder; what is there without any is taken out by whoever
+ *     finds it. What may end by itself, and when, is in `ends`.
+ * L3. `holds` of a session and `held` of the topics are changed together, so whoever has one finds the other.
+ * L4. A session exists exactly while its own hash does. Its holders may be there a little longer, and then count for nothing.
+ * L5. Times are those of the server, in milliseconds, with what there is of microseconds.
+ */
+import { createHash } from 'node:crypto'
+
+/** A script, and the name that the server knows it by. */
+export interface Script {
+  readonly text: string
+  readonly sha: string
+}
+
+/** How long it can be seen that a session has fallen silent (E8); how long it is remembered that a lease was lost. */
+const SILENT = 60_000
+const LOST = 24 * 3_600_000
+/** So many holders or topics are cleaned away at a time. */
+const SWEPT = 250
+
+const time = `
+local root = KEYS[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+`
+
+/** How topics stand, and telling those who hold them. */
+const standing = `
+-- How a topic stands, as text: its mark, and of its lease the fence, what is left, and the term that was lost last.
+local function stateOf(topic, lease)
+  local mark = redis.call('GET', root .. ':mark:' .. topic) or ''
+  if not lease then return { topic, mark, '', '', '' } end
+  local left = '0'
+  if lease.ends > 0 then left = string.format('%.3f', math.max(0.001, lease.ends - now)) end
+  return { topic, mark, lease.fence, left, lease.lost }
+end
+
+-- Tells every session that holds the topic, each over its own channel (E4).
+local function announce(topic, lease)
+  local told, message = {}, nil
+  for _, place in ipairs(redis.call('HKEYS', root .. ':held:' .. topic)) do
+    local session = string.match(place, '^%d+ (.*)$')
+    if not told[session] then
+      told[session] = true
+      message = message or cjson.encode(stateOf(topic, lease))
+      redis.call('PUBLISH', root .. ':heard:' .. session, message)
+    end
+  end
+end
+
+-- The lease of a topic. Redis wakes nobody when its time is up: whoever finds that puts it down, and tells.
+local function leaseOf(topic)
+  local key = root .. ':lease:' .. topic
+  local found = redis.call('HMGET', key, 'fence', 'ends', 'lost', 'owner')
+  if not found[1] then return nil end
+  local lease = { fence = found[1], ends = tonumber(found[2]), lost = found[3], owner = found[4] }
+  if lease.ends > 0 and lease.ends <= now then
+    lease.ends, lease.lost = 0, lease.fence
+    redis.call('HSET', key, 'ends', 0, 'lost', lease.fence)
+    announce(topic, lease)
+  end
+  return lease
+end
+`
+
+/** Topics come and go (L2). */
+const topics = `
+local function known(topic, ms)
+  redis.call('ZADD', root .. ':topics', 0, topic)
+  if ms then redis.call('ZADD', root .. ':ends', now + ms, topic) end
+end
+
+-- False if there is nothing to know about the topic, which is then forgotten.
+local function tidy(topic)
+  if redis.call('EXISTS', root .. ':mark:' .. topic, root .. ':lease:' .. topic, root .. ':held:' .. topic) > 0 then
+    return true
+  end
+  redis.call('ZREM', root .. ':topics', topic)
+  redis.call('ZREM', root .. ':ends', topic)
+  return false
+end
+`
+
+const holders = `
+-- Takes a holder out (L3).
+local function takeOut(session, id)
+  local topic = redis.call('HGET', root .. ':holds:' .. session, id)
+  if not topic then return end
+  redis.call('HDEL', root .. ':holds:' .. session, id)
+  redis.call('HDEL', root .. ':held:' .. topic, id .. ' ' .. session)
+  tidy(topic)
+end
+
+-- Takes some holders of a session out that is over (L4). False if there are more.
+local function takeAllOut(session)
+  redis.call('DEL', root .. ':session:' .. session)
+  local holds = root .. ':holds:' .. session
+  local some = redis.call('HSCAN', holds, 0, 'COUNT', ${SWEPT})[2]
+  for i = 1, #some, 2 do takeOut(session, some[i]) end
+  if redis.call('EXISTS', holds) > 0 then return false end
+  redis.call('ZREM', root .. ':sessions', session)
+  return true
+end
+`
+
+const reports = `
+local sessions = {}
+local function sessionOf(id)
+  local session = sessions[id]
+  if session == nil then
+    local found = redis.call('HMGET', root .. ':session:' .. id, 'number', 'host', 'pid')
+    local score = redis.call('ZSCORE', root .. ':sessions', id)
+    session = false
+    if found[1] and score then
+      session = { found[1], found[2], found[3], tonumber(score) - ${SILENT} < now and '1' or '0' }
+    end
+    sessions[id] = session
+  end
+  return session
+end
+
+-- All about a topic, as one flat list: how it stands, then eight fields for each holder. Nothing if there is nothing.
+local function reportOf(topic)
+  local report = stateOf(topic, leaseOf(topic))
+  local held = redis.call('HGETALL', root .. ':held:' .. topic)
+  for i = 1, #held, 2 do
+    local id, session = string.match(held[i], '^(%d+) (.*)$')
+    local about = sessionOf(session)
+    if about then
+      local state, role, since = string.match(held[i + 1], '^(%S+) (%S+) (%S+)$')
+      for _, field in ipairs({ about[1], about[2], about[3], about[4], id, state, role, since }) do
+        report[#report + 1] = field
+      end
+    end
+  end
+  if #report > 5 or report[2] ~= '' or report[3] ~= '' then return report end
+  tidy(topic)
+  return nil
+end
+`
+
+/** ARGV: session, host, pid, ttl. Gives whether the session was known, and whether there is more to clean away. */
+const beat = `
+local session = ARGV[1]
+local key = root .. ':session:' .. session
+local was = redis.call('EXISTS', key)
+if was == 0 then
+  redis.call('HSET', key, 'host', ARGV[2], 'pid', ARGV[3], 'ttl', ARGV[4], 'number', redis.call('INCR', root .. ':count'))
+end
+redis.call('ZADD', root .. ':sessions', now + ARGV[4] + ${SILENT}, session)
+-- An echo, by which the session knows that its channel works.
+redis.call('PUBLISH', root .. ':heard:' .. session, '')
+
+local more = 0
+local dead = redis.call('ZRANGEBYSCORE', root .. ':sessions', '-inf', now, 'LIMIT', 0, 1)[1]
+if dead then
+  takeAllOut(dead)
+  more = 1
+end
+local over = redis.call('ZRANGEBYSCORE', root .. ':ends', '-inf', now, 'LIMIT', 0, ${SWEPT})
+if #over == ${SWEPT} then more = 1 end
+for _, topic in ipairs(over) do
+  if tidy(topic) then
+    local left = math.max(redis.call('PTTL', root .. ':mark:' .. topic), redis.call('PTTL', root .. ':lease:' .. topic))
+    if left < 0 then redis.call('ZREM', root .. ':ends', topic) else known(topic, left + 1) end
+  end
+end
+return { was, more }
+`
+
+/** ARGV: session, ttl, then id, topic, state, role and since of each holder. Gives nothing if the session is over. */
+const enter = `
+local session = ARGV[1]
+if redis.call('EXISTS', root .. ':session:' .. session) == 0 then return false end
+redis.call('ZADD', root .. ':sessions', now + ARGV[2] + ${SILENT}, session)
+local holds = root .. ':holds:' .. session
+local seen, states = {}, {}
+for i = 3, #ARGV, 5 do
+  local id, topic, state = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local held, place = root .. ':held:' .. topic, id .. ' ' .. session
+  local holding = redis.call('HGET', holds, id)
+  if holding and holding ~= topic then return redis.error_reply('ERR holder ' .. id .. ' holds another token') end
+  local before = holding and redis.call('HGET', held, place)
+  -- A state only goes up (E9).
+  if not before or tonumber(string.match(before, '^%d+')) < tonumber(state) then
+    redis.call('HSET', held, place, state .. ' ' .. ARGV[i + 3] .. ' ' .. ARGV[i + 4])
+  end
+  if not holding then
+    redis.call('HSET', holds, id, topic)
+    known(topic)
+  end
+  if not seen[topic] then
+    seen[topic] = true
+    states[#states + 1] = topic
+  end
+end
+for i, topic in ipairs(states) do states[i] = stateOf(topic, leaseOf(topic)) end
+return states
+`
+
+/** ARGV: session, then ids. */
+const leave = `
+for i = 2, #ARGV do takeOut(ARGV[1], ARGV[i]) end
+return 1
+`
+
+/** ARGV: topics. */
+const read = `
+local states = {}
+for i, topic in ipairs(ARGV) do states[i] = stateOf(topic, leaseOf(topic)) end
+return states
+`
+
+/** ARGV: topic, mark, ttl. Gives the mark that stands (E2). It is stored first, and told then (E3). */
+const mark = `
+local topic = ARGV[1]
+local key = root .. ':mark:' .. topic
+local stands = redis.call('GET', key)
+if stands then return stands end
+redis.call('SET', key, ARGV[2], 'PX', ARGV[3])
+known(topic, tonumber(ARGV[3]) + 1)
+announce(topic, leaseOf(topic))
+return ARGV[2]
+`
+
+/** ARGV: topic. */
+const report = `
+return reportOf(ARGV[1]) or {}
+`
+
+/** ARGV: prefix, the last topic of the page before (or nothing), how many. Gives the last topic looked at, then reports. */
+const list = `
+local prefix, last = ARGV[1], ARGV[2]
+local from = last ~= '' and '(' .. last or prefix ~= '' and '[' .. prefix or '-'
+-- No byte of UTF-8 is as high as this one.
+local to = prefix ~= '' and '(' .. prefix .. '\\255' or '+'
+local found = redis.call('ZRANGEBYLEX', root .. ':topics', from, to, 'LIMIT', 0, ARGV[3])
+local page = { #found == tonumber(ARGV[3]) and found[#found] or '' }
+for _, topic in ipairs(found) do page[#page + 1] = reportOf(topic) end
+return page
+`
+
+/** ARGV: topic. */
+const forget = `
+local topic = ARGV[1]
+redis.call('DEL', root .. ':mark:' .. topic)
+local lease = leaseOf(topic)
+if lease and lease.ends == 0 then redis.call('DEL', root .. ':lease:' .. topic) end
+tidy(topic)
+return 1
+`
+
+/** The lease of `topic` runs for `ttl` from now on, and is remembered for a while after that. */
+const run = `
+local function run(topic, ttl)
+  local key = root .. ':lease:' .. topic
+  redis.call('HSET', key, 'ends', string.format('%.3f', now + ttl))
+  redis.call('PEXPIRE', key, math.ceil(ttl) + ${LOST})
+end
+`
+
+/** ARGV: topic, owner, ttl. Gives whether it is held, and the fence, or what is left of somebody else's. */
+const acquire = `
+local topic, owner, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local lease = leaseOf(topic)
+if lease and lease.ends > 0 then
+  if lease.owner ~= owner then return { 0, string.format('%.3f', lease.ends - now) } end
+  run(topic, ttl)
+  return { 1, lease.fence }
+end
+-- Higher than any before, also where the server has lost what it knew (E10).
+local before = tonumber(redis.call('GET', root .. ':fence') or '0')
+local fence = string.format('%.0f', math.max(before + 1, math.floor(now)))
+redis.call('SET', root .. ':fence', fence)
+local lost = lease and lease.lost or '0'
+redis.call('HSET', root .. ':lease:' .. topic, 'owner', owner, 'fence', fence, 'lost', lost)
+run(topic, ttl)
+known(topic, ttl + ${LOST} + 1)
+announce(topic, leaseOf(topic))
+return { 1, fence }
+`
+
+/** ARGV: topic, fence, ttl. */
+const renew = `
+local lease = leaseOf(ARGV[1])
+if not lease or lease.ends == 0 or lease.fence ~= ARGV[2] then return 0 end
+run(ARGV[1], tonumber(ARGV[3]))
+return 1
+`
+
+/** ARGV: topic, fence. */
+const release = `
+local topic = ARGV[1]
+local key = root .. ':lease:' .. topic
+local lease = leaseOf(topic)
+if not lease or lease.ends == 0 or lease.fence ~= ARGV[2] then return 0 end
+if lease.lost == '0' then
+  redis.call('DEL', key)
+  lease = nil
+else
+  redis.call('HSET', key, 'ends', 0)
+  redis.call('PEXPIRE', key, ${LOST})
+  lease.ends = 0
+end
+announce(topic, lease)
+tidy(topic)
+return 1
+`
+
+/** ARGV: session. Gives whether that was all. */
+const bye = `
+return takeAllOut(ARGV[1]) and 1 or 0
+`
+
+function script(...parts: string[]): Script {
+  const text = [time, ...parts].join('')
+  return { text, sha: createHash('sha1').update(text).digest('hex') }
+}
+
+export const scripts = {
+  beat: script(topics, holders, beat),
+  enter: script(standing, topics, enter),
+  leave: script(topics, holders, leave),
+  read: script(standing, read),
+  mark: script(standing, topics, mark),
+  report: script(standing, topics, reports, report),
+  list: script(standing, topics, reports, list),
+  forget: script(standing, topics, forget),
+  acquire: script(standing, topics, run, acquire),
+  renew: script(standing, run, renew),
+  release: script(standing, topics, release),
+  bye: script(topics, holders, bye),
+} as const satisfies Readonly<Record<string, Script>>

@@ -1,0 +1,33 @@
+/** `redis://` and `rediss://`: a client is made with whichever library is installed. */
+import type { Engine } from '../engine.js'
+import { HubError } from '../errors.js'
+import { missing } from '../missing.js'
+import type { IoRedisClient, NodeRedisClient } from './clients.js'
+import { redisEngine } from './engine.js'
+
+/** `?prefix=` is the engine's; the rest of the URL is read by the client. */
+export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
+  const prefix = url.searchParams.get('prefix') ?? undefined
+  const bare = new URL(url)
+  bare.searchParams.delete('prefix')
+  return redisEngine(await clientOf(bare, tls), { prefix })
+}
+
+async function clientOf({ href, protocol }: URL, tls: object): Promise<IoRedisClient | NodeRedisClient> {
+  const isSecure = protocol === 'rediss:'
+  try {
+    const { Redis } = await import('ioredis')
+    return new Redis(href, { lazyConnect: true, ...(isSecure ? { tls } : {}) })
+  } catch (error) {
+    if (!missing(error)) throw error
+  }
+  try {
+    const { createClient } = await import('redis')
+    return createClient({ url: href, ...(isSecure ? { socket: { ...tls, tls: true } } : {}) })
+  } catch (cause) {
+    if (!missing(cause)) throw cause
+    throw new HubError('ERR_HUB_SCHEME', `${protocol} needs one of the packages ioredis and redis to be installed`, {
+      cause,
+    })
+  }
+}

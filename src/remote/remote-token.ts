@@ -1,0 +1,253 @@
+/**
+ * The tokens a hub gives out: roots of the local graph that somebody else may end. What they need of their hub stands in
+ * {@link Desk}; they know nothing of connections.
+ */
+import { wrongType } from '../core/arguments.js'
+import { after, isBefore, now } from '../core/clock.js'
+import { type Form, quoted } from '../core/describe.js'
+import { Elsewhere } from '../core/elsewhere.js'
+import type { CancellationKind } from '../core/errors.js'
+import { Cancellation, discover, end, giveRule, hubOf, LOOK, settle } from '../core/graph.js'
+import { moved } from '../core/remaining.js'
+import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
+import { held } from './held.js'
+import type { Who } from './hub.js'
+
+/** A token of another process that has started a cancellation, as far as it is known here. */
+export class OtherProcess extends Elsewhere {
+  constructor({ host, pid, token }: Who, what: string) {
+    super('OtherProcess', { name: token, what: `${what} in process ${pid} on ${host}` })
+  }
+}
+
+/** The place of a token in its hub. */
+export interface Desk {
+  readonly name: string
+  readonly run: string
+  readonly ready: Promise<void>
+  readonly delivered: Promise<void>
+  /** Whom a cancel here is by. */
+  readonly who: Who
+  /** It was cancelled here: the others are to be told. */
+  deliver(cancellation: Cancellation): void
+  /** It is over here, and the listeners have run; or what was being done under it has ended. */
+  changed(): void
+  /** Whether somebody listens, who must be told even if nobody keeps the token. */
+  keep(token: RemoteToken | undefined): void
+  /** It is of no use to anybody here any more. */
+  close(): void
+}
+
+/**
+ * A token with a name that other processes know: opened by any number of them, cancelled by any of them, for all.
+ *
+ * A `CancellationToken` like any other: `cancelled` is local memory, and it can be nested, summed, raced and shared with
+ * threads. `cancelledBy` is the token where it started, as far as it is known here; `who` says in which process.
+ *
+ * Memory: may be dropped; the others are told. With a listener it is kept. `using` closes it: it ends here alone, kind
+ * `'dispose'`.
+ */
+export class RemoteToken extends CancellationToken {
+  /** Which run of its name. */
+  readonly run: string
+  readonly #desk: Desk
+  #who: Who | undefined
+  /** What was said to be finished by; and how many of these are not, yet. */
+  #works = 0
+  #working = 0
+  #isClosed = false
+
+  /** @internal */
+  constructor(desk: Desk) {
+    super(UNCLONABLE)
+    begin(this, { name: desk.name }, [])
+    this.#desk = desk
+    this.run = desk.run
+    giveRule(this)
+  }
+
+  /**
+   * Resolves when the hub's state has been read: what was cancelled before is cancelled now. Keeps the process alive.
+   *
+   * Errors: rejects with `ERR_HUB_CLOSED` if the token or the hub is closed before.
+   */
+  get ready(): Promise<void> {
+    return held(this.#desk.ready, this)
+  }
+
+  /**
+   * Resolves when its cancel is stored, whoever has made it; pending until then. Keeps the process alive.
+   *
+   * Errors: rejects with `ERR_HUB_CLOSED` if it ends here alone: it was closed, or its connection was lost for too long.
+   */
+  get delivered(): Promise<void> {
+    return held(this.#desk.delivered, this)
+  }
+
+  /** In which process it was called off, and the name of the token there; undefined while it lives, or where nobody did it. A look. */
+  get who(): Who | undefined {
+    const found = discover(this, LOOK)
+    if (!found) return undefined
+    return this.#who ?? (found.kind === 'manual' ? this.#desk.who : undefined)
+  }
+
+  /** Cancels it here at once, and everywhere else. `await token.delivered` to know that it is stored. */
+  override cancel(reason?: unknown): this {
+    if (!discover(this, LOOK)) {
+      const mine = new Cancellation(this, 'manual', reason, now())
+      // On its way before the listeners run, which may take their time.
+      this.#desk.deliver(mine)
+      this.endBy(mine)
+    }
+    return this
+  }
+
+  /**
+   * Says what is being done under the token: when it is cancelled, and all that was said has settled, this holder counts as
+   * finished in the canceller's receipt. Gives back the very promise.
+   *
+   * A failure counts as an end, and is left to whoever awaits the promise.
+   */
+  finished<P extends PromiseLike<unknown>>(work: P): P {
+    if (typeof (work as { then?: unknown } | undefined)?.then !== 'function') throw wrongType('work', 'a promise', work)
+    this.#works++
+    this.#working++
+    const settled = () => {
+      this.#working--
+      if (this.outcome) this.#desk.changed()
+    }
+    work.then(settled, settled)
+    return work
+  }
+
+  /** Closes it: whoever holds it here needs it no longer, which is not the others' business but counts as finished. The same as its dispose. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    end(this, 'dispose')
+    this.#desk.close()
+    this.sources = this.rules = undefined
+  }
+
+  override [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** @internal */
+  get isOver(): boolean {
+    return discover(this, LOOK) !== undefined
+  }
+
+  /** Whether it has ended here alone, which concerns nobody else. @internal */
+  get endsAlone(): boolean {
+    return this.outcome?.origin === this && this.outcome.kind !== 'manual'
+  }
+
+  /** Whether it is over, and all that was said to be done under it. @internal */
+  get isFinished(): boolean {
+    return this.outcome !== undefined && (this.#isClosed || (this.#works > 0 && this.#working === 0))
+  }
+
+  /** Somebody else has called it off, or another token of its name here. @internal */
+  arrive(found: Cancellation, who: Who): void {
+    if (discover(this, LOOK)) return
+    this.#who = who
+    this.endBy(found)
+  }
+
+  /** Nobody has called it off, but it cannot go on. @internal */
+  fall(kind: CancellationKind): void {
+    if (!discover(this, LOOK)) this.endBy(new Cancellation(this, kind, undefined, now()))
+  }
+
+  /** @internal */
+  protected endBy(cancellation: Cancellation): void {
+    settle(this, cancellation)
+    this.#desk.changed()
+  }
+
+  /** @internal */
+  protected report(): void {
+    this.#desk.changed()
+  }
+
+  /** @internal */
+  override arm(): void {
+    this.#desk.keep(this)
+    hubOf(this).driver = () => this.#desk.keep(undefined)
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    if (kind === 'lease') return 'was cancelled because its lease was lost'
+    if (kind === 'disconnect') return 'was cancelled because its hub was out of reach'
+    return super.explain(kind)
+  }
+
+  /** @internal */
+  override form(): Form {
+    const run = this.run ? [`{ run: ${quoted(this.run)} }`] : []
+    return { call: 'hub.open', named: true, own: [quoted(this.#desk.name), ...run] }
+  }
+}
+
+/**
+ * The token of a lease's owner: ends when the lease may be lost, before the others are told so. A poll compares the clock, so a
+ * loop that never yields, or a process that was stopped for a while, learns of it in time.
+ *
+ * `remaining` is what is left if no renewal succeeds any more. `using`, or `close()`, releases the lease.
+ */
+export class LeaseToken extends RemoteToken {
+  /** Higher than that of any lease before it: what is written under the lease can carry it, and older ones be refused. */
+  readonly fence: number
+  /** @internal */ deadline: number
+
+  /** @internal */
+  constructor(desk: Desk, fence: number, deadline: number) {
+    super(desk)
+    this.fence = fence
+    this.deadline = deadline
+  }
+
+  /** A renewal was accepted. @internal */
+  extend(deadline: number): void {
+    if (deadline <= this.deadline || discover(this, LOOK)) return
+    this.deadline = deadline
+    const { hub } = this
+    if (!hub?.driver) return
+    hub.driver()
+    this.arm()
+    moved(this)
+  }
+
+  /** Whether the lease is lost; the others are told that it is over here. @internal */
+  get isLost(): boolean {
+    if (!this.isOver) return false
+    this.report()
+    return this.outcome?.kind === 'lease'
+  }
+
+  /** @internal */
+  override ask(): Cancellation | undefined {
+    return isBefore(this.deadline) ? undefined : this.#lost()
+  }
+
+  #lost(): Cancellation {
+    return new Cancellation(this, 'lease', undefined, this.deadline)
+  }
+
+  /** @internal */
+  override arm(): void {
+    const ring = () => {
+      if (!discover(this, LOOK)) this.endBy(this.#lost())
+    }
+    const stop = after(this.deadline - now(), ring, false)
+    hubOf(this).driver = stop
+  }
+
+  /** @internal */
+  override form(): Form {
+    const left = Math.max(0, Math.ceil(this.deadline - now()))
+    return { ...super.form(), call: 'hub.lease', left: `${left} ms left` }
+  }
+}

@@ -1,0 +1,355 @@
+/** The embedded server: sockets around a store. */
+import { randomBytes } from 'node:crypto'
+import { chmod, lstat, mkdtemp, rename, rm } from 'node:fs/promises'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { basename, dirname, join, resolve } from 'node:path'
+import process from 'node:process'
+import { createServer as createTlsServer } from 'node:tls'
+import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { after } from '../core/clock.js'
+import { HubError } from './errors.js'
+import { keyOf } from './handshake.js'
+import { Journal } from './journal.js'
+import { Peer } from './peer.js'
+import { LEAST_FRAME, NONCE_BYTES } from './protocol.js'
+import { period } from './settings.js'
+import { Store } from './store.js'
+
+/** How much a server puts up with. */
+export interface ServerLimits {
+  /** The largest frame, in bytes, at least 16,384. Default: 65,536. */
+  readonly frame?: number | undefined
+  /** Connections at a time. Default: 10,000. */
+  readonly connections?: number | undefined
+  /** Of these, how many that have not shown the key yet: for a further one, the oldest is cut off. Default: 200. */
+  readonly handshakes?: number | undefined
+  /** Milliseconds for the handshake. Default: 5,000. */
+  readonly handshakeWithin?: number | undefined
+  /** Tokens of one connection. Default: 100,000. */
+  readonly names?: number | undefined
+  /** Marks and leases in all. Default: 1,000,000. */
+  readonly marks?: number | undefined
+  /** Bytes that a connection may leave unread before it is cut off. Default: 8 MiB. */
+  readonly unread?: number | undefined
+}
+
+/** Where a server listens, and what it demands. */
+export interface ServerOptions {
+  /** A Unix socket, or the name of a pipe on Windows. */
+  readonly path?: string | undefined
+  /** An address to listen at. Default: `'127.0.0.1'`. Anything but loopback needs a key. */
+  readonly host?: string | undefined
+  /** A TCP port; 0 picks a free one. */
+  readonly port?: number | undefined
+  /** The secret that clients must have, at least 16 bytes; text counts as UTF-8. */
+  readonly key?: string | Uint8Array | undefined
+  /** A file in which marks and leases survive a crash. One server at a time. */
+  readonly journal?: string | undefined
+  /** Over TCP: what `tls.createServer` takes (`key`, `cert` …). */
+  readonly tls?: object | undefined
+  readonly limits?: ServerLimits | undefined
+}
+
+type Limits = { readonly [K in keyof ServerLimits]-?: number }
+
+const DEFAULTS: Limits = {
+  frame: 65_536,
+  connections: 10_000,
+  handshakes: 200,
+  handshakeWithin: 5_000,
+  names: 100_000,
+  marks: 1_000_000,
+  unread: 8 * 1_048_576,
+}
+
+function limitsOf(given: ServerLimits | undefined): Limits {
+  const limits: Record<string, number> = { ...DEFAULTS }
+  for (const [name, value] of Object.entries(optionsOf(given))) {
+    if (value !== undefined && name in limits) limits[name] = period(`limits.${name}`, value, 1)
+  }
+  if ((limits['frame'] as number) < LEAST_FRAME) {
+    throw new RangeError(`limits.frame must be ${LEAST_FRAME} or more, got ${limits['frame']}`)
+  }
+  return limits as unknown as Limits
+}
+
+/**
+ * A server that carries a hub, with no dependency: in a process of its own, or beside something else.
+ *
+ * It keeps the process alive until it is closed. What is stored lives in memory; with `journal`, in a file as well.
+ *
+ * @example
+ * ```ts
+ * import { connectHub, TokenServer } from 'calloff/remote'
+ *
+ * await using server = await TokenServer.listen({ port: 0 })
+ * await using here = await connectHub(server.url)
+ * await using there = await connectHub(server.url) // in another process, as a rule
+ *
+ * const job = there.open('job-42')
+ * await job.ready
+ * const receipt = await here.cancel('job-42', 'stop pressed', { within: 1_000, until: 'acknowledged' })
+ * console.log(job.reason, receipt.holders, receipt.acknowledged) // → stop pressed 1 1
+ * ```
+ */
+export class TokenServer implements AsyncDisposable {
+  /** What `connectHub` takes. */
+  readonly url: string
+  readonly #server: Server
+  readonly #store: Store
+  readonly #journal: Journal | undefined
+  readonly #path: string | undefined
+  readonly #sockets = new Set<Socket>()
+  #closing: Promise<void> | undefined
+  #failure: Error | undefined
+  #ended!: (error?: Error) => void
+  /** Resolves when the server is closed; rejects if that was because its journal could not be written any more. */
+  readonly closed: Promise<void>
+
+  private constructor(
+    url: string,
+    server: Server,
+    store: Store,
+    journal: Journal | undefined,
+    path: string | undefined,
+  ) {
+    this.url = url
+    this.#server = server
+    this.#store = store
+    this.#journal = journal
+    this.#path = path
+    this.closed = new Promise((resolve, reject) => {
+      this.#ended = (error) => (error ? reject(error) : resolve())
+    })
+    this.closed.catch(() => {})
+  }
+
+  /**
+   * Starts a server.
+   *
+   * A socket file is for its owner alone (0600). One that a crashed server has left behind is replaced, anything else is not.
+   *
+   * Errors: `TypeError` and `RangeError` for bad options, for one: an address others can reach, without a `key`;
+   * `ERR_HUB_REFUSED` where a server is listening already; what the system says.
+   */
+  static async listen(options: ServerOptions): Promise<TokenServer> {
+    const given = optionsOf(options)
+    const path = pathOf(optional('path', 'string', given.path))
+    const host = optional('host', 'string', given.host) ?? '127.0.0.1'
+    const { port, tls } = given
+    const key = keyOf(given.key)
+    const limits = limitsOf(given.limits)
+    if ((path === undefined) === (port === undefined)) throw new TypeError('options must have either path or port')
+    if (tls !== undefined && (typeof tls !== 'object' || tls === null || path !== undefined)) {
+      throw wrongType('tls', 'an object of options for node:tls, and needs port', tls)
+    }
+    if (port !== undefined && (!Number.isInteger(port) || port < 0 || port > 65_535)) {
+      throw typeof port === 'number'
+        ? new RangeError(`port must be an integer from 0 to 65535, got ${port}`)
+        : wrongType('port', 'a number', port)
+    }
+    if (path === undefined && key.length === 0 && !isLoopback(host)) {
+      throw new TypeError(`key must be given to listen at ${host}, where others can reach it`)
+    }
+    const file = optional('journal', 'string', given.journal)
+    if (path !== undefined) await makeWay(path)
+    const opened = file === undefined ? undefined : await Journal.open(file)
+    const journal = opened?.journal
+    const store = new Store(limits, journal, opened?.changes)
+    journal?.of(() => store.changes())
+    try {
+      const server =
+        tls === undefined
+          ? createServer({ noDelay: true })
+          : createTlsServer({ handshakeTimeout: limits.handshakeWithin, ...tls })
+      const url =
+        path === undefined
+          ? await listenAt(server, host, port as number, tls === undefined ? 'tcp' : 'tls')
+          : await listenIn(server, path)
+      const made = new TokenServer(url, server, store, journal, path)
+      made.#serve(key, limits, tls !== undefined)
+      return made
+    } catch (error) {
+      store.close()
+      await journal?.close()
+      throw error
+    }
+  }
+
+  /** Ends all connections, flushes the journal, and takes a socket file away. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
+    for (const socket of this.#sockets) socket.destroy()
+    this.#store.close()
+    await this.#journal?.close()
+    await closed
+    if (this.#path !== undefined && !isPipe) await rm(this.#path, { force: true })
+    this.#ended(this.#failure)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #serve(key: Uint8Array, limits: Limits, isTls: boolean): void {
+    /** Who has not shown the key yet, the oldest first. */
+    const strangers = new Set<Socket>()
+    if (this.#journal) {
+      this.#journal.onFailure = (error) => {
+        this.#failure = error
+        void this.close()
+      }
+    }
+    /** Over TLS: the connections below, by where they come from, which is all that tells them. */
+    const below = new Map<string, Socket>()
+    // Counted by the system's connections, so that a TLS handshake counts as well.
+    this.#server.on('connection', (socket: Socket) => {
+      const source = sourceOf(socket)
+      this.#sockets.add(socket)
+      strangers.add(socket)
+      if (isTls) below.set(source, socket)
+      socket.once('close', () => {
+        this.#sockets.delete(socket)
+        strangers.delete(socket)
+        below.delete(source)
+      })
+      socket.on('error', () => void socket.destroy())
+      const [oldest] = strangers
+      if (this.#sockets.size > limits.connections) socket.destroy()
+      else if (strangers.size > limits.handshakes) oldest?.destroy()
+    })
+    this.#server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
+      const stranger = isTls ? below.get(sourceOf(socket)) : socket
+      const peer = new Peer(
+        this.#store,
+        {
+          send: (bytes) => {
+            if (socket.destroyed) return
+            socket.write(bytes)
+            if (socket.writableLength > limits.unread) socket.destroy()
+            // Who asks faster than he reads waits.
+            else if (socket.writableLength > limits.unread / 8) pause(socket)
+          },
+          end: () => {
+            socket.end(() => void socket.destroy())
+            after(LAST_WORD, () => void socket.destroy(), false)
+          },
+        },
+        {
+          key,
+          nonce: randomBytes(NONCE_BYTES),
+          frame: limits.frame,
+          handshakeWithin: limits.handshakeWithin,
+          opened: () => void (stranger && strangers.delete(stranger)),
+        },
+      )
+      socket.setNoDelay(true)
+      socket.on('data', (chunk: Buffer) => peer.receive(chunk))
+      socket.on('error', () => void socket.destroy())
+      socket.once('close', () => peer.closed())
+    })
+    this.#server.on('tlsClientError', (_error: Error, socket: Socket) => void socket.destroy())
+    this.#server.on('error', () => {}) // of accepting: what there is goes on
+  }
+}
+
+/** Who is cut off and does not read why is not waited for any longer, in milliseconds. */
+const LAST_WORD = 1_000
+
+function pause(socket: Socket): void {
+  if (socket.isPaused()) return
+  socket.pause()
+  socket.once('drain', () => socket.resume())
+}
+
+function sourceOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
+/** A socket's path is whole, so that the URL means the same everywhere. */
+function pathOf(path: string | undefined): string | undefined {
+  return path === undefined || isPipe ? path : resolve(path)
+}
+
+const isPipe = process.platform === 'win32'
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+function listening(server: Server, start: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.once('listening', () => {
+      server.off('error', reject)
+      resolve()
+    })
+    start()
+  })
+}
+
+async function listenAt(server: Server, host: string, port: number, scheme: string): Promise<string> {
+  await listening(server, () => server.listen(port, host))
+  const at = server.address() as { readonly port: number }
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${at.port}`
+}
+
+/** Nobody else can reach the socket at any moment: it is made in a folder of ours, and moved to its place when it is ready. */
+async function listenIn(server: Server, path: string): Promise<string> {
+  if (isPipe) {
+    await listening(server, () => server.listen(pipeOf(path)))
+    return `pipe:${path}`
+  }
+  const folder = await mkdtemp(join(dirname(path), '.c'))
+  const inside = join(folder, 's')
+  try {
+    await listening(server, () => server.listen(inside))
+    await chmod(inside, 0o600)
+    await rename(inside, path)
+  } catch (error) {
+    server.close()
+    throw error
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+  return `unix:${encodeURI(path).replaceAll(/[?#]/g, encodeURIComponent)}`
+}
+
+/** The full name of a pipe on Windows. */
+export function pipeOf(name: string): string {
+  return name.startsWith('\\\\') ? name : `\\\\.\\pipe\\${name}`
+}
+
+/** The longest path of a socket that all systems take, in bytes. */
+const LONGEST_PATH = 103
+
+/** Whether a socket can be made at the path; what a crashed server has left there is no obstacle. */
+async function makeWay(path: string): Promise<void> {
+  if (isPipe) return
+  const bytes = Buffer.byteLength(join(dirname(path), '.cXXXXXX', basename(path)))
+  if (Buffer.byteLength(path) > LONGEST_PATH || bytes - Buffer.byteLength(basename(path)) + 1 > LONGEST_PATH) {
+    throw new RangeError(`path must be shorter, for a socket, got ${JSON.stringify(path)}`)
+  }
+  let found
+  try {
+    found = await lstat(path)
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return
+    throw error
+  }
+  if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${path} is there, and is no socket`)
+  const isTaken = await new Promise<boolean>((resolve) => {
+    const probe = connect(path)
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', () => resolve(false))
+  })
+  if (isTaken) throw new HubError('ERR_HUB_REFUSED', `a server is listening at ${path}`)
+}

@@ -1,0 +1,51 @@
+/** The options of a hub, checked, with their defaults. */
+import { nonNegative, optional, optionsOf, wrongType } from '../core/arguments.js'
+import { keyOf } from './handshake.js'
+import type { HubOptions } from './hub.js'
+
+export interface Settings {
+  readonly key: Uint8Array
+  readonly tls: object
+  readonly ttl: number
+  readonly onDisconnect: 'keep' | 'cancel'
+  readonly disconnectAfter: number
+  readonly lazy: boolean
+  readonly patience: number
+  readonly sessionTtl: number
+  readonly reread: number
+  readonly first: number
+  readonly most: number
+}
+
+export function policyOf(value: unknown): 'keep' | 'cancel' | undefined {
+  if (value === undefined || value === 'keep' || value === 'cancel') return value
+  throw wrongType('onDisconnect', "'keep' or 'cancel'", value)
+}
+
+/** A number of milliseconds, of `least` at least. */
+export function period(argument: string, value: unknown, least: number): number {
+  const ms = nonNegative(argument, value)
+  if (ms < least || ms === Infinity) throw new RangeError(`${argument} must be ${least} or more, and finite, got ${ms}`)
+  return ms
+}
+
+export function settingsOf(options: HubOptions | undefined): Settings {
+  const given = optionsOf(options)
+  const { first = 50, most = 5_000 } = optionsOf(given.backOff)
+  if (given.tls !== undefined && (typeof given.tls !== 'object' || given.tls === null)) {
+    throw wrongType('tls', 'an object of options for node:tls', given.tls)
+  }
+  return {
+    key: keyOf(given.key),
+    tls: given.tls ?? {},
+    ttl: period('ttl', given.ttl ?? 24 * 3_600_000, 1),
+    onDisconnect: policyOf(given.onDisconnect) ?? 'keep',
+    disconnectAfter: nonNegative('disconnectAfter', given.disconnectAfter ?? 30_000),
+    lazy: optional('lazy', 'boolean', given.lazy) ?? false,
+    patience: period('patience', given.patience ?? 10_000, 1),
+    sessionTtl: period('sessionTtl', given.sessionTtl ?? 30_000, 100),
+    reread: period('reread', given.reread ?? 30_000, 10),
+    first: period('backOff.first', first, 1),
+    most: period('backOff.most', most, 1),
+  }
+}

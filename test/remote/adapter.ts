@@ -1,0 +1,174 @@
+/** What every adapter is tried with beyond the conformance suite: other processes, other runtimes, servers that die. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { after, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { connectHub, type HubOptions, type TokenHub } from 'calloff/remote'
+import { start as example } from '../examples/run.js'
+import { node, runtimes, start } from '../node/programs.js'
+import { type Proxy, proxyTo } from './proxy.js'
+import type { Server } from './servers.js'
+
+export interface Adapter {
+  readonly name: string
+  readonly skip: string | false
+  serve(): Promise<Server>
+  url(port: number): string
+  /** How many connections a hub makes. */
+  readonly connections: number
+}
+
+const quick: HubOptions = { backOff: { first: 10, most: 200 }, patience: 2_000 }
+
+export async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const began = performance.now()
+  while (!(await isSo())) {
+    assert.ok(performance.now() - began < 30_000, `${what}, which did not happen in time`)
+    await pause(5)
+  }
+}
+
+export function tryAdapter({ name, skip, serve, url, connections }: Adapter): void {
+  describe(`${name}, beyond one process`, { skip }, async () => {
+    if (skip !== false) return
+    const server = await serve()
+    const proxy: Proxy = await proxyTo(server.port)
+    const hubs: TokenHub[] = []
+    after(async () => {
+      await Promise.allSettled(hubs.map((hub) => hub.close({ within: 0 })))
+      await proxy.close()
+      await server.end()
+    })
+    const hubOf = async (options: HubOptions = quick) => {
+      const hub = await connectHub(url(proxy.port), options)
+      hubs.push(hub)
+      return hub
+    }
+
+    it('a token that is open here is cancelled from another process', async () => {
+      const token = (await hubOf()).open('here')
+      await token.ready
+      const program = start(node, '../remote/hub.child.js', url(server.port), 'cancel', 'here')
+      await until(() => token.cancelled, 'the token ends')
+      assert.ok(token.reason instanceof RangeError)
+      assert.notEqual(token.who?.pid, process.pid)
+      assert.deepEqual(await program.ended, { code: 0, signal: null, lines: ['cancelled, 1 held it'], errors: '' })
+    })
+
+    for (const runtime of runtimes) {
+      it(`a token that is open on ${runtime.name} is cancelled from here`, { skip: runtime.skip }, async () => {
+        const program = start(runtime, '../remote/hub.child.js', url(server.port), 'watch', runtime.name)
+        await program.printed('watching')
+        const receipt = await (await hubOf()).cancel(runtime.name, 'enough', { within: 20_000 })
+        assert.equal(receipt.finished, 1)
+        assert.deepEqual(await program.ended, {
+          code: 0,
+          signal: null,
+          lines: ['watching', 'ended: enough'],
+          errors: '',
+        })
+      })
+    }
+
+    it('the programs of examples/hub run on it, with this URL in place of another', async () => {
+      const job = example('hub/job', [url(server.port), 'report'])
+      await once(job.child.stdout, 'data')
+      const stop = await example('hub/stop', [url(server.port), 'report', 'no longer wanted']).outcome
+      assert.deepEqual([stop.lines, stop.stderr, stop.code], [['1 held it, 1 finished'], '', 0])
+      const { lines, stderr, code } = await job.outcome
+      assert.match(lines.at(-1) ?? '', /^saved after (some|no) steps; no longer wanted, says process \d+$/)
+      assert.deepEqual([stderr, code], ['', 0])
+    })
+
+    it('a process with an open hub ends by itself', async () => {
+      const program = start(node, '../remote/hub.child.js', url(server.port), 'stay', 'stays')
+      assert.deepEqual(await program.ended, { code: 0, signal: null, lines: ['ready'], errors: '' })
+    })
+
+    it(`a thousand tokens share ${connections} connection${connections > 1 ? 's' : ''}`, async () => {
+      const before = proxy.open
+      const hub = await hubOf()
+      const tokens = Array.from({ length: 1_000 }, (_, i) => hub.open(`many-${i}`))
+      await Promise.all(tokens.map(({ ready }) => ready))
+      assert.equal(proxy.open - before, connections)
+      assert.equal((await hub.list('many-')).length, 1_000)
+      const other = await hubOf()
+      const receipts = await Promise.all(tokens.map((_, i) => other.cancel(`many-${i}`, i)))
+      assert.ok(receipts.every(({ delivered, holders }) => delivered && holders === 1))
+      await until(() => tokens.every(({ cancelled }) => cancelled), 'all of them end')
+    })
+
+    it('when nothing comes through any more, another connection is made, and the cancel is found', async () => {
+      const hub = await hubOf({ ...quick, patience: 300, sessionTtl: 900 })
+      const token = hub.open('hushed')
+      await token.ready
+      proxy.hush()
+      await (await hubOf()).cancel('hushed')
+      await until(() => token.cancelled, 'the token ends')
+    })
+
+    it('of a thousand cancels around a crash, every one that was acknowledged is seen by all', async () => {
+      const [here, there] = [await hubOf(), await hubOf()]
+      const names = Array.from({ length: 1_000 }, (_, i) => `crash-${i}`)
+      const tokens = new Map(names.map((name) => [name, there.open(name)]))
+      const bystanders = Array.from({ length: 100 }, (_, i) => there.open(`bystander-${i}`))
+      await Promise.all([...tokens.values(), ...bystanders].map(({ ready }) => ready))
+      let delivered = 0
+      let beforeTheCrash = 0
+      const cancels = names.map(async (name, i) => {
+        await pause(i % 100)
+        await here.cancel(name, i)
+        delivered++
+      })
+      await until(() => delivered >= 100, 'some are delivered')
+      beforeTheCrash = delivered
+      await server.kill()
+      await pause(300)
+      await server.start()
+      await Promise.all(cancels)
+      await until(() => [...tokens.values()].every(({ cancelled }) => cancelled), 'all of them end')
+      // By what is stored alone, too.
+      const late = await hubOf()
+      const read = names.map((name) => late.open(name))
+      await Promise.all(read.map(({ ready }) => ready))
+      assert.ok(read.every(({ cancelled }) => cancelled))
+      assert.ok(bystanders.every(({ cancelled }) => !cancelled))
+      assert.ok(beforeTheCrash < names.length, 'the crash should come in between')
+    })
+
+    it('a server that takes connections and never says anything is given up, and nothing is left behind', async () => {
+      const sockets = new Set<Socket>()
+      let made = 0
+      const silent = createServer((socket) => {
+        made++
+        sockets.add(socket)
+        socket.on('error', () => {})
+        socket.on('close', () => sockets.delete(socket))
+        socket.resume()
+      })
+      await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+      const { port } = silent.address() as AddressInfo
+      await assert.rejects(connectHub(url(port), { patience: 300 }), { code: 'ERR_HUB_UNREACHABLE' })
+      await until(() => sockets.size === 0, 'all connections are closed')
+      assert.equal(made, connections)
+      await new Promise((resolve) => silent.close(resolve))
+    })
+
+    it('a lease whose process is killed is missed by the others when its time is up', async () => {
+      const hub = await hubOf()
+      const program = start(node, '../remote/hub.child.js', url(server.port), 'lease', 'work')
+      await program.printed('leased')
+      const token = hub.open('work')
+      await token.ready
+      await assert.rejects(hub.lease('work', { ttl: 1_000 }), { code: 'ERR_LEASE_HELD' })
+      assert.equal(token.cancelled, false)
+      program.send('SIGKILL')
+      await until(() => token.cancelled, 'the token ends')
+      assert.equal(token.kind, 'lease')
+      const next = await hub.lease('work', { ttl: 10_000 })
+      assert.ok(next.fence > 0)
+      next.close()
+    })
+  })
+}

@@ -1,0 +1,66 @@
+/** A TCP proxy that cuts connections, or swallows what goes over them. */
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+export interface Proxy {
+  readonly port: number
+  /** How many connections have been made. */
+  readonly made: number
+  /** How many there are. */
+  readonly open: number
+  /** Cuts all connections that there are. */
+  cut(): void
+  /** From now on nothing comes through on the connections that there are, or those that have sent a word; nobody is told. */
+  hush(word?: string): void
+  close(): Promise<void>
+}
+
+export async function proxyTo(port: number): Promise<Proxy> {
+  const pairs = new Set<{ readonly client: Socket; readonly server: Socket; hushed: boolean; sent: string }>()
+  let made = 0
+  const proxy = createServer((client) => {
+    made++
+    const pair = { client, server: connect(port, '127.0.0.1'), hushed: false, sent: '' }
+    const { server } = pair
+    pairs.add(pair)
+    const end = () => {
+      pairs.delete(pair)
+      client.destroy()
+      server.destroy()
+    }
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      from.on('data', (data) => {
+        if (from === client && pair.sent.length < 10_000) pair.sent += data.toString('latin1').toLowerCase()
+        if (!pair.hushed) to.write(data)
+      })
+      from.on('error', end)
+      from.on('close', end)
+    }
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const cut = () => {
+    for (const { client, server } of pairs) {
+      client.resetAndDestroy()
+      server.destroy()
+    }
+  }
+  return {
+    port: (proxy.address() as AddressInfo).port,
+    get made() {
+      return made
+    },
+    get open() {
+      return pairs.size
+    },
+    cut,
+    hush(word = '') {
+      for (const pair of pairs) pair.hushed ||= pair.sent.includes(word)
+    },
+    async close() {
+      cut()
+      await new Promise((resolve) => proxy.close(resolve))
+    },
+  }
+}
