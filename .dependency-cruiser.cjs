@@ -4,6 +4,7 @@
  * @type {import('dependency-cruiser').IConfiguration}
  */
 const atRunTime = { dependencyTypesNot: ['type-only'] }
+const npm = ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown']
 
 module.exports = {
   forbidden: [
@@ -23,8 +24,21 @@ module.exports = {
       name: 'no-dependencies',
       comment: 'The package has none at run time.',
       severity: 'error',
-      from: { path: '^src/' },
-      to: { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-no-pkg', 'npm-unknown'] },
+      from: { path: '^src/', pathNot: '^src/remote/nats/' },
+      to: { dependencyTypes: npm },
+    },
+    {
+      name: 'nats-knows-its-client',
+      comment: 'What runs is loaded by library.ts, when it is needed.',
+      severity: 'error',
+      from: { path: '^src/remote/nats/', pathNot: '/library\\.ts$' },
+      to: { dependencyTypes: npm, ...atRunTime },
+    },
+    {
+      name: 'nats-knows-no-other-client',
+      severity: 'error',
+      from: { path: '^src/remote/nats/' },
+      to: { dependencyTypes: npm, pathNot: '^node_modules/@nats-io/(jetstream|transport-node)/' },
     },
     {
       name: 'core-stands-alone',

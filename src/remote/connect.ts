@@ -34,9 +34,15 @@ const engines: Readonly<Record<string, Make>> = {
   },
   'redis:': later('redis'),
   'rediss:': later('redis'),
-  'nats:': later('nats'),
+  'nats:': nats,
   'postgres:': later('postgres'),
   'postgresql:': later('postgres'),
+}
+
+async function nats(url: URL, { key, tls }: Settings): Promise<Engine> {
+  if (key.length > 0) throw new RangeError('key is for a TokenServer; for NATS the URL has the user and the password')
+  const { engineOfUrl } = await import('./nats/url.js')
+  return engineOfUrl(url, tls)
 }
 
 function later(adapter: string): Make {

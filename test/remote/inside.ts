@@ -15,3 +15,15 @@ export function engineFor(url: string, key = ''): Engine {
   const where = protocol === 'unix:' ? { path: pathname } : { host: hostname, port: Number(port) }
   return new SocketEngine(url, where, new TextEncoder().encode(key))
 }
+
+interface InsideNats {
+  engineOfUrl(url: URL, tls: object): Promise<Engine>
+}
+
+/** The engine that `connectHub` makes of a `nats:` URL. */
+export async function natsEngineFor(url: string): Promise<Engine> {
+  const { engineOfUrl } = (await import(
+    new URL('../../../dist/remote/nats/url.js', import.meta.url).href
+  )) as InsideNats
+  return engineOfUrl(new URL(url), {})
+}
