@@ -1,5 +1,5 @@
 /** What is not exported, and tests need: the engine of a server. */
-import type { Engine } from 'calloff/remote'
+import type { Engine, Topic } from 'calloff/remote'
 
 interface Inside {
   readonly SocketEngine: new (place: string, where: object, key: Uint8Array) => Engine
@@ -26,4 +26,16 @@ export async function natsEngineFor(url: string): Promise<Engine> {
     new URL('../../../dist/remote/nats/url.js', import.meta.url).href
   )) as InsideNats
   return engineOfUrl(new URL(url), {})
+}
+
+interface NatsKeys {
+  holderKey(path: string, session: string, id: number): string
+  leaseKey(path: string): string
+  markKey(path: string): string
+  parseKey(key: string): unknown
+  pathOf(topic: Topic): string
+}
+
+export async function natsKeys(): Promise<NatsKeys> {
+  return (await import(new URL('../../../dist/remote/nats/keys.js', import.meta.url).href)) as NatsKeys
 }

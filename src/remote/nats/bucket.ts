@@ -1,8 +1,9 @@
 /**
  * A JetStream key-value bucket, as far as a hub needs it: a stream that keeps the last message of every subject.
  *
- * Everything is asked of the stream's leader, never of a replica, which may lag behind (E6). For the same reason nothing that
- * counts is read with consumers: those run beside any replica.
+ * Everything is asked of the stream's leader, never of a replica, which may lag behind (E6). For that reason nothing is read
+ * with consumers, and so not watched: those run beside any replica. There is another: in server 2.9 whatever is purged makes
+ * all consumers of the stream skip what they have not delivered yet, whether they would be given what was purged or not.
  */
 import type { JetStreamClient, JetStreamManager, MsgRequest, StoredMsg } from '@nats-io/jetstream'
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
@@ -33,10 +34,6 @@ export interface Stored {
 const UNDER_WAY = 256
 /** Milliseconds; who asks is usually less patient. */
 const TIMEOUT = 30_000
-/** How long a consumer that nobody deletes lives on, in nanoseconds. */
-const CONSUMER_LIFE = 10e9
-/** How long the messages of a scan may keep one waiting. */
-const SCAN = 5_000
 
 /** What the server says about a request that it understands but does not do. */
 const WRONG_LAST_SEQUENCE = new Set<number | undefined>([10071, 10164])
@@ -165,7 +162,7 @@ export class Bucket {
       options.headers.set(OPERATION, 'DEL')
     }
     try {
-      const { seq } = await this.#ask(() => this.#js.publish(this.#root + key, text ?? '', options))
+      const { seq } = await this.#ask(() => this.#js.publish(this.#root + key, text ?? '', options), true)
       this.#stored = Math.max(this.#stored, seq)
       return seq
     } catch (error) {
@@ -188,44 +185,12 @@ export class Bucket {
 
   // ---- Many keys
 
-  /** The keys of that form. */
+  /** The keys of that form, all as of one moment. */
   async keys(filter: string): Promise<string[]> {
     const { state } = await this.#ask(() =>
       this.#jsm.streams.info(this.#stream, { subjects_filter: this.#root + filter }),
     )
     return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(this.#root.length))
-  }
-
-  /** All keys of that form, or `most` of them from a revision on. Of replicated buckets it may miss what is quite new. */
-  async scan(filter: string, from = 1, most = Infinity): Promise<Stored[]> {
-    const consumer = await this.#ask(() =>
-      this.#jsm.consumers.add(this.#stream, {
-        filter_subject: this.#root + filter,
-        deliver_policy: 'by_start_sequence',
-        opt_start_seq: from,
-        ack_policy: 'none',
-        mem_storage: true,
-        num_replicas: 1,
-        inactive_threshold: CONSUMER_LIFE,
-      }),
-    )
-    const found: Stored[] = []
-    try {
-      const wanted = Math.min(consumer.num_pending, most)
-      if (wanted === 0) return found
-      const messages = await this.#js.consumers
-        .getConsumerFromInfo(consumer)
-        .fetch({ max_messages: wanted, expires: SCAN })
-      for await (const { subject, seq, info, headers: header, data } of messages) {
-        const text = header?.has(OPERATION) ? undefined : decoder.decode(data)
-        found.push({ key: subject.slice(this.#root.length), seq, at: info.timestampNanos / 1e6, text })
-        if (info.pending === 0 || found.length === wanted) break
-      }
-      return found
-    } finally {
-      // It would go by itself; nobody waits for it.
-      this.#jsm.consumers.delete(this.#stream, consumer.name).catch(() => {})
-    }
   }
 
   // ---- News
@@ -265,8 +230,9 @@ export class Bucket {
     this.#clock = at - moment
   }
 
-  #ask<T>(what: () => Promise<T>): Promise<T> {
-    return this.#gate.pass(what)
+  /** What is stored goes before what is read: marks and renewals do not wait until thousands of receipts are counted. */
+  #ask<T>(what: () => Promise<T>, isUrgent = false): Promise<T> {
+    return this.#gate.pass(isUrgent, what)
   }
 }
 

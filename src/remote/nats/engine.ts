@@ -51,7 +51,7 @@ export class NatsEngine implements Engine {
         lost: (error) => events.lost(error),
         closed: () => {
           dialed.letGo()
-          if (memory.entered.size === 0) this.#memories.delete(session.id)
+          if (link.isOver) this.#memories.delete(session.id)
         },
       })
       gone.catch((error: unknown) => link.fail(errorFrom(error)))
@@ -66,7 +66,7 @@ export class NatsEngine implements Engine {
   #memoryOf({ id }: Session): Memory {
     const known = this.#memories.get(id)
     if (known) return known
-    const memory = { sightings: this.#sightings, entered: new Map() }
+    const memory = { sightings: this.#sightings, entered: new Map(), isOld: false }
     this.#memories.set(id, memory)
     return memory
   }

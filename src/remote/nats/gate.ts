@@ -5,35 +5,43 @@
 export class Gate {
   readonly #most: number
   #inside = 0
-  readonly #waiting: (() => void)[] = []
-  #first = 0
+  readonly #urgent = new Line()
+  readonly #others = new Line()
 
   constructor(most: number) {
     this.#most = most
   }
 
-  async pass<T>(what: () => Promise<T>): Promise<T> {
+  /** Whoever is urgent goes before all others that wait. */
+  async pass<T>(isUrgent: boolean, what: () => Promise<T>): Promise<T> {
     if (this.#inside < this.#most) this.#inside++
     // Who leaves hands on his place.
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else await new Promise<void>((resolve) => (isUrgent ? this.#urgent : this.#others).push(resolve))
     try {
       return await what()
     } finally {
-      this.#leave()
+      const next = this.#urgent.shift() ?? this.#others.shift()
+      if (next) next()
+      else this.#inside--
     }
   }
+}
 
-  #leave(): void {
-    const next = this.#waiting[this.#first]
-    if (!next) {
-      this.#inside--
-      return
-    }
-    this.#first++
-    if (this.#first === this.#waiting.length) {
+/** First come, first served, at the same cost however many wait. */
+class Line {
+  readonly #waiting: (() => void)[] = []
+  #first = 0
+
+  push(one: () => void): void {
+    this.#waiting.push(one)
+  }
+
+  shift(): (() => void) | undefined {
+    const one = this.#waiting[this.#first++]
+    if (this.#first >= this.#waiting.length) {
       this.#waiting.length = 0
       this.#first = 0
     }
-    next()
+    return one
   }
 }

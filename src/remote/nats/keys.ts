@@ -62,12 +62,14 @@ export type Parsed =
 
 /** Undefined for what is none of ours. */
 export function parseKey(key: string): Parsed | undefined {
-  const [kind, name = '', run = '', session = '', id = '', ...rest] = key.split('.')
-  if (kind === 'session' && name && !run) return { kind, session: name }
+  const parts = key.split('.')
+  if (parts.includes('')) return undefined
+  const [kind, name = '', run = '', session = '', id = ''] = parts
+  if (kind === 'session' && parts.length === 2) return { kind, session: name }
   const topic = { name: textOfPart(name), run: textOfPart(run) }
-  if (!topic.name || topic.run === undefined || rest.length > 0) return undefined
+  if (!topic.name || topic.run === undefined) return undefined
   const known = { path: `${name}.${run}`, topic: topic as Topic }
-  if ((kind === 'mark' || kind === 'lease') && !session) return { kind, ...known }
-  if (kind !== 'holder' || !session || !/^\d+$/.test(id)) return undefined
+  if ((kind === 'mark' || kind === 'lease') && parts.length === 3) return { kind, ...known }
+  if (kind !== 'holder' || parts.length !== 5 || !/^\d+$/.test(id)) return undefined
   return { kind, ...known, session, id: Number(id) }
 }

@@ -15,6 +15,7 @@ import type {
 import { errorFrom, HubError } from '../errors.js'
 import { Pending } from '../pending.js'
 import { type Bucket, isRefusal, type Stored } from './bucket.js'
+import { Census } from './census.js'
 import { Following, type Found } from './following.js'
 import { holderKey, leaseKey, markKey, parseKey, pathOf, publicId, sessionKey } from './keys.js'
 import { Leases, type Sightings } from './leases.js'
@@ -35,6 +36,8 @@ export interface Entered {
 export interface Memory {
   readonly sightings: Sightings
   readonly entered: Map<number, Entered>
+  /** There has been a link before. */
+  isOld: boolean
 }
 
 interface Listed {
@@ -43,9 +46,6 @@ interface Listed {
   lease: Stored | undefined
   readonly holders: Promise<HolderReport | undefined>[]
 }
-
-/** Up to so many holders are read one by one, more in one go. */
-const FEW = 32
 
 export class NatsLink implements Link {
   readonly #bucket: Bucket
@@ -57,9 +57,12 @@ export class NatsLink implements Link {
   readonly #pending = new Pending()
   readonly #following: Following
   readonly #leases: Leases
+  readonly #census: Census
   readonly #sweeper: Sweeper
   /** The revision of the session, while it is known to be there. */
   #revision = 0
+  /** The session has said good-bye. */
+  isOver = false
   #stopNews = () => {}
   #stopSweep = () => {}
 
@@ -71,6 +74,7 @@ export class NatsLink implements Link {
     this.#events = events
     this.#following = new Following(bucket)
     this.#leases = new Leases(bucket, memory.sightings)
+    this.#census = new Census(bucket)
     this.#sweeper = new Sweeper(bucket)
   }
 
@@ -81,6 +85,8 @@ export class NatsLink implements Link {
     await this.#ask(async () => {
       await this.#announce()
       await this.#setClock()
+      if (this.#memory.isOld) await this.#layGhosts()
+      this.#memory.isOld = true
     })
     this.#sweep()
   }
@@ -133,6 +139,19 @@ export class NatsLink implements Link {
     return mine
   }
 
+  /**
+   * A server that was killed may have forgotten that something was taken away just before. Holders of this session that have
+   * left would come back that way, and nobody would ever take them out again.
+   */
+  async #layGhosts(): Promise<void> {
+    const keys = await this.#bucket.keys(`holder.*.*.${this.#me}.*`)
+    const ghosts = keys.filter((key) => {
+      const parsed = parseKey(key)
+      return parsed?.kind === 'holder' && this.#memory.entered.get(parsed.id)?.path !== parsed.path
+    })
+    await Promise.all(ghosts.map((key) => this.#bucket.purge(key)))
+  }
+
   beat(): Promise<boolean> {
     return this.#ask(async () => {
       for (;;) {
@@ -161,6 +180,7 @@ export class NatsLink implements Link {
       for (const [id, { path }] of this.#memory.entered) this.#following.remove(path, id)
       this.#memory.entered.clear()
       this.#revision = 0
+      this.isOver = true
     })
   }
 
@@ -311,33 +331,33 @@ export class NatsLink implements Link {
   /** One topic, as it stands when its holders are counted: who reacts to a mark by going is counted all the same. */
   async #about(topic: Topic): Promise<readonly Listed[]> {
     const path = pathOf(topic)
-    const under = `holder.${path}.*.*`
     const [mark, lease, keys] = await Promise.all([
       this.#bucket.get(markKey(path)),
       this.#bucket.get(leaseKey(path)),
-      this.#bucket.keys(under),
+      this.#census.of(path),
     ])
-    const scanned = keys.length > FEW ? await this.#bucket.scan(under) : []
-    const holders = new Map(scanned.map((stored) => [stored.key, stored]))
     const sessions = new Sessions(this.#bucket)
-    const report = async (key: string) => reportOf(key, holders.get(key) ?? (await this.#bucket.get(key)), sessions)
+    const report = async (key: string) => reportOf(key, await this.#bucket.get(key), sessions)
     return [{ topic, mark, lease, holders: keys.map(report) }]
   }
 
-  /** All topics whose names begin so. There is no order of names in a bucket: everything is read. */
+  /** All topics whose names begin so. There is no order of names in a bucket: all keys are looked at, and those read. */
   async #below(prefix: string): Promise<readonly Listed[]> {
+    const sessions = new Sessions(this.#bucket)
     const byPath = new Map<string, Listed>()
-    const found = await this.#bucket.scan('>')
-    const sessions = new Sessions(this.#bucket, found)
-    for (const stored of found) {
-      const parsed = parseKey(stored.key)
-      if (!parsed || parsed.kind === 'session' || !parsed.topic.name.startsWith(prefix)) continue
-      const { kind, path, topic } = parsed
-      let listed = byPath.get(path)
-      if (!listed) byPath.set(path, (listed = { topic, mark: undefined, lease: undefined, holders: [] }))
-      if (kind === 'holder') listed.holders.push(reportOf(stored.key, stored, sessions))
-      else listed[kind] = stored
-    }
+    const keys = await this.#bucket.keys('>')
+    await Promise.all(
+      keys.map(async (key) => {
+        const parsed = parseKey(key)
+        if (!parsed || parsed.kind === 'session' || !parsed.topic.name.startsWith(prefix)) return
+        const { kind, path, topic } = parsed
+        let listed = byPath.get(path)
+        if (!listed) byPath.set(path, (listed = { topic, mark: undefined, lease: undefined, holders: [] }))
+        const stored = await this.#bucket.get(key)
+        if (kind === 'holder') listed.holders.push(reportOf(key, stored, sessions))
+        else listed[kind] = stored
+      }),
+    )
     return [...byPath.values()]
   }
 

@@ -12,9 +12,8 @@ export class Sessions {
   readonly bucket: Bucket
   readonly #known = new Map<string, Promise<Stored | undefined>>()
 
-  constructor(bucket: Bucket, found: readonly Stored[] = []) {
+  constructor(bucket: Bucket) {
     this.bucket = bucket
-    for (const stored of found) this.#known.set(stored.key, Promise.resolve(stored))
   }
 
   /** Undefined if it is gone, or as good as gone. */

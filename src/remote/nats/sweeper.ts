@@ -1,6 +1,7 @@
 /**
  * Takes away what has lived its time. Who reads looks at ages by himself, so it does not matter when this happens: it keeps
- * the bucket from growing. One process does it for all: whoever finds that nobody has for a minute.
+ * the bucket from growing. One process does it for all: whoever finds that it is time. Every hour it goes through everything
+ * that is stored, in the order in which it was, a part a minute.
  */
 import type { Bucket, Stored } from './bucket.js'
 import { parseKey, sessionKey, SWEEP } from './keys.js'
@@ -11,8 +12,10 @@ import { leaseEntryOf, markEntryOf, sessionEntryOf } from './records.js'
 export const SWEEP_EVERY = 60_000
 /** How long others can still see that a session has fallen silent (E8). */
 export const SILENT = 60_000
+/** Milliseconds between two rounds. */
+const ROUND = 3_600_000
 /** So many messages are looked at in one go. */
-const SWEPT = 5_000
+const SWEPT = 2_000
 /** How long the note that something was deleted stays, for those who come after it (F2). */
 const NOTED = 24 * 3_600_000
 /** What has gone for certain, whatever a clock that was asked a moment ago thinks: milliseconds. */
@@ -28,23 +31,31 @@ export class Sweeper {
   /** Looks at the next part of the bucket, if nobody else does. */
   async sweep(): Promise<void> {
     const last = await this.#bucket.get(SWEEP)
-    if (last && this.#bucket.age(last) < SWEEP_EVERY) return
-    const from = Number(last?.text ?? 0) || 0
-    const found = await this.#bucket.scan('>', from + 1, SWEPT)
-    const next = found.length < SWEPT ? 0 : (found.at(-1)?.seq ?? 0)
-    if ((await this.#bucket.put(SWEEP, String(next), last?.seq ?? 0)) === undefined) return
+    let from = Number(last?.text ?? 0) || 0
+    if (last && this.#bucket.age(last) < (from === 0 ? ROUND : SWEEP_EVERY - MARGIN)) return
+    const turn = await this.#bucket.put(SWEEP, String(from), last?.seq ?? 0)
+    if (turn === undefined) return
     const sessions = new Map<string, Promise<Stored | undefined>>()
     const isAlive = async (key: string) => {
       const asked = sessions.get(key) ?? this.#bucket.get(key)
       sessions.set(key, asked)
       return (await asked) !== undefined
     }
-    await Promise.all(
-      found.map(async (stored) => {
-        // Up to that revision: what was written meanwhile stays.
-        if (await this.#isOver(stored, isAlive)) await this.#bucket.purge(stored.key, stored.seq)
-      }),
-    )
+    for (let i = 0; i < SWEPT; i++) {
+      const stored = await this.#bucket.next('>', from + 1)
+      from = stored && stored.seq < turn ? stored.seq : 0
+      if (!stored || from === 0) break
+      if (await this.#isOver(stored, isAlive)) await this.#take(stored, turn)
+    }
+    await this.#bucket.put(SWEEP, String(from), turn)
+  }
+
+  /** Up to that revision: what is written meanwhile stays. */
+  async #take({ key, seq }: Stored, turn: number): Promise<void> {
+    const taken = await this.#bucket.purge(key, seq)
+    const parsed = parseKey(key)
+    // Should the session come back, it is told that it was forgotten, and its holders are stored anew.
+    if (parsed?.kind === 'session' && taken > 0) await this.#bucket.purge(`holder.*.*.${parsed.session}.*`, turn)
   }
 
   async #isOver(stored: Stored, isAlive: (key: string) => Promise<boolean>): Promise<boolean> {
@@ -53,7 +64,7 @@ export class Sweeper {
     if (!parsed) return false
     const age = this.#bucket.age(stored) - MARGIN
     if (text === undefined) return age > NOTED
-    // The session is stored before its holders, and goes first.
+    // The session is stored before its holders. Somebody who was to take them with it has died on the way.
     if (parsed.kind === 'holder') return !(await isAlive(sessionKey(parsed.session)))
     if (parsed.kind === 'mark') return age > markEntryOf(text).ttl
     if (parsed.kind === 'lease') return leaseEntryOf(text, seq)?.state !== 'held' && age > REMEMBERED
