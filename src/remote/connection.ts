@@ -3,9 +3,10 @@
  * short by chance, so that a thousand clients of a server that was restarted do not come all at once.
  */
 import { after } from '../core/clock.js'
+import { isCancellation } from '../core/errors.js'
+import { type CancellationToken, TimeoutToken } from '../core/token.js'
 import type { Engine, Link, Session, TopicState } from './engine.js'
 import { errorFrom, HubError } from './errors.js'
-import { Later } from './later.js'
 import type { HubEvent, HubState } from './hub.js'
 
 export interface ConnectionOptions {
@@ -34,6 +35,8 @@ export class Connection {
   /** How often it has failed in a row. */
   #failures = 0
   #stopWaiting: (() => void) | undefined
+  /** The present attempt. */
+  #connecting: CancellationToken | undefined
   readonly #waiting = new Set<{ resolve: () => void; reject: (error: Error) => void }>()
 
   constructor(engine: Engine, session: Session, options: ConnectionOptions, events: ConnectionEvents) {
@@ -103,6 +106,7 @@ export class Connection {
     if (this.state === 'closed') return
     this.state = 'closed'
     this.#stopWaiting?.()
+    this.#connecting?.cancel('the hub is closed')
     const { link } = this
     this.link = undefined
     link?.close()
@@ -117,16 +121,18 @@ export class Connection {
   async #connect(): Promise<void> {
     const made: { link?: Link } = {}
     let isLost: Error | undefined
-    const connecting = this.#engine.connect(this.#session, {
-      notice: (state) => {
+    const events = {
+      notice: (state: TopicState) => {
         if (made.link && made.link === this.link) this.#events.notice(state)
       },
-      lost: (error) => {
+      lost: (error: Error) => {
         isLost = error
         if (made.link) this.#lost(made.link, error)
       },
-    })
-    const link = await this.#inTime(connecting)
+    }
+    const limit = new TimeoutToken(this.#options.patience)
+    this.#connecting = limit
+    const link = await this.#inTime(this.#engine.connect(this.#session, events, limit), limit)
     made.link = link
     if (isLost) throw isLost
     if (this.#isClosed) {
@@ -147,26 +153,17 @@ export class Connection {
   }
 
   /** A link that comes too late is closed. */
-  async #inTime(connecting: Promise<Link>): Promise<Link> {
-    let isLate = false
-    const late = new Later<never>()
-    const stop = after(
-      this.#options.patience,
-      () => {
-        isLate = true
-        late.reject(new HubError('ERR_HUB_UNREACHABLE', `no connection to ${this.#engine.place} ${this.#limit}`))
-      },
-      false,
-    )
+  async #inTime(connecting: Promise<Link>, limit: CancellationToken): Promise<Link> {
     const closeLate = async () => {
       const link = await connecting
-      if (isLate) link.close()
+      if (limit.cancelled) link.close()
     }
     closeLate().catch(() => {})
     try {
-      return await Promise.race([connecting, late.promise])
-    } finally {
-      stop()
+      return await limit.race(connecting)
+    } catch (error) {
+      if (!isCancellation(error, limit)) throw error
+      throw new HubError('ERR_HUB_UNREACHABLE', `no connection to ${this.#engine.place} ${this.#limit}`)
     }
   }
 

@@ -28,6 +28,7 @@
  * E12. A link is lost once: `lost` is called, and everything pending and everything later rejects. `close` is no loss, and
  *     everything pending rejects just so.
  */
+import type { CancellationToken } from '../core/token.js'
 
 /** Which token. Names and runs are well-formed, and at most 256 bytes of UTF-8. */
 export interface Topic {
@@ -159,6 +160,9 @@ export interface Link {
 export interface Engine {
   /** For messages: where it is, without secrets. */
   readonly place: string
-  /** Makes a connection. Rejects with a `HubError`, or any error, where none can be made. */
-  connect(session: Session, events: LinkEvents): Promise<Link>
+  /**
+   * Makes a connection. Rejects with a `HubError`, or any error, where none can be made; and gives up, leaving nothing behind,
+   * when `token` is cancelled before.
+   */
+  connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link>
 }

@@ -38,11 +38,11 @@ export class Exposed implements Target, Exposure {
   }
 
   get ready(): Promise<void> {
-    return held(this.#desk.ready)
+    return held(this.#desk.ready, this)
   }
 
   get delivered(): Promise<void> {
-    return held(this.#desk.delivered)
+    return held(this.#desk.delivered, this)
   }
 
   get isOver(): boolean {

@@ -1,8 +1,20 @@
 import { keepAlive } from '../core/clock.js'
 
-/** The process lives while it is pending. Who asked for it and does not wait misses nothing by a rejection. */
-export function held(promise: Promise<void>): Promise<void> {
-  const mine = promise.finally(keepAlive())
+/** What somebody awaits something of. */
+const awaited = new Set<{ readonly owner: object }>()
+
+/**
+ * While it is pending the process lives, and so does its owner, which is garbage otherwise if nobody keeps it: then nobody would
+ * ever settle it. Who asked for it and does not wait misses nothing by a rejection.
+ */
+export function held(promise: Promise<void>, owner: object): Promise<void> {
+  const letGo = keepAlive()
+  const place = { owner }
+  awaited.add(place)
+  const mine = promise.finally(() => {
+    letGo()
+    awaited.delete(place)
+  })
   mine.catch(() => {})
   return mine
 }

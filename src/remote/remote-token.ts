@@ -11,7 +11,6 @@ import { Cancellation, discover, end, giveRule, hubOf, LOOK, settle } from '../c
 import { moved } from '../core/remaining.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
 import { held } from './held.js'
-import type { Target } from './holding.js'
 import type { Who } from './hub.js'
 
 /** A token of another process that has started a cancellation, as far as it is known here. */
@@ -48,7 +47,7 @@ export interface Desk {
  * Memory: may be dropped; the others are told. With a listener it is kept. `using` closes it: it ends here alone, kind
  * `'dispose'`.
  */
-export class RemoteToken extends CancellationToken implements Target {
+export class RemoteToken extends CancellationToken {
   /** Which run of its name. */
   readonly run: string
   readonly #desk: Desk
@@ -73,7 +72,7 @@ export class RemoteToken extends CancellationToken implements Target {
    * Errors: rejects with `ERR_HUB_CLOSED` if the token or the hub is closed before.
    */
   get ready(): Promise<void> {
-    return held(this.#desk.ready)
+    return held(this.#desk.ready, this)
   }
 
   /**
@@ -82,7 +81,7 @@ export class RemoteToken extends CancellationToken implements Target {
    * Errors: rejects with `ERR_HUB_CLOSED` if it ends here alone: it was closed, or its connection was lost for too long.
    */
   get delivered(): Promise<void> {
-    return held(this.#desk.delivered)
+    return held(this.#desk.delivered, this)
   }
 
   /** In which process it was called off, and the name of the token there; undefined while it lives, or where nobody did it. A look. */

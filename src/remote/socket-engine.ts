@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { connect as connectPlain, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import type { CancellationToken } from '../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from './engine.js'
 import { HubError } from './errors.js'
 import { NONCE_BYTES } from './protocol.js'
@@ -21,8 +22,9 @@ export class SocketEngine implements Engine {
     this.#key = key
   }
 
-  connect(session: Session, events: LinkEvents): Promise<Link> {
+  connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
     return new Promise((resolve, reject) => {
+      token.check()
       const socket = this.#dial()
       let isOpen = false
       const link = new WireLink(
@@ -33,14 +35,20 @@ export class SocketEngine implements Engine {
           nonce: randomBytes(NONCE_BYTES),
           events: {
             notice: (state) => events.notice(state),
-            lost: (error) => (isOpen ? events.lost(error) : reject(error)),
+            lost: (error) => {
+              givenUp.stop()
+              if (isOpen) events.lost(error)
+              else reject(error)
+            },
           },
           opened: () => {
             isOpen = true
+            givenUp.stop()
             resolve(link)
           },
         },
       )
+      const givenUp = token.onCancel((error) => link.fail(error))
       socket.setNoDelay(true)
       // Whoever waits for something keeps the process alive by himself.
       socket.unref()

@@ -110,6 +110,8 @@ interface Guest {
 const SILENT = 60_000
 /** How long it is remembered that a lease was lost, like a mark of the default ttl. */
 const LOST = 24 * 3_600_000
+/** The wall clock counts in whole milliseconds, so two readings may make a time look shorter by one. */
+const TICK = 1
 /** Milliseconds between two looks at what is over, and how many topics each looks at. */
 const SWEEP = 1_000
 const SWEPT = 2_000
@@ -277,7 +279,7 @@ export class Store {
       )
     }
     const entry = this.#entry(topic)
-    return this.#commit(entry, { type: 'mark', topic, mark, until: readWall() + ttl }, () => entry.mark ?? mark)
+    return this.#commit(entry, { type: 'mark', topic, mark, until: readWall() + ttl + TICK }, () => entry.mark ?? mark)
   }
 
   forget(topic: Topic): void | Promise<void> {

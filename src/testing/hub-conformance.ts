@@ -123,10 +123,11 @@ class World {
     const notices: TopicState[] = []
     const lost: Error[] = []
     const session = { id, host: 'conformance', pid: 1, ttl }
-    const link = await engine.connect(session, {
-      notice: (state) => notices.push(state),
-      lost: (error) => lost.push(error),
-    })
+    const events = {
+      notice: (state: TopicState) => void notices.push(state),
+      lost: (error: Error) => void lost.push(error),
+    }
+    const link = await engine.connect(session, events, new SimpleToken())
     this.#open.push({
       close: async () => {
         await link.bye().catch(() => {})
@@ -411,11 +412,14 @@ function addReceipts(add: Add): void {
     const name = world.name()
     const token = there.open(name)
     await token.ready
-    const receipt = await here.cancel(name, 'stop', { within: 300 })
+    let receipt = await here.cancel(name, 'stop', { within: 300 })
+    // A machine that is busy may take longer for the mark alone.
+    for (let within = 600; !receipt.delivered; within *= 2) receipt = await here.cancel(name, 'stop', { within })
     same(receipt.holders, 1, 'the holders')
     same(receipt.finished, 0, 'those who are done')
     same(receipt.waiting.length, 1, 'those who are not')
     same(receipt.waiting[0]?.role, 'open', 'the role')
+    token.close() // which was kept until here: one that nobody keeps is closed
     const nobody = await here.cancel(world.name(), undefined, { within: 20_000 })
     same(nobody.holders, 0, 'the holders of what nobody holds')
   })
@@ -464,11 +468,11 @@ function addLeases(add: Add): void {
   add('a lease that is renewed outlives its ttl; its release cancels nobody (H5, H10)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const name = world.name()
-    const lease = await here.lease(name, { ttl: 2_000 })
+    const lease = await here.lease(name, { ttl: 3_000 })
     const token = there.open(name)
     await token.ready
-    await pause(5_000)
-    same(lease.cancelled, false, 'the lease after two and a half ttls')
+    await pause(4_500)
+    same(lease.cancelled, false, 'the lease after one and a half ttls')
     same(token.cancelled, false, "the others' token")
     lease.close()
     same(await world.isOver(there, name), false, 'what is opened after the release')
@@ -583,25 +587,37 @@ function addEngine(add: Add): void {
 
   add('a lease ends no earlier than its ttl, and what has ended cannot be renewed (E10)', async (world) => {
     const [{ link }, { link: other }] = [await world.link(), await world.link()]
-    const topic = world.topic()
-    const taken = await link.acquire(topic, 'a', 400)
-    if (!taken.held) throw new NotKept('a lease that nobody holds should be had')
-    const again = await link.acquire(topic, 'a', 400)
-    same(again.held && again.fence, taken.fence, 'the fence of the same owner')
-    const refused = await other.acquire(topic, 'b', 400)
-    expect(!refused.held && refused.left <= 400, 'another owner should be refused')
-    await pause(200)
-    const began = now()
-    if (!(await link.renew(topic, taken.fence, 400))) return // a machine that is too busy to try this
-    same(await link.renew(topic, taken.fence + 1, 400), false, 'a renewal with another fence')
+    // A machine that is busy may take longer than a lease lasts: then it is tried again with a longer one.
+    const begin = async (ttl: number) => {
+      const topic = world.topic()
+      const sent = now()
+      const taken = await link.acquire(topic, 'a', ttl)
+      if (!taken.held) throw new NotKept('a lease that nobody holds should be had')
+      const again = await link.acquire(topic, 'a', ttl)
+      const refused = await other.acquire(topic, 'b', ttl)
+      const isInTime = () => now() - sent < ttl
+      if (!isInTime()) return undefined
+      same(again.held && again.fence, taken.fence, 'the fence of the same owner')
+      expect(!refused.held && refused.left <= ttl, 'another owner should be refused')
+      await pause(ttl / 2)
+      const began = now()
+      const isRenewed = await link.renew(topic, taken.fence, ttl)
+      if (!isInTime()) return undefined
+      same(isRenewed, true, 'a renewal in time')
+      same(await link.renew(topic, taken.fence + 1, ttl), false, 'a renewal with another fence')
+      return { topic, taken, began, ttl }
+    }
+    let first = await begin(400)
+    for (let ttl = 800; !first; ttl *= 2) first = await begin(ttl)
+    const { topic, taken, began, ttl } = first
     let next = await other.acquire(topic, 'b', 60_000)
     while (!next.held) {
       await pause(5)
       next = await other.acquire(topic, 'b', 60_000)
     }
-    expect(now() - began >= 400, 'a lease should last for its ttl after the renewal')
+    expect(now() - began >= ttl, 'a lease should last for its ttl after the renewal')
     expect(next.fence > taken.fence, 'the fence should go up')
-    same(await link.renew(topic, taken.fence, 400), false, 'a renewal of what has ended')
+    same(await link.renew(topic, taken.fence, ttl), false, 'a renewal of what has ended')
     const [state] = await link.read([topic])
     same(state?.lease?.fence, next.fence, 'the fence that is read')
     same(state?.lease?.lost, taken.fence, 'the fence of the term that was lost')

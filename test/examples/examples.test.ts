@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { run, type Running, start } from './run.js'
 
@@ -86,6 +89,25 @@ describe('threads', () => {
 
   it('a loop in WebAssembly is called off', () =>
     prints('wasm/main', ['token ran out of time after 100 ms', 'the loop has stopped']))
+})
+
+describe('the hub', { skip: process.platform === 'win32' && 'Windows has no Unix sockets' }, () => {
+  it('a job is stopped from another process, which hears when it has ended', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'calloff-example-'))
+    const server = start('hub/server', [join(folder, 's')])
+    const [url] = String((await once(server.child.stdout, 'data'))[0]).split('\n')
+    const job = start('hub/job', [url ?? '', 'report'])
+    await once(job.child.stdout, 'data')
+    const stop = start('hub/stop', [url ?? '', 'report', 'no longer wanted'])
+    const { lines, stderr, code } = await stop.outcome
+    assert.deepEqual({ lines, stderr, code }, { lines: ['1 held it, 1 finished'], stderr: '', code: 0 })
+    const ended = await job.outcome
+    const said = `saved after some steps; no longer wanted, says process ${stop.child.pid}`
+    assert.deepEqual([ended.lines, ended.stderr, ended.code], [['report has begun', said], '', 0])
+    server.child.kill('SIGINT')
+    assert.equal((await server.outcome).code, 0)
+    rmSync(folder, { recursive: true })
+  })
 })
 
 describe('the other examples print what they should', () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { NEVER } from 'calloff'
 import { connectHub, type HubOptions, type Link, type MarkRecord, type Topic } from 'calloff/remote'
 import { natsEngine } from 'calloff/remote/nats'
 import { manualClock } from 'calloff/testing'
@@ -32,7 +33,7 @@ let sessions = 0
 const sessionOf = (ttl = 30_000) => ({ id: `session ${process.pid}/${++sessions}`, host: 'here', pid: 1, ttl })
 
 function linkOver(connection: NatsConnection, bucket: string, session = sessionOf()): Promise<Link> {
-  return natsEngine(connection, { bucket }).connect(session, { notice() {}, lost() {} })
+  return natsEngine(connection, { bucket }).connect(session, { notice() {}, lost() {} }, NEVER)
 }
 
 /** Looks again and again until it is so. */

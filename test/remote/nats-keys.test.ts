@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { natsKeys } from './inside.js'
 
-const { holderKey, leaseKey, markKey, parseKey, pathOf } = await natsKeys()
+const { holderKey, leaseKey, markKey, parseKey, pathOf } = natsKeys
 
 const name = fc.string({ unit: 'binary', minLength: 1, maxLength: 64 })
 const run = fc.oneof(fc.constant(''), name)

@@ -1,6 +1,5 @@
 /** Where links get their connections from. */
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
-import { after } from '../../core/clock.js'
 import { Later } from '../later.js'
 import { library } from './library.js'
 
@@ -46,9 +45,6 @@ function release(nc: NatsConnection): void {
   protocol?.transport?.socket?.unref?.()
 }
 
-/** How long somebody who wants a connection waits for it to come back before he is told that there is none, in milliseconds. */
-const PATIENCE = 5_000
-
 /** A connection that connects again by itself. */
 class Shared {
   readonly #nc: NatsConnection
@@ -82,11 +78,7 @@ class Shared {
   }
 
   async dial(): Promise<Dialed> {
-    if (this.#back) {
-      const late = new Later<void>()
-      const stop = after(PATIENCE, () => late.reject(new Error('it is being made again')), false)
-      await Promise.race([this.#back.promise, late.promise]).finally(stop)
-    }
+    await this.#back?.promise
     if (this.#nc.isClosed()) throw new Error('the connection was closed')
     const lost = new Later<Error | undefined>()
     this.#users.add(lost)

@@ -1,6 +1,8 @@
 /** NATS JetStream as an engine: links over a connection that is given, or one for each link. */
 import type { NatsConnection } from '@nats-io/transport-node'
 import { optional, optionsOf, wrongType } from '../../core/arguments.js'
+import { isCancellation } from '../../core/errors.js'
+import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
 import { errorFrom, HubError } from '../errors.js'
 import { Bucket, type BucketOptions } from './bucket.js'
@@ -31,35 +33,52 @@ export class NatsEngine implements Engine {
     this.#bucket = bucketOf(options)
   }
 
-  async connect(session: Session, events: LinkEvents): Promise<Link> {
-    let dialed: Dialed
-    try {
+  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    let dialed: Dialed | undefined
+    let link: NatsLink | undefined
+    let isOpen = false
+    let hasGivenUp = false
+    const letGo = () => (link ? link.close() : dialed?.letGo())
+    // What comes too late goes again.
+    const stay = () => {
+      if (!hasGivenUp) return
+      letGo()
+      throw new Error('nobody waits for it any more')
+    }
+    const make = async (): Promise<Link> => {
       dialed = await this.#dial()
-    } catch (error) {
-      throw this.#failure(error)
-    }
-    const lost = async (): Promise<never> => {
-      throw this.#unreachable(await dialed.lost)
-    }
-    const gone = lost()
-    gone.catch(() => {})
-    try {
-      const bucket = await Promise.race([Bucket.open(dialed.nc, this.#bucket), gone])
+      const { nc, lost } = dialed
+      stay()
+      const gone = async (): Promise<never> => {
+        throw this.#unreachable(await lost)
+      }
+      const failing = gone()
+      failing.catch((error: unknown) => link?.fail(errorFrom(error)))
+      const bucket = await Promise.race([Bucket.open(nc, this.#bucket), failing])
+      stay()
       const memory = this.#memoryOf(session)
-      const link = new NatsLink(bucket, session, memory, {
+      const made: NatsLink = new NatsLink(bucket, session, memory, {
         notice: (state) => events.notice(state),
-        lost: (error) => events.lost(error),
+        lost: (error) => {
+          if (isOpen) events.lost(error)
+        },
         closed: () => {
-          dialed.letGo()
-          if (link.isOver) this.#memories.delete(session.id)
+          dialed?.letGo()
+          if (made.isOver) this.#memories.delete(session.id)
         },
       })
-      gone.catch((error: unknown) => link.fail(errorFrom(error)))
-      await link.begin()
-      return link
+      link = made
+      await made.begin()
+      return made
+    }
+    try {
+      const made = await token.race(make())
+      isOpen = true
+      return made
     } catch (error) {
-      dialed.letGo()
-      throw this.#failure(error)
+      hasGivenUp = true
+      letGo()
+      throw isCancellation(error, token) || error instanceof HubError ? error : this.#unreachable(errorFrom(error))
     }
   }
 
@@ -69,10 +88,6 @@ export class NatsEngine implements Engine {
     const memory = { sightings: this.#sightings, entered: new Map(), isOld: false }
     this.#memories.set(id, memory)
     return memory
-  }
-
-  #failure(error: unknown): HubError {
-    return error instanceof HubError ? error : this.#unreachable(errorFrom(error))
   }
 
   #unreachable(cause: Error | undefined): HubError {
