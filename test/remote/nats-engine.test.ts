@@ -190,6 +190,29 @@ describe('NATS', { skip }, async () => {
     await proxy.close()
   })
 
+  it('a holder that left and is there again, as after a crash, is taken out with the next connection', async () => {
+    const proxy = await proxyTo(server.port)
+    const hub = await connectHub(`nats://127.0.0.1:${proxy.port}/ghosts`, patient)
+    const token = hub.open('job')
+    await token.ready
+    const connection = await dial()
+    const jsm = await jetstreamManager(connection)
+    const holders = async () => {
+      const { state } = await jsm.streams.info('KV_ghosts', { subjects_filter: '$KV.ghosts.holder.>' })
+      return Object.keys(state.subjects ?? {})
+    }
+    const [mine = ''] = await holders()
+    const ghost = mine.replace(/\d+$/, '4711')
+    await connection.request(ghost, '{"state":0,"role":0,"since":0}')
+    assert.equal((await holders()).length, 2)
+    proxy.cut()
+    await until(async () => (await holders()).length === 1)
+    assert.deepEqual(await holders(), [mine])
+    await hub.close()
+    assert.deepEqual(await holders(), [])
+    await proxy.close()
+  })
+
   it('what has lived its time is tidied up, and what lives stays', async () => {
     const connection = await dial()
     const jsm = await jetstreamManager(connection)
@@ -284,6 +307,11 @@ describe('NATS, set up otherwise', { skip }, async () => {
     `accounts {
       stored { jetstream: enabled, users: [
         { user: all, password: "p:w" }
+        { user: least, password: pw, permissions: {
+          publish: ["$KV.least.>", "$JS.API.STREAM.INFO.KV_least", "$JS.API.STREAM.MSG.GET.KV_least",
+            "$JS.API.STREAM.PURGE.KV_least", "calloff.least.lease.>"]
+          subscribe: ["_INBOX.>", "calloff.least.>"]
+        } }
         { user: deaf, password: pw, permissions: { subscribe: { deny: ["calloff.>"] } } }
       ] }
       plain { users: [{ user: plain, password: pw }] }
@@ -355,6 +383,24 @@ describe('NATS, set up otherwise', { skip }, async () => {
       }
     }
     for (const link of [reader, writer, judge]) link.close()
+  })
+
+  it('the rights that docs/remote-nats.md names are enough, and fewer are told', async () => {
+    const url = `nats://least:pw@${place}/least`
+    await assert.rejects(connectHub(url), { code: 'ERR_HUB_AUTH', message: /STREAM\.CREATE\.KV_least/ })
+    await using all = await connectHub(`nats://all:p%3Aw@${place}/least`)
+    await using hub = await connectHub(url)
+    const [token, other] = [hub.open('job'), all.open('other')]
+    await Promise.all([token.ready, other.ready])
+    await hub.cancel('other', 'stop')
+    await until(() => other.cancelled)
+    assert.equal((await all.cancel('job', 'stop', { within: 20_000, until: 'acknowledged' })).acknowledged, 1)
+    const lease = await hub.lease('lease', { ttl: 10_000 })
+    assert.equal((await hub.list('')).length, 3)
+    lease.close()
+    token.close()
+    await hub.forget('job')
+    await until(async () => (await all.list('job')).length === 0)
   })
 
   it('a server without JetStream is no engine', async () => {
