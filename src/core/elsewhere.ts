@@ -44,7 +44,12 @@ export function saidIn(cancellation: Cancellation): string | undefined {
 }
 
 /** A cancellation that has crossed, said to have started at `origin`. */
-export function arrived(origin: TokenNode, kind: CancellationKind, { reason, saying }: Crossed, at: number): Cancellation {
+export function arrived(
+  origin: TokenNode,
+  kind: CancellationKind,
+  { reason, saying }: Crossed,
+  at: number,
+): Cancellation {
   const cancellation = new Cancellation(origin, kind, reason, at)
   if (saying) cancellation.error = makeError(cancellation, saying.text)
   return cancellation

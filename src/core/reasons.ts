@@ -10,7 +10,7 @@
 /** How deep a reason may be, and of how many parts: more would not fit anyway. */
 const DEEPEST = 8
 const MOST_PARTS = 256
-/** No text that is written for people is longer, in characters. */
+/** No cause that is written for people is longer, in characters. */
 const LONGEST = 500
 
 /** The numbers of bytes that a text takes. */
@@ -94,7 +94,7 @@ function formOfError(error: Error, stacks: boolean, inner: (one: unknown) => unk
   return {
     ...headOf(error),
     ...(typeof stack === 'string' && { stack }),
-    ...(cause !== undefined && { cause: attempt(() => inner(cause)) ?? written(cause) }),
+    ...(cause !== undefined && { cause: attempt(() => inner(cause)) ?? written(cause, LONGEST) }),
   }
 }
 
@@ -127,9 +127,9 @@ function plainText(value: unknown): string {
   return attempt(() => String(value)) ?? 'a reason that has no text'
 }
 
-/** The value as one would write it down. */
-function written(reason: unknown): string {
-  let left = LONGEST
+/** The value as one would write it down, in little more than so many characters. */
+function written(reason: unknown, most: number): string {
+  let left = most
   const one = (value: unknown, above: readonly object[]): string => {
     if (left <= 0) return ''
     const text = attempt(() => {
@@ -165,11 +165,11 @@ function clip(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most).replace(/[\uD800-\uDBFF]$/, '')}…`
 }
 
-/** As much of the text as fits, with an ellipsis. */
-function shorten(text: string, fits: (text: string) => string | undefined): string | undefined {
+/** As much of the text as fits, at most so many characters of it, with an ellipsis. */
+function shorten(text: string, most: number, fits: (text: string) => string | undefined): string | undefined {
   let best = fits(text)
   if (best !== undefined) return best
-  for (let low = 0, high = Math.min(text.length, LONGEST); low < high;) {
+  for (let low = 0, high = Math.min(text.length, most); low < high;) {
     const length = (low + high + 1) >> 1
     const part = fits(clip(text, length))
     if (part === undefined) high = length - 1
@@ -211,15 +211,16 @@ export function encodeReason(
     const whole = attempt(() => fits(formOf(reason, each), said))
     if (whole !== undefined) return whole
   }
-  if (attempt(() => isError(Object(reason) as object))) return encodeError(reason as Error, said, fits)
-  if (typeof reason === 'string' && said === reason) return shorten(reason, (text) => fits(text, text))
-  return shorten(written(reason), (text) => fits(text, said && clip(said, 100)))
+  if (attempt(() => isError(Object(reason) as object))) return encodeError(reason as Error, said, limit, fits)
+  if (typeof reason === 'string' && said === reason) return shorten(reason, limit, (text) => fits(text, text))
+  return shorten(written(reason, limit), limit, (text) => fits(text, said && clip(said, 100)))
 }
 
 /** An error that is too long: its code, cause and name are shortened before its message is, and do not go before it. */
 function encodeError(
   error: Error,
   said: string | undefined,
+  limit: number,
   fits: (form: unknown, says: string | undefined) => string | undefined,
 ): string | undefined {
   const { name = '', message, code } = headOf(error)
@@ -230,17 +231,17 @@ function encodeError(
     const brief = withText({
       name: clip(name, most),
       ...(code !== undefined && { code: typeof code === 'string' ? clip(code, most) : code }),
-      ...(cause !== undefined && { cause: clip(written(cause), most) }),
+      ...(cause !== undefined && { cause: clip(written(cause, most), most) }),
     })
-    const best = shorten(message, brief)
+    const best = shorten(message, limit, brief)
     if (best !== undefined) return best
   }
-  return shorten(`${name}: ${message}…`, withText({}))
+  return shorten(`${name}: ${message}…`, limit, withText({}))
 }
 
 /** A text that crosses, shortened where it has to be; undefined if nothing fits. */
 export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string | undefined {
-  return shorten(text, (part) => {
+  return shorten(text, limit, (part) => {
     const encoded = JSON.stringify(part)
     return sizeOf(encoded) <= limit ? encoded : undefined
   })

@@ -32,26 +32,20 @@ const engines: Readonly<Record<string, Make>> = {
     const address = addressOf(url)
     return new SocketEngine(placeOf(url), { ...address, tls: { servername: serverName(address.host), ...tls } }, key)
   },
-  'redis:': redis,
-  'rediss:': redis,
-  'nats:': later('nats'),
-  'postgres:': postgres,
-  'postgresql:': postgres,
+  'nats:': adapter(() => import('./nats/url.js')),
+  'postgres:': adapter(() => import('./postgres/url.js')),
+  'postgresql:': adapter(() => import('./postgres/url.js')),
+  'redis:': adapter(() => import('./redis/url.js')),
+  'rediss:': adapter(() => import('./redis/url.js')),
 }
 
-async function redis(url: URL, { tls }: Settings): Promise<Engine> {
-  const { engineOfUrl } = await import('./redis/url.js')
-  return engineOfUrl(url, tls)
-}
-
-async function postgres(url: URL, { tls }: Settings): Promise<Engine> {
-  const { engineOfUrl } = await import('./postgres/url.js')
-  return engineOfUrl(url, tls)
-}
-
-function later(adapter: string): Make {
-  return () => {
-    throw new HubError('ERR_HUB_SCHEME', `calloff/remote/${adapter} is not there yet`)
+function adapter(load: () => Promise<{ engineOfUrl: (url: URL, tls: object) => Promise<Engine> }>): Make {
+  return async (url, { key, tls }) => {
+    if (key.length > 0) {
+      throw new RangeError(`key is for a TokenServer; for ${url.protocol} the URL has the user and the password`)
+    }
+    const { engineOfUrl } = await load()
+    return engineOfUrl(url, tls)
   }
 }
 
@@ -93,8 +87,8 @@ async function engineOf(url: string | URL | Engine, settings: Settings): Promise
 
 /**
  * Connects to a hub. What carries it, the URL says: `unix:/path`, `pipe:name` (Windows), `tcp://host:port`,
- * `tls://host:port` for a `TokenServer`; `redis://` and `rediss://`, `postgres://` for these, with the package `ioredis` or
- * `redis`, or `pg`, installed. An engine can be given instead of a URL: one that was made of a client of yours, or your own.
+ * `tls://host:port` for a `TokenServer`; `redis://` and `rediss://`, `nats://`, `postgres://` for these, with the package
+ * `ioredis` or `redis`, `@nats-io/jetstream` and `@nats-io/transport-node`, or `pg`, installed. An engine can be given instead of a URL: one that was made of a client of yours, or your own.
  *
  * Timing: resolves when the first connection is made; with `lazy`, at once. From then on a lost one is made again.
  *

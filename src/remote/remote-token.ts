@@ -7,8 +7,7 @@ import { after, isBefore, now } from '../core/clock.js'
 import { type Form, quoted } from '../core/describe.js'
 import { Elsewhere } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation, discover, end, giveRule, hubOf, LOOK, settle } from '../core/graph.js'
-import { moved } from '../core/remaining.js'
+import { Cancellation, discover, end, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
 import { held } from './held.js'
 import type { Who } from './hub.js'
@@ -230,6 +229,11 @@ export class LeaseToken extends RemoteToken {
   /** @internal */
   override ask(): Cancellation | undefined {
     return isBefore(this.deadline) ? undefined : this.#lost()
+  }
+
+  /** @internal */
+  ahead(): Cancellation {
+    return this.#lost()
   }
 
   #lost(): Cancellation {

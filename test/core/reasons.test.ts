@@ -8,12 +8,12 @@ const { decodeReason } = (await import(file.href)) as typeof reasonsModule
 
 test('text that is no reason of ours is none, and no error', () => {
   for (const text of ['', 'stop', '{', '{"$":5}', '{"$":["bigint","x"]}', '['.repeat(100_000)]) {
-    assert.equal(decodeReason(text, 'a test'), undefined, text.slice(0, 20))
+    assert.deepEqual(decodeReason(text, 'a test'), { reason: undefined, saying: undefined }, text.slice(0, 20))
   }
 })
 
 test('an error says where it comes from', () => {
-  const arrived = decodeReason('{"$":["error",{"name":"RangeError","message":"no"}]}', 'another planet')
+  const { reason: arrived } = decodeReason('{"$":["error",{"name":"RangeError","message":"no"}]}', 'another planet')
   assert.ok(arrived instanceof RangeError)
   assert.equal(arrived.stack, 'RangeError: no\n    at another planet')
 })

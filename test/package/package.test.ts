@@ -122,6 +122,15 @@ describe('the packed package', () => {
     })
   }
 
+  it('says which packages a hub over NATS needs', () => {
+    const program = `import { connectHub } from '${manifest.name}/remote'
+      connectHub('nats://127.0.0.1:1').catch((error) => console.log(error.code, error.message))`
+    assert.match(
+      node('--input-type=module', '-e', program),
+      /^ERR_HUB_SCHEME .*@nats-io\/transport-node.* to be installed$/m,
+    )
+  })
+
   it('does not let its inner files be imported', () => {
     const program = `import('${manifest.name}/dist/index.js').catch((error) => console.log(error.code))`
     assert.equal(node('--input-type=module', '-e', program).trim(), 'ERR_PACKAGE_PATH_NOT_EXPORTED')

@@ -160,7 +160,7 @@ describe('bad input', () => {
       [null, undefined, /url must be/],
       ['nonsense', undefined, /url must be one, such as/],
       ['gopher://x', undefined, /there is no engine for gopher:/],
-      ['nats://x', undefined, /calloff\/remote\/nats is not there yet/],
+      ['nats://x', { key: 'k'.repeat(16) }, /key is for a TokenServer; for nats: the URL has/],
       ['tcp://x', undefined, /url must name a host and a port/],
       ['tcp://u:secret@x:5', undefined, /url must not have a password/],
       ['unix:x', undefined, /whole path/],

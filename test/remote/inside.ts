@@ -3,6 +3,8 @@ import type * as clockModule from '../../dist/core/clock.js'
 import type * as clientModule from '../../dist/remote/client.js'
 import type * as handshakeModule from '../../dist/remote/handshake.js'
 import type * as journalModule from '../../dist/remote/journal.js'
+import type * as natsKeysModule from '../../dist/remote/nats/keys.js'
+import type * as natsUrlModule from '../../dist/remote/nats/url.js'
 import type * as peerModule from '../../dist/remote/peer.js'
 import type * as protocolModule from '../../dist/remote/protocol.js'
 import type * as settingsModule from '../../dist/remote/settings.js'
@@ -18,6 +20,7 @@ export const { after, now } = (await import(new URL('core/clock.js', folder).hre
 export const { HubClient } = (await load('client')) as typeof clientModule
 export const { isProof, proofOf } = (await load('handshake')) as typeof handshakeModule
 export const { Journal, recordsIn } = (await load('journal')) as typeof journalModule
+export const natsKeys = (await load('nats/keys')) as typeof natsKeysModule
 export const { Peer } = (await load('peer')) as typeof peerModule
 export const protocol = (await load('protocol')) as typeof protocolModule
 export const { settingsOf } = (await load('settings')) as typeof settingsModule
@@ -40,4 +43,11 @@ export function engineFor(url: string, key = ''): Engine {
   const where = protocol === 'unix:' ? { path: pathname } : { host: hostname, port: Number(port) }
   // To whoever looks at the sources, the type has two homes.
   return new SocketEngine(url, where, new TextEncoder().encode(key)) as unknown as Engine
+}
+
+const { engineOfUrl } = (await load('nats/url')) as typeof natsUrlModule
+
+/** The engine that `connectHub` makes of a `nats:` URL. */
+export async function natsEngineFor(url: string): Promise<Engine> {
+  return (await engineOfUrl(new URL(url), {})) as unknown as Engine
 }

@@ -1,0 +1,254 @@
+/**
+ * A JetStream key-value bucket, as far as a hub needs it: a stream that keeps the last message of every subject.
+ *
+ * Everything is asked of the stream's leader, never of a replica, which may lag behind (E6). For that reason nothing is read
+ * with consumers, and so not watched: those run beside any replica. There is another: in server 2.9 whatever is purged makes
+ * all consumers of the stream skip what they have not delivered yet, whether they would be given what was purged or not.
+ */
+import type { JetStreamClient, JetStreamManager, MsgRequest, StoredMsg } from '@nats-io/jetstream'
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import { now } from '../../core/clock.js'
+import { HubError } from '../errors.js'
+import { Gate } from './gate.js'
+import { type Library, library } from './library.js'
+
+/** How a bucket is made where there is none. */
+export interface BucketOptions {
+  readonly name: string
+  readonly replicas: number
+  readonly storage: 'file' | 'memory'
+}
+
+/** The last message of a key. */
+export interface Stored {
+  readonly key: string
+  /** Its revision: the number of the message in the stream. */
+  readonly seq: number
+  /** When it was stored, in milliseconds by the wall clock of the server. */
+  readonly at: number
+  /** Undefined if it says that the key was deleted. */
+  readonly text: string | undefined
+}
+
+/** Requests under way. The server queues several thousand of all clients together. */
+const UNDER_WAY = 256
+/** Milliseconds; who asks is usually less patient. */
+const TIMEOUT = 30_000
+
+/** What the server says about a request that it understands but does not do. */
+const WRONG_LAST_SEQUENCE = new Set<number | undefined>([10071, 10164])
+const NAME_IN_USE = 10058
+const NO_STREAM = 10059
+
+const OPERATION = 'KV-Operation'
+const decoder = new TextDecoder()
+
+export class Bucket {
+  readonly #library: Library
+  readonly #nc: NatsConnection
+  readonly #jsm: JetStreamManager
+  readonly #js: JetStreamClient
+  readonly #stream: string
+  readonly #root: string
+  readonly #gate = new Gate(UNDER_WAY)
+  /** Where the server says what was stored. */
+  readonly #news: string
+  /** The server's wall clock when ours was at 0, or earlier: see `setClock`. */
+  #clock: number | undefined
+  #stored = 0
+
+  private constructor(known: Library, nc: NatsConnection, jsm: JetStreamManager, name: string) {
+    this.#library = known
+    this.#nc = nc
+    this.#jsm = jsm
+    this.#js = known.jetstream(nc, { timeout: TIMEOUT })
+    this.#stream = `KV_${name}`
+    this.#root = `$KV.${name}.`
+    this.#news = newsOf(name)
+  }
+
+  /** Opens the bucket; makes it if there is none. */
+  static async open(nc: NatsConnection, options: BucketOptions): Promise<Bucket> {
+    const known = await library()
+    const jsm = await known.jetstreamManager(nc, { checkAPI: false, timeout: TIMEOUT })
+    const bucket = new Bucket(known, nc, jsm, options.name)
+    await bucket.#make(options)
+    return bucket
+  }
+
+  async #make({ name, replicas, storage }: BucketOptions): Promise<void> {
+    const republish = { src: `${this.#root}mark.>`, dest: `${this.#news}mark.>` }
+    const { config, state } = await this.#jsm.streams.info(this.#stream).catch(async (error: unknown) => {
+      if (codeOf(error) !== NO_STREAM) throw error
+      const made = this.#jsm.streams.add({
+        name: this.#stream,
+        subjects: [`${this.#root}>`],
+        // What makes a stream a bucket, for all tools.
+        max_msgs_per_subject: 1,
+        discard: 'new',
+        allow_rollup_hdrs: true,
+        deny_delete: true,
+        allow_direct: false,
+        storage,
+        num_replicas: replicas,
+        republish,
+      })
+      return made.catch((failure: unknown) => {
+        // Somebody was quicker.
+        if (codeOf(failure) === NAME_IN_USE) return this.#jsm.streams.info(this.#stream)
+        throw failure
+      })
+    })
+    const wrong = [
+      config.max_msgs_per_subject !== 1 && 'history is not 1',
+      config.max_age !== 0 && 'ttl is not 0, so that what is open would be forgotten',
+      config.deny_purge && 'it may not be purged',
+      (config.republish?.src !== republish.src || config.republish.dest !== republish.dest) &&
+        `marks are not republished from ${republish.src} to ${republish.dest}`,
+    ].filter((one) => typeof one === 'string')
+    if (wrong.length > 0) {
+      throw new HubError(
+        'ERR_HUB_REFUSED',
+        `the bucket ${JSON.stringify(name)} cannot carry a hub: ${wrong.join('; ')}`,
+      )
+    }
+    this.#stored = state.last_seq
+  }
+
+  /** All messages up to this number were stored before now. */
+  get stored(): number {
+    return this.#stored
+  }
+
+  // ---- One key
+
+  async get(key: string): Promise<Stored | undefined> {
+    const found = await this.#ask(() => this.#jsm.streams.getMessage(this.#stream, { last_by_subj: this.#root + key }))
+    return found ? this.#read(found) : undefined
+  }
+
+  /** The first message under keys of that form, from that number on. */
+  async next(filter: string, from: number): Promise<Stored | undefined> {
+    // The library's types do not know that one.
+    const query = { seq: from, next_by_subj: this.#root + filter } as MsgRequest
+    const found = await this.#ask(() => this.#jsm.streams.getMessage(this.#stream, query))
+    return found ? this.#read(found) : undefined
+  }
+
+  #read({ subject, seq, timestamp, header, data }: StoredMsg): Stored {
+    this.#stored = Math.max(this.#stored, seq)
+    const text = header.has(OPERATION) ? undefined : decoder.decode(data)
+    return { key: subject.slice(this.#root.length), seq, at: Date.parse(timestamp), text }
+  }
+
+  /**
+   * Stores a value, gives its revision. With `expected` it is stored only if that is the revision of the key, 0 for a key that
+   * there is not, and otherwise gives undefined.
+   */
+  put(key: string, text: string, expected?: number): Promise<number | undefined> {
+    return this.#publish(key, text, expected)
+  }
+
+  /** Leaves a note that the key was deleted, if that is still its revision. */
+  delete(key: string, expected: number): Promise<number | undefined> {
+    return this.#publish(key, undefined, expected)
+  }
+
+  async #publish(key: string, text: string | undefined, expected: number | undefined): Promise<number | undefined> {
+    const options: Parameters<JetStreamClient['publish']>[2] = {}
+    if (expected !== undefined) options.expect = { lastSubjectSequence: expected }
+    if (text === undefined) {
+      options.headers = this.#library.headers()
+      options.headers.set(OPERATION, 'DEL')
+    }
+    try {
+      const { seq } = await this.#ask(() => this.#js.publish(this.#root + key, text ?? '', options), true)
+      this.#stored = Math.max(this.#stored, seq)
+      return seq
+    } catch (error) {
+      if (WRONG_LAST_SEQUENCE.has(codeOf(error))) return undefined
+      throw error
+    }
+  }
+
+  /** Takes keys away as if they had never been, up to a revision; gives how many there were. */
+  async purge(filter: string, upTo?: number): Promise<number> {
+    const purged = await this.#ask(() =>
+      this.#jsm.streams.purge(this.#stream, {
+        filter: this.#root + filter,
+        // Which names the first one to keep.
+        ...(upTo === undefined ? {} : { seq: upTo + 1 }),
+      }),
+    )
+    return purged.purged
+  }
+
+  // ---- Many keys
+
+  /** The keys of that form, all as of one moment. */
+  async keys(filter: string): Promise<string[]> {
+    const { state } = await this.#ask(() =>
+      this.#jsm.streams.info(this.#stream, { subjects_filter: this.#root + filter }),
+    )
+    return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(this.#root.length))
+  }
+
+  // ---- News
+
+  /** Calls back with the key, and for a mark with its text and revision, when the server or another hub says that it has changed. */
+  onNews(callback: (key: string, text: string | undefined, seq: number) => void): Subscription {
+    return this.#nc.subscribe(`${this.#news}>`, {
+      callback: (error, message: Msg) => {
+        if (error) return
+        const key = message.subject.slice(this.#news.length)
+        const seq = Number(message.headers?.get('Nats-Sequence') ?? 0)
+        this.#stored = Math.max(this.#stored, seq)
+        callback(key, message.headers?.has(OPERATION) ? undefined : message.string(), seq)
+      },
+    })
+  }
+
+  /** Says that a key has changed, where the server does not do so by itself. */
+  tell(key: string): void {
+    this.#nc.publish(this.#news + key)
+  }
+
+  // ---- The server's clock
+
+  /** The server's wall clock, or a little less: as long as it takes to ask. */
+  get time(): number {
+    return this.#clock === undefined ? 0 : now() + this.#clock
+  }
+
+  /** How long ago something was stored. */
+  age({ at }: Stored): number {
+    return Math.max(0, this.time - at)
+  }
+
+  /** Something was stored before `moment`, of our clock: so at that moment it was at least so late there. */
+  setClock({ at }: Stored, moment: number): void {
+    this.#clock = at - moment
+  }
+
+  /** What is stored goes before what is read: marks and renewals do not wait until thousands of receipts are counted. */
+  #ask<T>(what: () => Promise<T>, isUrgent = false): Promise<T> {
+    return this.#gate.pass(isUrgent, what)
+  }
+}
+
+/** What JetStream has against a request; undefined if it is not JetStream that says so. */
+function codeOf(error: unknown): number | undefined {
+  const { apiError, code } = (error as { apiError?: unknown; code?: unknown } | null) ?? {}
+  return typeof apiError === 'function' && typeof code === 'number' ? code : undefined
+}
+
+/** What the news of a bucket begin with. */
+function newsOf(name: string): string {
+  return `calloff.${name}.`
+}
+
+/** Whether it is the request that the server does not like, and not the connection, or the bucket that has gone. */
+export function isRefusal(error: unknown): boolean {
+  const code = codeOf(error)
+  return error instanceof HubError || (code !== undefined && code !== NO_STREAM)
+}

@@ -1,0 +1,96 @@
+/** Where links get their connections from. */
+import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
+import { Later } from '../later.js'
+import { library } from './library.js'
+
+/** A connection to be used for one link. */
+export interface Dialed {
+  readonly nc: NatsConnection
+  /** Settles when it is lost, with an error if one is known. Not when it is let go of. */
+  readonly lost: Promise<Error | undefined>
+  /** The link does not need it any more. */
+  letGo(): void
+}
+
+/** A connection of its own for each link, which does not connect again: the hub does. */
+export async function dial(options: ConnectionOptions): Promise<Dialed> {
+  const { connect } = await library()
+  const nc = await connect({ ...options, reconnect: false, noAsyncTraces: true })
+  release(nc)
+  let isWanted = true
+  const lost = async (): Promise<Error | undefined> => {
+    const error = await nc.closed()
+    return isWanted ? (error ?? undefined) : new Promise(() => {})
+  }
+  return {
+    nc,
+    lost: lost(),
+    letGo() {
+      isWanted = false
+      nc.close().catch(() => {})
+    },
+  }
+}
+
+/**
+ * Whoever waits for something keeps the process alive by himself, but the library has no option for that. Its pings are not
+ * needed: the hub says every now and then that it lives, and misses the answer. Where these inner parts are not found the
+ * process lives until the hub is closed, and that is all.
+ */
+function release(nc: NatsConnection): void {
+  const { protocol } = nc as unknown as {
+    protocol?: { heartbeats?: { cancel?(): void }; transport?: { socket?: { unref?(): void } } }
+  }
+  protocol?.heartbeats?.cancel?.()
+  protocol?.transport?.socket?.unref?.()
+}
+
+/** A connection that connects again by itself. */
+class Shared {
+  readonly #nc: NatsConnection
+  readonly #users = new Set<Later<Error | undefined>>()
+  /** Resolves when it is back, while it is not there. */
+  #back: Later<void> | undefined
+
+  constructor(nc: NatsConnection) {
+    this.#nc = nc
+    void this.#watch()
+  }
+
+  async #watch(): Promise<void> {
+    for await (const { type } of this.#nc.status()) {
+      if (type === 'disconnect') this.#fall(undefined)
+      if (type === 'reconnect') this.#rise()
+    }
+    this.#fall((await this.#nc.closed()) ?? undefined)
+    this.#rise()
+  }
+
+  #fall(cause: Error | undefined): void {
+    this.#back ??= new Later()
+    for (const lost of this.#users) lost.resolve(cause)
+    this.#users.clear()
+  }
+
+  #rise(): void {
+    this.#back?.resolve()
+    this.#back = undefined
+  }
+
+  async dial(): Promise<Dialed> {
+    await this.#back?.promise
+    if (this.#nc.isClosed()) throw new Error('the connection was closed')
+    const lost = new Later<Error | undefined>()
+    this.#users.add(lost)
+    return { nc: this.#nc, lost: lost.promise, letGo: () => void this.#users.delete(lost) }
+  }
+}
+
+const known = new WeakMap<NatsConnection, Shared>()
+
+/** The connection that somebody has made, whenever it is there. */
+export function share(nc: NatsConnection): Promise<Dialed> {
+  let shared = known.get(nc)
+  if (!shared) known.set(nc, (shared = new Shared(nc)))
+  return shared.dial()
+}

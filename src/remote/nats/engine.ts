@@ -1,0 +1,145 @@
+/** NATS JetStream as an engine: links over a connection that is given, or one for each link. */
+import type { NatsConnection } from '@nats-io/transport-node'
+import { optional, optionsOf, wrongType } from '../../core/arguments.js'
+import { isCancellation } from '../../core/errors.js'
+import type { CancellationToken } from '../../core/token.js'
+import type { Engine, Link, LinkEvents, Session } from '../engine.js'
+import { errorFrom, HubError } from '../errors.js'
+import { Bucket, type BucketOptions } from './bucket.js'
+import { type Dialed, share } from './connections.js'
+import { Sightings } from './leases.js'
+import { type Memory, NatsLink } from './link.js'
+
+/** What `natsEngine` takes. */
+export interface NatsEngineOptions {
+  /** The key-value bucket: letters, digits, `-` and `_`. Hubs with another one know nothing of each other. Default: `'calloff'`. */
+  readonly bucket?: string | undefined
+  /** How many servers keep the bucket, 1 to 5, if it is to be made. Default: 1. */
+  readonly replicas?: number | undefined
+  /** Where they keep it, if it is to be made. Default: `'file'`; with `'memory'` it is lost with its servers. */
+  readonly storage?: 'file' | 'memory' | undefined
+}
+
+export class NatsEngine implements Engine {
+  readonly place: string
+  readonly #dial: () => Promise<Dialed>
+  readonly #bucket: BucketOptions
+  readonly #sightings = new Sightings()
+  readonly #memories = new Map<string, Memory>()
+
+  constructor(place: string, dial: () => Promise<Dialed>, options: NatsEngineOptions | undefined) {
+    this.place = place
+    this.#dial = dial
+    this.#bucket = bucketOf(options)
+  }
+
+  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    let dialed: Dialed | undefined
+    let link: NatsLink | undefined
+    let isOpen = false
+    let hasGivenUp = false
+    const letGo = () => (link ? link.close() : dialed?.letGo())
+    // What comes too late goes again.
+    const stay = () => {
+      if (!hasGivenUp) return
+      letGo()
+      throw new Error('nobody waits for it any more')
+    }
+    const make = async (): Promise<Link> => {
+      dialed = await this.#dial()
+      const { nc, lost } = dialed
+      stay()
+      const gone = async (): Promise<never> => {
+        throw this.#unreachable(await lost)
+      }
+      const failing = gone()
+      failing.catch((error: unknown) => link?.fail(errorFrom(error)))
+      const bucket = await Promise.race([Bucket.open(nc, this.#bucket), failing])
+      stay()
+      const memory = this.#memoryOf(session)
+      const made: NatsLink = new NatsLink(bucket, session, memory, {
+        notice: (state) => events.notice(state),
+        lost: (error) => {
+          if (isOpen) events.lost(error)
+        },
+        closed: () => {
+          dialed?.letGo()
+          if (made.isOver) this.#memories.delete(session.id)
+        },
+      })
+      link = made
+      await made.begin()
+      return made
+    }
+    try {
+      const made = await token.race(make())
+      isOpen = true
+      return made
+    } catch (error) {
+      hasGivenUp = true
+      letGo()
+      throw isCancellation(error, token) || error instanceof HubError ? error : this.#unreachable(errorFrom(error))
+    }
+  }
+
+  #memoryOf({ id }: Session): Memory {
+    const known = this.#memories.get(id)
+    if (known) return known
+    const memory = { sightings: this.#sightings, entered: new Map(), isOld: false }
+    this.#memories.set(id, memory)
+    return memory
+  }
+
+  #unreachable(cause: Error | undefined): HubError {
+    const isAuth = [cause, cause?.cause].some((error) =>
+      /^(Authorization|PermissionViolation)Error$/.test(nameOf(error)),
+    )
+    const why = cause?.message ?? 'the connection has ended'
+    return new HubError(isAuth ? 'ERR_HUB_AUTH' : 'ERR_HUB_UNREACHABLE', `${this.place}: ${why}`, { cause })
+  }
+}
+
+const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '')
+
+function bucketOf(options: NatsEngineOptions | undefined): BucketOptions {
+  const { replicas = 1, storage = 'file', ...given } = optionsOf(options)
+  const name = optional('bucket', 'string', given.bucket) ?? 'calloff'
+  if (!/^[\w-]+$/.test(name)) {
+    throw new RangeError(`bucket must be letters, digits, - and _, got ${JSON.stringify(name)}`)
+  }
+  if (typeof replicas !== 'number') throw wrongType('replicas', 'a number', replicas)
+  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 5) {
+    throw new RangeError(`replicas must be from 1 to 5, got ${replicas}`)
+  }
+  if (storage !== 'file' && storage !== 'memory') throw wrongType('storage', "'file' or 'memory'", storage)
+  return { name, replicas, storage }
+}
+
+/**
+ * An engine over NATS JetStream, for `connectHub`: over a connection of `@nats-io/transport-node` 3 that you have made.
+ *
+ * The connection is used and never closed. While it connects again by itself, as it is told to, the hub is `'disconnected'`;
+ * what is asked meanwhile is asked again afterwards. It keeps the process alive until you close it.
+ *
+ * Errors: `TypeError` for what is no connection; `RangeError` for a bad name or number. `connectHub` rejects with
+ * `ERR_HUB_SCHEME` where `@nats-io/jetstream` is not installed, and with `ERR_HUB_REFUSED` where the bucket is there and not fit.
+ *
+ * @example
+ * ```ts no-run
+ * import { connect } from '@nats-io/transport-node'
+ * import { connectHub } from 'calloff/remote'
+ * import { natsEngine } from 'calloff/remote/nats'
+ *
+ * const connection = await connect({ servers: 'nats://localhost:4222', maxReconnectAttempts: -1 })
+ * await using hub = await connectHub(natsEngine(connection, { bucket: 'jobs', replicas: 3 }))
+ * const token = hub.open('report-7')
+ * ```
+ */
+export function natsEngine(connection: NatsConnection, options?: NatsEngineOptions): Engine {
+  const { request, subscribe, status, getServer } = (connection as Partial<NatsConnection> | null) ?? {}
+  for (const method of [request, subscribe, status, getServer]) {
+    if (typeof method !== 'function')
+      throw wrongType('connection', 'a connection of @nats-io/transport-node', connection)
+  }
+  return new NatsEngine('nats', () => share(connection), options)
+}

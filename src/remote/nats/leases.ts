@@ -1,0 +1,148 @@
+/**
+ * Leases by compare-and-set, and with nobody's wall clock.
+ *
+ * JetStream has no timers, and its timestamps are wall clock, which may be set. So time is counted by whoever looks, on the
+ * monotonic clock of his process: a lease has ended once somebody has seen the same revision of it for `ttl`, *and* has written
+ * down so. A renewal is a new revision; both are written with compare-and-set, so one of them fails.
+ *
+ * L1. A lease ends by an entry, never by time alone: until then its owner can renew it, and afterwards cannot (E10).
+ * L2. Who looks starts to count no earlier than when the revision was stored. So no lease ends before its ttl is over; it ends
+ *     later where nobody was looking when its owner fell silent: ttl after the first look.
+ * L3. A fence is the number of the message that began the term, and those only go up, as long as the stream lives.
+ */
+import { now } from '../../core/clock.js'
+import type { Acquired, LeaseRecord } from '../engine.js'
+import type { Bucket, Stored } from './bucket.js'
+import { leaseKey } from './keys.js'
+import { type LeaseEntry, leaseEntryOf } from './records.js'
+
+/** How long it is remembered that a lease was lost, like a mark of the default ttl. */
+export const REMEMBERED = 24 * 3_600_000
+
+/** What one process has seen of leases that are held. It outlives links: a revision does not change while nobody looks. */
+export class Sightings {
+  readonly #seen = new Map<string, { readonly seq: number; readonly first: number }>()
+
+  /** Milliseconds until a revision has been seen for so long. */
+  left({ key, seq }: Stored, ttl: number): number {
+    const known = this.#seen.get(key)
+    if (known?.seq === seq) return known.first + ttl - now()
+    this.#seen.set(key, { seq, first: now() })
+    return ttl
+  }
+
+  forget(key: string): void {
+    this.#seen.delete(key)
+  }
+
+  /** Drops what was first seen before that: who looks again counts anew (L2). */
+  forgetBefore(moment: number): void {
+    for (const [key, { first }] of this.#seen) if (first < moment) this.#seen.delete(key)
+  }
+}
+
+export class Leases {
+  readonly #bucket: Bucket
+  readonly #sightings: Sightings
+  /** Those of this process, as they were written last, which saves reading them for each renewal. */
+  readonly #mine = new Map<string, Stored>()
+
+  constructor(bucket: Bucket, sightings: Sightings) {
+    this.#bucket = bucket
+    this.#sightings = sightings
+  }
+
+  /** How a lease stands; ends it where its time is up (L1). Gives what is stored by then, too. */
+  async look(
+    path: string,
+    known: Stored | undefined,
+  ): Promise<{ readonly stored: Stored | undefined; readonly record: LeaseRecord | undefined }> {
+    let stored = known
+    for (;;) {
+      const entry = entryOf(stored)
+      if (!stored || !entry) return { stored, record: undefined }
+      const { state, fence, lost, ttl } = entry
+      if (state !== 'held') {
+        this.#sightings.forget(stored.key)
+        const isForgotten = lost === 0 || this.#bucket.age(stored) > REMEMBERED
+        return { stored, record: isForgotten ? undefined : { fence, left: 0, lost } }
+      }
+      const left = this.#sightings.left(stored, ttl)
+      if (left > 0) return { stored, record: { fence, left, lost } }
+      const ended = await this.#write(path, { ...entry, state: 'lost', lost: fence }, stored.seq)
+      if (ended) this.#bucket.tell(leaseKey(path))
+      stored = ended ?? (await this.#read(path))
+    }
+  }
+
+  async acquire(path: string, owner: string, ttl: number): Promise<Acquired> {
+    for (;;) {
+      const stored = await this.#read(path)
+      const entry = entryOf(stored)
+      let lost = entry?.lost ?? 0
+      if (stored && entry?.state === 'held') {
+        if (entry.owner === owner) {
+          if (await this.#write(path, { ...entry, ttl }, stored.seq)) return { held: true, fence: entry.fence }
+          continue
+        }
+        const left = this.#sightings.left(stored, entry.ttl)
+        if (left > 0) return { held: false, left }
+        lost = entry.fence
+      }
+      const taken = await this.#write(path, { state: 'held', owner, ttl, fence: 0, lost }, stored?.seq ?? 0)
+      if (!taken) continue
+      this.#bucket.tell(leaseKey(path))
+      return { held: true, fence: taken.seq }
+    }
+  }
+
+  async renew(path: string, fence: number, ttl: number): Promise<boolean> {
+    let stored = this.#mine.get(path) ?? (await this.#read(path))
+    for (;;) {
+      const entry = entryOf(stored)
+      if (stored && entry?.state === 'held' && entry.fence === fence) {
+        if (await this.#write(path, { ...entry, ttl }, stored.seq)) return true
+      } else if (!stored || stored !== this.#mine.get(path)) return false
+      this.#mine.delete(path)
+      stored = await this.#read(path)
+    }
+  }
+
+  async release(path: string, fence: number): Promise<void> {
+    for (;;) {
+      const stored = await this.#read(path)
+      const entry = entryOf(stored)
+      if (!stored || entry?.state !== 'held' || entry.fence !== fence) return
+      if (!(await this.#write(path, { ...entry, state: 'released' }, stored.seq))) continue
+      this.#bucket.tell(leaseKey(path))
+      return
+    }
+  }
+
+  /** Forgets one that has ended. */
+  async forget(path: string): Promise<void> {
+    const stored = await this.#read(path)
+    const entry = entryOf(stored)
+    if (stored && entry && entry.state !== 'held') await this.#bucket.delete(stored.key, stored.seq)
+  }
+
+  #read(path: string): Promise<Stored | undefined> {
+    return this.#bucket.get(leaseKey(path))
+  }
+
+  /** What is stored then; undefined if somebody was quicker. */
+  async #write(path: string, entry: LeaseEntry, expected: number): Promise<Stored | undefined> {
+    const key = leaseKey(path)
+    const text = JSON.stringify(entry)
+    const seq = await this.#bucket.put(key, text, expected)
+    this.#mine.delete(path)
+    if (seq === undefined) return undefined
+    const stored = { key, seq, at: this.#bucket.time, text }
+    if (entry.state === 'held') this.#mine.set(path, stored)
+    return stored
+  }
+}
+
+function entryOf(stored: Stored | undefined): LeaseEntry | undefined {
+  return stored?.text === undefined ? undefined : leaseEntryOf(stored.text, stored.seq)
+}

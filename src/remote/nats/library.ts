@@ -1,0 +1,27 @@
+/** The packages that are needed, loaded when they are. */
+import type { jetstream, jetstreamManager } from '@nats-io/jetstream'
+import type { connect, headers } from '@nats-io/transport-node'
+import { HubError } from '../errors.js'
+import { missing } from '../missing.js'
+
+export interface Library {
+  readonly connect: typeof connect
+  readonly headers: typeof headers
+  readonly jetstream: typeof jetstream
+  readonly jetstreamManager: typeof jetstreamManager
+}
+
+/** Rejects with `ERR_HUB_SCHEME` where one is not installed. */
+export async function library(): Promise<Library> {
+  try {
+    const [{ connect, headers }, { jetstream, jetstreamManager }] = await Promise.all([
+      import('@nats-io/transport-node'),
+      import('@nats-io/jetstream'),
+    ])
+    return { connect, headers, jetstream, jetstreamManager }
+  } catch (cause) {
+    if (!missing(cause)) throw cause
+    const packages = '@nats-io/transport-node and @nats-io/jetstream'
+    throw new HubError('ERR_HUB_SCHEME', `a hub over NATS needs the packages ${packages} to be installed`, { cause })
+  }
+}

@@ -1,0 +1,382 @@
+/** A link over a bucket: how what a hub asks for is done with keys. */
+import { after, now } from '../../core/clock.js'
+import type {
+  Acquired,
+  HolderRecord,
+  HolderReport,
+  Link,
+  LinkEvents,
+  MarkRecord,
+  Session,
+  Topic,
+  TopicReport,
+  TopicState,
+} from '../engine.js'
+import { errorFrom, HubError } from '../errors.js'
+import { Pending } from '../pending.js'
+import { type Bucket, isRefusal, type Stored } from './bucket.js'
+import { Census } from './census.js'
+import { Following, type Found } from './following.js'
+import { holderKey, leaseKey, markKey, parseKey, pathOf, publicId, sessionKey } from './keys.js'
+import { Leases, type Sightings } from './leases.js'
+import { holderEntryOf, markEntryOf, textOfMarkEntry, textOfSession } from './records.js'
+import { reportOf, Sessions } from './sessions.js'
+import { Sweeper, SWEEP_EVERY } from './sweeper.js'
+
+/** A holder, as it is stored. */
+export interface Entered {
+  readonly path: string
+  readonly state: number
+  readonly seq: number
+  /** Over which it was entered last. */
+  readonly over: NatsLink | undefined
+}
+
+/** What a process remembers from one link to the next. */
+export interface Memory {
+  readonly sightings: Sightings
+  readonly entered: Map<number, Entered>
+  /** There has been a link before. */
+  isOld: boolean
+}
+
+interface Listed {
+  readonly topic: Topic
+  mark: Stored | undefined
+  lease: Stored | undefined
+  readonly holders: Promise<HolderReport | undefined>[]
+}
+
+export class NatsLink implements Link {
+  readonly #bucket: Bucket
+  readonly #session: Session
+  /** What the others know the session by. */
+  readonly #me: string
+  readonly #memory: Memory
+  readonly #events: LinkEvents & { closed(): void }
+  readonly #pending = new Pending()
+  readonly #following: Following
+  readonly #leases: Leases
+  readonly #census: Census
+  readonly #sweeper: Sweeper
+  /** The revision of the session, while it is known to be there. */
+  #revision = 0
+  /** The session has said good-bye. */
+  isOver = false
+  #stopNews = () => {}
+  #stopSweep = () => {}
+
+  constructor(bucket: Bucket, session: Session, memory: Memory, events: LinkEvents & { closed(): void }) {
+    this.#bucket = bucket
+    this.#session = session
+    this.#me = publicId(session.id)
+    this.#memory = memory
+    this.#events = events
+    this.#following = new Following(bucket)
+    this.#leases = new Leases(bucket, memory.sightings)
+    this.#census = new Census(bucket)
+    this.#sweeper = new Sweeper(bucket)
+  }
+
+  /** Listens to what is new, and says who is here. */
+  async begin(): Promise<void> {
+    const news = this.#bucket.onNews((key, text, seq) => this.#heard(key, text, seq))
+    this.#stopNews = () => news.unsubscribe()
+    await this.#ask(async () => {
+      await this.#announce()
+      await this.#setClock()
+      if (this.#memory.isOld) await this.#layGhosts()
+      this.#memory.isOld = true
+    })
+    this.#sweep()
+  }
+
+  /** The connection is gone, or good for nothing any more. */
+  fail(error: Error): void {
+    if (!this.#pending.end(error)) return
+    this.#end()
+    this.#events.lost(error)
+  }
+
+  close(): void {
+    if (this.#pending.end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'))) this.#end()
+  }
+
+  #end(): void {
+    this.#stopNews()
+    this.#stopSweep()
+    this.#events.closed()
+  }
+
+  #ask<T>(what: () => Promise<T>): Promise<T> {
+    return this.#pending.ask(async () => {
+      try {
+        return await what()
+      } catch (thrown) {
+        const error = errorFrom(thrown)
+        if (isRefusal(error)) {
+          throw error instanceof HubError ? error : new HubError('ERR_HUB_REFUSED', error.message, { cause: error })
+        }
+        const lost = new HubError('ERR_HUB_UNREACHABLE', error.message, { cause: error })
+        this.fail(lost)
+        throw lost
+      }
+    })
+  }
+
+  // ---- The session
+
+  /** Stores the session, whatever is there. */
+  async #announce(): Promise<void> {
+    this.#revision = (await this.#bucket.put(sessionKey(this.#me), textOfSession(this.#session))) ?? 0
+  }
+
+  /** What was just stored tells what time it is there. */
+  async #setClock(): Promise<Stored | undefined> {
+    const stored = now()
+    const mine = await this.#bucket.get(sessionKey(this.#me))
+    if (mine && mine.seq === this.#revision) this.#bucket.setClock(mine, stored)
+    return mine
+  }
+
+  /**
+   * A server that was killed may have forgotten that something was taken away just before. Holders of this session that have
+   * left would come back that way, and nobody would ever take them out again.
+   */
+  async #layGhosts(): Promise<void> {
+    const keys = await this.#bucket.keys(`holder.*.*.${this.#me}.*`)
+    const ghosts = keys.filter((key) => {
+      const parsed = parseKey(key)
+      return parsed?.kind === 'holder' && this.#memory.entered.get(parsed.id)?.path !== parsed.path
+    })
+    await Promise.all(ghosts.map((key) => this.#bucket.purge(key)))
+  }
+
+  beat(): Promise<boolean> {
+    return this.#ask(async () => {
+      for (;;) {
+        const key = sessionKey(this.#me)
+        const seq = this.#revision && (await this.#bucket.put(key, textOfSession(this.#session), this.#revision))
+        if (seq) {
+          this.#revision = seq
+          await this.#setClock()
+          return true
+        }
+        const found = await this.#bucket.get(key)
+        if (!found) break
+        // Another link of this very session.
+        this.#revision = found.seq
+      }
+      this.#revision = 0
+      for (const [id, entered] of this.#memory.entered) this.#memory.entered.set(id, { ...entered, over: undefined })
+      return false
+    })
+  }
+
+  bye(): Promise<void> {
+    return this.#ask(async () => {
+      await this.#bucket.purge(`holder.*.*.${this.#me}.*`)
+      await this.#bucket.purge(sessionKey(this.#me))
+      for (const [id, { path }] of this.#memory.entered) this.#following.remove(path, id)
+      this.#memory.entered.clear()
+      this.#revision = 0
+      this.isOver = true
+    })
+  }
+
+  // ---- Holders
+
+  enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
+    return this.#ask(async () => {
+      const topics = new Map<string, Topic>()
+      for (const { topic } of holders) topics.set(pathOf(topic), topic)
+      if (!this.#revision) await this.#announce()
+      // First who is here (E5); what becomes known meanwhile is told already.
+      await Promise.all(holders.map((record) => this.#enterOne(record)))
+      return this.#read([...topics.values()])
+    })
+  }
+
+  async #enterOne({ id, topic, state: given, role, since }: HolderRecord): Promise<void> {
+    const path = pathOf(topic)
+    const { entered } = this.#memory
+    const before = entered.get(id)
+    if (before && before.path !== path) {
+      throw new HubError('ERR_HUB_REFUSED', `holder ${id} holds another token`)
+    }
+    this.#following.add(topic, id)
+    if (before && before.over === this && before.state >= given) return
+    const key = holderKey(path, this.#me, id)
+    let [state, expected] = [Math.max(given, before?.state ?? 0), before?.seq ?? 0]
+    for (;;) {
+      const seq = await this.#bucket.put(key, JSON.stringify({ state, role, since }), expected)
+      if (seq !== undefined) {
+        entered.set(id, { path, state, seq, over: this })
+        return
+      }
+      const found = await this.#bucket.get(key)
+      // A state only goes up (E9).
+      if (found?.text !== undefined) state = Math.max(state, holderEntryOf(found.text)?.state ?? 0)
+      expected = found?.seq ?? 0
+    }
+  }
+
+  leave(ids: readonly number[]): Promise<void> {
+    return this.#ask(async () => {
+      await Promise.all(ids.map((id) => this.#leaveOne(id)))
+    })
+  }
+
+  async #leaveOne(id: number): Promise<void> {
+    const { entered } = this.#memory
+    const known = entered.get(id)
+    if (known) this.#following.remove(known.path, id)
+    // Who does not know where he was looks for himself everywhere.
+    await this.#bucket.purge(known ? holderKey(known.path, this.#me, id) : `holder.*.*.${this.#me}.${id}`)
+    entered.delete(id)
+  }
+
+  // ---- How topics stand
+
+  read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
+    return this.#ask(() => this.#read(topics))
+  }
+
+  async #read(topics: readonly Topic[]): Promise<TopicState[]> {
+    const found = await this.#following.readAll(topics.map(pathOf))
+    return Promise.all(topics.map((topic, i) => this.#stateOf(topic, found[i] as Found)))
+  }
+
+  async #stateOf({ name, run }: Topic, { mark, lease }: Found): Promise<TopicState> {
+    const topic = { name, run }
+    const { stored, record } = await this.#leases.look(pathOf(topic), lease)
+    if (stored && stored !== lease) this.#following.learn(stored)
+    return { topic, mark: this.#markOf(mark), lease: record }
+  }
+
+  /** The mark, if it is one, and its time is not over. */
+  #markOf(stored: Stored | undefined): MarkRecord | undefined {
+    if (stored?.text === undefined) return undefined
+    const { mark, ttl } = markEntryOf(stored.text)
+    return isOver(this.#bucket.age(stored), ttl) ? undefined : mark
+  }
+
+  #heard(key: string, text: string | undefined, seq: number): void {
+    if (this.#pending.over) return
+    const parsed = parseKey(key)
+    if (parsed?.kind !== 'mark' && parsed?.kind !== 'lease') return
+    const followed = this.#following.of(parsed.path)
+    if (!followed) return
+    // Of a lease it is only said that it has changed.
+    if (parsed.kind === 'mark') this.#following.learn({ key, seq, at: this.#bucket.time, text })
+    this.#ask(async () => {
+      const found = parsed.kind === 'mark' ? followed : await this.#following.read(parsed.path)
+      this.#events.notice(await this.#stateOf(followed.topic, found))
+    }).catch(() => {}) // The link is lost, or another notice or read makes up for it.
+  }
+
+  // ---- Marks
+
+  mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
+    return this.#ask(async () => {
+      const key = markKey(pathOf(topic))
+      for (let expected = 0; ;) {
+        if ((await this.#bucket.put(key, textOfMarkEntry(mark, ttl), expected)) !== undefined) return mark
+        const found = await this.#bucket.get(key)
+        const standing = this.#markOf(found)
+        if (standing) return standing
+        expected = found?.seq ?? 0
+      }
+    })
+  }
+
+  forget(topic: Topic): Promise<void> {
+    return this.#ask(async () => {
+      const path = pathOf(topic)
+      const found = await this.#bucket.get(markKey(path))
+      if (found?.text !== undefined) await this.#bucket.delete(found.key, found.seq)
+      await this.#leases.forget(path)
+    })
+  }
+
+  // ---- Leases
+
+  acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
+    return this.#ask(() => this.#leases.acquire(pathOf(topic), owner, ttl))
+  }
+
+  renew(topic: Topic, fence: number, ttl: number): Promise<boolean> {
+    return this.#ask(() => this.#leases.renew(pathOf(topic), fence, ttl))
+  }
+
+  release(topic: Topic, fence: number): Promise<void> {
+    return this.#ask(() => this.#leases.release(pathOf(topic), fence))
+  }
+
+  // ---- Lists
+
+  list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
+    return this.#ask(async () => {
+      const found = 'topic' in what ? await this.#about(what.topic) : await this.#below(what.prefix)
+      const all = await Promise.all(
+        found.map(async ({ topic, mark, lease, holders }): Promise<TopicReport> => {
+          const [state, shown] = await Promise.all([this.#stateOf(topic, { mark, lease }), Promise.all(holders)])
+          return Object.assign(state, { holders: shown.filter((one) => one !== undefined) })
+        }),
+      )
+      return all.filter(({ mark, lease, holders }) => mark || lease || holders.length > 0)
+    })
+  }
+
+  /** One topic, as it stands when its holders are counted: who reacts to a mark by going is counted all the same. */
+  async #about(topic: Topic): Promise<readonly Listed[]> {
+    const path = pathOf(topic)
+    const [mark, lease, keys] = await Promise.all([
+      this.#bucket.get(markKey(path)),
+      this.#bucket.get(leaseKey(path)),
+      this.#census.of(path),
+    ])
+    const sessions = new Sessions(this.#bucket)
+    const report = async (key: string) => reportOf(key, await this.#bucket.get(key), sessions)
+    return [{ topic, mark, lease, holders: keys.map(report) }]
+  }
+
+  /** All topics whose names begin so. There is no order of names in a bucket: all keys are looked at, and those read. */
+  async #below(prefix: string): Promise<readonly Listed[]> {
+    const sessions = new Sessions(this.#bucket)
+    const byPath = new Map<string, Listed>()
+    const keys = await this.#bucket.keys('>')
+    await Promise.all(
+      keys.map(async (key) => {
+        const parsed = parseKey(key)
+        if (!parsed || parsed.kind === 'session' || !parsed.topic.name.startsWith(prefix)) return
+        const { kind, path, topic } = parsed
+        let listed = byPath.get(path)
+        if (!listed) byPath.set(path, (listed = { topic, mark: undefined, lease: undefined, holders: [] }))
+        const stored = await this.#bucket.get(key)
+        if (kind === 'holder') listed.holders.push(reportOf(key, stored, sessions))
+        else listed[kind] = stored
+      }),
+    )
+    return [...byPath.values()]
+  }
+
+  // ---- Tidying up
+
+  #sweep(): void {
+    const sweep = () => {
+      this.#sweep()
+      this.#memory.sightings.forgetBefore(now() - SIGHTINGS)
+      this.#ask(() => this.#sweeper.sweep()).catch(() => {}) // Somebody will.
+    }
+    this.#stopSweep = after(SWEEP_EVERY, sweep, false)
+  }
+}
+
+/** How long a lease that nobody renews, or looks at, is remembered here: longer than any `ttl` that makes sense. */
+const SIGHTINGS = 24 * 3_600_000
+
+/** Timestamps are cut to whole milliseconds on their way. */
+function isOver(age: number, ttl: number): boolean {
+  return age > ttl + 1
+}

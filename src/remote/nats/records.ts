@@ -1,0 +1,71 @@
+/**
+ * What is stored under the keys: JSON, which people can read too. What cannot be read was written by a later version or by
+ * hand: a mark is one whatever it says (stored.ts), anything else is as good as not there.
+ */
+import { type HolderRecord, type MarkRecord, ROLES, type Session } from '../engine.js'
+import { markOfText, textOfMark } from '../stored.js'
+
+/** The key of a lease has been written for good once somebody has had it: what comes is always a change of this. */
+export interface LeaseEntry {
+  readonly state: 'held' | 'released' | 'lost'
+  readonly owner: string
+  readonly ttl: number
+  /** The revision that began the term; 0 in that very revision, which did not know its number yet. */
+  readonly fence: number
+  /** The fence of the last term that ended without being released; 0 if none has. */
+  readonly lost: number
+}
+
+export interface SessionEntry {
+  readonly host: string
+  readonly pid: number
+  readonly ttl: number
+}
+
+export type HolderEntry = Pick<HolderRecord, 'state' | 'role' | 'since'>
+
+function objectOf(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isAmount = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < Infinity
+const isText = (value: unknown): value is string => typeof value === 'string'
+
+export function textOfMarkEntry(mark: MarkRecord, ttl: number): string {
+  return `{"ttl":${ttl},"mark":${textOfMark(mark)}}`
+}
+
+/** How long a mark lives for that says nothing about it. */
+const DAY = 24 * 3_600_000
+
+export function markEntryOf(text: string): { readonly mark: MarkRecord; readonly ttl: number } {
+  const { ttl, mark } = objectOf(text) ?? {}
+  return { mark: markOfText(JSON.stringify(mark ?? {})), ttl: isAmount(ttl) ? ttl : DAY }
+}
+
+export function leaseEntryOf(text: string, seq: number): LeaseEntry | undefined {
+  const { state, owner, ttl, fence, lost } = objectOf(text) ?? {}
+  if (state !== 'held' && state !== 'released' && state !== 'lost') return undefined
+  if (!isText(owner) || !isAmount(ttl) || !isAmount(fence) || !isAmount(lost)) return undefined
+  return { state, owner, ttl, fence: fence || seq, lost }
+}
+
+export function sessionEntryOf(text: string): SessionEntry | undefined {
+  const { host, pid, ttl } = objectOf(text) ?? {}
+  return isText(host) && isAmount(pid) && isAmount(ttl) ? { host, pid, ttl } : undefined
+}
+
+export function textOfSession({ host, pid, ttl }: Session): string {
+  return JSON.stringify({ host, pid, ttl } satisfies SessionEntry)
+}
+
+export function holderEntryOf(text: string): HolderEntry | undefined {
+  const { state, role, since } = objectOf(text) ?? {}
+  if (!isAmount(state) || !isAmount(role) || !isAmount(since)) return undefined
+  return state <= 2 && role < ROLES.length ? { state, role, since } : undefined
+}

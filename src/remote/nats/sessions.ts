@@ -1,0 +1,49 @@
+/** Who holds a token, as others see it. */
+import { FINISHED, type HolderReport } from '../engine.js'
+import type { Bucket, Stored } from './bucket.js'
+import { parseKey, sessionKey } from './keys.js'
+import { holderEntryOf, sessionEntryOf } from './records.js'
+import { SILENT } from './sweeper.js'
+
+type Process = Pick<HolderReport, 'host' | 'pid' | 'silent'>
+
+/** The sessions of holders; each is asked for once. */
+export class Sessions {
+  readonly bucket: Bucket
+  readonly #known = new Map<string, Promise<Stored | undefined>>()
+
+  constructor(bucket: Bucket) {
+    this.bucket = bucket
+  }
+
+  /** Undefined if it is gone, or as good as gone. */
+  async of(session: string): Promise<Process | undefined> {
+    const key = sessionKey(session)
+    const asked = this.#known.get(key) ?? this.bucket.get(key)
+    this.#known.set(key, asked)
+    const stored = await asked
+    const entry = stored?.text === undefined ? undefined : sessionEntryOf(stored.text)
+    if (!stored || !entry) return undefined
+    const silence = this.bucket.age(stored) - entry.ttl
+    return silence > SILENT ? undefined : { host: entry.host, pid: entry.pid, silent: silence > 0 }
+  }
+}
+
+/** A holder whose key was there a moment ago. One that has gone meanwhile has finished. */
+export async function reportOf(
+  key: string,
+  stored: Stored | undefined,
+  sessions: Sessions,
+): Promise<HolderReport | undefined> {
+  const parsed = parseKey(key)
+  if (parsed?.kind !== 'holder') return undefined
+  const { session, id } = parsed
+  const process = await sessions.of(session)
+  const gone = { session, id, host: '', pid: 0, silent: false, ...process, state: FINISHED, role: 0, since: 0 }
+  if (!stored) return gone
+  const entry = stored.text === undefined ? undefined : holderEntryOf(stored.text)
+  if (!entry) return undefined
+  if (process) return { session, id, ...process, ...entry }
+  // Its process has said good-bye meanwhile; or is long gone, and nobody has tidied up yet.
+  return (await sessions.bucket.get(key)) ? undefined : gone
+}

@@ -1,0 +1,25 @@
+/** `nats://`: each link makes a connection. */
+import type { ConnectionOptions } from '@nats-io/transport-node'
+import type { Engine } from '../engine.js'
+import { dial } from './connections.js'
+import { NatsEngine, type NatsEngineOptions } from './engine.js'
+import { library } from './library.js'
+
+/** `nats://[user:password@|token@]host[:port][/bucket][?replicas=3]` */
+export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
+  await library() // or this is the time to say that it is missing
+  const { host, username, password, pathname, searchParams } = url
+  const place = `nats://${host}`
+  if (!host) throw new RangeError(`url must name a host, such as nats://localhost:4222, got ${place}`)
+  const [user, pass] = [decodeURIComponent(username), decodeURIComponent(password)]
+  const options: ConnectionOptions = { servers: host, name: 'calloff' }
+  if (pass) Object.assign(options, { user, pass })
+  else if (user) options.token = user
+  if (Object.keys(tls).length > 0) options.tls = tls
+  const replicas = searchParams.get('replicas')
+  const given: NatsEngineOptions = {
+    bucket: decodeURIComponent(pathname.slice(1)) || undefined,
+    replicas: replicas === null ? undefined : Number(replicas),
+  }
+  return new NatsEngine(place, () => dial(options), given)
+}
