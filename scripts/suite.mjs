@@ -6,12 +6,17 @@ import { build } from './build.mjs'
 import { ensureInstalled, root } from './installed.mjs'
 
 const apart = new Set(['docs', 'leaks', 'package', 'pages'])
+// The core, and of what is around it that which the core has a part for: measured for coverage.
+const core = /^(behaviour|copies|core|process|property|testing)\/|^node\/(ambient|async-context)\.|^remote\/hub\./
+const isUnit = (file) => !apart.has(file.split('/')[0])
 const suites = {
-  unit: { pick: (folder) => !apart.has(folder) },
-  coverage: { pick: (folder) => !apart.has(folder), command: ['node_modules/c8/bin/c8.js', process.execPath] },
-  docs: { pick: (folder) => folder === 'docs' },
-  leaks: { pick: (folder) => folder === 'leaks', flags: ['--expose-gc'] },
-  package: { pick: (folder) => folder === 'package' },
+  unit: { pick: isUnit },
+  coverage: { pick: (file) => core.test(file), command: ['node_modules/c8/bin/c8.js', process.execPath] },
+  // Real servers, processes and terminals wait more than they work.
+  around: { pick: (file) => isUnit(file) && !core.test(file), flags: ['--test-concurrency=3'] },
+  docs: { pick: (file) => file.startsWith('docs/') },
+  leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
+  package: { pick: (file) => file.startsWith('package/') },
 }
 
 /** The compiled test files of a suite whose path has one of the given parts in it (all of them if none is given). */
@@ -19,7 +24,7 @@ function filesOf(suite, parts) {
   const found = existsSync(`${root}/build/test`) ? readdirSync(`${root}/build/test`, { recursive: true }) : []
   return found
     .map((file) => file.replaceAll('\\', '/'))
-    .filter((file) => file.endsWith('.test.js') && suites[suite].pick(file.split('/')[0]))
+    .filter((file) => file.endsWith('.test.js') && suites[suite].pick(file))
     .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part.replace(/\.ts$/, '.js'))))
     .map((file) => `build/test/${file}`)
     .toSorted()

@@ -18,8 +18,9 @@ const rows = [
     'check:size',
     'check:package',
   ],
-  // Coverage is measured on the unit suite, so test:unit is not run twice.
+  // The two are test:unit in two halves. Coverage is measured on the one about the core.
   ['test:coverage'],
+  ['test:around'],
   ['test:vitest'],
   ['test:types'],
   ['test:docs'],
