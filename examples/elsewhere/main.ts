@@ -1,6 +1,7 @@
 /**
- * A loop in another process is called off by name. Which engine carries that, the URL says: `node main.js nats://localhost:4222`,
- * `unix:/run/hub.sock`, `tcp://localhost:4000`; the program is the same.
+ * A loop in another process, which never yields, is called off by name. What carries that, the URL says, and nothing else
+ * changes: `node build/examples/elsewhere/main.js nats://localhost:4222`, or `unix:/run/hub.sock`, `redis://localhost`,
+ * `postgres://localhost/app`. On two machines, start worker.js on the other one with the same URL and name.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,20 +1,20 @@
 /** The other end: counts primes, for as long as nobody anywhere calls it off, and says how far it got. */
+import { once } from 'node:events'
 import process from 'node:process'
+import { Worker } from 'node:worker_threads'
 import { connectHub } from 'calloff/remote'
+import { share } from 'calloff/threads'
 
 const [url = '', name = ''] = process.argv.slice(2)
 
 await using hub = await connectHub(url)
-const token = hub.open(name)
+using token = hub.open(name)
 await token.ready
+
+// The loop lets nothing in, so it has a thread of its own; here is somebody who hears of a cancel, and passes it on.
+const thread = new Worker(new URL('loop.js', import.meta.url), { workerData: share(token).handle })
+await once(thread, 'message')
 console.log('working')
 
-let primes = 0
-for (let n = 2; token.keepOn(); n++) {
-  // It never waits for anything, but what arrives has to be let in: every few milliseconds, whatever a turn takes.
-  await token.checkpoint().catch(() => {})
-  let isPrime = true
-  for (let d = 2; d * d <= n && isPrime; d++) isPrime = n % d !== 0
-  if (isPrime) primes++
-}
+const [primes] = (await token.finished(once(thread, 'message'))) as [number]
 console.log(`found primes: ${primes > 0}; ${token.error?.message}`)

@@ -176,6 +176,7 @@ describe('NATS', { skip }, async () => {
 
   it('a connection over which nothing comes any more is given up, and another one made', async () => {
     const proxy = await proxyTo(server.port)
+    after(() => proxy.close())
     const url = `nats://127.0.0.1:${proxy.port}/hushed`
     const hub = await connectHub(url, { ...patient, patience: 500, sessionTtl: 600 })
     const token = hub.open('job')
@@ -187,11 +188,11 @@ describe('NATS', { skip }, async () => {
     assert.ok(proxy.made > 1)
     await hub.close()
     await until(() => proxy.open === 0)
-    await proxy.close()
   })
 
   it('a holder that left and is there again, as after a crash, is taken out with the next connection', async () => {
     const proxy = await proxyTo(server.port)
+    after(() => proxy.close())
     const hub = await connectHub(`nats://127.0.0.1:${proxy.port}/ghosts`, patient)
     const token = hub.open('job')
     await token.ready
@@ -210,7 +211,21 @@ describe('NATS', { skip }, async () => {
     assert.deepEqual(await holders(), [mine])
     await hub.close()
     assert.deepEqual(await holders(), [])
-    await proxy.close()
+  })
+
+  it('nothing is left of a hub that is closed while it enters what it holds', async () => {
+    const connection = await dial()
+    const jsm = await jetstreamManager(connection)
+    const link = await linkOver(connection, 'leaving')
+    const topics = Array.from({ length: 500 }, (_, i) => ({ name: `job ${i}`, run: '' }))
+    const [first, then] = [topics.slice(0, 250), topics.slice(250)]
+    const entered = link.enter(first.map((topic, i) => holder(i, topic)))
+    const bye = link.bye()
+    const enteredLater = link.enter(then.map((topic, i) => holder(250 + i, topic)))
+    await Promise.all([entered, bye, enteredLater])
+    const { state } = await jsm.streams.info('KV_leaving', { subjects_filter: '$KV.leaving.>' })
+    assert.deepEqual(state.subjects ?? {}, {})
+    link.close()
   })
 
   it('what has lived its time is tidied up, and what lives stays', async () => {

@@ -57,6 +57,8 @@ export class Client {
 
   reset(): void {
     this.socket.resetAndDestroy()
+    // At once, and not when all is written: see test/remote/proxy.ts.
+    this.socket.destroy()
   }
 
   halfClose(): void {

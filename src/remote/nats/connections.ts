@@ -1,7 +1,9 @@
 /** Where links get their connections from. */
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
+import type { CancellationToken } from '../../core/token.js'
 import { Later } from '../later.js'
 import { library } from './library.js'
+import { overSockets } from './sockets.js'
 
 /** A connection to be used for one link. */
 export interface Dialed {
@@ -12,10 +14,12 @@ export interface Dialed {
   letGo(): void
 }
 
-/** A connection of its own for each link, which does not connect again: the hub does. */
-export async function dial(options: ConnectionOptions): Promise<Dialed> {
+/** A connection of its own for each link, which does not connect again: the hub does. Given up when the token ends. */
+export async function dial(options: ConnectionOptions, token: CancellationToken): Promise<Dialed> {
   const { connect } = await library()
-  const nc = await connect({ ...options, reconnect: false, noAsyncTraces: true })
+  const { result, abandon } = overSockets(() => connect({ ...options, reconnect: false, noAsyncTraces: true }))
+  const registration = token.onCancel(abandon)
+  const nc = await result.finally(() => registration.stop())
   release(nc)
   let isWanted = true
   const lost = async (): Promise<Error | undefined> => {

@@ -22,12 +22,16 @@ export interface NatsEngineOptions {
 
 export class NatsEngine implements Engine {
   readonly place: string
-  readonly #dial: () => Promise<Dialed>
+  readonly #dial: (token: CancellationToken) => Promise<Dialed>
   readonly #bucket: BucketOptions
   readonly #sightings = new Sightings()
   readonly #memories = new Map<string, Memory>()
 
-  constructor(place: string, dial: () => Promise<Dialed>, options: NatsEngineOptions | undefined) {
+  constructor(
+    place: string,
+    dial: (token: CancellationToken) => Promise<Dialed>,
+    options: NatsEngineOptions | undefined,
+  ) {
     this.place = place
     this.#dial = dial
     this.#bucket = bucketOf(options)
@@ -46,7 +50,7 @@ export class NatsEngine implements Engine {
       throw new Error('nobody waits for it any more')
     }
     const make = async (): Promise<Link> => {
-      dialed = await this.#dial()
+      dialed = await this.#dial(token)
       const { nc, lost } = dialed
       stay()
       const gone = async (): Promise<never> => {

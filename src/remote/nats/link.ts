@@ -61,6 +61,8 @@ export class NatsLink implements Link {
   readonly #sweeper: Sweeper
   /** The revision of the session, while it is known to be there. */
   #revision = 0
+  /** What is being entered. */
+  readonly #entering = new Set<Promise<unknown>>()
   /** The session has said good-bye. */
   isOver = false
   #stopNews = () => {}
@@ -175,7 +177,11 @@ export class NatsLink implements Link {
 
   bye(): Promise<void> {
     return this.#ask(async () => {
-      await this.#bucket.purge(`holder.*.*.${this.#me}.*`)
+      // A hub that is closed when it has only just connected again is still entering.
+      do {
+        await Promise.allSettled(this.#entering)
+        await this.#bucket.purge(`holder.*.*.${this.#me}.*`)
+      } while (this.#entering.size > 0)
       await this.#bucket.purge(sessionKey(this.#me))
       for (const [id, { path }] of this.#memory.entered) this.#following.remove(path, id)
       this.#memory.entered.clear()
@@ -190,11 +196,17 @@ export class NatsLink implements Link {
     return this.#ask(async () => {
       const topics = new Map<string, Topic>()
       for (const { topic } of holders) topics.set(pathOf(topic), topic)
-      if (!this.#revision) await this.#announce()
       // First who is here (E5); what becomes known meanwhile is told already.
-      await Promise.all(holders.map((record) => this.#enterOne(record)))
+      const entering = this.#enterAll(holders)
+      this.#entering.add(entering)
+      await entering.finally(() => this.#entering.delete(entering))
       return this.#read([...topics.values()])
     })
+  }
+
+  async #enterAll(holders: readonly HolderRecord[]): Promise<void> {
+    if (!this.#revision) await this.#announce()
+    await Promise.all(holders.map((record) => this.#enterOne(record)))
   }
 
   async #enterOne({ id, topic, state: given, role, since }: HolderRecord): Promise<void> {

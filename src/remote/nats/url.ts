@@ -21,5 +21,5 @@ export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
     bucket: decodeURIComponent(pathname.slice(1)) || undefined,
     replicas: replicas === null ? undefined : Number(replicas),
   }
-  return new NatsEngine(place, () => dial(options), given)
+  return new NatsEngine(place, (token) => dial(options, token), given)
 }
