@@ -80,7 +80,7 @@ export class ParentToken extends CancellationToken {
 }
 
 export interface ParentLink {
-  readonly token: ParentToken
+  readonly token: CancellationToken
   /** Resolves once the token is no older than the call; soon in any case. */
   ask(): Promise<void>
 }
