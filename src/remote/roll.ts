@@ -6,6 +6,7 @@
  * R2. Marks only ever add up: one that comes late, twice or out of order does no harm. Leases do not, so what a notice says of
  *     one is only a hint to read it. Answers come one after the other, since there is one conversation, and those count.
  * R3. Over every new link all are entered again, as if nothing had been said before.
+ *     What is said of a topic is not said to who is not entered yet: it may be older than a mark that was forgotten since.
  * R4. A target is held weakly, unless somebody listens to it, or it is kept for another reason.
  */
 import { after } from '../core/clock.js'
@@ -107,7 +108,7 @@ export class Roll {
     const key = keyOf(topic)
     const holdings = this.#topics.get(key)
     if (!holdings) return
-    if (mark) this.marked(topic, mark)
+    if (mark) this.#mark(this.#entered(topic), mark)
     let hint = false
     for (const { term, role } of holdings) hint ||= role === 'open' && (term !== lease?.fence || lease?.left === 0)
     if (!hint) return
@@ -117,14 +118,23 @@ export class Roll {
 
   /** A mark is stored: the tokens of its topic end, those that live, and what they had to deliver is delivered. */
   marked(topic: Topic, record: MarkRecord): void {
+    this.#mark(this.of(topic), record)
+  }
+
+  #mark(holdings: readonly Holding[], record: MarkRecord): void {
     let arrived: ReturnType<typeof cancellationFrom> | undefined
-    for (const holding of this.of(topic)) {
+    for (const holding of holdings) {
       holding.delivered.settle()
       const { target } = holding
       if (!target || target.isOver) continue
       arrived ??= cancellationFrom(record)
       target.arrive(arrived.found, arrived.who, record)
     }
+  }
+
+  /** Those of a topic of whom the engine has been told (R2). */
+  #entered(topic: Topic): Holding[] {
+    return this.of(topic).filter((holding) => holding.ready.isReached || !this.#toEnter.has(holding))
   }
 
   /** A topic is cancelled here: so are the tokens of it that are open here. */
@@ -198,9 +208,10 @@ export class Roll {
 
   /** An answer (R2): how a topic stands. */
   #stands({ topic, mark, lease }: TopicState): void {
-    if (mark) this.marked(topic, mark)
+    const holdings = this.#entered(topic)
+    if (mark) this.#mark(holdings, mark)
     let isFollowed = false
-    for (const holding of this.of(topic)) {
+    for (const holding of holdings) {
       if (holding.role !== 'open') continue
       const { term, target } = holding
       if (!lease) holding.term = undefined

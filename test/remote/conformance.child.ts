@@ -1,26 +1,34 @@
-/** All cases of the conformance suite, side by side, on the runtime that runs this: `conformance.child.js <folder>`. */
+/**
+ * All cases of the conformance suite, side by side, on the runtime that runs this: `conformance.child.js <url>` on a server that
+ * is there, `conformance.child.js <folder>` on embedded ones, over TCP and over a socket with a journal.
+ */
 import { join } from 'node:path'
 import process from 'node:process'
-import { connectHub, TokenServer } from 'calloff/remote'
+import { connectHub, type Engine, type HubOptions, TokenServer } from 'calloff/remote'
 import { hubConformance } from 'calloff/testing'
-import { engineFor } from './inside.js'
+import { engineFor, engineOfUrl } from './inside.js'
 
-const [folder = ''] = process.argv.slice(2)
-const key = 'the key of this very test'
-const places = [
-  { options: { port: 0, key }, key },
-  { options: { path: join(folder, 's'), journal: join(folder, 'journal') }, key: undefined },
-]
-for (const { options, key } of places) {
-  const server = await TokenServer.listen(options)
-  const cases = hubConformance({
-    connect: (given) => connectHub(server.url, { key, ...given }),
-    engine: () => engineFor(server.url, key),
-  })
+const [place = ''] = process.argv.slice(2)
+
+async function passes(url: string, given: HubOptions, engine: () => Engine | Promise<Engine>): Promise<void> {
+  const cases = hubConformance({ connect: (options) => connectHub(url, { ...given, ...options }), engine })
   const outcomes = await Promise.allSettled(cases.map(({ run }) => run()))
   for (const [i, outcome] of outcomes.entries()) {
     if (outcome.status === 'rejected') console.log(`${cases[i]?.name}: ${String(outcome.reason)}`)
   }
   console.log(`${outcomes.length} cases`)
-  await server.close()
+}
+
+if (place.includes('://')) {
+  await passes(place, {}, () => engineOfUrl(place))
+} else {
+  const key = 'the key of this very test'
+  for (const options of [
+    { port: 0, key },
+    { path: join(place, 's'), journal: join(place, 'journal') },
+  ]) {
+    await using server = await TokenServer.listen(options)
+    const given: HubOptions = 'key' in options ? { key } : {}
+    await passes(server.url, given, () => engineFor(server.url, given.key as string | undefined))
+  }
 }

@@ -11,8 +11,17 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import { allOf, anyOf, isCancellation, SimpleToken } from 'calloff'
-import { connectHub, type HubError, type HubEvent, type HubOptions, type TokenHub, TokenServer } from 'calloff/remote'
+import {
+  connectHub,
+  type Engine,
+  type HubError,
+  type HubEvent,
+  type HubOptions,
+  type TokenHub,
+  TokenServer,
+} from 'calloff/remote'
 import { share } from 'calloff/threads'
+import { engineFor } from './inside.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'calloff-hub-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -35,6 +44,45 @@ after(async () => {
 })
 let names = 0
 const name = () => `name-${++names}`
+
+describe('a token that is opened after a mark was forgotten', () => {
+  it('is not called off by an answer from before', async () => {
+    const inner = engineFor(server.url)
+    let hold = Promise.resolve()
+    let held = 0
+    const engine: Engine = {
+      place: 'slow',
+      async connect(...given) {
+        const link = await inner.connect(...given)
+        const enter = link.enter.bind(link)
+        link.enter = async (holders) => {
+          const states = await enter(holders)
+          held++
+          await hold
+          held--
+          return states
+        }
+        return link
+      },
+    }
+    await using slow = await connectHub(engine)
+    const at = name()
+    const old = slow.open(at)
+    await old.ready
+    let release = () => {}
+    hold = new Promise((resolve) => (release = resolve))
+    await here.cancel(at)
+    await until(() => old.cancelled && held === 1, 'the old one says that it has seen it')
+    await here.forget(at)
+    const fresh = slow.open(at)
+    release()
+    await fresh.ready
+    assert.equal(fresh.cancelled, false)
+    // What comes later counts.
+    await here.cancel(at, 'again')
+    await until(() => fresh.cancelled, 'the new one ends')
+  })
+})
 
 describe('a remote token is a token like any other', () => {
   it('summed, nested, raced, made a signal and composed', async () => {

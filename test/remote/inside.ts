@@ -45,9 +45,9 @@ export function engineFor(url: string, key = ''): Engine {
   return new SocketEngine(url, where, new TextEncoder().encode(key)) as unknown as Engine
 }
 
-const { engineOfUrl } = (await load('nats/url')) as typeof natsUrlModule
-
-/** The engine that `connectHub` makes of a `nats:` URL. */
-export async function natsEngineFor(url: string): Promise<Engine> {
+/** The engine that `connectHub` makes of a URL with another scheme. */
+export async function engineOfUrl(url: string): Promise<Engine> {
+  const { protocol } = new URL(url)
+  const { engineOfUrl } = (await load(`${protocol.slice(0, -1)}/url`)) as typeof natsUrlModule
   return (await engineOfUrl(new URL(url), {})) as unknown as Engine
 }

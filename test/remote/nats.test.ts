@@ -4,7 +4,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { connectHub, type Engine, type HubOptions } from 'calloff/remote'
 import { natsEngine } from 'calloff/remote/nats'
 import { hubConformance } from 'calloff/testing'
-import { natsEngineFor } from './inside.js'
+import { engineOfUrl } from './inside.js'
 import { natsServer, skip } from './nats-server.js'
 import { proxyTo } from './proxy.js'
 
@@ -23,7 +23,7 @@ describe('NATS', { skip }, async () => {
     const url = `nats://127.0.0.1:${proxy.port}/by-url`
     const cases = hubConformance({
       connect: (options?: HubOptions) => connectHub(url, options),
-      engine: () => natsEngineFor(url),
+      engine: () => engineOfUrl(url),
       cut: () => proxy.cut(),
       restart,
     })
