@@ -106,7 +106,7 @@ export class Line {
       inbox.wake()
       if (this.#worker === worker) this.#broken(failure)
     })
-    worker.unref()
+    worker.unref() // now, for listening to it holds it
     this.#worker = worker
     this.#inbox = inbox
     const order: Order = { ...this.#order, port: port2, bell }

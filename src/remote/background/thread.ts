@@ -205,6 +205,7 @@ function listen(port: MessagePort): void {
     outbox = new Outbox(news as MessagePort, bell, () => port.postMessage(0))
     const box = outbox
     thread = clientOf(url, options, session).then((client) => new HubThread(client, (one) => box.put(one)))
+    thread.catch(() => {})
   })
 }
 
