@@ -173,9 +173,7 @@ describe('the thread of a background hub', () => {
     const hub = await background(server.url, { disconnectAfter: 60_000 })
     const events: string[] = []
     hub.onEvent((event) => {
-      events.push(
-        event.type === 'disconnected' ? `${event.type} ${String((event.error as HubError).code)}` : event.type,
-      )
+      events.push(event.type === 'disconnected' ? `${event.type} ${(event.error as HubError).code}` : event.type)
     })
     const exposed = new SimpleToken({ name: 'exposed' })
     const tokens = [hub.open('first'), hub.open('second', { onDisconnect: 'cancel' })]
@@ -232,7 +230,7 @@ describe('the thread of a background hub', () => {
   })
 
   it('refuses what cannot go there', async () => {
-    await assert.rejects(connectHub(engineFor('tcp://127.0.0.1:1') as never, { background: true }), {
+    await assert.rejects(connectHub(engineFor('tcp://127.0.0.1:1'), { background: true }), {
       name: 'TypeError',
       message: /^url must be a string or a URL: with `background` an engine cannot go along/,
     })

@@ -23,8 +23,8 @@ export interface LineEvents {
 export type Errand = Omit<Order, 'port' | 'bell'>
 
 interface Pending {
-  resolve(answer: unknown): void
-  reject(error: Error): void
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
 }
 
 export class Line {
