@@ -19,7 +19,6 @@ const PATIENCE = 1_000
 export async function openInBackground(place: Place): Promise<ParentLink> {
   const { SharedToken } = await import('../threads/index.js')
   const worker = new Worker(new URL('parent-thread.js', import.meta.url), { workerData: place, execArgv: [] })
-  worker.unref()
   const letGo = keepAlive()
   return new Promise((resolve, reject) => {
     let token: CancellationToken | undefined
@@ -44,6 +43,7 @@ export async function openInBackground(place: Place): Promise<ParentLink> {
       if (token) end(token, 'disconnect')
       else reject(failure ?? new Error('the thread of fromParent has ended'))
     })
+    worker.unref() // now, for listening to it holds it
   })
 }
 

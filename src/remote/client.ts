@@ -159,8 +159,7 @@ export class HubClient implements TokenHub {
   }
 
   async lease(name: string, options: LeaseOptions): Promise<LeaseToken> {
-    const make = (desk: Desk, fence: number, deadline: number) => new LeaseToken(desk, fence, deadline)
-    return this.take(leaseAsked(name, options), make)
+    return this.take(leaseAsked(name, options), makeLease)
   }
 
   /** Takes a lease, for whatever stands and falls with it. */
@@ -395,6 +394,10 @@ export class HubClient implements TokenHub {
     }
     this.#stopGiveUp ??= after(this.#settings.disconnectAfter, giveUp, false)
   }
+}
+
+function makeLease(desk: Desk, fence: number, deadline: number): LeaseToken {
+  return new LeaseToken(desk, fence, deadline)
 }
 
 /** Resolves with undefined if that takes longer. */

@@ -23,8 +23,8 @@ export interface LineEvents {
 export type Errand = Omit<Order, 'port' | 'bell'>
 
 interface Pending {
-  resolve(answer: unknown): void
-  reject(error: Error): void
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
 }
 
 export class Line {
@@ -106,7 +106,7 @@ export class Line {
       inbox.wake()
       if (this.#worker === worker) this.#broken(failure)
     })
-    worker.unref()
+    worker.unref() // now, for listening to it holds it
     this.#worker = worker
     this.#inbox = inbox
     const order: Order = { ...this.#order, port: port2, bell }

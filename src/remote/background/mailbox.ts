@@ -41,6 +41,7 @@ export class Outbox {
   }
 
   put(news: News): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     this.#port.postMessage(news)
     Atomics.add(this.#bell, RUNG, 1)
     Atomics.notify(this.#bell, RUNG)
@@ -70,9 +71,9 @@ export class Inbox {
     if (rung === this.#seen) return
     this.#seen = rung
     for (;;) {
-      const found = receiveMessageOnPort(this.#port) as { readonly message: News } | undefined
+      const found = receiveMessageOnPort(this.#port)
       if (!found) return
-      this.#take(found.message)
+      this.#take(found.message as News)
     }
   }
 

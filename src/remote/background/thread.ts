@@ -70,22 +70,22 @@ class StandIn implements Target {
 
 class LeaseStandIn extends StandIn implements Leased {
   readonly #toOther: (deadline: number) => number
-  #deadline: number
+  deadline: number
   #isLost = false
 
   constructor(desk: Desk, id: number, tell: (news: News) => void, deadline: number, toOther: (at: number) => number) {
     super(desk, id, tell)
-    this.#deadline = deadline
+    this.deadline = deadline
     this.#toOther = toOther
   }
 
   get isLost(): boolean {
-    return (this.#isLost ||= this.isOver || now() >= this.#deadline)
+    return (this.#isLost ||= this.isOver || now() >= this.deadline)
   }
 
   extend(deadline: number): void {
-    if (deadline <= this.#deadline || this.isLost) return
-    this.#deadline = deadline
+    if (deadline <= this.deadline || this.isLost) return
+    this.deadline = deadline
     this.tell({ type: 'extended', id: this.id, deadline: this.#toOther(deadline) })
   }
 }
@@ -155,7 +155,8 @@ class HubThread {
     const client = this.#client
     switch (request.what) {
       case 'connect':
-        return void (await client.connect(request.ask.lazy))
+        await client.connect(request.ask.lazy)
+        return undefined
       case 'cancel': {
         const { asked, record } = request.ask
         const { topic, ttl } = asked
@@ -164,20 +165,22 @@ class HubThread {
       case 'list':
         return client.reports(request.ask.prefix)
       case 'forget':
-        return client.forget(request.ask.topic.name, { run: request.ask.topic.run })
+        await client.forget(request.ask.topic.name, { run: request.ask.topic.run })
+        return undefined
       case 'lease': {
         const { id, asked } = request.ask
         const toOther = (at: number) => at + this.#ahead
-        let taken = { fence: 0, deadline: 0 }
-        const standIn = await client.take(asked, (desk, fence, deadline) => {
-          taken = { fence, deadline: toOther(deadline) }
+        let fence = 0
+        const standIn = await client.take(asked, (desk, given, deadline) => {
+          fence = given
           return new LeaseStandIn(desk, id, this.#tell, deadline, toOther)
         })
         this.#standIns.set(id, standIn)
-        return taken
+        return { fence, deadline: toOther(standIn.deadline) }
       }
-      case 'close':
-        return client.close(request.ask)
+      default:
+        await client.close(request.ask)
+        return undefined
     }
   }
 }
@@ -205,6 +208,7 @@ function listen(port: MessagePort): void {
     outbox = new Outbox(news as MessagePort, bell, () => port.postMessage(0))
     const box = outbox
     thread = clientOf(url, options, session).then((client) => new HubThread(client, (one) => box.put(one)))
+    thread.catch(() => {})
   })
 }
 
