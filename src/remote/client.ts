@@ -31,7 +31,7 @@ import type {
 } from './hub.js'
 import { Later } from './later.js'
 import { LeaseKeeper } from './leases.js'
-import { cancellationFrom, recordOf } from './marks.js'
+import { cancellationFrom, markIdsOf, recordOf } from './marks.js'
 import { prefixOf, topicOf } from './names.js'
 import { listingFrom, tally } from './receipts.js'
 import { type Desk, LeaseToken, RemoteToken } from './remote-token.js'
@@ -54,6 +54,7 @@ export class HubClient implements TokenHub {
   readonly #connection: Connection
   readonly #roll: Roll
   readonly #deliveries: Deliveries
+  readonly #markId: () => string
   readonly #leases = new Map<Holding, LeaseKeeper>()
   readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
   #ids = 0
@@ -65,6 +66,7 @@ export class HubClient implements TokenHub {
     this.#settings = settings
     this.#surroundings = surroundings
     const { session: id, host, pid, random } = surroundings
+    this.#markId = markIdsOf(id)
     const { patience, first, most, sessionTtl: ttl } = settings
     const tell = (event: HubEvent) => this.#tell(event)
     this.#connection = new Connection(
@@ -294,7 +296,7 @@ export class HubClient implements TokenHub {
 
   #deliver(topic: Topic, cancellation: Cancellation, ttl: number): Delivery {
     const who = this.#whoOf(topic)
-    const delivery = this.#deliveries.add(topic, recordOf(cancellation, who), ttl)
+    const delivery = this.#deliveries.add(topic, recordOf(cancellation, this.#markId(), who), ttl)
     this.#roll.arrive(topic, cancellation, who)
     return delivery
   }

@@ -12,11 +12,11 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 let names = 0
 const file = () => join(folder, `journal-${++names}`)
 
-const mark = { kind: 'manual', reason: '"stop"', host: 'h', pid: 1, token: '', what: 'was cancelled', at: 0 }
+const mark = { id: 'a', kind: 'manual', reason: '"stop"', host: 'h', pid: 1, token: '', what: 'was cancelled', at: 0 }
 const changeOf = (name: string, reason = mark.reason): Change => ({
   type: 'mark',
   topic: { name, run: '' },
-  mark: { ...mark, reason },
+  mark: { ...mark, id: name, reason },
   until: Date.now() + 1e9,
 })
 
@@ -75,7 +75,7 @@ describe('a journal', () => {
       wrong[at]! ^= 0x10
       const { changes } = recordsIn(wrong)
       assert.ok(changes.length < 2, `a wrong byte at ${at}`)
-      for (const change of changes) assert.deepEqual(change.topic, { name: 'a', run: '' })
+      for (const change of changes) assert.deepEqual('topic' in change && change.topic, { name: 'a', run: '' })
     }
   })
 
@@ -93,7 +93,7 @@ describe('a journal', () => {
     journal.of(() => store.changes())
     const long = JSON.stringify('x'.repeat(8_000))
     for (let i = 0; i < 400; i++) {
-      await store.mark({ name: `n${i % 10}`, run: '' }, { ...mark, reason: long }, 1e9)
+      await store.mark({ name: `n${i % 10}`, run: '' }, { ...mark, id: `${i}`, reason: long }, 1e9)
       if (i < 390) await store.forget({ name: `n${i % 10}`, run: '' })
     }
     const outcome = await store.acquire({ name: 'lease', run: '' }, 'me', 60_000)
@@ -137,7 +137,8 @@ describe('what is replayed', () => {
     const store = new Store(LIMITS, recorder)
     const topic = (name: string) => ({ name, run: '' })
     await store.mark(topic('a'), mark, 1e9)
-    await store.mark(topic('b'), mark, 1e9)
+    const taken = { ...mark, id: 'taken back' }
+    await store.mark(topic('b'), taken, 1e9)
     await store.forget(topic('b'))
     const lost = await store.acquire(topic('lost'), 'x', 5)
     assert.ok(lost.held)
@@ -166,6 +167,10 @@ describe('what is replayed', () => {
     assert.deepEqual(shape(replayed), shape(store))
     assert.deepEqual(shape(compacted), shape(store))
     assert.deepEqual([...shape(store).keys()], ['a', 'lost', 'held'])
+    for (const one of [store, replayed, compacted]) {
+      await one.mark(topic('b'), taken, 1e9)
+      assert.equal(one.read([topic('b')])[0]?.mark, undefined, 'what was forgotten stays forgotten')
+    }
     const next = await compacted.acquire(topic('next'), 'z', 60_000)
     assert.ok(next.held && next.fence > held.fence, 'a fence goes up over all lives')
     for (const one of [store, replayed, compacted]) one.close()

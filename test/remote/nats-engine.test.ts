@@ -16,6 +16,7 @@ import { proxyTo } from './proxy.js'
 import { freePort } from './servers.js'
 
 const mark = (reason: string): MarkRecord => ({
+  id: 'abc-1',
   kind: 'manual',
   reason: JSON.stringify(reason),
   host: 'here',
@@ -230,7 +231,7 @@ describe('NATS', { skip }, async () => {
     await link.enter([holder(1, long)])
     await link.mark(short, mark('short'), HOUR)
     await link.mark(long, mark('long'), 3 * DAY)
-    await link.mark(forgotten, mark('forgotten'), 3 * DAY)
+    await link.mark(forgotten, mark('forgotten'), DAY)
     await link.forget(forgotten)
     const taken = await link.acquire(lease, 'me', 1_000)
     await link.release(lease, taken.held ? taken.fence : 0)
