@@ -393,7 +393,7 @@ export class Run {
       if (hub.state !== 'connected') this.#wrong.push(`a hub is ${hub.state}`)
       for (const name of this.#acknowledged) this.#open(hub, name)
     }
-    const late = [...this.#tokens].filter(({ isLate }) => isLate)
+    const late = [...this.#tokens].filter(({ name, isLate }) => isLate && this.#acknowledged.has(name))
     await this.#clock.advance(5_000)
     if (this.#wrong.length > 0) return
     for (const { name, token } of late)
