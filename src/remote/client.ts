@@ -33,7 +33,7 @@ import type {
 } from './hub.js'
 import { Later } from './later.js'
 import { type Leased, LeaseKeeper } from './leases.js'
-import { cancellationFrom, recordOf } from './marks.js'
+import { cancellationFrom, markIdsOf, recordOf } from './marks.js'
 import { prefixOf, topicOf } from './names.js'
 import { listingsFrom, receiptFrom, tally, type Tallied } from './receipts.js'
 import { type Desk, LeaseToken, RemoteToken } from './remote-token.js'
@@ -56,6 +56,7 @@ export class HubClient implements TokenHub {
   readonly #connection: Connection
   readonly #roll: Roll
   readonly #deliveries: Deliveries
+  readonly #markId: () => string
   readonly #leases = new Map<Holding, LeaseKeeper>()
   readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
   #ids = 0
@@ -67,6 +68,7 @@ export class HubClient implements TokenHub {
     this.#settings = settings
     this.#surroundings = surroundings
     const { session: id, host, pid, random } = surroundings
+    this.#markId = markIdsOf(id)
     const { patience, first, most, sessionTtl: ttl } = settings
     const tell = (event: HubEvent) => this.#tell(event)
     this.#connection = new Connection(
@@ -314,7 +316,7 @@ export class HubClient implements TokenHub {
 
   #deliver(topic: Topic, cancellation: Cancellation, ttl: number): Delivery {
     const who = this.#whoOf(topic)
-    const delivery = this.send(topic, recordOf(cancellation, who), ttl)
+    const delivery = this.send(topic, recordOf(cancellation, this.#markId(), who), ttl)
     this.#roll.arrive(topic, cancellation, who)
     return delivery
   }

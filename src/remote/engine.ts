@@ -10,7 +10,10 @@
  *
  * E1. Stored means stored. When `mark` resolves, the mark is as durable as the engine's data is, and every `enter`, `read` and
  *     `list` that begins later, over whatever link, gives it, until its ttl is over or it is forgotten.
- * E2. The first mark stands. Every `mark` of a topic resolves with the one that stands, whoever wrote it.
+ * E2. The first mark stands. Every `mark` of a topic resolves with the one that stands, whoever wrote it. And a mark counts once:
+ *     one that stood and was forgotten is not stored again, however late, and over whatever link, it is offered again, as long
+ *     as it would have lived. It has been stored, and was taken back: so that `mark` resolves with itself. (Sixteen of a topic
+ *     are enough to know.) A mark that comes for the first time after a `forget` counts: nobody can have meant that one.
  * E3. Stored before announced. No link is given a mark, by whatever call or notice, that is not stored.
  * E4. Announced. What changes about a topic (a mark; a lease taken, lost or released) is noticed by every link that has entered
  *     a holder there before, unless that link is lost. Notices may be late, doubled, out of order and, where the engine cannot
@@ -38,6 +41,8 @@ export interface Topic {
 
 /** A cancel as it is stored: plain data. */
 export interface MarkRecord {
+  /** Which cancel this is: nobody else's, the same whenever it is offered again, and no secret; at most 64 bytes. See E2. */
+  readonly id: string
   readonly kind: string
   /** As core/reasons.ts writes it; empty for none. */
   readonly reason: string
@@ -141,7 +146,7 @@ export interface Link {
   mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord>
   /** All there is under names that begin with a prefix, or about one topic. */
   list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]>
-  /** Forgets the mark of a topic, and a lease that has ended. */
+  /** Forgets the mark of a topic, for good (E2), and a lease that has ended. */
   forget(topic: Topic): Promise<void>
   /** The session lives. False if it has been forgotten meanwhile, with its holders. */
   beat(): Promise<boolean>

@@ -218,7 +218,12 @@ export interface TokenHub extends AsyncDisposable {
   /** What is open or marked under names that begin with `prefix`, by whom, since when, in what state. */
   list(prefix?: string): Promise<readonly Listing[]>
 
-  /** Forgets the mark of a name, and a lost lease of it: what is opened from now on is live. What is open stays as it is. */
+  /**
+   * Forgets the mark of a name, and a lost lease of it: what is opened from now on is live. What is open stays as it is.
+   *
+   * For good: a cancel whose mark had been stored does not come back, though its canceller may not have heard of that and offer
+   * it again. A cancel that is stored for the first time afterwards counts.
+   */
   forget(name: string, options?: RunOptions): Promise<void>
 
   /**

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { HubError } from './errors.js'
+import { JournalLock } from './journal-lock.js'
 import type { Change, Recorder } from './store.js'
 
 const HEADER = Buffer.from('calloff journal 1\n')
@@ -27,6 +28,7 @@ interface Waiting {
 
 export class Journal implements Recorder {
   readonly #path: string
+  readonly #lock: JournalLock
   #file: FileHandle
   #size: number
   /** How large it was when it was last written anew. */
@@ -39,15 +41,30 @@ export class Journal implements Recorder {
   /** Told once, when it can no longer be written. */
   onFailure: (error: Error) => void = () => {}
 
-  private constructor(path: string, file: FileHandle, size: number) {
+  private constructor(path: string, lock: JournalLock, file: FileHandle, size: number) {
     this.#path = path
+    this.#lock = lock
+    lock.onLost = (error) => this.#fail(error, [])
     this.#file = file
     this.#size = size
     this.#base = size
   }
 
-  /** Opens a journal, or begins one; gives what it says. */
+  /** Opens a journal, or begins one; gives what it says. Rejects with `ERR_HUB_JOURNAL` if another server has it. */
   static async open(path: string): Promise<{ readonly journal: Journal; readonly changes: readonly Change[] }> {
+    const lock = await JournalLock.take(path)
+    try {
+      return await Journal.#open(path, lock)
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  static async #open(
+    path: string,
+    lock: JournalLock,
+  ): Promise<{ readonly journal: Journal; readonly changes: readonly Change[] }> {
     await rm(newOf(path), { force: true }) // of a crash while it was written anew
     const file = await openOrBegin(path)
     try {
@@ -61,7 +78,7 @@ export class Journal implements Recorder {
         if (end === 0) await file.write(HEADER, 0, HEADER.length, 0)
         await file.datasync()
       }
-      return { journal: new Journal(path, file, Math.max(end, HEADER.length)), changes }
+      return { journal: new Journal(path, lock, file, Math.max(end, HEADER.length)), changes }
     } catch (error) {
       await file.close()
       throw error
@@ -87,6 +104,7 @@ export class Journal implements Recorder {
     await this.#writing
     this.#failure ??= new HubError('ERR_HUB_CLOSED', 'the server is closed')
     await this.#file.close().catch(() => {})
+    await this.#lock.release()
   }
 
   async #write(): Promise<void> {
@@ -98,6 +116,8 @@ export class Journal implements Recorder {
         const bytes = Buffer.concat(batch.map(({ record }) => record))
         await writeAll(this.#file, bytes, this.#size)
         await this.#file.datasync()
+        // Somebody else has taken the file over meanwhile.
+        if (this.#failure) throw this.#failure
         this.#size += bytes.length
       } catch (error) {
         // After a failed flush nobody knows what is on the disk, so there is no second try.
@@ -115,10 +135,13 @@ export class Journal implements Recorder {
   }
 
   #fail(error: Error, batch: readonly Waiting[]): void {
-    this.#failure = new HubError('ERR_HUB_REFUSED', `the journal cannot be written: ${error.message}`, { cause: error })
+    const isFirst = !this.#failure
+    this.#failure ??= new HubError('ERR_HUB_JOURNAL', `the journal cannot be written: ${error.message}`, {
+      cause: error,
+    })
     for (const { reject } of [...batch, ...this.#waiting]) reject(this.#failure)
     this.#waiting = []
-    this.onFailure(this.#failure)
+    if (isFirst) this.onFailure(this.#failure)
   }
 
   /** Where that fails, the old file goes on. */
@@ -137,7 +160,11 @@ export class Journal implements Recorder {
       await old.close()
       await syncFolder(dirname(this.#path))
     } catch {
-      if (file && this.#file !== file) await file.close().catch(() => {})
+      if (file && this.#file !== file) {
+        await file.close().catch(() => {})
+        // On a full disk it would be in the way of what is still to be written.
+        await rm(newOf(this.#path), { force: true }).catch(() => {})
+      }
       this.#base = this.#size // not again with every record
     }
   }

@@ -1,4 +1,5 @@
 /** A cancellation as it is stored, and back. */
+import { createHash } from 'node:crypto'
 import { now, readWall } from '../core/clock.js'
 import { arrived, saidIn } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
@@ -40,11 +41,19 @@ export function cut(text: string, most: number): string {
   return new TextDecoder().decode(bytes)
 }
 
+/** Ids for the marks of a session (E2), each used once; whoever reads one does not learn the id of the session, its secret. */
+export function markIdsOf(session: string): () => string {
+  const stem = createHash('sha256').update(session, 'utf8').digest('base64url').slice(0, 22)
+  let count = 0
+  return () => `${stem}-${++count}`
+}
+
 /** What the others are told of a cancellation. */
-export function recordOf(cancellation: Cancellation, { host, pid, token }: Who): MarkRecord {
+export function recordOf(cancellation: Cancellation, id: string, { host, pid, token }: Who): MarkRecord {
   const { origin, kind, reason } = cancellation
   const name = (origin as CancellationToken).name ?? token
   return {
+    id,
     kind,
     reason: reason === undefined ? '' : (encodeReason(reason, saidIn(cancellation), true, REASON_BYTES, sizeOf) ?? ''),
     host,

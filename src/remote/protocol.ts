@@ -37,6 +37,9 @@ export const REASON_BYTES = 8_192
 export const HANDSHAKE_FRAME = 2_048
 export const LEAST_FRAME = 16_384
 
+/** The most that the id of a mark may take. */
+const ID_BYTES = 64
+
 const name = text(NAME_BYTES)
 
 /** No NUL, which separates names and runs where there is one string for both. */
@@ -52,6 +55,7 @@ const part: Codec<string> = {
 const topic = struct({ name: part, run: part })
 
 const mark = struct({
+  id: text(ID_BYTES),
   kind: text(32),
   reason: text(REASON_BYTES),
   host: name,

@@ -43,7 +43,10 @@ export interface ServerOptions {
   readonly port?: number | undefined
   /** The secret that clients must have, at least 16 bytes; text counts as UTF-8. */
   readonly key?: string | Uint8Array | undefined
-  /** A file in which marks and leases survive a crash. One server at a time. */
+  /**
+   * A file in which marks and leases survive a crash. One server at a time, by a file `….lock` beside it: another one is refused
+   * with `ERR_HUB_JOURNAL`, which names the process; what a process that has died has left is taken over.
+   */
   readonly journal?: string | undefined
   /** Over TCP: what `tls.createServer` takes (`key`, `cert` …). */
   readonly tls?: object | undefined

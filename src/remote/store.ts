@@ -22,12 +22,15 @@ import {
   type TopicState,
 } from './engine.js'
 import { HubError } from './errors.js'
+import { Forgotten } from './forgotten.js'
 import { keyOf } from './names.js'
 
 /** What survives a crash. `until` is by the wall clock, the only one that does. */
 export type Change =
   | { readonly type: 'mark'; readonly topic: Topic; readonly mark: MarkRecord; readonly until: number }
   | { readonly type: 'forget'; readonly topic: Topic }
+  /** What is left of a mark that was forgotten, when a journal is written anew. */
+  | { readonly type: 'forgotten'; readonly id: string; readonly until: number }
   | {
       readonly type: 'lease'
       readonly topic: Topic
@@ -119,6 +122,8 @@ const SWEPT = 2_000
 export class Store {
   readonly #entries = new Map<string, Entry>()
   readonly #guests = new Map<string, Guest>()
+  /** What of the marks that were forgotten is remembered, so that none comes back (E2). */
+  readonly #forgotten: Forgotten
   readonly #recorder: Recorder | undefined
   readonly #limits: StoreLimits
   /** Higher than any fence before: what was replayed, or, where nothing is written down, what any earlier server can have given. */
@@ -130,6 +135,7 @@ export class Store {
 
   constructor(limits: StoreLimits, recorder?: Recorder, changes: Iterable<Change> = []) {
     this.#limits = limits
+    this.#forgotten = new Forgotten(limits.marks)
     for (const change of changes) this.#apply(change)
     this.#recorder = recorder
     this.#stopSweep = after(SWEEP, () => this.#clean(), false)
@@ -138,6 +144,7 @@ export class Store {
   /** The fewest changes that lead to the present state: what a compacted journal begins with. */
   *changes(): Iterable<Change> {
     const lag = readWall() - now()
+    for (const [id, until] of this.#forgotten) yield { type: 'forgotten', id, until: until + lag }
     for (const { topic, mark, markUntil, lease } of this.#entries.values()) {
       if (mark) yield { type: 'mark', topic, mark, until: markUntil + lag }
       if (!lease) continue
@@ -272,6 +279,7 @@ export class Store {
   mark(topic: Topic, mark: MarkRecord, ttl: number): MarkRecord | Promise<MarkRecord> {
     const standing = this.#known(topic)?.mark
     if (standing) return standing
+    if (this.#forgotten.has(mark.id)) return mark
     if (this.#marks >= this.#limits.marks) {
       throw new HubError(
         'ERR_HUB_REFUSED',
@@ -279,7 +287,11 @@ export class Store {
       )
     }
     const entry = this.#entry(topic)
-    return this.#commit(entry, { type: 'mark', topic, mark, until: readWall() + ttl + TICK }, () => entry.mark ?? mark)
+    return this.#commit(entry, { type: 'mark', topic, mark, until: readWall() + ttl + TICK }, () => {
+      const stands = entry.mark ?? mark
+      this.#drop(entry)
+      return stands
+    })
   }
 
   forget(topic: Topic): void | Promise<void> {
@@ -393,6 +405,10 @@ export class Store {
 
   /** S1. True if it made a difference. */
   #apply(change: Change): boolean {
+    if (change.type === 'forgotten') {
+      this.#forgotten.add(change.id, now() + Math.max(0, change.until - readWall()))
+      return false
+    }
     const entry = this.#entry(change.topic)
     const before = entry.mark || entry.lease ? 1 : 0
     const differs = this.#change(entry, change)
@@ -400,15 +416,17 @@ export class Store {
     return differs
   }
 
-  #change(entry: Entry, change: Change): boolean {
+  #change(entry: Entry, change: Exclude<Change, { readonly type: 'forgotten' }>): boolean {
     const { lease } = entry
     switch (change.type) {
       case 'mark':
-        if (entry.mark) return false
+        // Offered again while the first one was still being written, and forgotten in between.
+        if (entry.mark || this.#forgotten.has(change.mark.id)) return false
         entry.mark = change.mark
         entry.markUntil = now() + Math.max(0, change.until - readWall())
         return true
       case 'forget':
+        if (entry.mark) this.#forgotten.add(entry.mark.id, entry.markUntil)
         entry.mark = undefined
         if (lease && lease.until === undefined) entry.lease = undefined
         return false
@@ -498,6 +516,7 @@ export class Store {
       }
       this.#drop(value)
     }
+    this.#forgotten.sweep(SWEPT)
     for (const [id, { link, heard, info }] of this.#guests) {
       if (heard + info.ttl + SILENT < now() && !link) this.bye(id)
     }

@@ -1,8 +1,8 @@
 /** Marks as text, for engines that store text: JSON, which people can read too. */
 import type { MarkRecord } from './engine.js'
 
-export function textOfMark({ kind, reason, host, pid, token, what, at }: MarkRecord): string {
-  return JSON.stringify({ kind, reason, host, pid, token, what, at })
+export function textOfMark({ id, kind, reason, host, pid, token, what, at }: MarkRecord): string {
+  return JSON.stringify({ id, kind, reason, host, pid, token, what, at })
 }
 
 /**
@@ -18,6 +18,7 @@ export function markOfText(text: string): MarkRecord {
     // an empty one
   }
   return {
+    id: string(found.id),
     kind: string(found.kind, 'manual'),
     reason: string(found.reason),
     host: string(found.host),

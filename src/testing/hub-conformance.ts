@@ -492,7 +492,10 @@ function addLeases(add: Add): void {
   })
 }
 
+let marks = 0
+
 const markOf = (reason: string): MarkRecord => ({
+  id: `conformance-${Math.random().toString(36).slice(2)}-${++marks}`,
   kind: 'manual',
   reason: JSON.stringify(reason),
   host: 'conformance',
@@ -519,6 +522,48 @@ function addEngine(add: Add): void {
       same((await other.read([topic]))[0]?.mark?.reason, a.reason, 'what is read')
       same((await other.enter([holderOf(i, topic)]))[0]?.mark?.reason, a.reason, 'what is entered upon')
       same((await link.list({ topic }))[0]?.mark?.reason, a.reason, 'what is listed')
+    }
+  })
+
+  add(
+    'a mark that was forgotten does not come back when it is offered again; another one counts (E2, E11)',
+    async (world) => {
+      const [{ link }, { link: other, notices }] = [await world.link(), await world.link()]
+      const topic = world.topic()
+      const old = [markOf('a'), markOf('b'), markOf('c')]
+      for (const mark of old) {
+        await link.mark(topic, mark, DAY)
+        await other.forget(topic)
+      }
+      await other.enter([holderOf(1, topic)])
+      // As after a lost connection, over which nobody heard that it was stored: over the same link, or another one.
+      for (const mark of old) {
+        for (const over of [link, other]) same((await over.mark(topic, mark, DAY)).id, mark.id, 'what is told of it')
+        same((await link.read([topic]))[0]?.mark, undefined, 'the mark that stands after one was offered again')
+      }
+      same((await link.list({ topic }))[0]?.mark, undefined, 'the mark that is listed')
+      expect(!notices.some(({ mark }) => mark), 'nobody should be told of it')
+      const fresh = markOf('a')
+      await link.mark(topic, fresh, DAY)
+      same((await other.read([topic]))[0]?.mark?.id, fresh.id, 'the mark of a new cancel')
+      await world.until(() => notices.some(({ mark }) => mark?.id === fresh.id), 'its notice comes')
+      for (const mark of old) same((await other.mark(topic, mark, DAY)).id, fresh.id, 'what stands while it lives')
+      await other.forget(topic)
+      for (const mark of [...old, fresh]) {
+        await link.mark(topic, mark, DAY)
+        same((await other.read([topic]))[0]?.mark, undefined, 'the mark after the last one was forgotten')
+      }
+    },
+  )
+
+  add('of a mark that is offered twice and a forget at the same time, nothing is left (E2)', async (world) => {
+    const [{ link }, { link: other }] = [await world.link(), await world.link()]
+    for (let i = 0; i < 20; i++) {
+      const topic = world.topic()
+      const mark = markOf('a')
+      await link.mark(topic, mark, DAY)
+      await Promise.all([link.mark(topic, mark, DAY), other.forget(topic), link.mark(topic, mark, DAY)])
+      same((await other.read([topic]))[0]?.mark, undefined, 'the mark')
     }
   })
 

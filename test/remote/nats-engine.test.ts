@@ -11,11 +11,13 @@ import { NEVER } from 'calloff'
 import { connectHub, type HubOptions, type Link, type MarkRecord, type Topic } from 'calloff/remote'
 import { natsEngine } from 'calloff/remote/nats'
 import { manualClock } from 'calloff/testing'
+import { runs } from '../property/runs.js'
 import { natsServer, skip } from './nats-server.js'
 import { proxyTo } from './proxy.js'
 import { freePort } from './servers.js'
 
 const mark = (reason: string): MarkRecord => ({
+  id: 'abc-1',
   kind: 'manual',
   reason: JSON.stringify(reason),
   host: 'here',
@@ -171,20 +173,21 @@ describe('NATS', { skip }, async () => {
     const url = `nats://127.0.0.1:${server.port}/killed`
     await using here = await connectHub(url, patient)
     await using there = await connectHub(url, patient)
-    const names = Array.from({ length: 1_000 }, (_, i) => `job ${i}`)
+    const count = runs(1_000).numRuns ?? 0
+    const names = Array.from({ length: count }, (_, i) => `job ${i}`)
     const tokens = names.map((name) => there.open(name))
     const live = Array.from({ length: 100 }, (_, i) => there.open(`other ${i}`))
     await Promise.all([...tokens, ...live].map(({ ready }) => ready))
     let delivered = 0
     const cancelling = Promise.all(
       names.map(async (name, i) => {
-        await new Promise((resolve) => setTimeout(resolve, i))
+        await new Promise((resolve) => setTimeout(resolve, (i / count) * 1_000))
         await here.cancel(name, i)
         delivered++
       }),
     )
-    for (const share of [200, 600]) {
-      await until(() => delivered >= share)
+    for (const share of [0.2, 0.6]) {
+      await until(() => delivered >= share * count)
       await server.kill()
       await server.start()
     }
@@ -271,7 +274,7 @@ describe('NATS', { skip }, async () => {
     await link.enter([holder(1, long)])
     await link.mark(short, mark('short'), HOUR)
     await link.mark(long, mark('long'), 3 * DAY)
-    await link.mark(forgotten, mark('forgotten'), 3 * DAY)
+    await link.mark(forgotten, mark('forgotten'), DAY)
     await link.forget(forgotten)
     const taken = await link.acquire(lease, 'me', 1_000)
     await link.release(lease, taken.held ? taken.fence : 0)

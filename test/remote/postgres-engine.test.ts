@@ -173,9 +173,11 @@ describe('the engine over PostgreSQL', { skip }, async () => {
     const engine: Engine = postgresEngine(pool, { table: 'dead' })
     const lost = await engine.connect(session('a session that dies'), deaf, new SimpleToken())
     await lost.enter([{ id: 1, topic: { name: 'dead', run: '' }, state: 0, role: 0, since: 0 }])
-    const mark = { kind: 'manual', reason: '', host: 'h', pid: 1, token: '', what: '', at: 0 }
+    const mark = { id: 'a', kind: 'manual', reason: '', host: 'h', pid: 1, token: '', what: '', at: 0 }
     await lost.mark({ name: 'over', run: '' }, mark, 1)
     await lost.mark({ name: 'stays', run: '' }, mark, 600_000)
+    const leased = await lost.acquire({ name: 'leased', run: '' }, 'me', 600_000)
+    await lost.release({ name: 'leased', run: '' }, leased.held ? leased.fence : 0)
     lost.close()
     await pool.query("UPDATE dead_sessions SET heard = heard - interval '91 s'")
     const link: Link = await engine.connect(session('another'), deaf, new SimpleToken())

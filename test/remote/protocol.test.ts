@@ -11,6 +11,7 @@ const { decode, encode, Frames } = protocol
 const nonce = (byte: number) => new Uint8Array(32).fill(byte)
 const topic = { name: 'jöb 😀', run: '2' }
 const mark = {
+  id: 'abc-1',
   kind: 'manual',
   reason: '"stop"',
   host: 'web-3',

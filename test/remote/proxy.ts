@@ -11,6 +11,9 @@ export interface Proxy {
   cut(): void
   /** From now on nothing comes through on the connections that there are, or those that have sent a word; nobody is told. */
   hush(word?: string): void
+  /** From now on nothing comes through, on any connection, and nobody is told; with `heal` it comes, late, also to who has given up. */
+  part(): void
+  heal(): void
   close(): Promise<void>
 }
 
@@ -27,6 +30,8 @@ function reset(socket: Socket): void {
 export async function proxyTo(port: number): Promise<Proxy> {
   const pairs = new Set<{ readonly client: Socket; readonly server: Socket; hushed: boolean; sent: string }>()
   let made = 0
+  let isParted = false
+  const late: (() => void)[] = []
   const proxy = createServer((client) => {
     made++
     const pair = { client, server: connect(port, '127.0.0.1'), hushed: false, sent: '' }
@@ -43,10 +48,14 @@ export async function proxyTo(port: number): Promise<Proxy> {
     ] as const) {
       from.on('data', (data) => {
         if (from === client && pair.sent.length < 10_000) pair.sent += data.toString('latin1').toLowerCase()
-        if (!pair.hushed) to.write(data)
+        const pass = () => void (pair.hushed || to.destroyed || to.write(data))
+        if (isParted) late.push(pass)
+        else pass()
       })
-      from.on('error', end)
-      from.on('close', end)
+      // What was sent before the end arrives before it, too.
+      const close = () => (isParted ? void late.push(end) : end())
+      from.on('error', close)
+      from.on('close', close)
     }
   })
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
@@ -67,6 +76,13 @@ export async function proxyTo(port: number): Promise<Proxy> {
     cut,
     hush(word = '') {
       for (const pair of pairs) pair.hushed ||= pair.sent.includes(word)
+    },
+    part() {
+      isParted = true
+    },
+    heal() {
+      isParted = false
+      for (const pass of late.splice(0)) pass()
     },
     async close() {
       cut()

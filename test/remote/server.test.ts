@@ -262,7 +262,16 @@ describe('TLS', () => {
     await token.ready
     await one.cancel('t', 'stop', { within: 20_000, until: 'acknowledged' })
     assert.equal(token.reason, 'stop')
-    await assert.rejects(connectHub(server.url, { key: 'the key over TLS here' }), isHubError('ERR_HUB_UNREACHABLE'))
+    // Nobody vouches for it; it is vouched for, but under another name; and it is the right one, but the key is not.
+    const trying = (options: object) => connectHub(server.url, { key: 'the key over TLS here', ...options })
+    const refused = (message: RegExp) => ({ code: 'ERR_HUB_UNREACHABLE', message })
+    await assert.rejects(trying({}), refused(/self-signed certificate/))
+    await assert.rejects(trying({ tls: { ca, servername: 'elsewhere' } }), refused(/does not match certificate/))
+    await assert.rejects(trying({ tls: { ca }, key: 'another key over TLS' }), isHubError('ERR_HUB_AUTH'))
+    await assert.rejects(
+      connectHub(server.url.replace('tls:', 'tcp:'), { key: 'the key over TLS here', patience: 2_000 }),
+    )
+    assert.deepEqual([one.state, two.state], ['connected', 'connected'])
   })
 })
 

@@ -155,9 +155,11 @@ class Disk {
     })
   }
 
-  crash(): void {
+  /** With `isLost`, as a server without a journal: nothing is left. */
+  crash(isLost: boolean): void {
     this.#crashes++
     this.#free = 0
+    if (isLost) this.written.length = 0
   }
 }
 
@@ -173,8 +175,12 @@ export class Network {
   /** Whose attempts to connect fail, for good. */
   readonly #dead = new Set<string>()
 
-  constructor(random: () => number) {
+  /** Whether what is stored survives a crash of the server. */
+  readonly hasJournal: boolean
+
+  constructor(random: () => number, hasJournal = true) {
     this.random = random
+    this.hasJournal = hasJournal
     this.disk = new Disk(this)
     this.start()
   }
@@ -184,12 +190,12 @@ export class Network {
   }
 
   start(): void {
-    this.#store ??= new Store(LIMITS, this.disk, this.disk.written)
+    this.#store ??= this.hasJournal ? new Store(LIMITS, this.disk, this.disk.written) : new Store(LIMITS)
   }
 
   /** As with SIGKILL. */
   crash(): void {
-    this.disk.crash()
+    this.disk.crash(!this.hasJournal)
     for (const connection of this.ofServer) connection.crash()
     this.#store?.close()
     this.#store = undefined

@@ -36,7 +36,7 @@ import type {
   Who,
 } from '../hub.js'
 import { Later } from '../later.js'
-import { cancellationFrom, recordOf } from '../marks.js'
+import { cancellationFrom, markIdsOf, recordOf } from '../marks.js'
 import { keyOf, prefixOf, topicOf } from '../names.js'
 import { listingsFrom, receiptFrom } from '../receipts.js'
 import { type Desk, LeaseToken, RemoteToken } from '../remote-token.js'
@@ -64,6 +64,7 @@ export class BackgroundHub implements TokenHub {
   readonly #settings: Settings
   readonly #line: Line
   readonly #here = here()
+  readonly #markId: () => string
   readonly #holdings = new Map<number, Holding>()
   readonly #topics = new Map<string, Set<Holding>>()
   readonly #underWay = new Map<string, UnderWay>()
@@ -91,6 +92,8 @@ export class BackgroundHub implements TokenHub {
 
   private constructor(settings: Settings, errand: Errand) {
     this.#settings = settings
+    // Not those of the client in the thread, which has the same session.
+    this.#markId = markIdsOf(`${errand.session} in the background`)
     this.#line = new Line(errand, settings, {
       news: (news) => this.#hear(news),
       broken: (error, retryIn) => {
@@ -319,7 +322,7 @@ export class BackgroundHub implements TokenHub {
     const key = keyOf(topic)
     let underWay = this.#underWay.get(key)
     if (!underWay) {
-      const record = recordOf(found, this.#whoOf(topic))
+      const record = recordOf(found, this.#markId(), this.#whoOf(topic))
       underWay = { topic, record, ttl, found, later: new Later(), letGo: keepAlive() }
       this.#underWay.set(key, underWay)
     }

@@ -19,7 +19,7 @@ import { Census } from './census.js'
 import { Following, type Found } from './following.js'
 import { holderKey, leaseKey, markKey, parseKey, pathOf, publicId, sessionKey } from './keys.js'
 import { Leases, type Sightings } from './leases.js'
-import { holderEntryOf, markEntryOf, textOfMarkEntry, textOfSession } from './records.js'
+import { holderEntryOf, type MarkEntry, markEntryOf, textOfMarkEntry, textOfSession } from './records.js'
 import { reportOf, Sessions } from './sessions.js'
 import { Sweeper, SWEEP_EVERY } from './sweeper.js'
 
@@ -273,6 +273,14 @@ export class NatsLink implements Link {
     return isOver(this.#bucket.age(stored), ttl) ? undefined : mark
   }
 
+  /** The marks that were forgotten there, and how long that is still to be remembered (E2). */
+  #forgottenIn(stored: Stored | undefined): Pick<MarkEntry, 'forgotten' | 'remembered'> {
+    if (stored?.text === undefined) return { forgotten: [], remembered: 0 }
+    const { forgotten, remembered } = markEntryOf(stored.text)
+    const left = remembered - this.#bucket.age(stored)
+    return left > 0 ? { forgotten, remembered: left } : { forgotten: [], remembered: 0 }
+  }
+
   #heard(key: string, text: string | undefined, seq: number): void {
     if (this.#pending.over) return
     const parsed = parseKey(key)
@@ -292,12 +300,14 @@ export class NatsLink implements Link {
   mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
     return this.#ask(async () => {
       const key = markKey(pathOf(topic))
-      for (let expected = 0; ;) {
-        if ((await this.#bucket.put(key, textOfMarkEntry(mark, ttl), expected)) !== undefined) return mark
-        const found = await this.#bucket.get(key)
+      for (let found: Stored | undefined; ;) {
+        const before = this.#forgottenIn(found)
+        const text = textOfMarkEntry({ mark, ttl, ...before })
+        if ((await this.#bucket.put(key, text, found?.seq ?? 0)) !== undefined) return mark
+        found = await this.#bucket.get(key)
         const standing = this.#markOf(found)
         if (standing) return standing
-        expected = found?.seq ?? 0
+        if (this.#forgottenIn(found).forgotten.includes(mark.id)) return mark
       }
     })
   }
@@ -305,8 +315,19 @@ export class NatsLink implements Link {
   forget(topic: Topic): Promise<void> {
     return this.#ask(async () => {
       const path = pathOf(topic)
-      const found = await this.#bucket.get(markKey(path))
-      if (found?.text !== undefined) await this.#bucket.delete(found.key, found.seq)
+      const key = markKey(path)
+      for (;;) {
+        const found = await this.#bucket.get(key)
+        const mark = this.#markOf(found)
+        if (!found || !mark) break
+        // Its id stays, so that it does not come back when it is offered once more (E2).
+        const before = this.#forgottenIn(found)
+        const ttl = markEntryOf(found.text as string).ttl - this.#bucket.age(found)
+        const forgotten = [mark.id, ...before.forgotten].slice(0, FORGOTTEN)
+        const remembered = Math.max(0, ttl, before.remembered)
+        const text = textOfMarkEntry({ mark: undefined, ttl: 0, forgotten, remembered })
+        if ((await this.#bucket.put(key, text, found.seq)) !== undefined) break
+      }
       await this.#leases.forget(path)
     })
   }
@@ -387,6 +408,9 @@ export class NatsLink implements Link {
 
 /** How long a lease that nobody renews, or looks at, is remembered here: longer than any `ttl` that makes sense. */
 const SIGHTINGS = 24 * 3_600_000
+
+/** So many marks of a topic that were forgotten are remembered (E2). */
+const FORGOTTEN = 16
 
 /** Timestamps are cut to whole milliseconds on their way. */
 function isOver(age: number, ttl: number): boolean {

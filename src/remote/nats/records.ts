@@ -36,16 +36,33 @@ function objectOf(text: string): Record<string, unknown> | undefined {
 const isAmount = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < Infinity
 const isText = (value: unknown): value is string => typeof value === 'string'
 
-export function textOfMarkEntry(mark: MarkRecord, ttl: number): string {
-  return `{"ttl":${ttl},"mark":${textOfMark(mark)}}`
+/** A mark, or what is left of those that were forgotten, or both. */
+export interface MarkEntry {
+  /** Undefined if it was forgotten. */
+  readonly mark: MarkRecord | undefined
+  readonly ttl: number
+  /** The ids of the last marks here that were forgotten, and how long that is remembered, both as of when this was stored (E2). */
+  readonly forgotten: readonly string[]
+  readonly remembered: number
+}
+
+export function textOfMarkEntry({ mark, ttl, forgotten, remembered }: MarkEntry): string {
+  const before = forgotten.length > 0 ? { forgotten, remembered } : {}
+  return JSON.stringify({ ttl, ...(mark && { mark: JSON.parse(textOfMark(mark)) as object }), ...before })
 }
 
 /** How long a mark lives for that says nothing about it. */
 const DAY = 24 * 3_600_000
 
-export function markEntryOf(text: string): { readonly mark: MarkRecord; readonly ttl: number } {
-  const { ttl, mark } = objectOf(text) ?? {}
-  return { mark: markOfText(JSON.stringify(mark ?? {})), ttl: isAmount(ttl) ? ttl : DAY }
+export function markEntryOf(text: string): MarkEntry {
+  const { ttl, mark, forgotten: ids, remembered } = objectOf(text) ?? {}
+  const forgotten = Array.isArray(ids) ? ids.filter(isText) : []
+  return {
+    mark: mark === undefined && forgotten.length > 0 ? undefined : markOfText(JSON.stringify(mark ?? {})),
+    ttl: isAmount(ttl) ? ttl : DAY,
+    forgotten,
+    remembered: isAmount(remembered) ? remembered : 0,
+  }
 }
 
 export function leaseEntryOf(text: string, seq: number): LeaseEntry | undefined {

@@ -66,7 +66,10 @@ export class Sweeper {
     if (text === undefined) return age > NOTED
     // The session is stored before its holders. Somebody who was to take them with it has died on the way.
     if (parsed.kind === 'holder') return !(await isAlive(sessionKey(parsed.session)))
-    if (parsed.kind === 'mark') return age > markEntryOf(text).ttl
+    if (parsed.kind === 'mark') {
+      const { ttl, remembered } = markEntryOf(text)
+      return age > Math.max(ttl, remembered)
+    }
     if (parsed.kind === 'lease') return leaseEntryOf(text, seq)?.state !== 'held' && age > REMEMBERED
     return age > (sessionEntryOf(text)?.ttl ?? 0) + SILENT
   }

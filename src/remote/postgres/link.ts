@@ -34,6 +34,7 @@ type Row = readonly (string | null)[]
 interface Marking {
   readonly topic: Topic
   readonly text: string
+  readonly id: string
   readonly ttl: number
   readonly later: Later<MarkRecord>
 }
@@ -236,7 +237,7 @@ export class PostgresLink implements Link {
 
   mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
     const later = new Later<MarkRecord>()
-    this.#marking.push({ topic, text: textOfMark(mark), ttl: Math.min(ttl, LONGEST), later })
+    this.#marking.push({ topic, text: textOfMark(mark), id: mark.id, ttl: Math.min(ttl, LONGEST), later })
     if (!this.#isMarking) void this.#markAll()
     return later.promise
   }
@@ -263,8 +264,9 @@ export class PostgresLink implements Link {
     const all = [...first.values()]
     const columns = columnsOf(all.map(({ topic }) => topic))
     const texts = all.map(({ text }) => text)
+    const ids = all.map(({ id }) => id)
     const ttls = all.map(({ ttl }) => ttl)
-    const mine = await this.#query(this.#statements.mark, ...columns, texts, ttls)
+    const mine = await this.#query(this.#statements.mark, ...columns, texts, ids, ttls)
     const standing = new Map(all.map(({ topic, text }) => [keyOf(topic), markOfText(text)]))
     if (mine.length < all.length) {
       const topics = all.map(({ topic }) => topic)

@@ -15,6 +15,9 @@ export interface Tables {
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
+/** Until when there is something to know about a topic. */
+export const OVER = "coalesce(greatest(mark_ends, forgotten_ends, lease_kept), '-infinity')"
+
 /** From `calloff`, or `schema.calloff`: what all names begin with. */
 export function tablesOf(table: unknown): Tables {
   const given = optional('table', 'string', table as string | undefined) ?? 'calloff'
@@ -51,11 +54,12 @@ export function postgresSchema(table?: string): string {
   return `
 CREATE TABLE IF NOT EXISTS ${topics} (
   ${name},
-  mark text, mark_ends timestamptz,
+  mark text, mark_id text, mark_ends timestamptz,
+  forgotten text[], forgotten_ends timestamptz,
   owner text, fence bigint, lease_ends timestamptz, lost bigint, lease_kept timestamptz,
   PRIMARY KEY (name, run)
 );
-CREATE INDEX IF NOT EXISTS ${indexOf(topics, 'over')} ON ${topics} (greatest(mark_ends, lease_kept));
+CREATE INDEX IF NOT EXISTS ${indexOf(topics, 'over')} ON ${topics} (${OVER});
 CREATE UNLOGGED TABLE IF NOT EXISTS ${sessions} (
   id text PRIMARY KEY,
   number bigint GENERATED ALWAYS AS IDENTITY,

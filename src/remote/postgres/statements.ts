@@ -8,7 +8,7 @@
  * P3. Times are the server's. What has ended is over for whoever reads it, whether it was cleaned away or not.
  * P4. All numbers travel as text: what a client makes of the types of PostgreSQL can be set, for all of a process.
  */
-import { LOST, SILENT, type Tables } from './schema.js'
+import { LOST, OVER, SILENT, type Tables } from './schema.js'
 
 const ms = (parameter: string): string => `${parameter}::float8 * interval '1 ms'`
 const LOST_FOR = `interval '${LOST} ms'`
@@ -19,6 +19,9 @@ const STATE = `name, run,
   CASE WHEN lease_kept > statement_timestamp() THEN fence::text END,
   greatest(0, extract(epoch FROM lease_ends - statement_timestamp()) * 1000)::text,
   (CASE WHEN lease_ends <= statement_timestamp() THEN fence ELSE lost END)::text`
+
+/** So many marks of a topic that were forgotten are remembered (E2). */
+const FORGOTTEN = 16
 
 const GIVEN = 'SELECT DISTINCT name, run FROM unnest($1::text[], $2::text[]) AS given (name, run)'
 
@@ -37,7 +40,7 @@ export interface Statements {
   readonly bye: readonly [holders: string, session: string]
   /** names, runs */
   readonly read: string
-  /** names, runs, marks, ttls. Gives the topics whose mark this is. */
+  /** names, runs, marks, their ids, ttls. Gives the topics whose mark this is. */
   readonly mark: string
   /** names, runs */
   readonly announce: string
@@ -90,12 +93,14 @@ SELECT (SELECT count(*) FROM lives)::text, (SELECT count(*) FROM entered)::text`
 
     read: `SELECT ${STATE} FROM ${topics} JOIN (${GIVEN}) AS given USING (name, run)`,
 
-    mark: `INSERT INTO ${topics} AS stands (name, run, mark, mark_ends)
-SELECT name, run, mark, clock_timestamp() + ${ms('ttl')}
-FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[]) AS given (name, run, mark, ttl)
+    mark: `INSERT INTO ${topics} AS stands (name, run, mark, mark_id, mark_ends)
+SELECT name, run, mark, id, clock_timestamp() + ${ms('ttl')}
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[]) AS given (name, run, mark, id, ttl)
 ORDER BY name COLLATE "C", run COLLATE "C"
-ON CONFLICT (name, run) DO UPDATE SET mark = EXCLUDED.mark, mark_ends = EXCLUDED.mark_ends
-  WHERE stands.mark IS NULL OR stands.mark_ends <= clock_timestamp()
+ON CONFLICT (name, run) DO UPDATE SET
+  mark = EXCLUDED.mark, mark_id = EXCLUDED.mark_id, mark_ends = EXCLUDED.mark_ends
+  WHERE (stands.mark IS NULL OR stands.mark_ends <= clock_timestamp())
+    AND NOT coalesce(EXCLUDED.mark_id = ANY (stands.forgotten) AND stands.forgotten_ends > clock_timestamp(), false)
 RETURNING name, run`,
 
     // Whose, and no more: a notification has room for 8,000 bytes. How they stand is read by whoever is told.
@@ -108,7 +113,13 @@ RETURNING name, run`,
     listHolders: `SELECT ${holder} WHERE ${inRange.replaceAll('name', 'h.name')}`,
     reportHolders: `SELECT ${holder} WHERE h.name = $1 AND h.run = $2`,
 
-    forget: `UPDATE ${topics} SET mark = NULL, mark_ends = NULL,
+    // In the very row, so that a mark that waits for this to be stored sees it (E2).
+    forget: `UPDATE ${topics} SET mark = NULL, mark_id = NULL, mark_ends = NULL,
+  forgotten = CASE WHEN mark_ends > clock_timestamp() AND mark_id <> ''
+    THEN (array_prepend(mark_id, CASE WHEN forgotten_ends > clock_timestamp() THEN forgotten END))[1:${FORGOTTEN}]
+    ELSE forgotten END,
+  forgotten_ends = CASE WHEN mark_ends > clock_timestamp() THEN greatest(forgotten_ends, mark_ends)
+    ELSE forgotten_ends END,
   fence = CASE WHEN lease_ends > clock_timestamp() THEN fence END,
   lease_kept = CASE WHEN lease_ends > clock_timestamp() THEN lease_kept END
 WHERE name = $1 AND run = $2`,
@@ -146,7 +157,7 @@ RETURNING 1`,
 DELETE FROM ${holders} WHERE session IN (SELECT id FROM dead)`,
       // Locked first, so that nobody stores anything in a row that is just going.
       `DELETE FROM ${topics} USING (
-  SELECT name AS n, run AS r FROM ${topics} WHERE greatest(mark_ends, lease_kept) <= statement_timestamp()
+  SELECT name AS n, run AS r FROM ${topics} WHERE ${OVER} <= statement_timestamp()
   LIMIT 1000 FOR UPDATE SKIP LOCKED
 ) AS over WHERE name = n AND run = r`,
     ],

@@ -130,7 +130,7 @@ export class RedisLink implements Link {
 
   async mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
     const ms = String(Math.min(Math.ceil(ttl), LONGEST))
-    const stands = (await this.#run(scripts.mark, keyOf(topic), textOfMark(mark), ms)) as string
+    const stands = (await this.#run(scripts.mark, keyOf(topic), textOfMark(mark), ms, mark.id)) as string
     return markOfText(stands)
   }
 

@@ -216,12 +216,13 @@ for i, topic in ipairs(ARGV) do states[i] = stateOf(topic, leaseOf(topic)) end
 return states
 `
 
-/** ARGV: topic, mark, ttl. Gives the mark that stands (E2). It is stored first, and told then (E3). */
+/** ARGV: topic, mark, ttl, id of the mark. Gives the mark that stands (E2). It is stored first, and told then (E3). */
 const mark = `
 local topic = ARGV[1]
 local key = root .. ':mark:' .. topic
 local stands = redis.call('GET', key)
 if stands then return stands end
+if ARGV[4] ~= '' and redis.call('EXISTS', root .. ':forgotten:' .. ARGV[4]) == 1 then return ARGV[2] end
 redis.call('SET', key, ARGV[2], 'PX', ARGV[3])
 known(topic, tonumber(ARGV[3]) + 1)
 announce(topic, leaseOf(topic))
@@ -248,7 +249,16 @@ return page
 /** ARGV: topic. */
 const forget = `
 local topic = ARGV[1]
-redis.call('DEL', root .. ':mark:' .. topic)
+local key = root .. ':mark:' .. topic
+local stands, left = redis.call('GET', key), redis.call('PTTL', key)
+if stands and left > 0 then
+  -- Whoever did not hear that it was stored offers it again: it must not come back (E2).
+  local ok, mark = pcall(cjson.decode, stands)
+  if ok and type(mark) == 'table' and type(mark.id) == 'string' and mark.id ~= '' then
+    redis.call('SET', root .. ':forgotten:' .. mark.id, '', 'PX', left)
+  end
+end
+redis.call('DEL', key)
 local lease = leaseOf(topic)
 if lease and lease.ends == 0 then redis.call('DEL', root .. ':lease:' .. topic) end
 tidy(topic)
