@@ -124,9 +124,9 @@ export class HubClient implements TokenHub {
     const ttl = period('ttl', given.ttl ?? this.#settings.ttl, 1)
     if (this.#isClosed) throw closed()
     const began = now()
-    const delivery = this.#cancelHere(topic, reason, ttl)
-    // Sent together, so that who holds it is known from before they react.
+    // Sent together, and this first, so that who holds it is known from before they react: they may be quick, and this process slow.
     const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
+    const delivery = this.#cancelHere(topic, reason, ttl)
     return alive(async () => {
       const mark = await inTime(delivery.later.promise, within ?? Infinity)
       return tally({
