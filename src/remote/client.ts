@@ -118,13 +118,14 @@ export class HubClient implements TokenHub {
     const asked = cancelAsked(name, options, this.#settings.ttl)
     if (this.#isClosed) throw closed()
     const began = now()
-    return receiptFrom(await this.follow(this.#cancelHere(asked.topic, reason, asked.ttl), asked, began))
+    return receiptFrom(await this.follow(() => this.#cancelHere(asked.topic, reason, asked.ttl), asked, began))
   }
 
-  /** What becomes of a cancel that is on its way. */
-  follow(delivery: Delivery, { topic, within, until }: Asked, began: number): Promise<Tallied> {
-    // Sent together, so that who holds it is known from before they react.
+  /** Sends a cancel, and says what becomes of it. */
+  follow(send: () => Delivery, { topic, within, until }: Asked, began: number): Promise<Tallied> {
+    // Sent together, and this first, so that who holds it is known from before they react: they may be quick, and this process slow.
     const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
+    const delivery = send()
     return alive(async () => {
       const mark = await inTime(delivery.later.promise, within ?? Infinity)
       return tally({

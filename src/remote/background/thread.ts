@@ -160,7 +160,7 @@ class HubThread {
       case 'cancel': {
         const { asked, record } = request.ask
         const { topic, ttl } = asked
-        return client.follow(this.#send({ topic, record, ttl }), asked, now())
+        return client.follow(() => this.#send({ topic, record, ttl }), asked, now())
       }
       case 'list':
         return client.reports(request.ask.prefix)

@@ -19,7 +19,7 @@ function made(message: unknown): void {
  * Runs something that connects; destroys its sockets if it fails, or if `abandon` is called, which makes it fail. Where sockets are
  * made without a word, as in Bun, nothing is destroyed.
  */
-export function overSockets<T>(what: () => Promise<T>): { readonly result: Promise<T>; abandon(): void } {
+export function overSockets<T>(what: () => Promise<T>): { readonly result: Promise<T>; readonly abandon: () => void } {
   const sockets = new Set<Socket>()
   const abandon = () => {
     for (const socket of sockets) socket.destroy()
