@@ -7,7 +7,7 @@ import { after, isBefore, now } from '../core/clock.js'
 import { type Form, quoted } from '../core/describe.js'
 import { Elsewhere } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation, discover, end, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
+import { Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
 import { held } from './held.js'
 import type { Who } from './hub.js'
@@ -17,6 +17,17 @@ export class OtherProcess extends Elsewhere {
   constructor({ host, pid, token }: Who, what: string) {
     super('OtherProcess', { name: token, what: `${what} in process ${pid} on ${host}` })
   }
+}
+
+/**
+ * Makes the error of what has just arrived. Nobody here has asked for it, so its stack would lead into the handling of a socket;
+ * and collecting one takes longer than all the rest of an arrival. An error that is made later, by a `check()`, has one.
+ */
+function makeError(found: Cancellation): void {
+  const { stackTraceLimit } = Error
+  Reflect.set(Error, 'stackTraceLimit', 0) // false where it is frozen
+  errorOf(found)
+  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
 }
 
 /** The place of a token in its hub. */
@@ -151,6 +162,7 @@ export class RemoteToken extends CancellationToken {
   arrive(found: Cancellation, who: Who): void {
     if (discover(this, LOOK)) return
     this.#who = who
+    if (this.hub?.driver) makeError(found) // somebody listens
     this.endBy(found)
   }
 

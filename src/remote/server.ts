@@ -10,6 +10,7 @@ import { after } from '../core/clock.js'
 import { HubError } from './errors.js'
 import { keyOf } from './handshake.js'
 import { Journal } from './journal.js'
+import { Outbox } from './outbox.js'
 import { Peer } from './peer.js'
 import { LEAST_FRAME, NONCE_BYTES } from './protocol.js'
 import { period } from './settings.js'
@@ -225,17 +226,19 @@ export class TokenServer implements AsyncDisposable {
     })
     this.#server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
       const stranger = isTls ? below.get(sourceOf(socket)) : socket
+      const outbox = new Outbox((bytes) => {
+        if (socket.destroyed) return
+        socket.write(bytes)
+        if (socket.writableLength > limits.unread) socket.destroy()
+        // Who asks faster than he reads waits.
+        else if (socket.writableLength > limits.unread / 8) pause(socket)
+      })
       const peer = new Peer(
         this.#store,
         {
-          send: (bytes) => {
-            if (socket.destroyed) return
-            socket.write(bytes)
-            if (socket.writableLength > limits.unread) socket.destroy()
-            // Who asks faster than he reads waits.
-            else if (socket.writableLength > limits.unread / 8) pause(socket)
-          },
+          send: (bytes) => outbox.send(bytes),
           end: () => {
+            outbox.flush()
             socket.end(() => void socket.destroy())
             after(LAST_WORD, () => void socket.destroy(), false)
           },
@@ -249,7 +252,7 @@ export class TokenServer implements AsyncDisposable {
         },
       )
       socket.setNoDelay(true)
-      socket.on('data', (chunk: Buffer) => peer.receive(chunk))
+      socket.on('data', (chunk: Buffer) => outbox.reading(() => peer.receive(chunk)))
       socket.on('error', () => void socket.destroy())
       socket.once('close', () => peer.closed())
     })
