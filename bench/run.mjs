@@ -14,7 +14,7 @@ const HELP = `\
 Measures calloff beside its peers, on the same work.
 
   npm run bench                         everything, on the running Node: some minutes
-  npm run bench -- --quick              the same in under a minute, too short to quote
+  npm run bench -- --quick              the same in two or three minutes, too short to quote
   npm run bench -- --runtime all        node20, node24, node26, bun, deno; or some: --runtime bun,deno
   npm run bench -- --group listen,race --peer calloff,caf     parts of names
   npm run bench -- --group signal --update    those groups again, into the results of the same machine, runtime and day

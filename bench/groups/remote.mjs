@@ -70,7 +70,7 @@ async function onHub(peer, mode, { helpers = 0, hubs = 1 }, work) {
     }
     return samples
   } finally {
-    for (const one of ended.reverse()) await one()
+    for (const one of ended.toReversed()) await one()
   }
 }
 
@@ -211,6 +211,38 @@ const connections = fanout(
   1_000,
 )
 
+const HUBS = { quick: 200, full: 1_000 }
+const TOKENS = 10
+
+/** @type {import('./index.mjs').Group} */
+const reconnect = {
+  name: 'remote-reconnect',
+  title:
+    'the server is gone and back: until 1,000 hubs are connected again, and have entered 10 tokens each, for each hub',
+  references: [],
+  needs: ['restarts'],
+  measure: (group, peers, mode) =>
+    table(group, peers, async (peer) => {
+      const samples = []
+      for (let repeat = 0; repeat < (mode === 'quick' ? 1 : 3); repeat++) {
+        const place = await peer.hub()
+        const others = Array.from({ length: 2 }, () => Helper.start('hubs.mjs'))
+        try {
+          const all = (order) => Promise.all(others.map((other) => other.ask(order)))
+          await all({ do: 'connect', url: place.url, count: HUBS[mode] / 2 })
+          await all({ do: 'hold', names: 'kept', count: TOKENS })
+          const back = all({ do: 'back' })
+          await place.restart()
+          samples.push(await timed(HUBS[mode], () => back))
+        } finally {
+          await Promise.all(others.map((other) => other.end()))
+          await place.end()
+        }
+      }
+      return { samples, count: HUBS[mode] }
+    }),
+}
+
 const weights = { quick: 5_000, full: 50_000 }
 
 /** @type {import('./index.mjs').Group} */
@@ -259,4 +291,4 @@ const memory = {
   },
 }
 
-export const groups = [latency, opens, cancels, stored, wide, connections, memory]
+export const groups = [latency, opens, cancels, stored, wide, connections, reconnect, memory]

@@ -1,4 +1,4 @@
-// The token hub over servers of others, and Python's way: each only where it is installed.
+// The token hub over servers of others, and the manager of Python's multiprocessing: each only where it is installed.
 import { existsSync } from 'node:fs'
 import { acrossHub } from '../remote/across.mjs'
 import { Helper } from '../remote/lines.mjs'
@@ -47,6 +47,6 @@ export const peers = [
     ({ postgresServer }) => postgresServer(),
     (port) => `postgres://calloff@127.0.0.1:${port}/postgres`,
   ),
-  { name: 'python multiprocessing, Event.wait()', across: () => manager('wait') },
-  { name: 'python multiprocessing, Event.is_set() polled', across: () => manager('poll') },
+  { name: 'python Event.wait()', across: () => manager('wait') },
+  { name: 'python Event.is_set(), polled', across: () => manager('poll') },
 ]

@@ -6,15 +6,24 @@ import { Helper } from '../remote/lines.mjs'
 /** Where a hub is, what the server weighs, and its end. */
 async function embedded(kind, hasJournal) {
   const folder = new Folder()
-  const server = Helper.start('server.mjs')
-  const { url } = await server.ask({
-    do: 'listen',
-    ...(kind === 'unix' ? { path: folder.file('hub.sock') } : { port: 0 }),
-    ...(hasJournal && { journal: folder.file('journal') }),
-    limits: { marks: 1e8, names: 1e7 },
-  })
+  const start = async (port) => {
+    const server = Helper.start('server.mjs')
+    const { url } = await server.ask({
+      do: 'listen',
+      ...(kind === 'unix' ? { path: folder.file('hub.sock') } : { port }),
+      ...(hasJournal && { journal: folder.file('journal') }),
+      limits: { marks: 1e8, names: 1e7 },
+    })
+    return { server, url }
+  }
+  const { url, server: first } = await start(0)
+  let server = first
   return {
     url,
+    async restart() {
+      await server.end()
+      ;({ server } = await start(Number(new URL(url).port)))
+    },
     weigh: async () => (await server.ask({ do: 'weigh' })).bytes,
     async end() {
       await server.end()
@@ -29,6 +38,7 @@ const peer = (name, kind, hasJournal = false) => ({
   hub: () => embedded(kind, hasJournal),
   manyHubs: true,
   weigh: true,
+  restarts: true,
 })
 
 /** @type {import('./index.mjs').Peer[]} */

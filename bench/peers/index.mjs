@@ -50,8 +50,9 @@
  * @property {() => any} [deadline] What is polled for a deadline.
  * @property {() => Promise<void>} [prepare] Before its deadlines are polled.
  * @property {() => Promise<Across>} [across] Something is told to another process.
- * @property {() => Promise<{ url: string, weigh?: () => Promise<number>, end: () => Promise<void> }>} [hub] A server for `connectHub`.
+ * @property {() => Promise<{ url: string, weigh?: () => Promise<number>, restart?: () => Promise<void>, end: () => Promise<void> }>} [hub] A server for `connectHub`.
  * @property {true} [manyHubs] It takes a thousand connections.
+ * @property {true} [restarts] It can be ended and started again.
  * @property {true} [weigh] What it takes on the server's heap can be told.
  * @property {Readonly<Record<string, () => any>>} [kinds] More kinds of tokens whose memory is of interest.
  */

@@ -7,6 +7,17 @@ let hubs = []
 let kept = []
 let heard = Promise.resolve()
 
+function turned(hub, state) {
+  return new Promise((resolve) => {
+    if (hub.state === state) return resolve()
+    const told = hub.onEvent(({ type }) => {
+      if (type !== state) return
+      told.stop()
+      resolve()
+    })
+  })
+}
+
 const named = (prefix, count) => Array.from({ length: count }, (_, i) => `${prefix}-${i}`)
 
 obey({
@@ -41,6 +52,14 @@ obey({
       for (const token of tokens) token.onCancel(() => --left || resolve({}))
     })
     await Promise.all(tokens.map((token) => token.ready))
+  },
+  /** All hubs have a connection again, after all of them had lost theirs, and what they hold is entered. */
+  async back() {
+    const until = (state) => Promise.all(hubs.map((hub) => turned(hub, state)))
+    await until('disconnected')
+    await until('connected')
+    // Answers come in order, so by then the server has heard of all that is held.
+    await Promise.all(hubs.map((hub) => hub.list('nothing')))
   },
   /** All that is held is over. */
   heard: () => heard,

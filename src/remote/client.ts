@@ -11,6 +11,7 @@ import { Cancellation, settle, surface } from '../core/graph.js'
 import { type Nested, type Registration, SimpleToken, toToken } from '../core/token.js'
 import { closed, Connection } from './connection.js'
 import { Deliveries, type Delivery } from './deliveries.js'
+import { HubDesk, type Office } from './desk.js'
 import type { Engine, Topic } from './engine.js'
 import { HubError } from './errors.js'
 import { Exposed } from './exposed.js'
@@ -34,7 +35,7 @@ import { LeaseKeeper } from './leases.js'
 import { cancellationFrom, recordOf } from './marks.js'
 import { prefixOf, topicOf } from './names.js'
 import { listingFrom, tally } from './receipts.js'
-import { type Desk, LeaseToken, RemoteToken } from './remote-token.js'
+import { LeaseToken, RemoteToken } from './remote-token.js'
 import { Roll } from './roll.js'
 import { period, policyOf, type Settings } from './settings.js'
 
@@ -55,6 +56,12 @@ export class HubClient implements TokenHub {
   readonly #roll: Roll
   readonly #deliveries: Deliveries
   readonly #leases = new Map<Holding, LeaseKeeper>()
+  readonly #office: Office = {
+    whoOf: ({ topic }) => this.#whoOf(topic),
+    deliver: ({ topic }, cancellation) => void this.#deliver(topic, cancellation, this.#settings.ttl),
+    changed: (holding) => this.#changed(holding),
+    leave: (holding) => this.#leave(holding),
+  }
   readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
   #ids = 0
   #stopBeat = () => {}
@@ -101,7 +108,7 @@ export class HubClient implements TokenHub {
   open(name: string, options?: OpenOptions): RemoteToken {
     const topic = topicOf(name, options)
     const holding = this.#hold(topic, 'open', policyOf(optionsOf(options).onDisconnect))
-    const token = new RemoteToken(this.#deskOf(holding))
+    const token = new RemoteToken(new HubDesk(holding, this.#office))
     holding.give(token)
     this.#roll.add(holding, token)
     if (this.state === 'disconnected') this.#lostTouch()
@@ -147,7 +154,7 @@ export class HubClient implements TokenHub {
     if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
     const cancellable = optional('cancellable', 'boolean', optionsOf(options).cancellable) ?? false
     const holding = this.#hold(topic, 'exposed', 'keep')
-    const exposed = new Exposed(this.#deskOf(holding), source, cancellable)
+    const exposed = new Exposed(new HubDesk(holding, this.#office), source, cancellable)
     holding.give(exposed)
     holding.keep(exposed)
     this.#roll.add(holding, exposed)
@@ -175,7 +182,7 @@ export class HubClient implements TokenHub {
     const keeper = new LeaseKeeper(this.#connection, topic, `${this.#surroundings.session}/${holding.id}`, ttl)
     return alive(async () => {
       const { fence, deadline } = await keeper.acquire(within)
-      const token = new LeaseToken(this.#deskOf(holding), fence, deadline)
+      const token = new LeaseToken(new HubDesk(holding, this.#office), fence, deadline)
       holding.give(token)
       holding.keep(token)
       this.#leases.set(holding, keeper)
@@ -240,34 +247,13 @@ export class HubClient implements TokenHub {
     return new Holding(this.#ids, topic, role, Math.max(0, readWall()), onDisconnect ?? this.#settings.onDisconnect)
   }
 
-  #deskOf(holding: Holding): Desk {
-    const { topic, ready, delivered, role } = holding
-    return {
-      name: topic.name,
-      run: topic.run,
-      get ready() {
-        return ready.promise
-      },
-      get delivered() {
-        return delivered.promise
-      },
-      who: this.#whoOf(topic),
-      deliver: (cancellation) => {
-        this.#deliver(topic, cancellation, this.#settings.ttl)
-      },
-      changed: () => {
-        const { target } = holding
-        // What ends here alone is never delivered.
-        if (target?.isOver && !this.#deliveries.of(topic) && target instanceof RemoteToken && target.endsAlone) {
-          delivered.settle(closed())
-        }
-        this.#roll.changed(holding)
-      },
-      keep: (token) => {
-        if (role === 'open') holding.keep(token)
-      },
-      close: () => this.#leave(holding),
+  #changed(holding: Holding): void {
+    const { target, topic, delivered } = holding
+    // What ends here alone is never delivered.
+    if (target?.isOver && !this.#deliveries.of(topic) && target instanceof RemoteToken && target.endsAlone) {
+      delivered.settle(closed())
     }
+    this.#roll.changed(holding)
   }
 
   #whoOf({ name }: Topic): Who {

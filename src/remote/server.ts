@@ -4,7 +4,6 @@ import { chmod, lstat, mkdtemp, rename, rm } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import process from 'node:process'
-import { createServer as createTlsServer } from 'node:tls'
 import { optional, optionsOf, wrongType } from '../core/arguments.js'
 import { after } from '../core/clock.js'
 import { HubError } from './errors.js'
@@ -22,7 +21,7 @@ export interface ServerLimits {
   readonly frame?: number | undefined
   /** Connections at a time. Default: 10,000. */
   readonly connections?: number | undefined
-  /** Of these, how many that have not shown the key yet: for a further one, the oldest is cut off. Default: 200. */
+  /** Of these, how many that have not shown the key yet: for a further one, the oldest is cut off. Default: 2,000. */
   readonly handshakes?: number | undefined
   /** Milliseconds for the handshake. Default: 5,000. */
   readonly handshakeWithin?: number | undefined
@@ -56,7 +55,7 @@ type Limits = { readonly [K in keyof ServerLimits]-?: number }
 const DEFAULTS: Limits = {
   frame: 65_536,
   connections: 10_000,
-  handshakes: 200,
+  handshakes: 2_000,
   handshakeWithin: 5_000,
   names: 100_000,
   marks: 1_000_000,
@@ -162,7 +161,8 @@ export class TokenServer implements AsyncDisposable {
       const server =
         tls === undefined
           ? createServer({ noDelay: true })
-          : createTlsServer({ handshakeTimeout: limits.handshakeWithin, ...tls })
+          : // Only who uses it loads it.
+            (await import('node:tls')).createServer({ handshakeTimeout: limits.handshakeWithin, ...tls })
       const url =
         path === undefined
           ? await listenAt(server, host, port as number, tls === undefined ? 'tcp' : 'tls')
@@ -261,6 +261,9 @@ export class TokenServer implements AsyncDisposable {
   }
 }
 
+/** How many may wait for being let in, where the system allows it: after a restart all clients come at once. */
+const BACKLOG = 4_096
+
 /** Who is cut off and does not read why is not waited for any longer, in milliseconds. */
 const LAST_WORD = 1_000
 
@@ -297,7 +300,7 @@ function listening(server: Server, start: () => void): Promise<void> {
 }
 
 async function listenAt(server: Server, host: string, port: number, scheme: string): Promise<string> {
-  await listening(server, () => server.listen(port, host))
+  await listening(server, () => server.listen({ port, host, backlog: BACKLOG }))
   const at = server.address() as { readonly port: number }
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${at.port}`
 }
@@ -305,13 +308,13 @@ async function listenAt(server: Server, host: string, port: number, scheme: stri
 /** Nobody else can reach the socket at any moment: it is made in a folder of ours, and moved to its place when it is ready. */
 async function listenIn(server: Server, path: string): Promise<string> {
   if (isPipe) {
-    await listening(server, () => server.listen(pipeOf(path)))
+    await listening(server, () => server.listen({ path: pipeOf(path), backlog: BACKLOG }))
     return `pipe:${path}`
   }
   const folder = await mkdtemp(join(dirname(path), '.c'))
   const inside = join(folder, 's')
   try {
-    await listening(server, () => server.listen(inside))
+    await listening(server, () => server.listen({ path: inside, backlog: BACKLOG }))
     await chmod(inside, 0o600)
     await rename(inside, path)
   } catch (error) {
