@@ -207,7 +207,8 @@ export function text(most: number): Codec<string> {
     write(to, value) {
       const at = to.length
       to.u16(0)
-      const length = to.text(value)
+      // Never fewer bytes than characters: what is far too long is not written first.
+      const length = value.length > most ? Buffer.byteLength(value) : to.text(value)
       if (length > most) throw malformed(`text of ${length} bytes, ${most} are the most`)
       to.patch16(at, length)
     },
