@@ -77,14 +77,14 @@ export class Helper {
 /** On the other side: obeys until its input ends. An order gives its answer, or nothing. */
 export function obey(orders) {
   const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`)
+  const work = async ({ do: what, ...order }) => {
+    try {
+      say((await orders[what](order)) ?? {})
+    } catch (error) {
+      say({ error: error?.stack ?? String(error) })
+    }
+  }
   createInterface({ input: process.stdin })
-    .on('line', async (line) => {
-      const { do: what, ...order } = JSON.parse(line)
-      try {
-        say((await orders[what](order)) ?? {})
-      } catch (error) {
-        say({ error: error?.stack ?? String(error) })
-      }
-    })
+    .on('line', (line) => void work(JSON.parse(line)))
     .on('close', () => process.exit(0))
 }

@@ -24,7 +24,7 @@ export class OtherProcess extends Elsewhere {
  * and collecting one takes longer than all the rest of an arrival. An error that is made later, by a `check()`, has one.
  */
 function makeError(found: Cancellation): void {
-  const { stackTraceLimit } = Error
+  const { stackTraceLimit } = Error as { readonly stackTraceLimit?: number }
   Reflect.set(Error, 'stackTraceLimit', 0) // false where it is frozen
   errorOf(found)
   Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)

@@ -93,8 +93,7 @@ function limitsOf(given: ServerLimits | undefined): Limits {
  * ```
  */
 export class TokenServer implements AsyncDisposable {
-  /** What `connectHub` takes. */
-  readonly url: string
+  #url = ''
   readonly #server: Server
   readonly #store: Store
   readonly #journal: Journal | undefined
@@ -106,14 +105,7 @@ export class TokenServer implements AsyncDisposable {
   /** Resolves when the server is closed; rejects if that was because its journal could not be written any more. */
   readonly closed: Promise<void>
 
-  private constructor(
-    url: string,
-    server: Server,
-    store: Store,
-    journal: Journal | undefined,
-    path: string | undefined,
-  ) {
-    this.url = url
+  private constructor(server: Server, store: Store, journal: Journal | undefined, path: string | undefined) {
     this.#server = server
     this.#store = store
     this.#journal = journal
@@ -163,18 +155,24 @@ export class TokenServer implements AsyncDisposable {
           ? createServer({ noDelay: true })
           : // Only who uses it loads it.
             (await import('node:tls')).createServer({ handshakeTimeout: limits.handshakeWithin, ...tls })
-      const url =
+      const made = new TokenServer(server, store, journal, path)
+      // Before it can be reached: who is let in while nobody looks is never answered.
+      made.#serve(key, limits, tls !== undefined)
+      made.#url =
         path === undefined
           ? await listenAt(server, host, port as number, tls === undefined ? 'tcp' : 'tls')
           : await listenIn(server, path)
-      const made = new TokenServer(url, server, store, journal, path)
-      made.#serve(key, limits, tls !== undefined)
       return made
     } catch (error) {
       store.close()
       await journal?.close()
       throw error
     }
+  }
+
+  /** What `connectHub` takes. */
+  get url(): string {
+    return this.#url
   }
 
   /** Ends all connections, flushes the journal, and takes a socket file away. */

@@ -82,7 +82,7 @@ class Client {
     const hub = (this.hub = await connectHub(url, { ...options, lazy: true }))
     for (const slot of this.slots) slot.open(hub)
     // One that is closed meanwhile is never ready.
-    await Promise.allSettled(this.slots.map(({ token }) => token?.ready))
+    await Promise.allSettled(this.slots.map(async ({ token }) => token?.ready))
   }
 
   async disconnect(): Promise<void> {

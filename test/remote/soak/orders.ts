@@ -22,8 +22,7 @@ type Orders = Readonly<Record<string, () => unknown>>
 
 /** In a child: does what it is told. After `end` nothing but its own handles keeps it alive. */
 export function obey(orders: Orders): void {
-  process.on('message', async (message) => {
-    const { id, what } = message as { id: number; what: string }
+  const work = async (id: number, what: string): Promise<void> => {
     try {
       const answer = await orders[what]?.()
       process.send?.({ id, answer })
@@ -31,6 +30,10 @@ export function obey(orders: Orders): void {
       process.send?.({ id, error: String((error as Error).stack) })
     }
     if (what === 'end') process.disconnect()
+  }
+  process.on('message', (message) => {
+    const { id, what } = message as { id: number; what: string }
+    void work(id, what)
   })
 }
 
