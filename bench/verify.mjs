@@ -177,6 +177,18 @@ const trials = {
       return endsWith(peer, opened, () => peer.sharedCancel(token), 'shared')
     },
   },
+  'a token of another process, called off there': {
+    needs: ['across'],
+    async try(peer) {
+      const way = await peer.across()
+      try {
+        await way.prepare(3)
+        for (let round = 0; round < 3; round++) hold((await way.round()) > 0, 'across: took no time at all')
+      } finally {
+        await way.end()
+      }
+    },
+  },
   quickstart: {
     needs: ['quickstart'],
     try: (peer) => hold(peer.quickstart(1_000) === 1_000, 'quickstart: not as many turns as were due'),

@@ -17,6 +17,7 @@ const suites = {
   docs: { pick: (file) => file.startsWith('docs/') },
   leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
   package: { pick: (file) => file.startsWith('package/') },
+  soak: { pick: (file) => file.includes('/soak/'), env: { CALLOFF_SOAK: '60' } },
 }
 
 /** The compiled test files of a suite whose path has one of the given parts in it (all of them if none is given). */
@@ -37,12 +38,12 @@ export function runSuite(suite, parts = []) {
     console.error(`calloff: no test file of the suite "${suite}" matches ${parts.join(', ') || 'anything'}.`)
     return 1
   }
-  const { command = [], flags = [] } = suites[suite]
+  const { command = [], flags = [], env } = suites[suite]
   const reporter = ['--test-reporter=./scripts/report.mjs', '--test-reporter-destination=stdout']
   // Mapped stack traces are kept in memory, which is no good where memory is measured.
   const maps = suite === 'leaks' ? [] : ['--enable-source-maps']
   const args = [...command, ...flags, ...maps, '--test', ...reporter, ...files]
-  return spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status ?? 1
+  return spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...env, ...process.env } }).status ?? 1
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -6,6 +6,7 @@ import { groups as memory } from './memory.mjs'
 import { groups as poll } from './poll.mjs'
 import { groups as quickstart } from './quickstart.mjs'
 import { groups as race } from './race.mjs'
+import { groups as remote } from './remote.mjs'
 import { groups as scope } from './scope.mjs'
 import { groups as signal } from './signal.mjs'
 import { groups as threads } from './threads.mjs'
@@ -44,6 +45,7 @@ export const groups = [
   ...leak,
   ...memory,
   ...threads,
+  ...remote,
 ]
 
 /** Whether a peer takes part in a group. */

@@ -49,7 +49,19 @@
  * @property {true} [told] Not by shared memory at all, but by a message to a thread that is idle.
  * @property {() => any} [deadline] What is polled for a deadline.
  * @property {() => Promise<void>} [prepare] Before its deadlines are polled.
+ * @property {() => Promise<Across>} [across] Something is told to another process.
+ * @property {() => Promise<{ url: string, weigh?: () => Promise<number>, restart?: () => Promise<void>, end: () => Promise<void> }>} [hub] A server for `connectHub`.
+ * @property {true} [manyHubs] It takes a thousand connections.
+ * @property {true} [restarts] It can be ended and started again.
+ * @property {true} [weigh] What it takes on the server's heap can be told.
  * @property {Readonly<Record<string, () => any>>} [kinds] More kinds of tokens whose memory is of interest.
+ */
+
+/**
+ * @typedef {object} Across
+ * @property {(count: number) => Promise<void>} prepare Makes ready for so many rounds.
+ * @property {() => Promise<number>} round Nanoseconds of one way.
+ * @property {() => Promise<void>} end
  */
 
 /** One file each; only the ones a process needs are loaded into it. */
@@ -65,6 +77,9 @@ export const files = [
   'caf',
   'effect',
   'effection',
+  'sockets',
+  'hub',
+  'engines',
 ]
 
 /**

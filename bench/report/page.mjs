@@ -59,7 +59,9 @@ function workTable(all, name) {
   return `### ${name}\n\n${title[0].toUpperCase()}${title.slice(1)}; ${unit === 'ns' ? 'nanoseconds' : unit} each.\n\n${tableOf(['', ...all.map(nameOf)], rows)}\n`
 }
 
-const plots = ['poll', 'create', 'listen', 'cancel', 'wait', 'leak', 'memory']
+const plots = ['poll', 'create', 'listen', 'cancel', 'wait', 'leak', 'memory', 'remote']
+
+const isDrawn = (file) => existsSync(`${root}bench/plots/${file}.svg`)
 
 /** docs/benchmarks.md */
 export function page(all = committed()) {
@@ -73,7 +75,10 @@ nanoseconds, and nothing below 2 ns. What was done about these figures, and why 
 
 ${all.map((one) => `- ${nameOf(one)}: ${where(one)}`).join('\n')}
 
-${plots.map((file) => `![${file}](../bench/plots/${file}.svg)`).join('\n')}
+${plots
+  .filter(isDrawn)
+  .map((file) => `![${file}](../bench/plots/${file}.svg)`)
+  .join('\n')}
 
 ## Targets
 

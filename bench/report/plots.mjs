@@ -31,6 +31,11 @@ const topics = [
     tables: ['threads-poll', 'threads-deadline', 'threads-busy', 'threads-wait', 'threads-wait-sync'],
   },
   {
+    file: 'remote',
+    title: 'Calling off in another process, storing it, telling a thousand',
+    tables: ['remote-latency', 'remote-stored', 'remote-cancel', 'remote-fanout', 'remote-fanout-hubs'],
+  },
+  {
     file: 'memory',
     title: 'Bytes of one token',
     tables: ['memory bare', 'memory derived', 'memory token with a listener', 'memory timeout, live'],

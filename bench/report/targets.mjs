@@ -95,6 +95,22 @@ function sharedPolls(read) {
   })
 }
 
+/** Of the hub: beside a bare socket, there and back, which are as many ways as a cancel takes through the server. */
+function farAway(read) {
+  const beside = (scheme, socket) =>
+    atMost(
+      `cancel in another process, ${scheme}`,
+      2,
+      `an echo (${socket})`,
+      read.ratio('remote-latency', `floor: echo, ${socket}`, `calloff ${scheme}`),
+    )
+  return [
+    beside('unix:', 'Unix socket'),
+    beside('tcp:', 'TCP'),
+    atMost('one cancel to 10,000 holders, each', 2, 'to a tenth', read.row('remote-fanout', 'calloff unix:')?.growth),
+  ]
+}
+
 /**
  * @returns {{ work: string, target: string, measured: string, met: boolean | undefined }[]}
  */
@@ -161,5 +177,6 @@ export function targets(results) {
       'a plain field',
       read.ratio('threads-deadline', field, 'calloff with a ticker'),
     ),
+    ...farAway(read),
   ]
 }

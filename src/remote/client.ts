@@ -12,6 +12,7 @@ import { type Nested, type Registration, SimpleToken } from '../core/token.js'
 import { type Asked, type AskedLease, cancelAsked, exposeAsked, leaseAsked } from './asked.js'
 import { closed, Connection } from './connection.js'
 import { Deliveries, type Delivery } from './deliveries.js'
+import { HubDesk, type Office } from './desk.js'
 import type { Engine, MarkRecord, Topic, TopicReport } from './engine.js'
 import { HubError } from './errors.js'
 import { Exposed } from './exposed.js'
@@ -58,6 +59,12 @@ export class HubClient implements TokenHub {
   readonly #deliveries: Deliveries
   readonly #markId: () => string
   readonly #leases = new Map<Holding, LeaseKeeper>()
+  readonly #office: Office = {
+    whoOf: ({ topic }) => this.#whoOf(topic),
+    deliver: ({ topic }, cancellation) => void this.#deliver(topic, cancellation, this.#settings.ttl),
+    changed: (holding) => this.#changed(holding),
+    leave: (holding) => this.#leave(holding),
+  }
   readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
   #ids = 0
   #stopBeat = () => {}
@@ -174,7 +181,7 @@ export class HubClient implements TokenHub {
     const keeper = new LeaseKeeper(this.#connection, topic, `${this.#surroundings.session}/${holding.id}`, ttl)
     return alive(async () => {
       const { fence, deadline } = await keeper.acquire(within)
-      const token = make(this.#deskOf(holding), fence, deadline)
+      const token = make(new HubDesk(holding, this.#office), fence, deadline)
       this.#leases.set(holding, keeper)
       keeper.keep(token)
       this.#seat(holding, token)
@@ -239,7 +246,7 @@ export class HubClient implements TokenHub {
     make: (desk: Desk) => T,
   ): { readonly target: T; readonly holding: Holding } {
     const holding = this.#hold(topic, role, onDisconnect)
-    const target = make(this.#deskOf(holding))
+    const target = make(new HubDesk(holding, this.#office))
     this.#seat(holding, target)
     if (this.state === 'disconnected') this.#lostTouch()
     return { target, holding }
@@ -258,34 +265,11 @@ export class HubClient implements TokenHub {
     return new Holding(this.#ids, topic, role, Math.max(0, readWall()), onDisconnect ?? this.#settings.onDisconnect)
   }
 
-  #deskOf(holding: Holding): Desk {
-    const { topic, ready, delivered, role } = holding
-    return {
-      name: topic.name,
-      run: topic.run,
-      get ready() {
-        return ready.promise
-      },
-      get delivered() {
-        return delivered.promise
-      },
-      who: this.#whoOf(topic),
-      deliver: (cancellation) => {
-        this.#deliver(topic, cancellation, this.#settings.ttl)
-      },
-      changed: () => {
-        const { target } = holding
-        // What ends here alone is never delivered.
-        if (target?.isOver && !this.#deliveries.of(topic) && target.endsAlone) {
-          delivered.settle(closed())
-        }
-        this.#roll.changed(holding)
-      },
-      keep: (token) => {
-        if (role === 'open') holding.keep(token)
-      },
-      close: () => this.#leave(holding),
-    }
+  #changed(holding: Holding): void {
+    const { target, topic, delivered } = holding
+    // What ends here alone is never delivered.
+    if (target?.isOver && !this.#deliveries.of(topic) && target.endsAlone) delivered.settle(closed())
+    this.#roll.changed(holding)
   }
 
   #whoOf({ name }: Topic): Who {

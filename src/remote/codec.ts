@@ -2,6 +2,7 @@
  * How values stand in a frame, in both directions at once. Numbers are big-endian. What does not fit, or is not well-formed,
  * is a {@link HubError}: nothing on a wire is trusted.
  */
+import { Buffer } from 'node:buffer'
 import { HubError } from './errors.js'
 
 /** One kind of value. */
@@ -67,26 +68,55 @@ export class Writer {
     this.#bytes.set(value, at)
   }
 
+  /** Text in UTF-8; gives how many bytes. Most of it is ASCII and short, and an encoder takes ten times as long for that. */
+  text(value: string): number {
+    const { length } = value
+    const at = this.#take(length)
+    const bytes = this.#bytes
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i)
+      if (code > 127) {
+        this.#length = at
+        const encoded = encoder.encode(value)
+        this.bytes(encoded)
+        return encoded.length
+      }
+      bytes[at + i] = code
+    }
+    return length
+  }
+
+  /** Overwrites a number of 16 bits that was written before. */
+  patch16(at: number, value: number): void {
+    this.#view.setUint16(at, value)
+  }
+
   /** Overwrites a number of 32 bits that was written before. */
   patch(at: number, value: number): void {
     this.#view.setUint32(at, value)
   }
 
-  /** What was written, in memory of its own. */
+  /** What was written, in memory that nobody writes to again. Ready to write something else. */
   done(): Uint8Array {
-    return this.#bytes.slice(0, this.#length)
+    const written = this.#bytes.subarray(0, this.#length)
+    this.#length = 0
+    // A small buffer is a piece of a larger one; one of its own would be memory outside of the heap for each frame.
+    return Buffer.from(written)
+  }
+
+  /** Forgets what was written. */
+  clear(): void {
+    this.#length = 0
   }
 }
 
 /** Bytes that are being read, once, from front to back. */
 export class Reader {
-  readonly #bytes: Uint8Array
-  readonly #view: DataView
+  readonly #bytes: Buffer
   #at = 0
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   get left(): number {
@@ -105,20 +135,40 @@ export class Reader {
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2))
+    return this.#bytes.readUInt16BE(this.#take(2))
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4))
+    return this.#bytes.readUInt32BE(this.#take(4))
   }
 
   f64(): number {
-    return this.#view.getFloat64(this.#take(8))
+    return this.#bytes.readDoubleBE(this.#take(8))
   }
 
   bytes(count: number): Uint8Array {
     const at = this.#take(count)
     return this.#bytes.subarray(at, at + count)
+  }
+
+  /** So many bytes of UTF-8. ASCII is told by a look, and taken without a decoder. */
+  text(count: number): string {
+    if (count === 0) return ''
+    const bytes = this.#bytes
+    const at = this.#take(count)
+    const end = at + count
+    for (let i = at; i < end; i++) {
+      if ((bytes[i] as number) > 127) return decode(bytes.subarray(at, end))
+    }
+    return bytes.toString('latin1', at, end)
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw malformed('text that is not UTF-8')
   }
 }
 
@@ -155,20 +205,17 @@ export const amount: Codec<number> = {
 export function text(most: number): Codec<string> {
   return {
     write(to, value) {
-      const bytes = encoder.encode(value)
-      if (bytes.length > most) throw malformed(`text of ${bytes.length} bytes, ${most} are the most`)
-      to.u16(bytes.length)
-      to.bytes(bytes)
+      const at = to.length
+      to.u16(0)
+      // Never fewer bytes than characters: what is far too long is not written first.
+      const length = value.length > most ? Buffer.byteLength(value) : to.text(value)
+      if (length > most) throw malformed(`text of ${length} bytes, ${most} are the most`)
+      to.patch16(at, length)
     },
     read(from) {
       const length = from.u16()
       if (length > most) throw malformed(`text of ${length} bytes, ${most} are the most`)
-      const bytes = from.bytes(length)
-      try {
-        return decoder.decode(bytes)
-      } catch {
-        throw malformed('text that is not UTF-8')
-      }
+      return from.text(length)
     },
   }
 }
@@ -181,7 +228,7 @@ export function bytes(count: number): Codec<Uint8Array> {
       to.bytes(value)
     },
     // A copy: what it is read from will be used again.
-    read: (from) => from.bytes(count).slice(),
+    read: (from) => new Uint8Array(from.bytes(count)),
   }
 }
 

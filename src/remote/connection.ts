@@ -72,10 +72,12 @@ export class Connection {
   call<T>(what: (link: Link) => Promise<T>): Promise<T> {
     const { link } = this
     if (!link) return Promise.reject(new HubError('ERR_HUB_UNREACHABLE', 'there is no connection'))
+    // First of all it is sent.
+    const answer = what(link)
     const late = () => this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer came ${this.#limit}`))
     const stop = after(this.#options.patience, late, false)
     // No `finally`, which would take two more turns of the queue.
-    return what(link).then(
+    return answer.then(
       (answer) => {
         stop()
         return answer

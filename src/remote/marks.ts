@@ -1,4 +1,5 @@
 /** A cancellation as it is stored, and back. */
+import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { now, readWall } from '../core/clock.js'
 import { arrived, saidIn } from '../core/elsewhere.js'
@@ -26,11 +27,13 @@ const KINDS: Readonly<Record<CancellationKind, true>> = {
   lease: true,
 }
 
+const sizeOf = (text: string): number => Buffer.byteLength(text)
+
 const encoder = new TextEncoder()
-const sizeOf = (text: string): number => encoder.encode(text).length
 
 /** As much of a text as fits in so many bytes of UTF-8, and is well-formed. */
 export function cut(text: string, most: number): string {
+  if (Buffer.byteLength(text) === text.length && text.length <= most) return text // ASCII
   let bytes = encoder.encode(text)
   if (bytes.length > most) {
     let end = most

@@ -1,14 +1,13 @@
 /** What tokens may be called. */
+import { Buffer } from 'node:buffer'
 import { optional, optionsOf, wrongType } from '../core/arguments.js'
 import type { Topic } from './engine.js'
 import type { RunOptions } from './hub.js'
 import { NAME_BYTES } from './protocol.js'
 
-const encoder = new TextEncoder()
-
 /** Text that is the same on every side: well-formed, not too long, and with no NUL, which separates names and runs. */
 function checked(argument: string, value: string): string {
-  const bytes = encoder.encode(value).length
+  const bytes = Buffer.byteLength(value)
   if (bytes > NAME_BYTES) {
     throw new RangeError(`${argument} must have at most ${NAME_BYTES} bytes of UTF-8, got ${bytes}`)
   }

@@ -125,10 +125,13 @@ const byNumber = new Map<number, MessageType>(
   (Object.keys(messages) as MessageType[]).map((type) => [messages[type][0], type]),
 )
 
+/** One for all: nobody else has a turn while something is written. */
+const to = new Writer()
+
 /** The whole frame of a message. */
 export function encode(message: Message): Uint8Array {
   const [number, codec] = messages[message.type] as readonly [number, Codec<unknown>]
-  const to = new Writer()
+  to.clear() // of what did not fit
   to.u32(0)
   to.u8(number)
   codec.write(to, message)
@@ -147,7 +150,7 @@ export function decode(frame: Uint8Array): Message {
 
 /** How many bytes a part of an answer takes in a frame. */
 export function sizeOf<T extends 'states' | 'reports'>(type: T, part: Part<T>): number {
-  const to = new Writer()
+  to.clear()
   if (type === 'states') state.write(to, part)
   else report.write(to, part as Part<'reports'>)
   return to.length

@@ -7,7 +7,7 @@ import { after, isBefore, now, type SharedWord } from '../core/clock.js'
 import { type Form, quoted } from '../core/describe.js'
 import { Elsewhere } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation, discover, end, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
+import { Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
 import { held } from './held.js'
 import type { Who } from './hub.js'
@@ -17,6 +17,17 @@ export class OtherProcess extends Elsewhere {
   constructor({ host, pid, token }: Who, what: string) {
     super('OtherProcess', { name: token, what: `${what} in process ${pid} on ${host}` })
   }
+}
+
+/**
+ * Makes the error of what has just arrived. Nobody here has asked for it, so its stack would lead into the handling of a socket;
+ * and collecting one takes longer than all the rest of an arrival. An error that is made later, by a `check()`, has one.
+ */
+function makeError(found: Cancellation): void {
+  const { stackTraceLimit } = Error as { readonly stackTraceLimit?: number }
+  Reflect.set(Error, 'stackTraceLimit', 0) // false where it is frozen
+  errorOf(found)
+  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
 }
 
 /** The place of a token in its hub. */
@@ -36,9 +47,9 @@ export interface Desk {
   /** It is of no use to anybody here any more. */
   close(): void
   /** Where another thread has the connection: heeds what has come from there, as a loop that never yields must. */
-  poll?(): void
+  poll(): void
   /** The word that this other thread changes then. */
-  readonly word?: SharedWord | undefined
+  readonly word: SharedWord | undefined
 }
 
 /**
@@ -155,6 +166,7 @@ export class RemoteToken extends CancellationToken {
   arrive(found: Cancellation, who: Who): void {
     if (discover(this, LOOK)) return
     this.#who = who
+    if (this.hub?.driver) makeError(found) // somebody listens
     this.endBy(found)
   }
 
@@ -176,7 +188,7 @@ export class RemoteToken extends CancellationToken {
 
   /** @internal */
   override ask(): Cancellation | undefined {
-    this.#desk.poll?.()
+    this.#desk.poll()
     return undefined
   }
 

@@ -4,12 +4,12 @@ import { chmod, lstat, mkdtemp, rename, rm } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import process from 'node:process'
-import { createServer as createTlsServer } from 'node:tls'
 import { optional, optionsOf, wrongType } from '../core/arguments.js'
 import { after } from '../core/clock.js'
 import { HubError } from './errors.js'
 import { keyOf } from './handshake.js'
 import { Journal } from './journal.js'
+import { Outbox } from './outbox.js'
 import { Peer } from './peer.js'
 import { LEAST_FRAME, NONCE_BYTES } from './protocol.js'
 import { period } from './settings.js'
@@ -21,7 +21,7 @@ export interface ServerLimits {
   readonly frame?: number | undefined
   /** Connections at a time. Default: 10,000. */
   readonly connections?: number | undefined
-  /** Of these, how many that have not shown the key yet: for a further one, the oldest is cut off. Default: 200. */
+  /** Of these, how many that have not shown the key yet: for a further one, the oldest is cut off. Default: 2,000. */
   readonly handshakes?: number | undefined
   /** Milliseconds for the handshake. Default: 5,000. */
   readonly handshakeWithin?: number | undefined
@@ -58,7 +58,7 @@ type Limits = { readonly [K in keyof ServerLimits]-?: number }
 const DEFAULTS: Limits = {
   frame: 65_536,
   connections: 10_000,
-  handshakes: 200,
+  handshakes: 2_000,
   handshakeWithin: 5_000,
   names: 100_000,
   marks: 1_000_000,
@@ -96,8 +96,7 @@ function limitsOf(given: ServerLimits | undefined): Limits {
  * ```
  */
 export class TokenServer implements AsyncDisposable {
-  /** What `connectHub` takes. */
-  readonly url: string
+  #url = ''
   readonly #server: Server
   readonly #store: Store
   readonly #journal: Journal | undefined
@@ -109,14 +108,7 @@ export class TokenServer implements AsyncDisposable {
   /** Resolves when the server is closed; rejects if that was because its journal could not be written any more. */
   readonly closed: Promise<void>
 
-  private constructor(
-    url: string,
-    server: Server,
-    store: Store,
-    journal: Journal | undefined,
-    path: string | undefined,
-  ) {
-    this.url = url
+  private constructor(server: Server, store: Store, journal: Journal | undefined, path: string | undefined) {
     this.#server = server
     this.#store = store
     this.#journal = journal
@@ -164,19 +156,26 @@ export class TokenServer implements AsyncDisposable {
       const server =
         tls === undefined
           ? createServer({ noDelay: true })
-          : createTlsServer({ handshakeTimeout: limits.handshakeWithin, ...tls })
-      const url =
+          : // Only who uses it loads it.
+            (await import('node:tls')).createServer({ handshakeTimeout: limits.handshakeWithin, ...tls })
+      const made = new TokenServer(server, store, journal, path)
+      // Before it can be reached: who is let in while nobody looks is never answered.
+      made.#serve(key, limits, tls !== undefined)
+      made.#url =
         path === undefined
           ? await listenAt(server, host, port as number, tls === undefined ? 'tcp' : 'tls')
           : await listenIn(server, path)
-      const made = new TokenServer(url, server, store, journal, path)
-      made.#serve(key, limits, tls !== undefined)
       return made
     } catch (error) {
       store.close()
       await journal?.close()
       throw error
     }
+  }
+
+  /** What `connectHub` takes. */
+  get url(): string {
+    return this.#url
   }
 
   /** Ends all connections, flushes the journal, and takes a socket file away. */
@@ -228,17 +227,19 @@ export class TokenServer implements AsyncDisposable {
     })
     this.#server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
       const stranger = isTls ? below.get(sourceOf(socket)) : socket
+      const outbox = new Outbox((bytes) => {
+        if (socket.destroyed) return
+        socket.write(bytes)
+        if (socket.writableLength > limits.unread) socket.destroy()
+        // Who asks faster than he reads waits.
+        else if (socket.writableLength > limits.unread / 8) pause(socket)
+      })
       const peer = new Peer(
         this.#store,
         {
-          send: (bytes) => {
-            if (socket.destroyed) return
-            socket.write(bytes)
-            if (socket.writableLength > limits.unread) socket.destroy()
-            // Who asks faster than he reads waits.
-            else if (socket.writableLength > limits.unread / 8) pause(socket)
-          },
+          send: (bytes) => outbox.send(bytes),
           end: () => {
+            outbox.flush()
             socket.end(() => void socket.destroy())
             after(LAST_WORD, () => void socket.destroy(), false)
           },
@@ -252,7 +253,7 @@ export class TokenServer implements AsyncDisposable {
         },
       )
       socket.setNoDelay(true)
-      socket.on('data', (chunk: Buffer) => peer.receive(chunk))
+      socket.on('data', (chunk: Buffer) => outbox.reading(() => peer.receive(chunk)))
       socket.on('error', () => void socket.destroy())
       socket.once('close', () => peer.closed())
     })
@@ -260,6 +261,9 @@ export class TokenServer implements AsyncDisposable {
     this.#server.on('error', () => {}) // of accepting: what there is goes on
   }
 }
+
+/** How many may wait for being let in, where the system allows it: after a restart all clients come at once. */
+const BACKLOG = 4_096
 
 /** Who is cut off and does not read why is not waited for any longer, in milliseconds. */
 const LAST_WORD = 1_000
@@ -297,7 +301,7 @@ function listening(server: Server, start: () => void): Promise<void> {
 }
 
 async function listenAt(server: Server, host: string, port: number, scheme: string): Promise<string> {
-  await listening(server, () => server.listen(port, host))
+  await listening(server, () => server.listen({ port, host, backlog: BACKLOG }))
   const at = server.address() as { readonly port: number }
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${at.port}`
 }
@@ -305,13 +309,13 @@ async function listenAt(server: Server, host: string, port: number, scheme: stri
 /** Nobody else can reach the socket at any moment: it is made in a folder of ours, and moved to its place when it is ready. */
 async function listenIn(server: Server, path: string): Promise<string> {
   if (isPipe) {
-    await listening(server, () => server.listen(pipeOf(path)))
+    await listening(server, () => server.listen({ path: pipeOf(path), backlog: BACKLOG }))
     return `pipe:${path}`
   }
   const folder = await mkdtemp(join(dirname(path), '.c'))
   const inside = join(folder, 's')
   try {
-    await listening(server, () => server.listen(inside))
+    await listening(server, () => server.listen({ path: inside, backlog: BACKLOG }))
     await chmod(inside, 0o600)
     await rename(inside, path)
   } catch (error) {

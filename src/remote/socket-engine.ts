@@ -1,7 +1,6 @@
 /** The embedded server as an engine: links over sockets. */
 import { randomBytes } from 'node:crypto'
 import { connect as connectPlain, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import type { CancellationToken } from '../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from './engine.js'
 import { HubError } from './errors.js'
@@ -22,10 +21,11 @@ export class SocketEngine implements Engine {
     this.#key = key
   }
 
-  connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    const dial = await dialer(this.#where)
     return new Promise((resolve, reject) => {
       token.check()
-      const socket = this.#dial()
+      const socket = dial()
       let isOpen = false
       const link = new WireLink(
         { send: (bytes) => void socket.write(bytes), end: () => void socket.destroy() },
@@ -60,14 +60,16 @@ export class SocketEngine implements Engine {
     })
   }
 
-  #dial(): Socket {
-    const where = this.#where
-    if ('path' in where) return connectPlain(where.path)
-    const { host, port, tls } = where
-    return tls ? connectTls({ host, port, ...tls }) : connectPlain({ host, port })
-  }
-
   #unreachable(why: string, cause?: Error): HubError {
     return new HubError('ERR_HUB_UNREACHABLE', `${this.place}: ${why}`, { cause })
   }
+}
+
+/** Only who uses TLS loads it. */
+async function dialer(where: Place): Promise<() => Socket> {
+  if ('path' in where) return () => connectPlain(where.path)
+  const { host, port, tls } = where
+  if (!tls) return () => connectPlain({ host, port })
+  const { connect } = await import('node:tls')
+  return () => connect({ host, port, ...tls })
 }

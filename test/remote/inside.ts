@@ -5,6 +5,7 @@ import type * as handshakeModule from '../../dist/remote/handshake.js'
 import type * as journalModule from '../../dist/remote/journal.js'
 import type * as natsKeysModule from '../../dist/remote/nats/keys.js'
 import type * as natsUrlModule from '../../dist/remote/nats/url.js'
+import type * as outboxModule from '../../dist/remote/outbox.js'
 import type * as peerModule from '../../dist/remote/peer.js'
 import type * as protocolModule from '../../dist/remote/protocol.js'
 import type * as settingsModule from '../../dist/remote/settings.js'
@@ -21,6 +22,7 @@ export const { HubClient } = (await load('client')) as typeof clientModule
 export const { isProof, proofOf } = (await load('handshake')) as typeof handshakeModule
 export const { Journal, recordsIn } = (await load('journal')) as typeof journalModule
 export const natsKeys = (await load('nats/keys')) as typeof natsKeysModule
+export const { Outbox } = (await load('outbox')) as typeof outboxModule
 export const { Peer } = (await load('peer')) as typeof peerModule
 export const protocol = (await load('protocol')) as typeof protocolModule
 export const { settingsOf } = (await load('settings')) as typeof settingsModule

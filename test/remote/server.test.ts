@@ -42,6 +42,17 @@ async function stranger(
 const isHubError = (code: string) => (error: unknown) => (error as HubError).code === code
 
 describe('listening', () => {
+  it('answers who comes the moment it can be reached', { skip: withoutUnix }, async () => {
+    for (let i = 0; i < 5; i++) {
+      const place = path()
+      const within = { patience: 60_000, lazy: true, backOff: { first: 1, most: 1 } }
+      const hubs = await Promise.all(Array.from({ length: 20 }, () => connectHub(`unix:${place}`, within)))
+      await using server = await TokenServer.listen({ path: place })
+      await until(() => hubs.every(({ state }) => state === 'connected'), `nobody answers at ${server.url}`)
+      await Promise.all(hubs.map((hub) => hub.close()))
+    }
+  })
+
   it('refuses bad options, each by its name', async () => {
     const refused: [unknown, RegExp][] = [
       [{}, /options must have either path or port/],

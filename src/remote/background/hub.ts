@@ -14,6 +14,7 @@ import { Cancellation, settle, surface } from '../../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../../core/token.js'
 import { cancelAsked, exposeAsked, leaseAsked } from '../asked.js'
 import { closed } from '../connection.js'
+import { HubDesk, type Office } from '../desk.js'
 import type { Engine, MarkRecord, Topic } from '../engine.js'
 import { HubError } from '../errors.js'
 import { Exposed } from '../exposed.js'
@@ -39,7 +40,7 @@ import { Later } from '../later.js'
 import { cancellationFrom, markIdsOf, recordOf } from '../marks.js'
 import { keyOf, prefixOf, topicOf } from '../names.js'
 import { listingsFrom, receiptFrom } from '../receipts.js'
-import { type Desk, LeaseToken, RemoteToken } from '../remote-token.js'
+import { LeaseToken, RemoteToken } from '../remote-token.js'
 import { period, policyOf, type Settings, settingsOf } from '../settings.js'
 import { type Calls, errorFrom, eventFrom, type News } from './messages.js'
 import { type Errand, Line } from './line.js'
@@ -70,6 +71,7 @@ export class BackgroundHub implements TokenHub {
   readonly #underWay = new Map<string, UnderWay>()
   readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
   readonly #collected = new FinalizationRegistry<Holding>((holding) => this.#leave(holding))
+  readonly #office: Office
   #state: HubState = 'connecting'
   #ids = 0
   #stopGiveUp: (() => void) | undefined
@@ -102,6 +104,13 @@ export class BackgroundHub implements TokenHub {
       },
       again: () => this.#repeat(),
     })
+    this.#office = {
+      whoOf: ({ topic }) => this.#whoOf(topic),
+      deliver: ({ topic }, cancellation) => this.#deliver(topic, cancellation),
+      changed: (holding) => this.#changed(holding),
+      leave: (holding) => this.#leave(holding),
+      line: this.#line,
+    }
   }
 
   get state(): HubState {
@@ -118,7 +127,7 @@ export class BackgroundHub implements TokenHub {
   open(name: string, options?: OpenOptions): RemoteToken {
     const topic = topicOf(name, options)
     const holding = this.#hold(topic, 'open', policyOf(optionsOf(options).onDisconnect))
-    const token = new RemoteToken(this.#deskOf(holding))
+    const token = new RemoteToken(new HubDesk(holding, this.#office))
     this.#seat(holding, token)
     const underWay = this.#underWay.get(keyOf(topic))
     if (underWay) token.arrive(underWay.found, this.#whoOf(topic))
@@ -142,7 +151,7 @@ export class BackgroundHub implements TokenHub {
   expose(name: string, token: Nested, options?: ExposeOptions): Exposure {
     const { topic, source, cancellable } = exposeAsked(name, token, options)
     const holding = this.#hold(topic, 'exposed', 'keep')
-    const exposed = new Exposed(this.#deskOf(holding), source, cancellable)
+    const exposed = new Exposed(new HubDesk(holding, this.#office), source, cancellable)
     this.#seat(holding, exposed)
     exposed.begin()
     return exposed
@@ -162,7 +171,7 @@ export class BackgroundHub implements TokenHub {
     const asked = leaseAsked(name, options)
     const holding = this.#hold(asked.topic, 'lease', 'keep')
     const take = ({ fence, deadline }: Taken) => {
-      const token = new LeaseToken(this.#deskOf(holding), fence, deadline)
+      const token = new LeaseToken(new HubDesk(holding, this.#office), fence, deadline)
       this.#seat(holding, token)
       holding.ready.settle()
       return token
@@ -249,34 +258,10 @@ export class BackgroundHub implements TokenHub {
     this.#line.say({ type: 'enter', id, topic, role, onDisconnect })
   }
 
-  #deskOf(holding: Holding): Desk {
-    const { topic, ready, delivered, role } = holding
-    const line = this.#line
-    return {
-      name: topic.name,
-      run: topic.run,
-      get ready() {
-        return ready.promise
-      },
-      get delivered() {
-        return delivered.promise
-      },
-      get word() {
-        return line.word
-      },
-      who: this.#whoOf(topic),
-      deliver: (cancellation) => {
-        const { record, ttl } = this.#keep(topic, cancellation, this.#settings.ttl)
-        line.say({ type: 'send', topic, record, ttl })
-        this.#arrive(topic, cancellation)
-      },
-      changed: () => this.#changed(holding),
-      keep: (token) => {
-        if (role === 'open') holding.keep(token)
-      },
-      close: () => this.#leave(holding),
-      poll: () => line.poll(),
-    }
+  #deliver(topic: Topic, cancellation: Cancellation): void {
+    const { record, ttl } = this.#keep(topic, cancellation, this.#settings.ttl)
+    this.#line.say({ type: 'send', topic, record, ttl })
+    this.#arrive(topic, cancellation)
   }
 
   #whoOf({ name }: Topic): Who {
