@@ -335,7 +335,9 @@ export class Run {
 
   #expose(hub: HubClient, name: string): void {
     const [source, isCancellable] = [new SimpleToken(), this.#random() < 0.5]
-    const exposure = hub.expose(named(name)[0], source, { cancellable: isCancellable, ...named(name)[1] })
+    // To whoever looks at the sources, the type has two homes.
+    const nested = source as unknown as Parameters<HubClient['expose']>[1]
+    const exposure = hub.expose(named(name)[0], nested, { cancellable: isCancellable, ...named(name)[1] })
     const exposed = { name, source, hub, isCancellable }
     this.#exposed.push(exposed)
     source.onCancel(({ cause }) => {
