@@ -2,7 +2,7 @@
  * A connection that comes back: makes a link, and another one when it is lost, with waits in between that double and are cut
  * short by chance, so that a thousand clients of a server that was restarted do not come all at once.
  */
-import { after } from '../core/clock.js'
+import { after, now } from '../core/clock.js'
 import { isCancellation } from '../core/errors.js'
 import { type CancellationToken, TimeoutToken } from '../core/token.js'
 import type { Engine, Link, Session, TopicState } from './engine.js'
@@ -32,6 +32,8 @@ export class Connection {
   readonly #session: Session
   readonly #options: ConnectionOptions
   readonly #events: ConnectionEvents
+  /** When something came over the present link last: whoever answers others is only busy. */
+  #heard = 0
   /** How often it has failed in a row. */
   #failures = 0
   #stopWaiting: (() => void) | undefined
@@ -65,7 +67,8 @@ export class Connection {
   }
 
   /**
-   * Asks something over the present link. Where no answer comes in time the link counts as lost.
+   * Asks something over the present link. Where no answer comes in time, to this or to anything else, the link counts as lost.
+   * A server that has ten thousand things to answer takes its time, and to begin anew over another link would not be quicker.
    *
    * Errors: what the engine says; `ERR_HUB_UNREACHABLE` where there is no link.
    */
@@ -73,13 +76,21 @@ export class Connection {
     const { link } = this
     if (!link) return Promise.reject(new HubError('ERR_HUB_UNREACHABLE', 'there is no connection'))
     // First of all it is sent.
-    const answer = what(link)
-    const late = () => this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer came ${this.#limit}`))
-    const stop = after(this.#options.patience, late, false)
+    const answered = what(link)
+    const { patience } = this.#options
+    const sent = now()
+    let stop: () => void
+    const look = () => {
+      const left = this.link === link ? Math.max(sent, this.#heard) + patience - now() : 0
+      if (left > 0) stop = after(left, look, false)
+      else this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer came ${this.#limit}`))
+    }
+    stop = after(patience, look, false)
     // No `finally`, which would take two more turns of the queue.
-    return answer.then(
+    return answered.then(
       (answer) => {
         stop()
+        if (this.link === link) this.#heard = now()
         return answer
       },
       (error: unknown) => {
@@ -142,6 +153,7 @@ export class Connection {
       throw closed()
     }
     this.link = link
+    this.#heard = now()
     this.#failures = 0
     this.state = 'connected'
     this.#events.opened(link)

@@ -152,10 +152,9 @@ async function textOf(path: string): Promise<string | undefined> {
 
 function ownerOf(text: string): Owner | undefined {
   try {
-    const found = JSON.parse(text) as Partial<Owner> | null
-    const { pid, host, began, id } = found ?? {}
-    if (!Number.isSafeInteger(pid) || typeof host !== 'string') return undefined
-    return { pid: pid as number, host, began: String(began ?? ''), id: String(id) }
+    const { pid, host, began, id } = (JSON.parse(text) ?? {}) as Record<string, unknown>
+    if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || typeof host !== 'string') return undefined
+    return { pid, host, began: typeof began === 'string' ? began : '', id: typeof id === 'string' ? id : '' }
   } catch {
     return undefined
   }

@@ -184,6 +184,48 @@ describe('an engine that doubles and delays what it is asked, and loses, doubles
   for (const { name, run } of cases) it(name, run)
 })
 
+describe('an engine that has a lot to do', () => {
+  it('is not given up while it answers: each answer counts', async () => {
+    await using server = await TokenServer.listen({ port: 0 })
+    const engine = engineFor(server.url)
+    let line = Promise.resolve()
+    const slow: Engine = {
+      place: engine.place,
+      connect: async (session, events, token) => {
+        const link = await engine.connect(session, events, token)
+        const list: Link['list'] = (what) => {
+          line = line.then(() => delay(50))
+          return line.then(() => link.list(what))
+        }
+        return Object.create(link, { list: { value: list }, ...boundTo(link) }) as Link
+      },
+    }
+    await using hub = await connectHub(slow, { ...impatient, patience: 1_000 })
+    const told: string[] = []
+    hub.onEvent(({ type }) => told.push(type))
+    await Promise.all(Array.from({ length: 60 }, () => hub.list()))
+    assert.deepEqual(told, [])
+  })
+})
+
+/** The calls of a link, but for its lists, which know nothing of who asks. */
+function boundTo(link: Link): PropertyDescriptorMap {
+  const calls = [
+    'enter',
+    'leave',
+    'read',
+    'mark',
+    'forget',
+    'beat',
+    'acquire',
+    'renew',
+    'release',
+    'bye',
+    'close',
+  ] as const
+  return Object.fromEntries(calls.map((call) => [call, { value: (link[call] as () => unknown).bind(link) }]))
+}
+
 const withoutUnix = process.platform === 'win32' && 'Windows has no Unix sockets'
 
 describe('a server that is killed', { skip: withoutUnix }, () => {

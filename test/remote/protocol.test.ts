@@ -148,9 +148,8 @@ describe('whatever is sent', () => {
   })
 
   /** A server and a client, joined by hand. */
-  function pair(serverKey: string, clientKey: string) {
+  function pair(serverKey: string, clientKey: string, store = new Store({ marks: 10, names: 10 })) {
     const key = (text: string) => new TextEncoder().encode(text)
-    const store = new Store({ marks: 10, names: 10 })
     const toServer: Uint8Array[] = []
     const toClient: Uint8Array[] = []
     const seen = { opened: 0, lost: [] as Error[], ended: 0 }
@@ -237,6 +236,24 @@ describe('whatever is sent', () => {
     for (const bytes of recorded) peer.receive(bytes)
     assert.deepEqual([recorded.length, peer.isOpen, ended], [2, false, 1])
     store.close()
+  })
+
+  it('what comes late over an old connection does nothing any more: the new one of its session has taken over', () => {
+    const store = new Store({ marks: 10, names: 10 })
+    const [old, fresh] = [pair('', '', store), pair('', '', store)]
+    old.link.begin()
+    old.run()
+    // Sent over the old one, which is then given up; it is on its way still.
+    old.link.mark(topic, mark, 60_000).catch(() => {})
+    old.link.acquire(topic, 's/1', 60_000).catch(() => {})
+    old.link.enter([{ id: 1, topic, state: 0, role: 0, since: 0 }]).catch(() => {})
+    const late = old.toServer.splice(0)
+    fresh.link.begin()
+    fresh.run()
+    assert.deepEqual([fresh.peer.isOpen, old.seen.ended], [true, 1])
+    for (const bytes of late) old.peer.receive(bytes)
+    assert.deepEqual(store.list({ topic }), [])
+    for (const one of [old, fresh]) one.close()
   })
 
   it('before the handshake is over, no message does anything but end the connection', () => {

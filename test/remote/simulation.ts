@@ -67,6 +67,8 @@ export class Run {
   readonly #underWay = new Map<object, HubClient>()
   readonly #fresh = new Map<string, Fresh>()
   readonly #exposed: { name: string; source: SimpleToken; hub: HubClient; isCancellable: boolean }[] = []
+  /** Who has cancelled which name. */
+  readonly #asked = new Set<string>()
   readonly #pids = new Map<HubClient, number>()
   #made = 0
   /** Of the server, so far. */
@@ -76,6 +78,12 @@ export class Run {
   constructor(seed: number) {
     this.#random = chance(seed)
     this.#network = new Network(this.#random, this.#random() < 0.8)
+    this.#network.disk.onAppend = (change) => {
+      if (change.type !== 'over') return
+      // At this very moment the owner has to know already.
+      const owner = this.#leases.find(({ token }) => token.fence === change.fence)
+      if (owner && !owner.token.cancelled) this.#wrong.push(`${owner.name} is over, and its owner does not know`)
+    }
   }
 
   async play(steps: number): Promise<void> {
@@ -145,6 +153,7 @@ export class Run {
 
   #open(hub: HubClient, name: string): void {
     const isLate = this.#acknowledged.has(name)
+    const life = this.#lives
     const token = hub.open(...named(name))
     const opened = { name, token, hub, isLate }
     this.#tokens.add(opened)
@@ -156,8 +165,8 @@ export class Run {
     })
     this.#later(async () => {
       await token.ready
-      if (isLate && this.#acknowledged.has(name) && !token.cancelled)
-        this.#wrong.push(`${name} is ready and live, though it was cancelled before`)
+      if (!this.#network.hasJournal && life !== this.#lives) return
+      if (isLate && !token.cancelled) this.#wrong.push(`${name} is ready and live, though it was cancelled before`)
     })
   }
 
@@ -169,7 +178,7 @@ export class Run {
     this.#tried.add(opened.name)
     opened.token.cancel('one')
     this.#underWay.set(opened, opened.hub)
-    const life = this.#lives
+    const life = this.#lifeFor(opened.hub, opened.name)
     this.#later(async () => {
       await opened.token.delivered
       this.#stored(opened.name, life)
@@ -180,7 +189,7 @@ export class Run {
   #cancelByName(hub: HubClient, name: string): void {
     this.#tried.add(name)
     const mine = {}
-    const life = this.#lives
+    const life = this.#lifeFor(hub, name)
     const isPatient = this.#random() < 0.5
     if (isPatient) this.#underWay.set(mine, hub)
     this.#later(async () => {
@@ -215,6 +224,14 @@ export class Run {
   /** It was said to be stored, by a server that had begun its life when that was asked for, or one with a journal. */
   #stored(name: string, life: number): void {
     if (this.#network.hasJournal || life === this.#lives) this.#acknowledged.add(name)
+  }
+
+  /** In which life of the server a cancel is stored, as its answer tells: one that joins an earlier one may tell of an earlier life. */
+  #lifeFor(hub: HubClient, name: string): number {
+    const asked = `${this.#pids.get(hub)} ${name}`
+    if (this.#asked.has(asked)) return -1
+    this.#asked.add(asked)
+    return this.#lives
   }
 
   #crash(): void {
@@ -262,7 +279,7 @@ export class Run {
     fresh.cancelling++
     fresh.isClear = false
     const { forgets, forgetting } = fresh
-    const life = this.#lives
+    const life = this.#lifeFor(hub, name)
     this.#later(async () => {
       await hub.cancel(name, 'fresh')
       fresh.cancelling--
@@ -318,7 +335,9 @@ export class Run {
 
   #expose(hub: HubClient, name: string): void {
     const [source, isCancellable] = [new SimpleToken(), this.#random() < 0.5]
-    const exposure = hub.expose(named(name)[0], source, { cancellable: isCancellable, ...named(name)[1] })
+    // To whoever looks at the sources, the type has two homes.
+    const nested = source as unknown as Parameters<HubClient['expose']>[1]
+    const exposure = hub.expose(named(name)[0], nested, { cancellable: isCancellable, ...named(name)[1] })
     const exposed = { name, source, hub, isCancellable }
     this.#exposed.push(exposed)
     source.onCancel(({ cause }) => {
@@ -326,7 +345,7 @@ export class Run {
       if (!isCancellable) this.#wrong.push(`${name} is exposed to be read, and was cancelled`)
       if (!this.#tried.has(name)) this.#wrong.push(`${name} is exposed, and was cancelled by nobody`)
     })
-    const life = this.#lives
+    const life = this.#lifeFor(hub, name)
     this.#later(async () => {
       await exposure.delivered
       this.#stored(name, life)

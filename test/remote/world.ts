@@ -129,6 +129,8 @@ class Connection {
 /** Writes in order, late, and loses in a crash what it has not written. */
 class Disk {
   readonly written: Change[] = []
+  /** The server has decided something, and is about to write it down. */
+  onAppend: (change: Change) => void = () => {}
   #network: Network
   #free = 0
   #told = 0
@@ -139,6 +141,7 @@ class Disk {
   }
 
   append(change: Change): Promise<void> {
+    this.onAppend(change)
     const { random } = this.#network
     const life = this.#crashes
     this.#free = Math.max(this.#free, now() + random() * (random() < 0.2 ? 500 : 10))
