@@ -18,7 +18,7 @@ export async function cancel(given: Given): Promise<number> {
     const receipts = await Promise.all(names.map((name) => hub.cancel(name, given.text('reason'), options)))
     if (!given.has('quiet')) {
       const shown = receipts.map((one) => (given.has('json') ? `${toJson(one)}\n` : textOf(one, within)))
-      await show(shown.join(''))
+      show(shown.join(''))
     }
     const isDone = receipts.every((one) => one.delivered && (within === undefined || one.waiting.length === 0))
     return isDone ? OK : FAILED

@@ -79,5 +79,5 @@ function section(lines: readonly string[]): string {
 
 /** `calloff help COMMAND`. */
 export async function help({ operands: [word] }: Given): Promise<number> {
-  return await show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word), 1))
+  return show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word), 1))
 }

@@ -25,20 +25,20 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
   }
   if (word === '--version' || word === '-V') {
     const { version } = await import('./version.js')
-    return await show(`${version()}\n`)
+    return show(`${version()}\n`)
   }
-  if (word === '--help' || word === '-h') return await showHelp([])
-  if (word === 'help') return await showHelp(rest)
+  if (word === '--help' || word === '-h') return showHelp([])
+  if (word === 'help') return showHelp(rest)
   if (word.startsWith('-')) throw new UsageError(`there is no option ${word} before a command; see calloff --help`)
   const command = commandNamed(word)
   const given = read(command, rest)
-  if (given.has('help')) return await showHelp([word])
+  if (given.has('help')) return showHelp([word])
   const act = await command.load()
   return await act(given)
 }
 
 async function showHelp([word]: readonly string[]): Promise<number> {
   const { helpOf, overview } = await import('./help.js')
-  await show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word), 1))
+  show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word), 1))
   return OK
 }

@@ -21,7 +21,7 @@ export function say(text: string, prefix = 'calloff: '): void {
 }
 
 /** Writes a result. Whoever has read enough (`| head -1`) ends the command without a word, as a pipe does. */
-export async function show(text: string): Promise<number> {
+export function show(text: string): number {
   try {
     write(STDOUT, text)
   } catch (error) {

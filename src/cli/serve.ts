@@ -18,9 +18,7 @@ export async function serve(given: Given): Promise<number> {
   using stopped = new ProcessSignalToken('SIGTERM', 'SIGINT', 'SIGHUP')
   const server = await listen(given)
   const { url } = server
-  await show(
-    given.has('json') ? `${JSON.stringify({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`,
-  )
+  show(given.has('json') ? `${JSON.stringify({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`)
   using failed = new SimpleToken({ name: 'the journal' })
   server.closed.catch((error: unknown) => failed.cancel(error))
   using idle = new SimpleToken({ name: 'idle' })
