@@ -698,7 +698,7 @@ export function onFire(keep: typeof keepFired): void {
 }
 
 let tell: ((node: TokenNode) => void) | undefined
-/** For deadlines that are known elsewhere as well: see threads/deadlines.ts. */
+/** For deadlines that are known elsewhere as well: see moves.ts. */
 export function onMove(told: typeof tell): void {
   tell = told
 }

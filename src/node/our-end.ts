@@ -32,13 +32,19 @@ export function watchOver(tree: ProcessTree): () => void {
   }
 }
 
+/** Whether anybody but us, and so many others, listens to the signal, or has just been called off by it. */
+export function isHeard(signal: NodeJS.Signals, besides = 0): boolean {
+  const ours = running.size > 0 && SIGNALS.includes(signal) ? 1 : 0
+  return process.listenerCount(signal) > ours + besides || wasHeard(signal)
+}
+
 function stopWatching(): void {
   for (const signal of SIGNALS) process.off(signal, passOn)
   process.off('exit', abandonAll)
 }
 
 function passOn(signal: NodeJS.Signals): void {
-  if (process.listenerCount(signal) > 1 || wasHeard(signal)) return
+  if (isHeard(signal)) return
   abandonAll()
   stopWatching()
   running.clear()

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn as start, type SpawnOptions as NodeSpawnOption
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { constants } from 'node:os'
 import process from 'node:process'
 import type { Readable, Writable } from 'node:stream'
 import { optional, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
@@ -13,7 +12,8 @@ import { type CancellationToken, type Registration, SimpleToken } from '../core/
 import { watchOver } from './our-end.js'
 import { ProcessError } from './process-errors.js'
 import { type Ending, type Leader, ProcessTree, type TreeOptions } from './process-tree.js'
-import { tokenArgument } from './token-argument.js'
+import type { PreparedToken } from './lend-token.js'
+import { signalArgument, tokenArgument } from './token-argument.js'
 
 /** How to start a child process, and how to end it. */
 export interface SpawnOptions extends Pick<
@@ -41,6 +41,11 @@ export interface SpawnOptions extends Pick<
    * Ctrl+C reaches it directly, and its tree is found through the table of processes alone. Default: false.
    */
   readonly foreground?: boolean | undefined
+  /**
+   * It, and whatever it starts, can have the token by `fromParent()`: to see the cancel in a loop, to know who and why, and to
+   * finish in peace, since a program that has the token is not ended by `stopSignal`, only killed after `grace`. Default: false.
+   */
+  readonly lend?: boolean | undefined
 }
 
 /** What has become of a child process. */
@@ -98,8 +103,10 @@ interface Line {
 
 /** What we were given, checked. */
 interface Checked extends Line {
+  /** Its own, below the one that was given. */
   readonly token: CancellationToken
   readonly name: string
+  readonly isLent: boolean
   readonly leftovers: 'wait' | 'end' | 'leave'
   readonly tree: TreeOptions
 }
@@ -110,11 +117,8 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
   if (!Array.isArray(args)) throw wrongType('args', 'an array of strings', args)
   for (const one of args as readonly unknown[]) if (typeof one !== 'string') throw wrongType('args', 'strings', one)
   const options = optionsOf(given)
-  const { token, name, grace, stopSignal, leftovers, foreground, ...passed } = options
-  const signal = optional('stopSignal', 'string', stopSignal) ?? 'SIGTERM'
-  if (!(signal in constants.signals)) {
-    throw new TypeError(`stopSignal must be the name of a process signal, got ${JSON.stringify(signal)}`)
-  }
+  const { token, name, grace, stopSignal, leftovers, foreground, lend, ...passed } = options
+  const signal = signalArgument('stopSignal', stopSignal) ?? 'SIGTERM'
   if (leftovers !== undefined && !LEFTOVERS.has(leftovers)) {
     throw wrongType('leftovers', "'wait', 'end' or 'leave'", leftovers)
   }
@@ -131,8 +135,9 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
       env: isWindows ? env : { ...env, [MARK]: [env[MARK], mark].filter(Boolean).join(' ') },
       detached: hasGroup,
     },
-    token: tokenArgument(token),
-    name: optional('name', 'string', name) ?? command,
+    token: new SimpleToken({ name: optional('name', 'string', name) ?? command }, tokenArgument(token)),
+    name: name ?? command,
+    isLent: optional('lend', 'boolean', lend) ?? false,
     leftovers: leftovers ?? 'wait',
     tree: { hasGroup, mark, signal, grace: optionalNonNegative('grace', grace) ?? GRACE },
   }
@@ -174,8 +179,20 @@ export async function spawn(
   const checked = check(command, args, options)
   refuseIfOver(checked.token)
   const line = isWindows ? await forWindows(checked) : checked
-  refuseIfOver(checked.token)
-  return begin(checked, line)
+  const lent = checked.isLent ? await lendTo(checked) : undefined
+  try {
+    refuseIfOver(checked.token)
+    const env = { ...line.options.env, ...lent?.env }
+    return await begin(checked, { ...line, options: { ...line.options, env } }, lent)
+  } catch (error) {
+    await lent?.close()
+    throw error
+  }
+}
+
+async function lendTo({ token, tree }: Checked): Promise<PreparedToken> {
+  const { prepareToLend } = await import('./lend-token.js')
+  return prepareToLend(token, { stopSignal: tree.signal })
 }
 
 /** An indirect poll: a counter is for turns, not for what is started once. */
@@ -191,7 +208,7 @@ async function forWindows({ command, args, options }: Line): Promise<Line> {
 }
 
 /** Resolves as soon as the system has said that it runs. */
-function begin(checked: Checked, { command, args, options }: Line): Promise<RunningProcess> {
+function begin(checked: Checked, { command, args, options }: Line, lent?: PreparedToken): Promise<RunningProcess> {
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => reject(notStarted(checked, error))
     try {
@@ -200,7 +217,7 @@ function begin(checked: Checked, { command, args, options }: Line): Promise<Runn
       child.on('error', refuse)
       if (child.pid === undefined) return
       // At once: it may be called off, or end, before we are told that it runs.
-      const running = new Running(child, child.pid, checked)
+      const running = new Running(child, child.pid, checked, lent)
       child.once('spawn', () => resolve(running))
     } catch (error) {
       if (typeof (error as NodeJS.ErrnoException).syscall === 'string') refuse(error as NodeJS.ErrnoException)
@@ -226,13 +243,18 @@ class Running implements RunningProcess {
   readonly ended: Promise<ProcessReport>
   readonly #tree: ProcessTree
 
-  constructor(child: ChildProcess, pid: number, { token, name, leftovers, tree: options }: Checked) {
+  constructor(
+    child: ChildProcess,
+    pid: number,
+    { token, name, leftovers, tree: options }: Checked,
+    lent?: PreparedToken,
+  ) {
     this.pid = pid
     this.child = child
     this.stdin = child.stdin
     this.stdout = child.stdout
     this.stderr = child.stderr
-    this.token = new SimpleToken({ name }, token)
+    this.token = token
     // A program that has gone reads no input.
     for (const stream of child.stdio) stream?.on('error', () => {})
 
@@ -253,6 +275,8 @@ class Running implements RunningProcess {
         resolve(tree.end())
       })
     })
+    // After the signal has been sent: a program that learned of it before could have ended by the time it comes, and would die of it.
+    lent?.begin()
     const byItself = exited.then(() => (leftovers === 'wait' ? closed : undefined)).then(() => undefined)
 
     const live = async (): Promise<ProcessReport> => {
@@ -262,6 +286,7 @@ class Running implements RunningProcess {
       if (error) how ??= await calledOff
       else if (leftovers === 'end') how = await tree.end()
       await drain(child, closed, error)
+      await lent?.close()
       letGo()
       if (how?.left.length) giveUp(name, how.left, child)
       return {

@@ -1,12 +1,22 @@
-import { wrongType } from '../core/arguments.js'
+import { constants } from 'node:os'
+import { optional, wrongType } from '../core/arguments.js'
 import { type CancellationToken, toToken } from '../core/token.js'
 import { NEVER } from '../core/tokens/constants.js'
 import type { Foreign } from '../core/tokens/from.js'
 
 /** A token for what a caller has given as `token`: nothing is nobody who could cancel. */
-export function tokenArgument(token: Foreign): CancellationToken {
+export function tokenArgument(token: Foreign, argument = 'token'): CancellationToken {
   if (token === undefined || token === null) return NEVER
   const found = toToken(token)
-  if (!found) throw wrongType('token', 'a token, an AbortSignal or an AbortController', token)
+  if (!found) throw wrongType(argument, 'a token, an AbortSignal or an AbortController', token)
   return found
+}
+
+/** The name of a process signal, or absent. */
+export function signalArgument(argument: string, signal: unknown): NodeJS.Signals | undefined {
+  const name = optional(argument, 'string', signal as string | undefined)
+  if (name !== undefined && !(name in constants.signals)) {
+    throw new TypeError(`${argument} must be the name of a process signal, got ${JSON.stringify(name)}`)
+  }
+  return name as NodeJS.Signals | undefined
 }

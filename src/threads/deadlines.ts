@@ -6,7 +6,7 @@
  * comes, so whoever is first to see it pass ends the token by it, and every side reads the same.
  */
 import { isBefore, now } from '../core/clock.js'
-import { type Cancellation, discover, LOOK, onMove, type Subscriber, type TokenNode, visit } from '../core/graph.js'
+import { type Cancellation, discover, LOOK, type TokenNode } from '../core/graph.js'
 import { foreseeTold } from '../core/remaining.js'
 import { chunkOf, DEADLINE_WORDS, kindOf, MOMENT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
@@ -136,32 +136,3 @@ export class FollowedDeadline {
     followDeadline(this.#memory, this.#place)
   }
 }
-
-// ---- Moves
-
-/** A shared token whose deadline others know. */
-interface Teller extends TokenNode {
-  /** The deadlines above it have been moved. */
-  tellDeadline(): void
-}
-
-/** By their places in the lists of their sources. */
-const tellers = new WeakMap<Subscriber, Teller>()
-
-/** From now on the token hears of the deadlines above it, through its place in the list of its source. */
-export function hearOfMoves(place: Subscriber, teller: Teller): void {
-  tellers.set(place, teller)
-}
-
-onMove((node) => {
-  const below = new Set<TokenNode>([node])
-  for (const { hub } of below) {
-    visit(hub?.listeners, (one) => {
-      const teller = tellers.get(one)
-      if (!teller) return
-      teller.tellDeadline()
-      below.add(teller)
-    })
-    visit(hub?.below, ({ child }) => below.add(child))
-  }
-})

@@ -25,6 +25,7 @@ import {
   subscribe,
   type TokenNode,
 } from '../core/graph.js'
+import { hearOfMoves } from '../core/moves.js'
 import {
   begin as adoptNested,
   CancellationToken,
@@ -34,7 +35,7 @@ import {
   type TokenOptions,
   UNCLONABLE,
 } from '../core/token.js'
-import { FollowedDeadline, hearOfMoves, ToldDeadline } from './deadlines.js'
+import { FollowedDeadline, ToldDeadline } from './deadlines.js'
 import { needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
 import { aliveState, isOf, kindOf, SLOT_BYTES, STATE } from './layout.js'
 import { OtherThread, storyOf, toldBy } from './other-thread.js'
@@ -331,6 +332,11 @@ export class SharedToken extends CancellationToken {
     this.#mirror = subscribe(this.sources as TokenNode, () => void discover(this, LOOK))
     hearOfMoves(this.#mirror, this)
     this.tellDeadline()
+  }
+
+  /** @internal */
+  get below(): TokenNode {
+    return this
   }
 
   /** @internal */

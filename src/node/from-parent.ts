@@ -1,0 +1,83 @@
+import process from 'node:process'
+import { optionsOf } from '../core/arguments.js'
+import type { Form } from '../core/describe.js'
+import { type CancellationToken, SimpleToken } from '../core/token.js'
+import type { Foreign } from '../core/tokens/from.js'
+import { NoParentError } from './parent-errors.js'
+import { openLink } from './parent-link.js'
+import { type Place, placeOf, VARIABLE } from './parent-protocol.js'
+import { heedSignal } from './parent-signal.js'
+import { tokenArgument } from './token-argument.js'
+
+/** What `fromParent` takes. */
+export interface FromParentOptions {
+  /**
+   * What to give where nobody has lent a token: for scripts that are also run by hand. `null` is a token that never ends.
+   * Default: it rejects.
+   */
+  readonly otherwise?: Foreign
+}
+
+/** What has been opened: one link, however many ask. */
+const opened = new Map<string, Promise<CancellationToken>>()
+
+/**
+ * The token of the process that has started this one, or of one further up: lent by `run` or `spawn` with `lend: true`, or by
+ * `lendToken`. It reaches through shells and npm scripts, since the place is handed down in the environment (`CALLOFF_PARENT`).
+ *
+ * Ends with the lender's token: same kind, reason, name and message, and the process where it was. Ends with kind `'disconnect'`
+ * when the lender dies, in whatever way, and with kind `'dispose'` when it is lent no longer. Cancelling it is of no effect
+ * on the lender, nor on others who have it: each call gives a token of its own.
+ *
+ * The signal that comes with the lender's cancel (`SIGTERM`) no longer ends this process by itself, so that it can finish in
+ * peace; it is killed if it takes longer than the lender's `grace`. One that comes without a cancel does what it did.
+ *
+ * Timing: resolves when it is known how the token stands: one that is over already is cancelled. `remaining` is the lender's, and
+ * its deadline ends the token even if the lender is busy.
+ *
+ * Memory: one connection of this process, however often it is called, until the token is over. Does not keep the process alive,
+ * but a `wait()` on the token does, as ever.
+ *
+ * Errors: rejects with a {@link NoParentError} if nobody has lent a token, unless `otherwise` says what to do then. A lender that
+ * is gone already is none: then the token is over.
+ *
+ * @example
+ * ```ts
+ * import { fromParent, ProcessSignalToken } from 'calloff/node'
+ *
+ * // Run by hand, it is Ctrl+C that ends it.
+ * const token = await fromParent({ otherwise: new ProcessSignalToken('SIGINT') })
+ * console.log(token.cancelled) // → false
+ * ```
+ */
+export async function fromParent(options?: FromParentOptions): Promise<CancellationToken> {
+  const { otherwise } = optionsOf(options)
+  const instead = otherwise === undefined ? undefined : tokenArgument(otherwise, 'otherwise')
+  const text = process.env[VARIABLE]
+  if (!text) {
+    if (instead) return instead
+    throw new NoParentError(
+      `no process has lent a token to this one: start it with \`lend: true\`, or give \`otherwise\` (${VARIABLE} is not set)`,
+    )
+  }
+  const place = placeOf(text)
+  if (!place) throw new NoParentError(`${VARIABLE} must be as lendToken has made it, got ${JSON.stringify(text)}`)
+  let opening = opened.get(text)
+  if (!opening) opened.set(text, (opening = open(place)))
+  const source = await opening
+  return new FromParent({ name: source.name }, source)
+}
+
+async function open(place: Place): Promise<CancellationToken> {
+  const { token, ask } = await openLink(place)
+  heedSignal(place.signal, token, ask)
+  return token
+}
+
+/** Reads as what it derives from. */
+class FromParent extends SimpleToken {
+  /** @internal */
+  override form(): Form {
+    return { call: 'fromParent', through: true }
+  }
+}

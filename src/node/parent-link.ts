@@ -1,0 +1,135 @@
+/** The borrower's side of a token that another process has lent: see parent-protocol.ts. */
+import { connect, type Socket } from 'node:net'
+import { after, keepAlive, now, turn } from '../core/clock.js'
+import type { Form } from '../core/describe.js'
+import type { CancellationKind } from '../core/errors.js'
+import { Cancellation, discover, giveRule, LOOK, moved, settle } from '../core/graph.js'
+import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
+import { removeIfDead } from './lent-folder.js'
+import {
+  cancellationFrom,
+  Lines,
+  type Place,
+  QUESTION,
+  type Standing,
+  standingOf,
+  type Story,
+} from './parent-protocol.js'
+
+/** A token of the process that has started this one. Whoever asks gets a token of his own that derives from it. */
+export class ParentToken extends CancellationToken {
+  readonly #place: Place
+  /** What its deadline will be. */
+  #ahead: Cancellation | undefined
+  #stopTimer: (() => void) | undefined
+
+  constructor(place: Place, name: string | undefined) {
+    super(UNCLONABLE)
+    begin(this, { name }, [])
+    this.#place = place
+    giveRule(this)
+  }
+
+  /** The lender says how it stands. */
+  stands(standing: Standing): void {
+    if (discover(this, LOOK)) return
+    if (standing.type === 'live') return this.#foresee(standing.ahead)
+    this.#stopTimer?.()
+    if (standing.type === 'over') settle(this, cancellationFrom(standing.story, this.#place))
+    else this.#end('dispose')
+  }
+
+  /** The lender is gone. */
+  fall(): void {
+    this.#stopTimer?.()
+    if (!discover(this, LOOK)) this.#end('disconnect')
+  }
+
+  #end(kind: CancellationKind): void {
+    settle(this, new Cancellation(this, kind, undefined, now()))
+  }
+
+  #foresee(story: Story | undefined): void {
+    this.#stopTimer?.()
+    const ahead = (this.#ahead = story && cancellationFrom(story, this.#place))
+    if (ahead) {
+      // Not before the lender had his say: that it was moved may have arrived already.
+      const ring = () => turn(() => this.#ahead === ahead && settle(this, ahead))
+      this.#stopTimer = after(ahead.at - now(), ring, false)
+    }
+    moved(this)
+  }
+
+  /** @internal */
+  ahead(): Cancellation | undefined {
+    return this.#ahead
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    const lender = `process ${this.#place.pid}, which has lent it,`
+    if (kind === 'disconnect') return `was cancelled because ${lender} is gone`
+    if (kind === 'dispose') return `was cancelled because ${lender} does so no longer`
+    return super.explain(kind)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'fromParent' }
+  }
+}
+
+export interface ParentLink {
+  readonly token: ParentToken
+  /** Resolves once the token is no older than the call; soon in any case. */
+  ask(): Promise<void>
+}
+
+/** Milliseconds for an answer: a lender that is busy is not waited for any longer. */
+const PATIENCE = 500
+
+/** Resolves when it is known how the token stands. Of a lender that cannot be reached it is over. Never rejects. */
+export function openLink(place: Place): Promise<ParentLink> {
+  const socket = connect(place.path)
+  const letGo = keepAlive()
+  return new Promise((resolve) => {
+    let token: ParentToken | undefined
+    const waiting = new Set<() => void>()
+    const ask = () => (socket.writable ? answer(socket, waiting) : Promise.resolve())
+    const hear = (standing: Standing | undefined) => {
+      token ??= new ParentToken(place, standing?.type === 'closed' ? undefined : standing?.name)
+      if (standing) token.stands(standing)
+      else token.fall()
+      letGo()
+      resolve({ token, ask })
+      for (const done of waiting) done()
+    }
+    const lines = new Lines()
+    socket.setEncoding('utf8')
+    socket.unref()
+    socket.once('connect', () => socket.write(`${place.key}\n`))
+    socket.on('data', (text: string) => {
+      for (const line of lines.take(text)) hear(standingOf(line))
+    })
+    socket.on('error', () => {}) // the end follows
+    socket.once('close', () => {
+      const isNews = !token?.outcome
+      hear(undefined)
+      if (isNews) removeIfDead(place.path).catch(() => {}) // of a lender that was killed
+    })
+  })
+}
+
+/** Asks, and resolves with whatever is heard next. */
+function answer(socket: Socket, waiting: Set<() => void>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stop()
+      waiting.delete(done)
+      resolve()
+    }
+    const stop = after(PATIENCE, done, false)
+    waiting.add(done)
+    socket.write(`${QUESTION}\n`)
+  })
+}

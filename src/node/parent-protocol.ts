@@ -1,0 +1,109 @@
+/**
+ * What a process and those to whom it has lent a token say to each other: lines of JSON, over a socket that only they can reach.
+ *
+ * Who connects says the key. He is told at once how the token stands, again whenever its deadline moves and whenever he asks, and
+ * that it is over. Where the connection ends without that, the lender is gone.
+ */
+import process from 'node:process'
+import { now } from '../core/clock.js'
+import { arrived, Elsewhere, saidIn } from '../core/elsewhere.js'
+import type { CancellationKind } from '../core/errors.js'
+import { Cancellation } from '../core/graph.js'
+import { decodeReason, encodeReason } from '../core/reasons.js'
+import type { CancellationToken } from '../core/token.js'
+
+/** The variable by which the place is handed down. */
+export const VARIABLE = 'CALLOFF_PARENT'
+
+/** Where a token is lent. */
+export interface Place {
+  /** A socket, or a pipe on Windows. */
+  readonly path: string
+  readonly key: string
+  /** Of the lender. */
+  readonly pid: number
+  /** The signal that he asks processes to end with. */
+  readonly signal: NodeJS.Signals
+}
+
+/** A cancellation, that has been or lies ahead. */
+export interface Story {
+  readonly kind: CancellationKind
+  /** How many milliseconds ago it was; negative if it lies ahead. */
+  readonly ago: number
+  /** Of the token where it started. */
+  readonly name?: string | undefined
+  readonly what: string
+  /** As core/reasons.ts writes it. */
+  readonly reason?: string | undefined
+}
+
+/** How the token stands. */
+export type Standing =
+  | { readonly type: 'live'; readonly name?: string | undefined; readonly ahead?: Story | undefined }
+  | { readonly type: 'over'; readonly name?: string | undefined; readonly story: Story }
+  /** It is not lent any longer. */
+  | { readonly type: 'closed' }
+
+/** What a borrower asks how the token stands with. */
+export const QUESTION = '?'
+
+/** The most that a reason takes, in bytes. */
+const REASON_BYTES = 65_536
+const encoder = new TextEncoder()
+const sizeOf = (text: string): number => encoder.encode(text).length
+
+export function textOfPlace(place: Place): string {
+  return JSON.stringify(place)
+}
+
+/** Undefined for what is none. */
+export function placeOf(text: string): Place | undefined {
+  try {
+    const { path, key, pid, signal } = JSON.parse(text) as Partial<Place>
+    const isOne = [path, key, signal].every((part) => typeof part === 'string') && typeof pid === 'number'
+    return isOne ? ({ path, key, pid, signal } as Place) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export function storyOf(cancellation: Cancellation): Story {
+  const { origin, kind, reason, at } = cancellation
+  // What has come from elsewhere says where from.
+  const where = origin instanceof Elsewhere ? '' : ` in process ${process.pid}`
+  const why = reason === undefined ? undefined : encodeReason(reason, saidIn(cancellation), true, REASON_BYTES, sizeOf)
+  const { name } = origin as CancellationToken
+  return { kind, ago: now() - at, name, what: origin.explain(kind) + where, reason: why }
+}
+
+/** What it means here. */
+export function cancellationFrom({ kind, ago, name, what, reason }: Story, { pid }: Place): Cancellation {
+  const origin = new Elsewhere('OtherProcess', { name, what })
+  const crossed = reason ? decodeReason(reason, `process ${pid}`) : { reason: undefined, saying: undefined }
+  return arrived(origin, kind, crossed, now() - ago)
+}
+
+export function lineOf(standing: Standing): string {
+  return `${JSON.stringify(standing)}\n`
+}
+
+export function standingOf(line: string): Standing {
+  return JSON.parse(line) as Standing
+}
+
+/** Takes text as it comes, and gives whole lines. */
+export class Lines {
+  #rest = ''
+
+  take(text: string): readonly string[] {
+    const lines = (this.#rest + text).split('\n')
+    this.#rest = lines.pop() as string
+    return lines
+  }
+
+  /** How much of a line there is that has not ended. */
+  get unfinished(): number {
+    return this.#rest.length
+  }
+}

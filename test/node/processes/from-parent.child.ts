@@ -1,0 +1,76 @@
+/** A program that has its parent's token, and says on its standard output what becomes of it. */
+import { writeSync } from 'node:fs'
+import process from 'node:process'
+import { type CancellationToken, SimpleToken } from 'calloff'
+import { fromParent, run } from 'calloff/node'
+
+const [, file = '', how = 'wait', name = ''] = process.argv
+
+/** How this runtime runs a program. */
+const before = 'Deno' in globalThis ? ['run', '--allow-all', '--no-check', '--no-lock', '--quiet'] : []
+
+/** At once: a loop that never yields is to be heard, too. */
+function say(text: string): void {
+  writeSync(1, `${text}\n`)
+}
+
+function tell({ error }: CancellationToken): void {
+  const { kind, message, cause, token } = error ?? {}
+  const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : cause
+  say(JSON.stringify({ kind, message, reason, name: token?.name }))
+}
+
+/** Lends a token to the same program, and waits to be killed. */
+if (how === 'lender') {
+  await run(process.execPath, [...before, file], {
+    lend: true,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+}
+
+const token = await fromParent()
+switch (how) {
+  case 'wait':
+    say(token.cancelled ? 'over' : 'ready')
+    await token.wait()
+    tell(token)
+    break
+  // Is kept alive by nothing.
+  case 'leave':
+    say('ready')
+    token.onCancel(() => say('never'))
+    break
+  // Takes its time to finish.
+  case 'finish':
+    say('ready')
+    await token.wait()
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    say('finished')
+    break
+  case 'cancel':
+    token.cancel('by the child')
+    tell(token)
+    break
+  // Says how much is left, whenever a line is read.
+  case 'remaining': {
+    say(String(token.remaining))
+    process.stdin.on('data', () => say(String(token.remaining)))
+    await token.wait()
+    tell(token)
+    process.stdin.destroy()
+    break
+  }
+  // Starts the same program in its turn, under a token of its own, which it calls off.
+  case 'nested': {
+    const own = new SimpleToken({ name })
+    setTimeout(() => own.cancel('by its own parent'), 300)
+    await run(process.execPath, [...before, file], {
+      token: own,
+      lend: true,
+      check: false,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    say(`above: ${token.cancelled}`)
+    break
+  }
+}

@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, fork, spawn as start } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import process from 'node:process'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { CANCELLED, NEVER, SimpleToken, TimeoutToken } from 'calloff'
+import { fromParent, lendToken, type LentToken, run, spawn, type RunningProcess } from 'calloff/node'
+import { until } from './tree.js'
+
+const skip = process.platform === 'win32' && 'these run programs of POSIX; Windows has not been tried'
+const isDeno = 'Deno' in globalThis
+
+const program = fileURLToPath(new URL('from-parent.child.js', import.meta.url))
+/** How this runtime runs the program. */
+const before = isDeno ? ['run', '--allow-all', '--no-check', '--no-lock', '--quiet'] : []
+const line = (...how: string[]): [string, string[]] => [process.execPath, [...before, program, ...how]]
+const quoted = (...how: string[]) => [line(...how)[0], ...line(...how)[1]].map((part) => `'${part}'`).join(' ')
+
+interface Told {
+  readonly kind: string
+  readonly message: string
+  readonly reason: unknown
+  readonly name: string | undefined
+}
+
+/** What it prints, line by line. */
+class Output {
+  #text = ''
+  constructor({ stdout }: RunningProcess | ChildProcess) {
+    stdout?.setEncoding('utf8').on('data', (text: string) => (this.#text += text))
+  }
+  get lines(): readonly string[] {
+    return this.#text.split('\n').slice(0, -1)
+  }
+  async says(wanted: string): Promise<void> {
+    await until(() => this.lines.includes(wanted), `it says ${wanted}: ${this.#text}`)
+  }
+  get told(): Told {
+    return JSON.parse(this.lines.at(-1) ?? 'null') as Told
+  }
+}
+
+/** Sockets and pipes of this process. Deno has no list of them. */
+const hasResources = typeof process.getActiveResourcesInfo === 'function'
+const pipes = () => process.getActiveResourcesInfo().filter((name) => /Pipe|Socket|Server/.test(name)).length
+const pipesBefore = hasResources ? pipes() : 0
+
+const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith(`calloff-${process.pid}-`))
+/** Starts it with the platform's own function. */
+const startWith = (lent: LentToken, ...how: string[]) =>
+  start(...line(...how), { env: { ...process.env, ...lent.env }, stdio: ['pipe', 'pipe', 'inherit'] })
+const ended = (child: ChildProcess) =>
+  new Promise<void>((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve()
+    else child.once('close', () => resolve())
+  })
+
+describe('fromParent', { skip, timeout: 120_000 }, () => {
+  it('is a typed error where nobody has lent a token, unless something is given instead', async () => {
+    delete process.env['CALLOFF_PARENT']
+    await assert.rejects(fromParent(), { name: 'NoParentError', code: 'ERR_NO_PARENT' })
+    const mine = new SimpleToken()
+    assert.equal(await fromParent({ otherwise: mine }), mine)
+    assert.equal(await fromParent({ otherwise: null }), NEVER)
+    await assert.rejects(fromParent({ otherwise: 7 as never }), { name: 'TypeError', message: /otherwise must be/ })
+    process.env['CALLOFF_PARENT'] = 'nonsense'
+    await assert.rejects(fromParent({ otherwise: null }), { code: 'ERR_NO_PARENT', message: /got "nonsense"/ })
+    delete process.env['CALLOFF_PARENT']
+  })
+
+  it('gives a child the token of run and spawn: kind, reason, name, message', async () => {
+    const token = new SimpleToken({ name: 'request' })
+    const child = await spawn(...line(), { token, lend: true })
+    const output = new Output(child)
+    await output.says('ready')
+    token.cancel(new RangeError('too many'))
+    const { code, forced } = await child.ended
+    assert.deepEqual([code, forced], [0, false])
+    assert.deepEqual(output.told, {
+      kind: 'manual',
+      message: `token "request" was cancelled in process ${process.pid}: too many`,
+      reason: 'RangeError: too many',
+      name: 'request',
+    })
+    assert.deepEqual(folders(), [])
+  })
+
+  it('lets it finish in peace, though it is asked by a signal as well', async () => {
+    const token = new SimpleToken()
+    for (const stopSignal of ['SIGTERM', 'SIGINT'] as const) {
+      const child = await spawn(...line('finish'), { token: new SimpleToken(token), lend: true, stopSignal })
+      const output = new Output(child)
+      await output.says('ready')
+      const { code, signal } = await child.end()
+      assert.deepEqual([code, signal, output.lines.at(-1)], [0, null, 'finished'])
+    }
+  })
+
+  it('leaves a signal that comes without a cancel what it was', async () => {
+    const child = await spawn(...line('finish'), { lend: true })
+    await new Output(child).says('ready')
+    process.kill(child.pid, 'SIGTERM')
+    const { signal } = await child.ended
+    assert.equal(signal, 'SIGTERM')
+  })
+
+  it('reaches through shells', async () => {
+    const token = new SimpleToken({ name: 'script' })
+    const script = `sh -c ${JSON.stringify(`${quoted()}; true`)}; true`
+    const child = await spawn('sh', ['-c', script], { token, lend: true })
+    const output = new Output(child)
+    await output.says('ready')
+    token.cancel('enough')
+    await child.ended
+    assert.deepEqual([output.told.kind, output.told.reason, output.told.name], ['manual', 'enough', 'script'])
+  })
+
+  it('is the token of its own parent, not of one further up', async () => {
+    const token = new SimpleToken({ name: 'upper' })
+    const { stdout } = await run(...line('nested', 'lower'), { token, lend: true })
+    const lines = stdout.trim().split('\n')
+    assert.equal(lines[0], 'ready')
+    assert.equal((JSON.parse(lines[1] as string) as Told).name, 'lower')
+    assert.equal(lines[2], 'above: false')
+  })
+
+  it('works with fork and spawn of the platform', async () => {
+    const token = new SimpleToken({ name: 'import' })
+    await using lent = await lendToken(token)
+    const env = { ...process.env, ...lent.env }
+    const forked = fork(program, [], { env, silent: true })
+    const plain = startWith(lent)
+    const outputs = [new Output(forked), new Output(plain)]
+    await Promise.all(outputs.map((output) => output.says('ready')))
+    token.cancel('stop')
+    await ended(plain)
+    for (const output of outputs) {
+      await until(() => output.lines.length > 1, 'it was told')
+      assert.equal(output.told.reason, 'stop')
+    }
+    forked.kill()
+    await ended(forked)
+    // And for those who come later.
+    const last = startWith(lent)
+    const late = new Output(last)
+    await late.says('over')
+    await ended(last)
+    assert.equal(late.told.reason, 'stop')
+  })
+
+  it('says that it is lent no longer', async () => {
+    const lent = await lendToken(NEVER, { name: 'job' })
+    const child = startWith(lent)
+    const output = new Output(child)
+    await output.says('ready')
+    await lent.close()
+    await lent.close()
+    await ended(child)
+    assert.equal(output.told.kind, 'dispose')
+    assert.match(output.told.message, /^token "job" was cancelled because process \d+, which has lent it, does so no/)
+    assert.deepEqual(folders(), [])
+    const last = startWith(lent)
+    const late = new Output(last)
+    await late.says('over')
+    await ended(last)
+    assert.equal(late.told.kind, 'disconnect')
+  })
+
+  it('gives a token that is over, at once', async () => {
+    await using lent = await lendToken(CANCELLED)
+    const child = startWith(lent)
+    await new Output(child).says('over')
+    await ended(child)
+  })
+
+  it('does not keep the child alive', async () => {
+    const { stdout, code } = await run(...line('leave'), { lend: true })
+    assert.deepEqual([stdout, code], ['ready\n', 0])
+  })
+
+  it('is cancelled by a child for that child alone', async () => {
+    const token = new SimpleToken()
+    const { stdout } = await run(...line('cancel'), { token, lend: true })
+    assert.equal((JSON.parse(stdout) as Told).reason, 'by the child')
+    assert.equal(token.cancelled, false)
+  })
+
+  it('carries the deadline, and hears when it is moved', async () => {
+    const deadline = new TimeoutToken(60_000, { name: 'limit' })
+    await using lent = await lendToken(new SimpleToken(deadline))
+    const child = startWith(lent, 'remaining')
+    const output = new Output(child)
+    await until(() => output.lines.length > 0, 'it says how much is left')
+    const first = Number(output.lines[0])
+    assert.ok(first <= 60_000 && first > 30_000, String(first))
+    while (deadline.remaining > 59_700) await new Promise((resolve) => setTimeout(resolve, 20))
+    deadline.restart()
+    child.stdin?.write('?')
+    await until(() => output.lines.length > 1, 'it says it again')
+    const second = Number(output.lines[1])
+    assert.ok(second <= 60_000 && second > 30_000, String(second))
+    deadline.cancel('all the same')
+    await ended(child)
+    assert.deepEqual([output.told.kind, output.told.name], ['manual', 'limit'])
+  })
+
+  it('ends by the deadline even if the parent is busy', async () => {
+    const deadline = new TimeoutToken(1_000, { name: 'limit' })
+    const child = await spawn(...line(), { token: deadline, lend: true, grace: Infinity })
+    const output = new Output(child)
+    await output.says('ready')
+    // Nothing is said to the child before it has said what it has to say.
+    const shown = new Int32Array(new SharedArrayBuffer(4))
+    Atomics.wait(shown, 0, 0, 2_000)
+    await child.ended
+    assert.match(output.told.message, /^token "limit" ran out of time after 1000 ms in process \d+$/)
+  })
+
+  it('ends with kind "disconnect" when the parent is killed, and the socket goes', async () => {
+    const folder = () => readdirSync(tmpdir()).filter((name) => name.startsWith(`calloff-${parent.pid}-`))
+    const parent = start(...line('lender'), { env: process.env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const output = new Output(parent)
+    await output.says('ready')
+    assert.equal(folder().length, 1)
+    parent.kill('SIGKILL')
+    await until(() => output.lines.length > 1, 'the child is told')
+    assert.equal(output.told.kind, 'disconnect')
+    assert.match(output.told.message, /was cancelled because process \d+, which has lent it, is gone$/)
+    await ended(parent)
+    await until(() => folder().length === 0, 'the folder goes')
+  })
+
+  it('leaves nothing behind, however many have had it', async () => {
+    const token = new SimpleToken()
+    for (let i = 0; i < 5; i++) await run(...line('leave'), { token, lend: true })
+    await assert.rejects(spawn('there-is-no-such-program', [], { token, lend: true }), { code: 'ENOENT' })
+    assert.deepEqual(folders(), [])
+    assert.equal(process.listenerCount('exit'), 0)
+    if (hasResources) await until(() => pipes() <= pipesBefore, 'no socket is left')
+  })
+
+  it('refuses bad input', async () => {
+    await assert.rejects(run('true', [], { lend: 1 as never }), {
+      name: 'TypeError',
+      message: /^lend must be a boolean, got 1/,
+    })
+    await assert.rejects(lendToken(7 as never), { name: 'TypeError', message: /^token must be/ })
+    await assert.rejects(lendToken(NEVER, { stopSignal: 'SIGNOPE' as never }), {
+      name: 'TypeError',
+      message: /^stopSignal/,
+    })
+  })
+})
