@@ -10,7 +10,6 @@ export interface Option {
   readonly value?: string
   /** What the value is; decides how it is checked and completed. Default: text. */
   readonly is?: 'duration' | 'file' | 'name' | 'text' | 'url'
-  /** Said twice, it is not the last that counts, but all. */
   readonly help: string
 }
 
@@ -39,5 +38,5 @@ export interface Command {
   load(): Promise<Action>
 }
 
-/** Does the work; gives the exit code. */
-export type Action = (given: Given) => Promise<Outcome>
+/** Does the work; gives the exit code. It is told of all the commands, for help and completion. */
+export type Action = (given: Given, all: readonly Command[]) => Promise<Outcome>

@@ -1,7 +1,5 @@
 /** All commands: what they are called, what they take, and what their help says. What they do is loaded when it is needed. */
 import type { Command, Operands, Option } from './command.js'
-import { UsageError } from './failures.js'
-import { nearest } from './nearest.js'
 
 const HUB: Readonly<Record<string, Option>> = {
   hub: {
@@ -249,15 +247,3 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./help.js')).help,
   },
 ]
-
-/** Errors: {@link UsageError} for a word that is none of them. */
-export function commandNamed(word: string): Command {
-  const found = commands.find((one) => one.name === word)
-  if (found) return found
-  const meant = nearest(
-    word,
-    commands.map((one) => one.name),
-  )
-  const hint = meant === undefined ? 'see calloff --help' : `did you mean ${meant}?`
-  throw new UsageError(`there is no command ${JSON.stringify(word)}; ${hint}`)
-}

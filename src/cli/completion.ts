@@ -1,24 +1,25 @@
 /**
- * What makes a shell complete calloff, made of the tables in commands.ts.
+ * What makes a shell complete calloff, made of the table of commands.
  *
  * Names at the hub are anybody's words: no shell may take them for code. So bash is given them one by one, quoted, and never as a
  * list of words that it would expand.
  */
 import type { Command, Option } from './command.js'
-import { commands } from './commands.js'
 import { UsageError } from './failures.js'
 import { HELP, type Given } from './given.js'
 import { nearest } from './nearest.js'
 import { show } from './say.js'
 
-const SHELLS: Readonly<Record<string, () => string>> = { bash, fish, zsh }
+type Table = readonly Command[]
+
+const SHELLS: Readonly<Record<string, (commands: Table) => string>> = { bash, fish, zsh }
 const URLS = ['unix:', 'tcp://', 'tls://', 'redis://', 'nats://', 'postgres://']
 const NAMES = 'command calloff ls --names -- '
 
 /** `calloff completion` */
-export async function completion({ operands: [shell = ''] }: Given): Promise<number> {
+export async function completion({ operands: [shell = ''] }: Given, all: Table): Promise<number> {
   const make = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined
-  if (make) return show(make())
+  if (make) return show(make(all))
   const meant = nearest(shell, Object.keys(SHELLS))
   throw new UsageError(
     `there is no completion for ${JSON.stringify(shell)}; ${meant ? `did you mean ${meant}?` : 'there is bash, zsh and fish'}`,
@@ -43,7 +44,7 @@ const valued = (command: Command) => optionsOf(command).filter(([, { value }]) =
 
 // ---- bash
 
-function bash(): string {
+function bash(commands: Table): string {
   const all = commands.map(({ name }) => name)
   return `# bash completion of calloff: source <(calloff completion bash)
 _calloff_names() {
@@ -77,7 +78,7 @@ ${commands.map((one) => `      ${one.name}) COMPREPLY=($(compgen -W '${bashFlags
     return
   fi
   case $word in
-    ${namesFor('|')}) _calloff_names ;;
+    ${namesFor(commands, '|')}) _calloff_names ;;
     completion) COMPREPLY=($(compgen -W '${Object.keys(SHELLS).join(' ')}' -- "$cur")) ;;
     help) COMPREPLY=($(compgen -W '${all.join(' ')}' -- "$cur")) ;;
   esac
@@ -86,7 +87,7 @@ complete -F _calloff calloff
 `
 }
 
-function namesFor(separator: string): string {
+function namesFor(commands: Table, separator: string): string {
   const of = commands.filter(({ operands }) => operands.is === 'name' || operands.is === 'prefix')
   return of.map(({ name }) => name).join(separator)
 }
@@ -136,7 +137,7 @@ function bashValue({ is }: Option): string {
 
 // ---- zsh
 
-function zsh(): string {
+function zsh(commands: Table): string {
   return `#compdef calloff
 # zsh completion of calloff: source <(calloff completion zsh), after compinit
 _calloff_names() {
@@ -158,7 +159,7 @@ ${commands.map(({ name, summary }) => `    '${name}:${brief(summary)}'`).join('\
   shift words
   (( CURRENT-- ))
   case $word in
-${commands.map((one) => `    ${one.name})\n      _arguments -s -S ${[...optionsOf(one).map(zshOption), ...zshOperands(one)].join(' \\\n        ')} ;;`).join('\n')}
+${commands.map((one) => `    ${one.name})\n      _arguments -s -S ${[...optionsOf(one).map(zshOption), ...zshOperands(one, commands)].join(' \\\n        ')} ;;`).join('\n')}
   esac
 }
 compdef _calloff calloff
@@ -179,7 +180,7 @@ function zshValue(is: Option['is']): string {
   return is === 'url' ? `(${URLS.map((url) => url.replaceAll(':', '\\:')).join(' ')})` : ' '
 }
 
-function zshOperands({ operands: { is } }: Command): readonly string[] {
+function zshOperands({ operands: { is } }: Command, commands: Table): readonly string[] {
   if (is === 'command') return [`'(-):command: _command_names -e'`, `'*::arguments: _normal'`]
   if (is === 'name' || is === 'prefix') return [`'*:name:_calloff_names'`]
   if (is === 'shell') return [`':shell:(${Object.keys(SHELLS).join(' ')})'`]
@@ -188,14 +189,14 @@ function zshOperands({ operands: { is } }: Command): readonly string[] {
 
 // ---- fish
 
-function fish(): string {
+function fish(commands: Table): string {
   const lines = commands.flatMap((command) => {
     const { name, summary, operands } = command
     const here = `-n '__fish_seen_subcommand_from ${name}'`
     return [
       `complete -c calloff -n __fish_use_subcommand -a ${name} -d '${brief(summary)}'`,
       ...optionsOf(command).map(([long, option]) => `complete -c calloff ${here} ${fishOption(long, option)}`),
-      ...fishOperands(operands.is).map((what) => `complete -c calloff ${here} ${what}`),
+      ...fishOperands(operands.is, commands).map((what) => `complete -c calloff ${here} ${what}`),
     ]
   })
   return `# fish completion of calloff: calloff completion fish > ~/.config/fish/completions/calloff.fish
@@ -211,7 +212,7 @@ function fishOption(name: string, { short, value, is, help }: Option): string {
   return `-l ${name}${short === undefined ? '' : ` -s ${short}`}${takes}${values} -d '${brief(help)}'`
 }
 
-function fishOperands(is: Command['operands']['is']): readonly string[] {
+function fishOperands(is: Command['operands']['is'], commands: Table): readonly string[] {
   if (is === 'command') return [`-a '(__fish_complete_subcommand --fcs-skip=2)'`]
   if (is === 'name' || is === 'prefix') return [`-a '(${NAMES}(commandline -ct) 2>/dev/null)'`]
   if (is === 'shell') return [`-a '${Object.keys(SHELLS).join(' ')}'`]

@@ -1,6 +1,6 @@
 /** The help texts, made of the tables in commands.ts. */
 import type { Command, Option } from './command.js'
-import { commandNamed, commands } from './commands.js'
+import { commandNamed } from './command-named.js'
 import type { Given } from './given.js'
 import { HELP } from './given.js'
 import { show } from './say.js'
@@ -47,7 +47,7 @@ export function helpOf(command: Command, descriptor: number): string {
     ...wrap(summary, WIDTH),
     '',
     `${title('Usage:')} ${usage.filter(Boolean).join(' ')}`,
-    ...about.flatMap((text) => ['', ...wrap(text, WIDTH)]),
+    ...about.flatMap((text) => wrap(text, WIDTH).toSpliced(0, 0, '')),
     '',
     title('Options:'),
     ...flags.flatMap(([flag, what]) => entry(flag, what, Math.max(...flags.map(([one]) => one.length)), paint)),
@@ -78,6 +78,6 @@ function section(lines: readonly string[]): string {
 }
 
 /** `calloff help COMMAND`. */
-export async function help({ operands: [word] }: Given): Promise<number> {
-  return show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word), 1))
+export async function help({ operands: [word] }: Given, all: readonly Command[]): Promise<number> {
+  return show(word === undefined ? overview(all, 1) : helpOf(commandNamed(word, all), 1))
 }

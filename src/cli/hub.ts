@@ -9,7 +9,7 @@ import { ownFolder, ownHub, refuseForeign, urlOfSocket } from './own-folder.js'
 import { say } from './say.js'
 import { visible } from './text.js'
 
-const SCHEMES = ['unix:', 'pipe:', 'tcp:', 'tls:', 'nats:', 'postgres:', 'postgresql:', 'redis:', 'rediss:']
+const SCHEMES = new Set(['unix:', 'pipe:', 'tcp:', 'tls:', 'nats:', 'postgres:', 'postgresql:', 'redis:', 'rediss:'])
 const LONGEST_NAME = 256
 
 /** Where the hub is. */
@@ -25,24 +25,26 @@ export function placeOf(given: Given): Place {
   return text === undefined ? { url: ownHub(), isOwn: true } : { url: urlOf(text), isOwn: false }
 }
 
+function badUrl(what: string): UsageError {
+  return new UsageError(`the hub must be a URL such as unix:/run/hub.sock or tcp://localhost:4747, ${what}`)
+}
+
 /** A path of a socket may be relative. */
 export function urlOf(text: string): string {
-  const bad = (what: string) =>
-    new UsageError(`the hub must be a URL such as unix:/run/hub.sock or tcp://localhost:4747, ${what}`)
   const scheme = /^[a-z]+:/i.exec(text)?.[0].toLowerCase()
-  if (scheme === undefined) throw bad(`got ${JSON.stringify(text)}`)
-  if (!SCHEMES.includes(scheme)) throw bad(`and there is none for ${scheme}`)
+  if (scheme === undefined) throw badUrl(`got ${JSON.stringify(text)}`)
+  if (!SCHEMES.has(scheme)) throw badUrl(`and there is none for ${scheme}`)
   if (scheme === 'unix:') {
     const path = text.slice(scheme.length).replace(/^\/\/(?=\/)/, '')
-    if (path === '' || path.startsWith('//')) throw bad(`got ${JSON.stringify(text)}`)
+    if (path === '' || path.startsWith('//')) throw badUrl(`got ${JSON.stringify(text)}`)
     return path.startsWith('/') ? `unix:${path}` : urlOfSocket(resolve(path))
   }
   try {
     const { port } = new URL(text)
-    if ((scheme === 'tcp:' || scheme === 'tls:') && port === '') throw bad(`and ${scheme} needs a port`)
+    if ((scheme === 'tcp:' || scheme === 'tls:') && port === '') throw badUrl(`and ${scheme} needs a port`)
   } catch (error) {
     // The URL may have a password in it.
-    throw error instanceof UsageError ? error : bad('and what was given is none')
+    throw error instanceof UsageError ? error : badUrl('and what was given is none')
   }
   return text
 }

@@ -1,6 +1,7 @@
 /** From the arguments to a command, and from what it throws to one line. Loads no more than it must: starting is to be cheap. */
 import process from 'node:process'
-import { commandNamed, commands } from './commands.js'
+import { commandNamed } from './command-named.js'
+import { commands } from './commands.js'
 import { OK, type Outcome, USAGE } from './exit-codes.js'
 import { Failure, messageOf, UsageError } from './failures.js'
 import { read } from './given.js'
@@ -30,15 +31,15 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
   if (word === '--help' || word === '-h') return showHelp([])
   if (word === 'help') return showHelp(rest)
   if (word.startsWith('-')) throw new UsageError(`there is no option ${word} before a command; see calloff --help`)
-  const command = commandNamed(word)
+  const command = commandNamed(word, commands)
   const given = read(command, rest)
   if (given.has('help')) return showHelp([word])
   const act = await command.load()
-  return await act(given)
+  return await act(given, commands)
 }
 
 async function showHelp([word]: readonly string[]): Promise<number> {
   const { helpOf, overview } = await import('./help.js')
-  show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word), 1))
+  show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word, commands), 1))
   return OK
 }

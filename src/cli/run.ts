@@ -22,7 +22,7 @@ import {
   SimpleToken,
   TimeoutToken,
 } from '../index.js'
-import { type ProcessReport, ProcessSignalToken, type RunningProcess, spawn } from '../node/index.js'
+import { lendToken, type ProcessReport, ProcessSignalToken, type RunningProcess, spawn } from '../node/index.js'
 import type { RemoteToken, TokenHub } from '../remote/index.js'
 import { byWhom, reasonText } from './describe.js'
 import { formatDuration } from './duration.js'
@@ -106,9 +106,12 @@ async function runUnder(sources: Sources, command: string, args: readonly string
     return codeFor(early, sources)
   }
   const ending = new SimpleToken({ name })
+  // What is lent is the sum itself: who has it by `fromParent()` sees at once that it is over, and of what kind its end is.
+  await using lent = await lendToken(calledOff, { name: given.text('name') ?? name })
+  const env = { ...process.env, ...lent.env }
   let running: RunningProcess
   try {
-    running = await spawn(command, args, { token: ending, grace, stdio: 'inherit', foreground: true })
+    running = await spawn(command, args, { token: ending, grace, stdio: 'inherit', foreground: true, env })
   } catch (error) {
     throw notStarted(command, error)
   }
@@ -142,7 +145,10 @@ class Ending {
       const finish = () => void ending.cancel(why)
       const kill = () => void running.kill(why)
       this.#listen(new ProcessSignalToken(...SIGNALS), kill)
-      if (!this.isTold) return finish()
+      if (!this.isTold) {
+        finish()
+        return
+      }
       // The terminal tells whom it has in its foreground: who has left that, or does not care, is told when the leader has gone.
       child.once('exit', finish)
       this.#listen(calledOff.grace(grace / 2), finish)

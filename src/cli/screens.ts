@@ -65,7 +65,7 @@ export class LineScreen implements Screen {
   }
 
   disconnected(error: Error): void {
-    if (!this.#isLost) say(`the hub at ${this.#where} is gone, waiting for it: ${visible(messageOf(error))}`)
+    if (!this.#isLost) say(`the hub at ${this.#where} cannot be reached, waiting for it: ${visible(messageOf(error))}`)
     this.#isLost = true
   }
 
@@ -116,7 +116,7 @@ export class TableScreen implements Screen {
   }
 
   #write(): void {
-    const { columns = 80, rows = 24 } = process.stdout
+    const { columns, rows } = process.stdout
     this.#size = { columns, rows }
     const now = new Date()
     const lines = [this.#title(now), '', ...this.#body(now)]

@@ -24,7 +24,7 @@ export async function serve(given: Given): Promise<number> {
   using idle = new SimpleToken({ name: 'idle' })
   const over = anyOf(stopped, failed, idle)
   const within = given.duration('idle')
-  if (within !== undefined) void endWhenIdle(server, within, idle, over)
+  if (within !== undefined) endWhenIdle(server, within, idle, over).catch(() => {}) // it is over for another reason
   await over.wait()
   await server.close().catch(() => {})
   if (failed.cancelled) {
@@ -67,9 +67,10 @@ function keyFrom(file: string): string {
 
 /** Ends it when nobody has been connected for so long. */
 async function endWhenIdle(server: TokenServer, within: number, idle: CancellationToken, over: CancellationToken) {
-  const quiet = new TimeoutToken(within)
-  for await (const _tick of over.every(Math.min(1_000, Math.max(10, within / 10)))) {
-    if (server.connections > 0 && quiet.restart()) continue
-    if (quiet.cancelled) idle.cancel(`nobody was connected for ${formatDuration(within)}`)
+  let quiet = new TimeoutToken(within)
+  while (!quiet.cancelled) {
+    await over.sleep(Math.min(1_000, Math.max(10, within / 10)))
+    if (server.connections > 0) quiet = new TimeoutToken(within)
   }
+  idle.cancel(`nobody was connected for ${formatDuration(within)}`)
 }

@@ -7,7 +7,7 @@ import { Failure } from './failures.js'
 import type { Place } from './hub.js'
 import { makeOwnFolder } from './own-folder.js'
 
-const BIN = fileURLToPath(new URL('bin.js', import.meta.url))
+const BIN = fileURLToPath(new URL('calloff.js', import.meta.url))
 /** Milliseconds for it to listen. */
 const PATIENCE = 15_000
 const IDLE = '1m'
