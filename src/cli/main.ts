@@ -29,7 +29,6 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
     return show(`${version()}\n`)
   }
   if (word === '--help' || word === '-h') return showHelp([])
-  if (word === 'help') return showHelp(rest)
   if (word.startsWith('-')) throw new UsageError(`there is no option ${word} before a command; see calloff --help`)
   const command = commandNamed(word, commands)
   const given = read(command, rest)

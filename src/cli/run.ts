@@ -102,7 +102,11 @@ async function runUnder(sources: Sources, command: string, args: readonly string
   }
   const early = calledOff.isCancelled({ direct: false }) ? calledOff.error : undefined
   if (early) {
-    tell(`${name} was not started, for it was called off ${wordsFor(early, sources, given)}`)
+    const again =
+      sources.remote?.error === early
+        ? `; to use the name again: calloff forget ${visible(given.text('name') ?? '')}`
+        : ''
+    tell(`${name} was not started, for it was called off ${wordsFor(early, sources, given)}${again}`)
     return codeFor(early, sources)
   }
   const ending = new SimpleToken({ name })

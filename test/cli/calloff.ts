@@ -93,10 +93,17 @@ export class User {
     return watched(child).ended
   }
 
+  /** Ends the hub that was started on demand, for good. */
+  async endStarted(): Promise<void> {
+    const { stdout } = await this.shell('ps -eo pid,args')
+    const own = stdout.split('\n').filter((line) => line.includes(' serve --listen ') && line.includes(this.folder))
+    for (const line of own) process.kill(Number(line.trim().split(' ', 1)[0]))
+  }
+
   /** A hub at the user's own socket, or where the options say. */
   async serve(...args: string[]): Promise<Program & { readonly url: string }> {
     const server = this.start(['serve', ...args])
-    await server.printed(/^ready /)
+    await server.printed(/^(ready |{).*\n/)
     const url =
       output
         .get(server.child)
