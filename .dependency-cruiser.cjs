@@ -79,11 +79,23 @@ module.exports = {
       to: { pathNot: '^src/(core|testing)/', ...atRunTime },
     },
     {
-      name: 'siblings-do-not-meet',
-      comment: 'node, threads and remote meet only through what the core gives to all of them.',
+      name: 'siblings-meet-at-their-doors',
+      comment: 'node, threads and remote know of each other what everybody knows: the public index.',
       severity: 'error',
       from: { path: '^src/(node|threads|remote)/' },
-      to: { path: '^src/(node|threads|remote|cli|testing)/', pathNot: '^src/$1/' },
+      to: { path: '^src/(node|threads|remote|cli|testing)/', pathNot: '^src/($1/|(node|threads|remote)/index\\.ts$)' },
+    },
+    {
+      name: 'siblings-come-when-they-are-needed',
+      comment: 'Loaded only then (`await import`); the program of a thread is loaded only when the thread is started.',
+      severity: 'error',
+      from: { path: '^src/(node|threads|remote)/', pathNot: '-thread\\.ts$' },
+      to: {
+        path: '^src/(node|threads|remote)/index\\.ts$',
+        pathNot: '^src/$1/',
+        dynamic: false,
+        ...atRunTime,
+      },
     },
     {
       name: 'cli-uses-public-faces',

@@ -1,5 +1,5 @@
 import process from 'node:process'
-import { optionsOf } from '../core/arguments.js'
+import { optional, optionsOf } from '../core/arguments.js'
 import type { Form } from '../core/describe.js'
 import { type CancellationToken, SimpleToken } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
@@ -16,9 +16,14 @@ export interface FromParentOptions {
    * Default: it rejects.
    */
   readonly otherwise?: Foreign
+  /**
+   * Keep the connection in a thread of its own, so that a loop that never yields sees the token end, and `waitSync` waits for it.
+   * Reasons are shortened to what a `SharedToken` takes (some 400 bytes). Default: false.
+   */
+  readonly background?: boolean | undefined
 }
 
-/** What has been opened: one link, however many ask. */
+/** What has been opened: one link in each way, however many ask. */
 const opened = new Map<string, Promise<CancellationToken>>()
 
 /**
@@ -51,7 +56,8 @@ const opened = new Map<string, Promise<CancellationToken>>()
  * ```
  */
 export async function fromParent(options?: FromParentOptions): Promise<CancellationToken> {
-  const { otherwise } = optionsOf(options)
+  const { otherwise, background } = optionsOf(options)
+  const isInBackground = optional('background', 'boolean', background) === true
   const instead = otherwise === undefined ? undefined : tokenArgument(otherwise, 'otherwise')
   const text = process.env[VARIABLE]
   if (!text) {
@@ -62,14 +68,17 @@ export async function fromParent(options?: FromParentOptions): Promise<Cancellat
   }
   const place = placeOf(text)
   if (!place) throw new NoParentError(`${VARIABLE} must be as lendToken has made it, got ${JSON.stringify(text)}`)
-  let opening = opened.get(text)
-  if (!opening) opened.set(text, (opening = open(place)))
+  const key = `${isInBackground} ${text}`
+  let opening = opened.get(key)
+  if (!opening) opened.set(key, (opening = open(place, isInBackground)))
   const source = await opening
   return new FromParent({ name: source.name }, source)
 }
 
-async function open(place: Place): Promise<CancellationToken> {
-  const { token, ask } = await openLink(place)
+async function open(place: Place, isInBackground: boolean): Promise<CancellationToken> {
+  const { token, ask } = isInBackground
+    ? await (await import('./parent-background.js')).openInBackground(place)
+    : await openLink(place)
   heedSignal(place.signal, token, ask)
   return token
 }

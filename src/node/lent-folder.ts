@@ -8,11 +8,16 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
+import { after } from '../core/clock.js'
 
 /** The longest path of a socket that all systems take, in bytes. */
 const LONGEST_PATH = 103
 const NAME = /^calloff-(\d+)-[^-]{6}$/
 const SOCKET = 's'
+
+/** Whether a socket is dead is looked at so often, with so many milliseconds in between. */
+const LOOKS = 5
+const PACE = 20
 
 /** Those of this process, which go when it ends. */
 const ours = new Set<string>()
@@ -47,7 +52,11 @@ function removeAll(): void {
 export async function removeIfDead(path: string): Promise<void> {
   const folder = dirname(path)
   if (!NAME.test(basename(folder)) || basename(path) !== SOCKET) return
-  if (await isDead(path)) await rm(folder, { recursive: true, force: true })
+  // Of a process that is being killed, the connections may go before the socket that listens.
+  for (let looks = 0; looks < LOOKS; looks++) {
+    if (await isDead(path)) return rm(folder, { recursive: true, force: true })
+    await new Promise<void>((resolve) => void after(PACE, resolve, true))
+  }
 }
 
 function isDead(path: string): Promise<boolean> {

@@ -80,9 +80,9 @@ export class ParentToken extends CancellationToken {
 }
 
 export interface ParentLink {
-  readonly token: ParentToken
+  readonly token: CancellationToken
   /** Resolves once the token is no older than the call; soon in any case. */
-  ask(): Promise<void>
+  readonly ask: () => Promise<void>
 }
 
 /** Milliseconds for an answer: a lender that is busy is not waited for any longer. */

@@ -8,7 +8,7 @@ import process from 'node:process'
 import { now } from '../core/clock.js'
 import { arrived, Elsewhere, saidIn } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation } from '../core/graph.js'
+import type { Cancellation } from '../core/graph.js'
 import { decodeReason, encodeReason } from '../core/reasons.js'
 import type { CancellationToken } from '../core/token.js'
 

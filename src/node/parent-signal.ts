@@ -17,11 +17,13 @@ export function heedSignal(signal: NodeJS.Signals, token: CancellationToken, ask
     if (isCalledOff(token)) return
     // Others decide for themselves, if they are there when it comes.
     const isOthers = isHeard(signal, 1)
-    void ask().then(() => {
+    const decide = async () => {
+      await ask()
       if (isCalledOff(token)) return
       letGo()
       if (!isOthers) process.kill(process.pid, signal)
-    })
+    }
+    void decide()
   }
   process.on(signal, hear)
   // After that nobody is there who will kill what does not come to an end.

@@ -4,17 +4,19 @@
  *
  * A cancel is on its way, and settled here, before the call that makes it returns (H3).
  */
-import { optional, optionsOf, wrongType } from '../core/arguments.js'
-import { after, keepAlive, now, readWall } from '../core/clock.js'
+import { optionsOf, wrongType } from '../core/arguments.js'
+import { after, now, readWall } from '../core/clock.js'
 import { bind } from '../core/context.js'
 import { Cancellation, settle, surface } from '../core/graph.js'
-import { type Nested, type Registration, SimpleToken, toToken } from '../core/token.js'
+import { type Nested, type Registration, SimpleToken } from '../core/token.js'
+import { type Asked, type AskedLease, cancelAsked, exposeAsked, leaseAsked } from './asked.js'
 import { closed, Connection } from './connection.js'
 import { Deliveries, type Delivery } from './deliveries.js'
-import type { Engine, Topic } from './engine.js'
+import type { Engine, MarkRecord, Topic, TopicReport } from './engine.js'
 import { HubError } from './errors.js'
 import { Exposed } from './exposed.js'
-import { Holding } from './holding.js'
+import { alive } from './held.js'
+import { Holding, type Target } from './holding.js'
 import type {
   CancelOptions,
   ExposeOptions,
@@ -30,10 +32,10 @@ import type {
   Who,
 } from './hub.js'
 import { Later } from './later.js'
-import { LeaseKeeper } from './leases.js'
+import { type Leased, LeaseKeeper } from './leases.js'
 import { cancellationFrom, recordOf } from './marks.js'
 import { prefixOf, topicOf } from './names.js'
-import { listingFrom, tally } from './receipts.js'
+import { listingsFrom, receiptFrom, tally, type Tallied } from './receipts.js'
 import { type Desk, LeaseToken, RemoteToken } from './remote-token.js'
 import { Roll } from './roll.js'
 import { period, policyOf, type Settings } from './settings.js'
@@ -78,8 +80,7 @@ export class HubClient implements TokenHub {
   }
 
   /** Makes the first connection. */
-  async connect(): Promise<this> {
-    const { lazy } = this.#settings
+  async connect(lazy = this.#settings.lazy): Promise<this> {
     const opening = this.#connection.open(lazy)
     if (lazy) {
       this.#lostTouch()
@@ -100,11 +101,8 @@ export class HubClient implements TokenHub {
 
   open(name: string, options?: OpenOptions): RemoteToken {
     const topic = topicOf(name, options)
-    const holding = this.#hold(topic, 'open', policyOf(optionsOf(options).onDisconnect))
-    const token = new RemoteToken(this.#deskOf(holding))
-    holding.give(token)
-    this.#roll.add(holding, token)
-    if (this.state === 'disconnected') this.#lostTouch()
+    const onDisconnect = policyOf(optionsOf(options).onDisconnect)
+    const { target: token } = this.enter(topic, 'open', onDisconnect, (desk) => new RemoteToken(desk))
     // Somebody here has cancelled it, and the engine may not know yet.
     const underWay = this.#deliveries.of(topic)
     if (underWay) {
@@ -115,16 +113,14 @@ export class HubClient implements TokenHub {
   }
 
   async cancel(name: string, reason?: unknown, options?: CancelOptions): Promise<Receipt> {
-    const topic = topicOf(name, options)
-    const { until = 'finished', ...given } = optionsOf(options)
-    if (until !== 'acknowledged' && until !== 'finished') {
-      throw wrongType('until', "'acknowledged' or 'finished'", until)
-    }
-    const within = given.within === undefined ? undefined : period('within', given.within, 0)
-    const ttl = period('ttl', given.ttl ?? this.#settings.ttl, 1)
+    const asked = cancelAsked(name, options, this.#settings.ttl)
     if (this.#isClosed) throw closed()
     const began = now()
-    const delivery = this.#cancelHere(topic, reason, ttl)
+    return receiptFrom(await this.follow(this.#cancelHere(asked.topic, reason, asked.ttl), asked, began))
+  }
+
+  /** What becomes of a cancel that is on its way. */
+  follow(delivery: Delivery, { topic, within, until }: Asked, began: number): Promise<Tallied> {
     // Sent together, so that who holds it is known from before they react.
     const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
     return alive(async () => {
@@ -142,23 +138,19 @@ export class HubClient implements TokenHub {
   }
 
   expose(name: string, token: Nested, options?: ExposeOptions): Exposure {
-    const topic = topicOf(name, options)
-    const source = toToken(token)
-    if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
-    const cancellable = optional('cancellable', 'boolean', optionsOf(options).cancellable) ?? false
-    const holding = this.#hold(topic, 'exposed', 'keep')
-    const exposed = new Exposed(this.#deskOf(holding), source, cancellable)
-    holding.give(exposed)
-    holding.keep(exposed)
-    this.#roll.add(holding, exposed)
+    const { topic, source, cancellable } = exposeAsked(name, token, options)
+    const make = (desk: Desk) => new Exposed(desk, source, cancellable)
+    const { target: exposed } = this.enter(topic, 'exposed', 'keep', make)
     exposed.begin()
     return exposed
   }
 
   async list(prefix = ''): Promise<readonly Listing[]> {
-    const checked = prefixOf(prefix)
-    const reports = await alive(() => this.#connection.ask((link) => link.list({ prefix: checked })))
-    return reports.map(listingFrom).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    return listingsFrom(await this.reports(prefixOf(prefix)))
+  }
+
+  reports(prefix: string): Promise<readonly TopicReport[]> {
+    return alive(() => this.#connection.ask((link) => link.list({ prefix })))
   }
 
   async forget(name: string, options?: RunOptions): Promise<void> {
@@ -167,20 +159,22 @@ export class HubClient implements TokenHub {
   }
 
   async lease(name: string, options: LeaseOptions): Promise<LeaseToken> {
-    const topic = topicOf(name, options)
-    const given = optionsOf(options)
-    const ttl = period('ttl', given.ttl, 100)
-    const within = period('within', given.within ?? 0, 0)
+    return this.take(leaseAsked(name, options), makeLease)
+  }
+
+  /** Takes a lease, for whatever stands and falls with it. */
+  async take<T extends Target & Leased>(
+    { topic, ttl, within }: AskedLease,
+    make: (desk: Desk, fence: number, deadline: number) => T,
+  ): Promise<T> {
     const holding = this.#hold(topic, 'lease', 'keep')
     const keeper = new LeaseKeeper(this.#connection, topic, `${this.#surroundings.session}/${holding.id}`, ttl)
     return alive(async () => {
       const { fence, deadline } = await keeper.acquire(within)
-      const token = new LeaseToken(this.#deskOf(holding), fence, deadline)
-      holding.give(token)
-      holding.keep(token)
+      const token = make(this.#deskOf(holding), fence, deadline)
       this.#leases.set(holding, keeper)
       keeper.keep(token)
-      this.#roll.add(holding, token)
+      this.#seat(holding, token)
       await holding.ready.promise
       return token
     })
@@ -234,6 +228,27 @@ export class HubClient implements TokenHub {
 
   // ---- Tokens and their places
 
+  /** Takes in whatever stands for a topic here: a token, or, where that is in another thread, its stand-in. */
+  enter<T extends Target>(
+    topic: Topic,
+    role: Holding['role'],
+    onDisconnect: 'keep' | 'cancel' | undefined,
+    make: (desk: Desk) => T,
+  ): { readonly target: T; readonly holding: Holding } {
+    const holding = this.#hold(topic, role, onDisconnect)
+    const target = make(this.#deskOf(holding))
+    this.#seat(holding, target)
+    if (this.state === 'disconnected') this.#lostTouch()
+    return { target, holding }
+  }
+
+  #seat(holding: Holding, target: Target): void {
+    holding.give(target)
+    // One that is opened is garbage if nobody listens to it.
+    if (holding.role !== 'open') holding.keep(target)
+    this.#roll.add(holding, target)
+  }
+
   #hold(topic: Topic, role: Holding['role'], onDisconnect: 'keep' | 'cancel' | undefined): Holding {
     if (this.#isClosed) throw closed()
     this.#ids = (this.#ids + 1) >>> 0
@@ -258,7 +273,7 @@ export class HubClient implements TokenHub {
       changed: () => {
         const { target } = holding
         // What ends here alone is never delivered.
-        if (target?.isOver && !this.#deliveries.of(topic) && target instanceof RemoteToken && target.endsAlone) {
+        if (target?.isOver && !this.#deliveries.of(topic) && target.endsAlone) {
           delivered.settle(closed())
         }
         this.#roll.changed(holding)
@@ -292,9 +307,14 @@ export class HubClient implements TokenHub {
 
   // ---- Cancels
 
+  /** Sends a cancel on its way. */
+  send(topic: Topic, record: MarkRecord, ttl: number): Delivery {
+    return this.#deliveries.add(topic, record, ttl)
+  }
+
   #deliver(topic: Topic, cancellation: Cancellation, ttl: number): Delivery {
     const who = this.#whoOf(topic)
-    const delivery = this.#deliveries.add(topic, recordOf(cancellation, who), ttl)
+    const delivery = this.send(topic, recordOf(cancellation, who), ttl)
     this.#roll.arrive(topic, cancellation, who)
     return delivery
   }
@@ -376,14 +396,8 @@ export class HubClient implements TokenHub {
   }
 }
 
-/** The process lives until it is settled. */
-async function alive<T>(what: () => Promise<T>): Promise<T> {
-  const letGo = keepAlive()
-  try {
-    return await what()
-  } finally {
-    letGo()
-  }
+function makeLease(desk: Desk, fence: number, deadline: number): LeaseToken {
+  return new LeaseToken(desk, fence, deadline)
 }
 
 /** Resolves with undefined if that takes longer. */

@@ -1,13 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { hostname } from 'node:os'
 import process from 'node:process'
-import { wrongType } from '../core/arguments.js'
+import { optional, optionsOf, wrongType } from '../core/arguments.js'
 import { HubClient } from './client.js'
 import type { Engine } from './engine.js'
 import { HubError } from './errors.js'
 import type { HubOptions, TokenHub } from './hub.js'
-import { cut } from './marks.js'
-import { NAME_BYTES } from './protocol.js'
+import { here } from './here.js'
 import { pipeOf } from './server.js'
 import { type Settings, settingsOf } from './settings.js'
 import { SocketEngine } from './socket-engine.js'
@@ -109,13 +107,27 @@ async function engineOf(url: string | URL | Engine, settings: Settings): Promise
  * ```
  */
 export async function connectHub(url: string | URL | Engine, options?: HubOptions): Promise<TokenHub> {
+  const { background, ...others } = optionsOf(options)
+  if (optional('background', 'boolean', background)) {
+    const { BackgroundHub } = await import('./background/hub.js')
+    return BackgroundHub.connect(url, others, newSession())
+  }
+  const client = await clientOf(url, others, newSession())
+  return client.connect()
+}
+
+/** Unguessable, and nobody else's. */
+function newSession(): string {
+  return randomBytes(16).toString('base64url')
+}
+
+/** A hub that has not connected yet. */
+export async function clientOf(
+  url: string | URL | Engine,
+  options: Omit<HubOptions, 'background'>,
+  session: string,
+): Promise<HubClient> {
   const settings = settingsOf(options)
   const engine = await engineOf(url, settings)
-  const surroundings = {
-    session: randomBytes(16).toString('base64url'),
-    host: cut(hostname(), NAME_BYTES),
-    pid: process.pid,
-    random: Math.random,
-  }
-  return new HubClient(engine, settings, surroundings).connect()
+  return new HubClient(engine, settings, { ...here(), session, random: Math.random })
 }

@@ -49,6 +49,10 @@ export class Exposed implements Target, Exposure {
     return discover(this.#source, LOOK) !== undefined
   }
 
+  get endsAlone(): boolean {
+    return false
+  }
+
   get isFinished(): boolean {
     return this.#isClosed
   }

@@ -18,3 +18,13 @@ export function held(promise: Promise<void>, owner: object): Promise<void> {
   mine.catch(() => {})
   return mine
 }
+
+/** The process lives until it is settled. */
+export async function alive<T>(what: () => Promise<T>): Promise<T> {
+  const letGo = keepAlive()
+  try {
+    return await what()
+  } finally {
+    letGo()
+  }
+}

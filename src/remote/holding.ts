@@ -1,19 +1,21 @@
 /** What a hub knows of one of its tokens: its place in the others' lists, and what it was promised. */
 import type { Cancellation } from '../core/graph.js'
-import { ACKNOWLEDGED, FINISHED, type HolderRecord, OPEN, ROLES, type Topic } from './engine.js'
+import { ACKNOWLEDGED, FINISHED, type HolderRecord, type MarkRecord, OPEN, ROLES, type Topic } from './engine.js'
 import type { Who } from './hub.js'
 import { Later } from './later.js'
 
 /** Whose place it is: a `RemoteToken`, or something local that was exposed. */
 export interface Target {
   /** It is cancelled, by somebody else, or through another token of its name here. */
-  arrive(found: Cancellation, who: Who): void
+  arrive(found: Cancellation, who: Who, record?: MarkRecord): void
   /** It cannot go on, though nobody has cancelled it. */
   fall(kind: 'disconnect' | 'lease'): void
   /** The hub is closed, or the token is. */
   close(): void
   /** Whether it is over here. */
   readonly isOver: boolean
+  /** Whether it has ended here alone, which concerns nobody else. */
+  readonly endsAlone: boolean
   /** Whether all that was to be done under it is over, too. */
   readonly isFinished: boolean
 }

@@ -120,6 +120,11 @@ export interface HubOptions {
   readonly sessionTtl?: number | undefined
   /** How often everything is read again, connection or not lost: about. Default: 30,000. */
   readonly reread?: number | undefined
+  /**
+   * Keep the connection in a thread of its own, so that a loop that never yields sees a cancel from another machine, and leases are
+   * renewed while it runs. Only for a URL; options must be plain data. Default: false.
+   */
+  readonly background?: boolean | undefined
   /** The first wait before connecting again, and the longest; in between it doubles, and chance takes up to half off. Default: 50 and 5,000. */
   readonly backOff?: { readonly first?: number | undefined; readonly most?: number | undefined } | undefined
 }

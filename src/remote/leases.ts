@@ -3,7 +3,6 @@ import { after, now } from '../core/clock.js'
 import type { Connection } from './connection.js'
 import type { Topic } from './engine.js'
 import { HubError } from './errors.js'
-import type { LeaseToken } from './remote-token.js'
 
 /** How often it is renewed within its ttl. */
 const RENEWALS = 3
@@ -13,13 +12,22 @@ const marginOf = (ttl: number): number => Math.min(ttl / 10, 1_000)
 const SOONEST = 20
 const LATEST = 1_000
 
+/** What stands and falls with a lease. */
+export interface Leased {
+  /** Whether it is over; the others are told that it is over here. */
+  readonly isLost: boolean
+  /** A renewal was accepted: it may be believed in until then. */
+  extend(deadline: number): void
+  fall(kind: 'lease'): void
+}
+
 export class LeaseKeeper {
   readonly #connection: Connection
   readonly #topic: Topic
   readonly #owner: string
   readonly #ttl: number
   #fence = 0
-  #token: LeaseToken | undefined
+  #token: Leased | undefined
   #stopTimer = () => {}
 
   constructor(connection: Connection, topic: Topic, owner: string, ttl: number) {
@@ -53,7 +61,7 @@ export class LeaseKeeper {
   }
 
   /** Renews it from now on, for this token. */
-  keep(token: LeaseToken): void {
+  keep(token: Leased): void {
     this.#token = token
     this.#wait()
   }
@@ -89,7 +97,7 @@ export class LeaseKeeper {
     if (token && this.#connection.link) this.#ask(token).catch(() => {}) // the deadline stands
   }
 
-  async #ask(token: LeaseToken): Promise<void> {
+  async #ask(token: Leased): Promise<void> {
     const sent = now()
     const accepted = await this.#connection.call((link) => link.renew(this.#topic, this.#fence, this.#ttl))
     if (this.#token !== token) return

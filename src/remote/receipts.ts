@@ -18,7 +18,7 @@ function holderFrom({ host, pid, role, state, since, silent }: HolderReport): Ho
   }
 }
 
-export function listingFrom({ topic, mark, lease, holders }: TopicReport): Listing {
+function listingFrom({ topic, mark, lease, holders }: TopicReport): Listing {
   return {
     name: topic.name,
     run: topic.run,
@@ -27,6 +27,10 @@ export function listingFrom({ topic, mark, lease, holders }: TopicReport): Listi
     holders: holders.map(holderFrom),
     lease: lease && { fence: lease.fence, held: lease.left > 0 },
   }
+}
+
+export function listingsFrom(reports: readonly TopicReport[]): readonly Listing[] {
+  return reports.map(listingFrom).toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 export interface Tally {
@@ -41,6 +45,15 @@ export interface Tally {
   readonly list: () => Promise<readonly TopicReport[]>
 }
 
+/** A receipt, of plain data alone. */
+export interface Tallied extends Omit<Receipt, 'mark'> {
+  readonly mark: MarkRecord
+}
+
+export function receiptFrom({ mark, ...tallied }: Tallied): Receipt {
+  return { ...tallied, mark: markFrom(mark) }
+}
+
 /** Milliseconds between two looks at the holders: at first, and at the most. */
 const FIRST = 5
 const MOST = 250
@@ -49,7 +62,7 @@ const MOST = 250
  * Counts, again and again until all are done or the time is up. Who is no longer listed has closed: one whose process has died
  * stays listed, as silent, for far longer than it takes to look again (E8).
  */
-export async function tally({ topic, mark, delivered, before, until, left, list }: Tally): Promise<Receipt> {
+export async function tally({ topic, mark, delivered, before, until, left, list }: Tally): Promise<Tallied> {
   const seen = new Map<string, HolderReport>()
   const take = (reports: readonly TopicReport[] | undefined, isFirst: boolean) => {
     const holders = (reports ?? []).flatMap(({ holders }) => holders)
@@ -85,7 +98,7 @@ export async function tally({ topic, mark, delivered, before, until, left, list 
     name: topic.name,
     run: topic.run,
     delivered,
-    mark: markFrom(mark),
+    mark,
     holders: all.length,
     acknowledged: all.filter(({ state }) => state > OPEN).length,
     finished: all.filter(({ state }) => state === FINISHED).length,

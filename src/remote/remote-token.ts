@@ -3,7 +3,7 @@
  * {@link Desk}; they know nothing of connections.
  */
 import { wrongType } from '../core/arguments.js'
-import { after, isBefore, now } from '../core/clock.js'
+import { after, isBefore, now, type SharedWord } from '../core/clock.js'
 import { type Form, quoted } from '../core/describe.js'
 import { Elsewhere } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
@@ -35,6 +35,10 @@ export interface Desk {
   keep(token: RemoteToken | undefined): void
   /** It is of no use to anybody here any more. */
   close(): void
+  /** Where another thread has the connection: heeds what has come from there, as a loop that never yields must. */
+  poll?(): void
+  /** The word that this other thread changes then. */
+  readonly word?: SharedWord | undefined
 }
 
 /**
@@ -171,6 +175,17 @@ export class RemoteToken extends CancellationToken {
   }
 
   /** @internal */
+  override ask(): Cancellation | undefined {
+    this.#desk.poll?.()
+    return undefined
+  }
+
+  /** What a blocked thread sleeps on. @internal */
+  get word(): SharedWord | undefined {
+    return this.#desk.word
+  }
+
+  /** @internal */
   override arm(): void {
     this.#desk.keep(this)
     hubOf(this).driver = () => this.#desk.keep(undefined)
@@ -228,6 +243,7 @@ export class LeaseToken extends RemoteToken {
 
   /** @internal */
   override ask(): Cancellation | undefined {
+    super.ask()
     return isBefore(this.deadline) ? undefined : this.#lost()
   }
 

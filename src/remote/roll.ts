@@ -123,7 +123,7 @@ export class Roll {
       const { target } = holding
       if (!target || target.isOver) continue
       arrived ??= cancellationFrom(record)
-      target.arrive(arrived.found, arrived.who)
+      target.arrive(arrived.found, arrived.who, record)
     }
   }
 

@@ -216,3 +216,19 @@ describe('the other examples print what they should', () => {
       'no time left to say goodbye to 1,000 peers',
     ]))
 })
+
+describe('a token from the parent', { skip: process.platform === 'win32' && 'its shell is that of POSIX' }, () => {
+  it('reaches a loop that never yields, behind a shell', async () => {
+    await prints('from-parent/main', [
+      'begun',
+      'some primes; token "search" was cancelled in its parent: the user has left',
+      'killed: false',
+    ])
+  })
+
+  it('is not needed by a program that is run by hand', async () => {
+    const { lines, code } = await run('from-parent/counter')
+    assert.deepEqual([lines.length, code], [2, 0])
+    assert.match(lines[1] ?? '', /token "by hand" ran out of time after 100 ms$/)
+  })
+})

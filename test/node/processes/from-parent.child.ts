@@ -22,18 +22,34 @@ function tell({ error }: CancellationToken): void {
 
 /** Lends a token to the same program, and waits to be killed. */
 if (how === 'lender') {
-  await run(process.execPath, [...before, file], {
+  await run(process.execPath, [...before, file, name || 'wait'], {
     lend: true,
     stdio: ['ignore', 'inherit', 'inherit'],
   })
 }
 
-const token = await fromParent()
+const token = await fromParent({ background: how.startsWith('busy') })
 switch (how) {
   case 'wait':
     say(token.cancelled ? 'over' : 'ready')
     await token.wait()
     tell(token)
+    break
+  // Never yields.
+  case 'busy': {
+    say(token.cancelled ? 'over' : 'ready')
+    for (;;) if (token.cancelled) break
+    tell(token)
+    break
+  }
+  case 'busy-sleep':
+    say('ready')
+    token.waitSync()
+    tell(token)
+    break
+  case 'busy-leave':
+    say('ready')
+    token.onCancel(() => say('never'))
     break
   // Is kept alive by nothing.
   case 'leave':
@@ -57,8 +73,7 @@ switch (how) {
     process.stdin.on('data', () => say(String(token.remaining)))
     await token.wait()
     tell(token)
-    process.stdin.destroy()
-    break
+    process.exit() // Deno's input holds it
   }
   // Starts the same program in its turn, under a token of its own, which it calls off.
   case 'nested': {

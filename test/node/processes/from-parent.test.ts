@@ -232,6 +232,49 @@ describe('fromParent', { skip, timeout: 120_000 }, () => {
     await until(() => folder().length === 0, 'the folder goes')
   })
 
+  for (const how of ['busy', 'busy-sleep']) {
+    it(`in the background: is seen by a loop that never yields (${how})`, async () => {
+      const token = new SimpleToken({ name: 'request' })
+      const child = await spawn(...line(how), { token, lend: true, grace: Infinity })
+      const output = new Output(child)
+      await output.says('ready')
+      token.cancel(new RangeError('too many'))
+      const { code } = await child.ended
+      assert.equal(code, 0)
+      assert.deepEqual(output.told, {
+        kind: 'manual',
+        message: `token "request" was cancelled in process ${process.pid}: too many`,
+        reason: 'RangeError: too many',
+        name: 'request',
+      })
+    })
+
+    it(`in the background: ends when the parent is killed (${how})`, async () => {
+      const parent = start(...line('lender', how), { env: process.env, stdio: ['ignore', 'pipe', 'inherit'] })
+      const output = new Output(parent)
+      await output.says('ready')
+      parent.kill('SIGKILL')
+      await until(() => output.lines.length > 1, 'the child is told')
+      assert.equal(output.told.kind, 'disconnect')
+      await ended(parent)
+    })
+  }
+
+  it('in the background: ends by the deadline even if the parent is busy', async () => {
+    const token = new TimeoutToken(1_000, { name: 'limit' })
+    const child = await spawn(...line('busy'), { token, lend: true, grace: Infinity })
+    const output = new Output(child)
+    await output.says('ready')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500)
+    await child.ended
+    assert.match(output.told.message, /^token "limit" ran out of time after 1000 ms in process \d+$/)
+  })
+
+  it('in the background: does not keep the child alive', async () => {
+    const { stdout, code } = await run(...line('busy-leave'), { lend: true })
+    assert.deepEqual([stdout, code], ['ready\n', 0])
+  })
+
   it('leaves nothing behind, however many have had it', async () => {
     const token = new SimpleToken()
     for (let i = 0; i < 5; i++) await run(...line('leave'), { token, lend: true })

@@ -1,0 +1,80 @@
+/** A borrowed token whose connection lives in a thread of its own, and whose state is in shared memory. */
+import { Worker } from 'node:worker_threads'
+import { after, keepAlive } from '../core/clock.js'
+import type { Form } from '../core/describe.js'
+import type { CancellationKind } from '../core/errors.js'
+import { end } from '../core/graph.js'
+import { type CancellationToken, SimpleToken } from '../core/token.js'
+import type { SharedHandle } from '../threads/index.js'
+import type { ParentLink } from './parent-link.js'
+import type { Place } from './parent-protocol.js'
+
+/** What the thread says: the token, or that it is no older than the last question. */
+export type FromThread = { readonly handle: SharedHandle; readonly name: string | undefined } | 'answered'
+
+/** Milliseconds for an answer of the thread, which waits for the lender no longer than parent-link.ts says. */
+const PATIENCE = 1_000
+
+/** The same as `openLink`. Rejects only if no thread can be started. */
+export async function openInBackground(place: Place): Promise<ParentLink> {
+  const { SharedToken } = await import('../threads/index.js')
+  const worker = new Worker(new URL('parent-thread.js', import.meta.url), { workerData: place, execArgv: [] })
+  const letGo = keepAlive()
+  return new Promise((resolve, reject) => {
+    let token: CancellationToken | undefined
+    const waiting = new Set<() => void>()
+    worker.on('message', (said: FromThread) => {
+      if (said === 'answered') {
+        for (const done of waiting) done()
+        return
+      }
+      letGo()
+      const shared = SharedToken.from(said.handle)
+      token = new BackgroundParent(said.name, shared)
+      token.onCancel(() => void worker.terminate())
+      resolve({ token, ask: () => ask(worker, waiting) })
+    })
+    let failure: unknown
+    worker.on('error', (error) => (failure = error))
+    worker.once('exit', () => {
+      letGo()
+      for (const done of waiting) done()
+      // Nobody would hear of the lender any more.
+      if (token) end(token, 'disconnect')
+      else reject(failure ?? new Error('the thread of fromParent has ended'))
+    })
+    worker.unref() // now, for listening to it holds it
+  })
+}
+
+function ask(worker: Worker, waiting: Set<() => void>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stop()
+      waiting.delete(done)
+      resolve()
+    }
+    const stop = after(PATIENCE, done, false)
+    waiting.add(done)
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    worker.postMessage('ask')
+  })
+}
+
+class BackgroundParent extends SimpleToken {
+  constructor(name: string | undefined, shared: CancellationToken) {
+    super({ name }, shared)
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    return kind === 'disconnect'
+      ? 'was cancelled because the thread that watches its lender has ended'
+      : super.explain(kind)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'fromParent' }
+  }
+}
