@@ -51,11 +51,11 @@ function isFresh(part) {
  * The command line as few files: 50 modules, read one by one, would take longer than all the rest of its start. What a command
  * does is in files of its own, read when it is called. See docs/decisions/cli-libraries.md.
  */
-function bundleCommandLine() {
+export function bundleCommandLine(dist = `${root}/dist`) {
   const { errors } = buildSync({
     absWorkingDir: root,
-    entryPoints: { calloff: 'dist/cli/bin.js' },
-    outdir: 'dist/bin',
+    entryPoints: { calloff: `${dist}/cli/bin.js` },
+    outdir: `${dist}/bin`,
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -70,7 +70,7 @@ function bundleCommandLine() {
     // Async contexts are for the programs of others.
     logOverride: { 'ignored-bare-import': 'silent' },
   })
-  chmodSync(`${root}/dist/bin/calloff.js`, 0o755)
+  chmodSync(`${dist}/bin/calloff.js`, 0o755)
   return errors.length === 0
 }
 
@@ -89,7 +89,7 @@ function buildPart(part, { ifStale, compiler }) {
   const now = fingerprint(part)
   for (const old of [part.stamp, ...part.results]) rmSync(`${root}/${old}`, { recursive: true, force: true })
   if (!compile(part.project, { compiler })) return false
-  if (part.finish?.() === false) return false
+  if (part.finish && !part.finish()) return false
   mkdirSync(`${root}/build`, { recursive: true })
   writeFileSync(`${root}/${part.stamp}`, now)
   return true

@@ -8,6 +8,7 @@ import { groups as quickstart } from './quickstart.mjs'
 import { groups as race } from './race.mjs'
 import { groups as scope } from './scope.mjs'
 import { groups as signal } from './signal.mjs'
+import { groups as startUp } from './start-up.mjs'
 import { groups as threads } from './threads.mjs'
 import { groups as timeout } from './timeout.mjs'
 
@@ -44,6 +45,7 @@ export const groups = [
   ...leak,
   ...memory,
   ...threads,
+  ...startUp,
 ]
 
 /** Whether a peer takes part in a group. */

@@ -47,6 +47,7 @@
  * @property {(token: any) => void} [sleep] Blocks until it is over.
  * @property {(token: any) => Promise<unknown>} [hear] Resolves when it is over.
  * @property {true} [told] Not by shared memory at all, but by a message to a thread that is idle.
+ * @property {readonly string[]} [starts] The arguments of a process of Node, whose whole life is measured.
  * @property {() => any} [deadline] What is polled for a deadline.
  * @property {() => Promise<void>} [prepare] Before its deadlines are polled.
  * @property {Readonly<Record<string, () => any>>} [kinds] More kinds of tokens whose memory is of interest.
@@ -65,6 +66,7 @@ export const files = [
   'caf',
   'effect',
   'effection',
+  'command-line',
 ]
 
 /**
