@@ -176,6 +176,21 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     assert.deepEqual([code, stdout], [124, 'put away, because of a timeout\n'])
   })
 
+  it('lends its token to a loop that never yields', async () => {
+    const program = join(user.folder, 'busy.mjs')
+    const node = new URL('../../../dist/node/index.js', import.meta.url).href
+    writeFileSync(
+      program,
+      `import { fromParent } from ${JSON.stringify(node)}
+       const token = await fromParent({ background: true })
+       while (token.keepOn());
+       console.log('seen: ' + token.error.kind)`,
+    )
+    const line = ['run', '--timeout', '2s', '--grace', '1m', '--', process.execPath, program]
+    const { code, stdout } = await user.run(...line)
+    assert.deepEqual([code, stdout], [124, 'seen: timeout\n'])
+  })
+
   it('finds no use for a hub without a name', async () => {
     const { code, stderr } = await user.run('run', '--hub', 'unix:/nowhere', '--', 'true')
     assert.deepEqual([code, stderr], [2, 'calloff: --hub, --run and --start are of no use without --name\n'])
