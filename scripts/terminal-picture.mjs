@@ -70,15 +70,17 @@ class Terminal {
 
 const escaped = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 
+const STYLE = String.raw`\u001B\[([\d;]*)m`
+
 /** One line of a terminal as pieces of text, each in its colour. */
 function piecesOf(line) {
   let style = ''
   return line
-    .split(/(\u001B\[[\d;]*m)/)
-    .map((part) => {
-      const codes = /^\u001B\[([\d;]*)m$/.exec(part)?.[1]
-      if (codes === undefined) return part && `<tspan${style}>${escaped(part)}</tspan>`
-      for (const code of codes.split(';').map(Number)) {
+    .split(new RegExp(STYLE))
+    .map((part, at) => {
+      // Text and styles by turns.
+      if (at % 2 === 0) return part && `<tspan${style}>${escaped(part)}</tspan>`
+      for (const code of part.split(';').map(Number)) {
         if (code === 0 || code === 39 || code === 22) style = ''
         else if (code === 1) style += ' font-weight="bold"'
         else if (COLOURS[code]) style += ` fill="${COLOURS[code]}"`

@@ -1,5 +1,4 @@
 /** From the options to a hub. */
-import { dirname } from 'node:path'
 import process from 'node:process'
 import { resolve } from 'node:path'
 import type { HubOptions, TokenHub } from '../remote/index.js'
@@ -129,9 +128,4 @@ export async function close(hub: TokenHub, within = 2_000): Promise<void> {
   } catch (error) {
     say(visible(messageOf(error)))
   }
-}
-
-/** The folder of a socket. */
-export function folderOfSocket(url: string): string {
-  return dirname(decodeURIComponent(new URL(url).pathname))
 }

@@ -50,7 +50,7 @@ export interface LentToken extends AsyncDisposable {
  * import { SimpleToken } from 'calloff'
  * import { lendToken } from 'calloff/node'
  *
- * writeFileSync('child.mjs', `
+ * writeFileSync('borrower.mjs', `
  *   import { fromParent } from 'calloff/node'
  *   const token = await fromParent()
  *   process.send('ready')
@@ -58,7 +58,7 @@ export interface LentToken extends AsyncDisposable {
  * `)
  * const token = new SimpleToken({ name: 'import' })
  * await using lent = await lendToken(token)
- * const child = fork('child.mjs', { env: { ...process.env, ...lent.env } })
+ * const child = fork('borrower.mjs', { env: { ...process.env, ...lent.env } })
  * await once(child, 'message')
  * token.cancel('the user has left') // → token "import" was cancelled in process …: the user has left
  * child.disconnect()

@@ -18,7 +18,7 @@ describe('the help', { concurrency: 4 }, () => {
     const { code, stdout } = await user.run('--help')
     assert.equal(code, 0)
     const listed = [...stdout.matchAll(/^ {2}([a-z]+) {2,}/gm)].map(([, name]) => name)
-    assert.deepEqual(listed.toSorted(), names.toSorted())
+    assert.deepEqual(new Set(listed), new Set(names))
     const overview = readFileSync(join(pages, 'README.md'), 'utf8')
     for (const name of names) assert.ok(overview.includes(`[\`${name}\`](${name}.md)`), name)
     assert.equal((await user.run('help')).stdout, stdout)

@@ -147,6 +147,27 @@ describe('the packed package', () => {
     assert.deepEqual([status, stderr.trim()], [124, 'calloff: sleep was called off after 1s (--timeout)'])
   })
 
+  it('has the programs of its threads', () => {
+    const program = `import { connectHub, TokenServer } from '${manifest.name}/remote'
+      import { fromParent, lendToken } from '${manifest.name}/node'
+      import { SimpleToken } from '${manifest.name}'
+      const server = await TokenServer.listen({ port: 0 })
+      const hub = await connectHub(server.url, { background: true })
+      const open = hub.open('job')
+      await open.ready
+      const token = new SimpleToken()
+      const lent = await lendToken(token)
+      Object.assign(process.env, lent.env)
+      const borrowed = await fromParent({ background: true })
+      token.cancel('lent')
+      await hub.cancel('job', 'remote')
+      console.log(open.reason, (await borrowed.wait()).cause)
+      await lent.close()
+      await hub.close()
+      await server.close()`
+    assert.equal(node('--input-type=module', '-e', program), 'remote lent\n')
+  })
+
   it('does not let its inner files be imported', () => {
     const program = `import('${manifest.name}/dist/index.js').catch((error) => console.log(error.code))`
     assert.equal(node('--input-type=module', '-e', program).trim(), 'ERR_PACKAGE_PATH_NOT_EXPORTED')

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs'
 import process from 'node:process'
 import { type CancellationToken, SimpleToken } from 'calloff'
-import { fromParent, run } from 'calloff/node'
+import { fromParent, run, spawn } from 'calloff/node'
 
 const [, file = '', how = 'wait', name = ''] = process.argv
 
@@ -78,13 +78,16 @@ switch (how) {
   // Starts the same program in its turn, under a token of its own, which it calls off.
   case 'nested': {
     const own = new SimpleToken({ name })
-    setTimeout(() => own.cancel('by its own parent'), 300)
-    await run(process.execPath, [...before, file], {
+    const child = await spawn(process.execPath, [...before, file], {
       token: own,
       lend: true,
-      check: false,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', 'pipe', 'inherit'],
     })
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      say(text.trimEnd())
+      own.cancel('by its own parent')
+    })
+    await child.ended
     say(`above: ${token.cancelled}`)
     break
   }

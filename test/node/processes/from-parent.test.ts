@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, fork, spawn as start } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { type ChildProcess, fork, spawn as start, spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import process from 'node:process'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +11,7 @@ import { fromParent, lendToken, type LentToken, run, spawn, type RunningProcess 
 import { until } from './tree.js'
 
 const skip = process.platform === 'win32' && 'these run programs of POSIX; Windows has not been tried'
+const noNpm = spawnSync('npm', ['--version']).status !== 0 && 'there is no npm'
 const isDeno = 'Deno' in globalThis
 
 const program = fileURLToPath(new URL('from-parent.child.js', import.meta.url))
@@ -115,6 +117,19 @@ describe('fromParent', { skip, timeout: 120_000 }, () => {
     token.cancel('enough')
     await child.ended
     assert.deepEqual([output.told.kind, output.told.reason, output.told.name], ['manual', 'enough', 'script'])
+  })
+
+  it('reaches through an npm script, which passes the signal on as well', { skip: noNpm }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'calloff-npm-'))
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ scripts: { job: quoted('finish') } }))
+    const token = new SimpleToken()
+    const child = await spawn('npm', ['run', '--silent', 'job'], { token, lend: true, cwd: folder, grace: 60_000 })
+    const output = new Output(child)
+    await output.says('ready')
+    token.cancel('enough')
+    const { forced } = await child.ended
+    rmSync(folder, { recursive: true })
+    assert.deepEqual([forced, output.lines], [false, ['ready', 'finished']])
   })
 
   it('is the token of its own parent, not of one further up', async () => {
