@@ -104,6 +104,15 @@ module.exports = {
       to: { path: '^src/', pathNot: '^src/(cli/|index\\.ts$|[^/]+/index\\.ts$)' },
     },
     {
+      name: 'starting-is-cheap',
+      comment: 'What every call of the command line loads knows nothing of what the commands do.',
+      severity: 'error',
+      from: {
+        path: '^src/cli/(bin|command|command-named|commands|duration|exit-codes|failures|given|main|nearest|say)\\.ts$',
+      },
+      to: { path: '^src/(?!cli/)', ...atRunTime },
+    },
+    {
       name: 'nothing-uses-the-cli',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/cli/' },

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { bundleCommandLine } from '../scripts/build.mjs'
 import { ensureInstalled, root } from '../scripts/installed.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -43,6 +44,7 @@ export function installCalloff() {
   const tsc = `${root}/node_modules/typescript/bin/tsc`
   const flags = ['-p', 'tsconfig.build.json', '--outDir', `${target}/dist`]
   const { status } = spawnSync(process.execPath, [tsc, ...flags], { cwd: root, stdio: 'inherit' })
+  if (status === 0) bundleCommandLine(`${target}/dist`)
   if (status !== 0) throw new Error('calloff does not compile (see above), so nothing was measured')
 }
 

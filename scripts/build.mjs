@@ -1,9 +1,10 @@
-// Builds the library (src -> dist), then the tests and examples (-> build).
+// Builds the library (src -> dist) and the command line (dist/cli -> dist/bin), then the tests and examples (-> build).
 // With --if-stale it does nothing where no source has changed since the last build, with --library only the first.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
+import { buildSync } from 'esbuild'
 import { ensureInstalled, root } from './installed.mjs'
 
 /** The two parts that are built, one upon the other. */
@@ -13,6 +14,7 @@ const parts = {
     sources: ['src'],
     results: ['dist'],
     stamp: 'build/library.stamp',
+    finish: bundleCommandLine,
   },
   tests: {
     project: 'tsconfig.test.json',
@@ -45,6 +47,33 @@ function isFresh(part) {
   return readFileSync(`${root}/${stamp}`, 'utf8') === fingerprint(part)
 }
 
+/**
+ * The command line as few files: 50 modules, read one by one, would take longer than all the rest of its start. What a command
+ * does is in files of its own, read when it is called. See docs/decisions/cli-libraries.md.
+ */
+export function bundleCommandLine(dist = `${root}/dist`) {
+  const { errors } = buildSync({
+    absWorkingDir: root,
+    entryPoints: { calloff: `${dist}/cli/bin.js` },
+    outdir: `${dist}/bin`,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    packages: 'external',
+    chunkNames: '[name]-[hash]',
+    legalComments: 'none',
+    minifyWhitespace: true,
+    minifySyntax: true,
+    logLevel: 'warning',
+    // Async contexts are for the programs of others.
+    logOverride: { 'ignored-bare-import': 'silent' },
+  })
+  chmodSync(`${dist}/bin/calloff.js`, 0o755)
+  return errors.length === 0
+}
+
 /** Runs a compiler of node_modules on one project file. Returns true if it had nothing to say against it. */
 export function compile(project, { compiler = 'typescript', noEmit = false } = {}) {
   const flags = process.stdout.isTTY ? ['--pretty'] : []
@@ -60,6 +89,7 @@ function buildPart(part, { ifStale, compiler }) {
   const now = fingerprint(part)
   for (const old of [part.stamp, ...part.results]) rmSync(`${root}/${old}`, { recursive: true, force: true })
   if (!compile(part.project, { compiler })) return false
+  if (part.finish && !part.finish()) return false
   mkdirSync(`${root}/build`, { recursive: true })
   writeFileSync(`${root}/${part.stamp}`, now)
   return true

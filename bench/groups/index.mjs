@@ -9,6 +9,7 @@ import { groups as race } from './race.mjs'
 import { groups as remote } from './remote.mjs'
 import { groups as scope } from './scope.mjs'
 import { groups as signal } from './signal.mjs'
+import { groups as startUp } from './start-up.mjs'
 import { groups as threads } from './threads.mjs'
 import { groups as timeout } from './timeout.mjs'
 
@@ -46,6 +47,7 @@ export const groups = [
   ...memory,
   ...threads,
   ...remote,
+  ...startUp,
 ]
 
 /** Whether a peer takes part in a group. */

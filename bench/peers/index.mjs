@@ -47,6 +47,7 @@
  * @property {(token: any) => void} [sleep] Blocks until it is over.
  * @property {(token: any) => Promise<unknown>} [hear] Resolves when it is over.
  * @property {true} [told] Not by shared memory at all, but by a message to a thread that is idle.
+ * @property {readonly string[]} [starts] The arguments of a process of Node, whose whole life is measured.
  * @property {() => any} [deadline] What is polled for a deadline.
  * @property {() => Promise<void>} [prepare] Before its deadlines are polled.
  * @property {() => Promise<Across>} [across] Something is told to another process.
@@ -80,6 +81,7 @@ export const files = [
   'sockets',
   'hub',
   'engines',
+  'command-line',
 ]
 
 /**

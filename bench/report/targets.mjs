@@ -111,6 +111,21 @@ function farAway(read) {
   ]
 }
 
+/** Whole processes; so many milliseconds are allowed for what is loaded. */
+function startUps(read) {
+  return ['calloff --help', 'calloff run -- true'].map((what) => {
+    const [own, node] = [what, 'floor: node -e 0'].map((peer) => read.row('start-up', peer)?.value)
+    const part = own && node && (own - 30e6) / node
+    return judged(
+      what,
+      '≤ 1.5 × node -e 0, plus 30 ms',
+      part,
+      (it) => `${times(it)}, plus 30 ms`,
+      (it) => it <= 1.5,
+    )
+  })
+}
+
 /**
  * @returns {{ work: string, target: string, measured: string, met: boolean | undefined }[]}
  */
@@ -171,6 +186,7 @@ export function targets(results) {
     ),
     atMost('the quick-start loop', 1.3, 'by hand', read.ratio('quickstart', 'floor: by hand')),
     ...(results.runtime.key === 'bun' ? [] : sharedPolls(read)), // where an atomic read costs no more than a plain one
+    ...(results.runtime.key.startsWith('node') ? startUps(read) : []),
     atMost(
       'poll a deadline with a ticker',
       2,

@@ -95,6 +95,10 @@ export class ProcessTree {
   /** Of these, who was in the group when it was signalled. */
   readonly #inGroup = new Set<string>()
   #isEnding = false
+  /** It is to be killed: it is not asked, and not waited for any longer. */
+  #isHurried = false
+  /** Ends the wait for those that were asked. */
+  #cutShort: (() => void) | undefined
 
   constructor(leader: Leader, options: TreeOptions) {
     this.#leader = leader
@@ -111,18 +115,24 @@ export class ProcessTree {
     this.#isEnding = true
     try {
       if (isWindows) return await this.#endOnWindows()
-      const isKind = grace > 0
+      const isKind = grace > 0 && !this.#isHurried
       // No waiting where there is none to be done: the canceller may be about to leave.
       const found = this.#look()
       const look = found instanceof Promise ? await found : found
       // One that is stopped hears of it only when it goes on.
       this.#send(isKind ? [signal, 'SIGCONT'] : ['SIGKILL'], look)
-      if (isKind && (await this.#areGone(grace, undefined))) return { forced: false, left: [] }
+      if (isKind && (await this.#areGone(this.#isHurried ? 0 : grace, undefined))) return { forced: false, left: [] }
       const gone = await this.#areGone(Infinity, PATIENCE)
       return { forced: true, left: gone ? [] : this.#left() }
     } finally {
       letGo()
     }
+  }
+
+  /** From now on an ending, under way or to come, kills. */
+  hurry(): void {
+    this.#isHurried = true
+    this.#cutShort?.()
   }
 
   /**
@@ -250,6 +260,7 @@ export class ProcessTree {
         if (++count > looks) return finish(false)
         this.#send(['SIGKILL'], seen)
       }
+      if (looks === undefined) this.#cutShort = () => finish(false)
       const stopPolls = often(() => void look(), PACE)
       const stopTimer = after(ms, () => finish(false), false)
       this.#leader.onEnd(() => void look())

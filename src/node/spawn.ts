@@ -78,6 +78,8 @@ export interface RunningProcess extends AsyncDisposable {
   readonly ended: Promise<ProcessReport>
   /** Ends the tree, as the token's cancellation does; resolves when it has gone. */
   end(reason?: unknown): Promise<ProcessReport>
+  /** Kills the tree, without asking it first; or without waiting any longer, where it was asked already. Resolves when it has gone. */
+  kill(reason?: unknown): Promise<ProcessReport>
   /** Ends the tree (kind `'dispose'`), and waits until it has gone. */
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -239,6 +241,7 @@ class Running implements RunningProcess {
   readonly stderr: Readable | null
   readonly token: CancellationToken
   readonly ended: Promise<ProcessReport>
+  readonly #tree: ProcessTree
 
   constructor(
     child: ChildProcess,
@@ -262,7 +265,7 @@ class Running implements RunningProcess {
       hasEnded: () => child.exitCode !== null || child.signalCode !== null,
       onEnd: (hear) => void exited.then(hear),
     }
-    const tree = new ProcessTree(leader, options)
+    const tree = (this.#tree = new ProcessTree(leader, options))
     const letGo = watchOver(tree)
     let registration: Registration | undefined
     let error: CancellationError | undefined
@@ -301,6 +304,11 @@ class Running implements RunningProcess {
   end(reason?: unknown): Promise<ProcessReport> {
     this.token.cancel(reason)
     return this.ended
+  }
+
+  kill(reason?: unknown): Promise<ProcessReport> {
+    this.#tree.hurry()
+    return this.end(reason)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

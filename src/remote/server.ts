@@ -178,6 +178,11 @@ export class TokenServer implements AsyncDisposable {
     return this.#url
   }
 
+  /** How many are connected, those included that have not shown the key yet. */
+  get connections(): number {
+    return this.#sockets.size
+  }
+
   /** Ends all connections, flushes the journal, and takes a socket file away. */
   close(): Promise<void> {
     this.#closing ??= this.#close()

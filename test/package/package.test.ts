@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -76,11 +76,18 @@ describe('the packed package', () => {
     const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
       .map((name) => name.replaceAll('\\', '/'))
       .filter((name) => name.endsWith('.ts'))
-    const built = sources.flatMap((name) =>
+    // The command line is bundled: its modules are in files with other names, but for the first one.
+    const library = sources.filter((name) => !name.startsWith('cli/'))
+    const bundled = paths.filter((name) => /^dist\/bin\/[\w-]+\.js$/.test(name))
+    assert.ok(bundled.includes('dist/bin/calloff.js'))
+    const built = library.flatMap((name) =>
       ['.js', '.js.map', '.d.ts', '.d.ts.map'].map((ending) => `dist/${name.replace(/\.ts$/, ending)}`),
     )
     const papers = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
-    assert.deepEqual(paths.toSorted(), [...papers, ...built, ...sources.map((name) => `src/${name}`)].toSorted())
+    assert.deepEqual(
+      paths.toSorted(),
+      [...papers, ...built, ...bundled, ...sources.map((name) => `src/${name}`)].toSorted(),
+    )
   })
 
   it('brings one dependency along, which has none', () => {
@@ -129,6 +136,15 @@ describe('the packed package', () => {
       node('--input-type=module', '-e', program),
       /^ERR_HUB_SCHEME .*@nats-io\/transport-node.* to be installed$/m,
     )
+  })
+
+  it('has a command line, which npx finds', { skip: process.platform === 'win32' && 'sleep is for POSIX' }, () => {
+    const calloff = (...args: string[]) =>
+      spawnSync('npx', ['--no-install', 'calloff', ...args], { cwd: project, encoding: 'utf8' })
+    const { version } = read(join(root, 'package.json')) as { version: string }
+    assert.equal(calloff('--version').stdout, `${version}\n`)
+    const { status, stderr } = calloff('run', '--timeout', '1s', '--', 'sleep', '60')
+    assert.deepEqual([status, stderr.trim()], [124, 'calloff: sleep was called off after 1s (--timeout)'])
   })
 
   it('has the programs of its threads', () => {

@@ -1,0 +1,44 @@
+/** From the arguments to a command, and from what it throws to one line. Loads no more than it must: starting is to be cheap. */
+import process from 'node:process'
+import { commandNamed } from './command-named.js'
+import { commands } from './commands.js'
+import { OK, type Outcome, USAGE } from './exit-codes.js'
+import { Failure, messageOf, UsageError } from './failures.js'
+import { read } from './given.js'
+import { say, show } from './say.js'
+
+/** Runs the command line. Never throws. */
+export async function main(args: readonly string[]): Promise<Outcome> {
+  try {
+    return await dispatch(args)
+  } catch (error) {
+    say(messageOf(error).split('\n', 1)[0] ?? '')
+    if (process.env['CALLOFF_DEBUG'] && error instanceof Error) say(error.stack ?? '')
+    return error instanceof Failure ? error.exitCode : 1
+  }
+}
+
+async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
+  if (word === undefined) {
+    const { overview } = await import('./help.js')
+    say(overview(commands, 2).trimEnd(), '')
+    return USAGE
+  }
+  if (word === '--version' || word === '-V') {
+    const { version } = await import('./version.js')
+    return show(`${version()}\n`)
+  }
+  if (word === '--help' || word === '-h') return showHelp([])
+  if (word.startsWith('-')) throw new UsageError(`there is no option ${word} before a command; see calloff --help`)
+  const command = commandNamed(word, commands)
+  const given = read(command, rest)
+  if (given.has('help')) return showHelp([word])
+  const act = await command.load()
+  return await act(given, commands)
+}
+
+async function showHelp([word]: readonly string[]): Promise<number> {
+  const { helpOf, overview } = await import('./help.js')
+  show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word, commands), 1))
+  return OK
+}

@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { describe, it } from 'node:test'
+import { until, User } from './calloff.js'
+
+const skip = process.platform === 'win32' ? 'these commands are for POSIX' : false
+
+/** A program for `node -e` that ends only when it is killed. */
+const STUBBORN = `process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log('up')`
+
+const lines = (text: string): readonly unknown[] =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown)
+
+describe('calloff and a hub', { skip, concurrency: 4 }, () => {
+  it('what runs under a name is called off by it, and the canceller gets a receipt', async () => {
+    const user = new User()
+    await user.serve()
+    const program = user.start(['run', '--name', 'deploy-42', '--', 'sh', '-c', 'echo up; sleep 60'])
+    await program.printed('up')
+    const listed = await user.run('ls', '--json')
+    assert.match(
+      listed.stdout,
+      /"name":"deploy-42","run":"","state":"live","holders":\[\{"host":".*","pid":\d+,"role":"open","state":"open"/,
+    )
+    const receipt = await user.run('cancel', 'deploy-42', '--reason', 'wrong\nbranch \u001B[31m', '--wait', '20s')
+    assert.deepEqual(
+      [receipt.code, receipt.stdout],
+      [0, 'deploy-42: called off; 1 holder, 1 heard of it, 1 finished\n'],
+    )
+    const { code, stderr } = await program.ended
+    assert.equal(code, 125)
+    // On one line, and nothing in it that a terminal would obey.
+    assert.match(
+      stderr,
+      /^calloff: sh was called off as deploy-42 by process \d+ on .+: wrong\\nbranch \\u\{1b\}\[31m\n$/,
+    )
+  })
+
+  it('cancel --wait fails, and names who has not stopped', async () => {
+    const user = new User()
+    await user.serve()
+    const program = user.start(['run', '--grace', '10m', '--name', 'stuck', '--', process.execPath, '-e', STUBBORN])
+    await program.printed('up')
+    const first = await user.run('cancel', 'stuck', '--wait', '300ms')
+    assert.equal(first.code, 1)
+    assert.match(
+      first.stdout,
+      /^stuck: called off; 1 holder, 1 heard of it, 0 finished\n {2}process \d+ on .+ has heard of it and not finished after 300ms\n$/,
+    )
+    const second = await user.run('cancel', 'stuck', '--wait', '100ms', '--json')
+    assert.equal(second.code, 1)
+    const [receipt] = lines(second.stdout) as [{ holders: number; waiting: readonly unknown[] }]
+    assert.deepEqual([receipt.holders, receipt.waiting.length], [1, 1])
+    program.child.kill('SIGTERM')
+    assert.equal((await program.ended).code, 125)
+  })
+
+  it('a name stays called off until it is forgotten; a run of it is another thing', async () => {
+    const user = new User()
+    await user.serve()
+    const made = await user.run('cancel', 'nightly', 'weekly', '-r', 'no disk')
+    assert.equal(made.stdout, 'nightly: called off; nobody held it\nweekly: called off; nobody held it\n')
+    const again = await user.run('cancel', 'nightly', '-r', 'too late')
+    assert.match(
+      again.stdout,
+      /^nightly: called off; nobody held it, which was done already by process \d+ on .+: no disk\n$/,
+    )
+    const refused = await user.run('run', '--name', 'nightly', '--', 'echo', 'started')
+    assert.deepEqual([refused.code, refused.stdout], [125, ''])
+    assert.match(
+      refused.stderr,
+      /^calloff: echo was not started, for it was called off as nightly by process \d+ on .+: no disk; to use the name again: calloff forget nightly\n$/,
+    )
+    assert.equal((await user.run('run', '--name', 'nightly', '--run', 'monday', '--', 'true')).code, 0)
+    assert.equal((await user.run('status', 'nightly')).code, 125)
+    assert.equal((await user.run('status', 'nightly', '--run', 'monday', '-q')).code, 0)
+    assert.equal((await user.run('forget', 'nightly')).stdout, 'nightly: forgotten\n')
+    assert.equal((await user.run('run', '--name', 'nightly', '--', 'true')).code, 0)
+    assert.equal((await user.run('ls', '--names')).stdout, 'weekly\n')
+  })
+
+  it('status says who and why, and by its exit code whether to go on', async () => {
+    const user = new User()
+    await user.serve()
+    const live = await user.run('status', 'import')
+    assert.deepEqual([live.code, live.stdout], [0, 'import: live\n  held by nobody\n'])
+    await user.run('cancel', 'import', '-r', 'enough')
+    const over = await user.run('status', 'import')
+    assert.equal(over.code, 125)
+    assert.match(
+      over.stdout,
+      /^import: called off\n {2}by process \d+ on .+: enough\n {2}at \d{4}-.*\n {2}held by nobody\n$/,
+    )
+    const json = await user.run('status', 'import', '--json')
+    assert.equal((lines(json.stdout)[0] as { mark: { reason: string } }).mark.reason, 'enough')
+    const quiet = await user.run('status', 'import', '--quiet')
+    assert.deepEqual([quiet.code, quiet.stdout, quiet.stderr], [125, '', ''])
+  })
+
+  it('wait returns when the name is called off, at once if it was already, or gives up', async () => {
+    const user = new User()
+    await user.serve()
+    const late = await user.run('wait', 'signal', '--timeout', '200ms')
+    assert.deepEqual(
+      [late.code, late.stdout, late.stderr],
+      [124, '', 'calloff: signal was not called off within 200ms\n'],
+    )
+    const waiting = user.start(['wait', 'signal', '--json'])
+    await until(async () => (await user.run('ls', '--names')).stdout === 'signal\n', 'it waits')
+    await user.run('cancel', 'signal', '-r', 'go')
+    const ended = await waiting.ended
+    assert.equal(ended.code, 0)
+    assert.equal((lines(ended.stdout)[0] as { reason: string }).reason, 'go')
+    const again = await user.run('wait', 'signal')
+    assert.deepEqual([again.code, again.stderr], [0, ''])
+    assert.match(again.stdout, /^signal was called off by process \d+ on .+: go\n$/)
+    const interrupted = user.start(['wait', 'other'])
+    await until(async () => (await user.run('ls', '--names')).stdout.includes('other'), 'it waits')
+    interrupted.child.kill('SIGTERM')
+    assert.equal((await interrupted.ended).signal, 'SIGTERM')
+  })
+
+  it('watch --json tells of each change, of a server that is killed, and of its return', async () => {
+    const user = new User()
+    const journal = join(user.folder, 'journal')
+    const first = await user.serve('--journal', journal)
+    await user.run('cancel', 'before')
+    const watch = user.start(['watch', '--json', '--every', '100ms'])
+    await watch.printed('"event":"called-off"')
+    first.child.kill('SIGKILL')
+    await watch.printed('"event":"disconnected"')
+    await user.serve('--journal', journal)
+    await watch.printed(/"disconnected"[^]*"event":"connected"/)
+    const job = user.start(['run', '--name', 'job', '--', 'sleep', '60'])
+    await watch.printed(/"event":"opened".*"name":"job"/)
+    await user.run('cancel', 'job')
+    await job.ended
+    await watch.printed(/"event":"called-off".*"name":"job"/)
+    watch.child.kill('SIGTERM')
+    const { stdout, stderr, signal } = await watch.ended
+    assert.deepEqual([signal, stderr], ['SIGTERM', ''])
+    const events = lines(stdout) as { event: string; name?: string }[]
+    assert.equal(events.filter(({ event }) => event === 'disconnected').length, 1)
+    // What was there before, and has not changed, is not told again when the server is back.
+    assert.equal(events.filter(({ name }) => name === 'before').length, 1)
+  })
+
+  it('watch and ls end without a word when the reader has had enough', async () => {
+    const user = new User()
+    await user.serve()
+    await user.run('cancel', 'a', 'b', 'c')
+    const { stdout, stderr } = await user.shell(
+      'calloff watch --json --every 100ms | head -2 | wc -l; calloff ls | head -1 | wc -l',
+    )
+    assert.deepEqual([stdout.replaceAll(' ', ''), stderr], ['2\n1\n', ''])
+  })
+
+  it('without a hub it says what to do, and with --start it does it', async () => {
+    const user = new User()
+    const none = await user.run('ls')
+    assert.equal(none.code, 1)
+    assert.match(
+      none.stderr,
+      /^calloff: no hub is listening at unix:.*\/calloff\/hub.sock; start one with calloff serve, or give --start\n$/,
+    )
+    const notRun = await user.run('run', '--name', 'x', '--', 'echo', 'started')
+    assert.deepEqual([notRun.code, notRun.stdout], [1, ''])
+    // Both at once: one server is enough.
+    const [one, two] = await Promise.all([user.run('cancel', 'x', '--start'), user.run('cancel', 'y', '--start')])
+    assert.deepEqual([one.code, two.code, one.stderr, two.stderr], [0, 0, '', ''])
+    assert.equal((await user.run('ls', '--names')).stdout, 'x\ny\n')
+    assert.equal(statSync(join(user.folder, 'calloff')).mode & 0o777, 0o700)
+    assert.equal(statSync(join(user.folder, 'calloff', 'hub.sock')).mode & 0o777, 0o600)
+    await user.endStarted()
+  })
+
+  it('serve says when it is ready, refuses to be the second one, and ends cleanly', async () => {
+    const user = new User()
+    const server = await user.serve('--json')
+    const [ready] = lines(server.url) as [{ event: string; url: string; pid: number }]
+    assert.deepEqual([ready.event, ready.pid], ['ready', server.child.pid])
+    const second = await user.run('serve')
+    assert.equal(second.code, 1)
+    assert.match(second.stderr, /^calloff: cannot listen: a server is listening at .*\n$/)
+    server.child.kill('SIGTERM')
+    const { code, stderr } = await server.ended
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.equal(existsSync(join(user.folder, 'calloff', 'hub.sock')), false)
+  })
+
+  it('serve --idle ends when nobody has been there for a while, and not before', async () => {
+    const user = new User()
+    const server = await user.serve('--idle', '1s')
+    const holder = user.start(['run', '--name', 'x', '--', 'sleep', '2'])
+    const { code } = await holder.ended
+    assert.equal(code, 0)
+    assert.equal((await server.ended).code, 0)
+  })
+
+  it('a journal keeps what was called off when the server is killed', async () => {
+    const user = new User()
+    const journal = join(user.folder, 'journal')
+    const first = await user.serve('--journal', journal)
+    await user.run('cancel', 'kept', '-r', 'for good')
+    first.child.kill('SIGKILL')
+    await first.ended
+    await user.serve('--journal', journal)
+    assert.equal((await user.run('status', '-q', 'kept')).code, 125)
+  })
+
+  it('over TCP a key is made on first use, and needed', async () => {
+    const user = new User()
+    const server = await user.serve('--listen', 'tcp://127.0.0.1:0')
+    const file = join(user.folder, 'config', 'calloff', 'key')
+    assert.equal(statSync(file).mode & 0o777, 0o600)
+    assert.ok(readFileSync(file, 'utf8').length > 40)
+    // The key of this user is found by itself.
+    assert.equal((await user.run('cancel', 'x', '--hub', server.url)).code, 0)
+    const stranger = new User()
+    const refused = await stranger.run('ls', '--hub', server.url)
+    assert.equal(refused.code, 1)
+    assert.equal(refused.stderr, `calloff: the hub at ${server.url} has another key; give it with --key-file\n`)
+    const copy = join(stranger.folder, 'key')
+    writeFileSync(copy, readFileSync(file), { mode: 0o600 })
+    assert.equal((await stranger.run('ls', '--names', '--hub', server.url, '--key-file', copy)).stdout, 'x\n')
+    chmodSync(copy, 0o644)
+    const open = await stranger.run('ls', '--hub', server.url, '--key-file', copy)
+    assert.equal(open.code, 1)
+    assert.match(open.stderr, /^calloff: refusing to use the key in .*: others can read it/)
+    const byVariables = await stranger.start(['ls', '--names'], {
+      env: { CALLOFF_HUB: server.url, CALLOFF_KEY_FILE: file },
+    }).ended
+    assert.equal(byVariables.stdout, 'x\n')
+  })
+
+  it('a hub elsewhere that is not there is said in one line, without its password', async () => {
+    const user = new User()
+    const { code, stderr } = await user.run('ls', '--hub', 'tcp://127.0.0.1:1')
+    assert.equal(code, 1)
+    assert.match(stderr, /^calloff: the hub at tcp:\/\/127\.0\.0\.1:1 cannot be reached: .*\n$/)
+    const redis = await user.run('ls', '--hub', 'redis://me:secret@127.0.0.1:1')
+    assert.equal(redis.code, 1)
+    assert.equal(redis.stderr.split('\n').length, 2)
+    assert.doesNotMatch(redis.stderr, /secret/)
+  })
+
+  it('a runtime folder that somebody else could have a hand in is refused', async () => {
+    const user = new User()
+    mkdirSync(join(user.folder, 'elsewhere'))
+    symlinkSync(join(user.folder, 'elsewhere'), join(user.folder, 'calloff'))
+    for (const args of [['serve'], ['ls']]) {
+      const { code, stderr } = await user.run(...args)
+      assert.equal(code, 1)
+      assert.match(stderr, /^calloff: refusing to use .*\/calloff: it is no folder\n$/)
+    }
+  })
+
+  it('a hub that goes away does not end what runs', async () => {
+    const user = new User()
+    const server = await user.serve()
+    const program = user.start(['run', '--name', 'x', '--', 'sh', '-c', 'echo up; read line; echo "read $line"'])
+    await program.printed('up')
+    server.child.kill('SIGKILL')
+    await server.ended
+    program.child.stdin?.end('on\n')
+    const { code, stdout, stderr } = await program.ended
+    assert.deepEqual([code, stdout, stderr], [0, 'up\nread on\n', ''])
+  })
+})

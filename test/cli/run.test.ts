@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { describe, it } from 'node:test'
+import { isAlive, User } from './calloff.js'
+
+const user = new User()
+const skip = process.platform === 'win32' ? 'these commands are for POSIX' : false
+
+/** A program for `node -e` that says its number, and does not end when it is asked to. */
+const STUBBORN = `process.on('SIGTERM', () => console.log('asked')); setInterval(() => {}, 1000); console.log('pid ' + process.pid)`
+
+describe('calloff run', { skip, concurrency: 4 }, () => {
+  it('ends with what the command ends with', async () => {
+    assert.deepEqual(await user.run('run', '--', 'sh', '-c', 'exit 7'), {
+      code: 7,
+      signal: null,
+      stdout: '',
+      stderr: '',
+    })
+    assert.equal((await user.run('run', 'true')).code, 0)
+    assert.equal((await user.run('run', '--', 'sh', '-c', 'kill -SEGV $$')).code, 139)
+  })
+
+  it('ends as the shell does when there is no such command, or none that can be executed', async () => {
+    const none = await user.run('run', '--', 'no-such-command-anywhere')
+    assert.deepEqual([none.code, none.stderr], [127, 'calloff: no-such-command-anywhere: there is no such command\n'])
+    const file = join(user.folder, 'not-executable')
+    writeFileSync(file, 'text', { mode: 0o644 })
+    const refused = await user.run('run', '--', file)
+    assert.deepEqual([refused.code, refused.stderr], [126, `calloff: ${file}: cannot be executed\n`])
+  })
+
+  it('ends with 124 after --timeout, and says so in one line', async () => {
+    const ended = await user.run('run', '--timeout', '200ms', '--', 'sleep', '60')
+    assert.deepEqual(ended, {
+      code: 124,
+      signal: null,
+      stdout: '',
+      stderr: 'calloff: sleep was called off after 200ms (--timeout)\n',
+    })
+  })
+
+  it('says nothing with --quiet', async () => {
+    const ended = await user.run('run', '-q', '-t', '100ms', 'sleep', '60')
+    assert.deepEqual(ended, { code: 124, signal: null, stdout: '', stderr: '' })
+  })
+
+  it('leaves what comes after the command to the command', async () => {
+    const ended = await user.run('run', '--timeout', '30s', 'echo', '--timeout', '5', '--help', '--', '-q')
+    assert.equal(ended.stdout, '--timeout 5 --help -- -q\n')
+  })
+
+  it('is called off by the stop file, and not started if it is there', async () => {
+    const file = join(user.folder, 'stop')
+    const program = user.start(['run', '--stop-file', file, '--', 'sh', '-c', 'echo started; sleep 60'])
+    await program.printed('started')
+    writeFileSync(file, '')
+    const first = await program.ended
+    assert.deepEqual([first.code, first.stderr], [125, `calloff: sh was called off by the stop file ${file}\n`])
+    const second = await user.run('run', '--stop-file', file, '--', 'echo', 'started')
+    assert.deepEqual([second.code, second.stdout], [125, ''])
+    assert.match(second.stderr, /^calloff: echo was not started, for it was called off by the stop file .*\n$/)
+  })
+
+  for (const [signal, code] of [
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+    ['SIGHUP', 129],
+  ] as const) {
+    it(`passes ${signal} on as a request to end, and ends with ${code}`, async () => {
+      const command = `process.on('SIGTERM', () => { console.log('asked'); process.exit(0) }); setInterval(() => {}, 1000); console.log('up')`
+      const program = user.start(['run', '--', process.execPath, '-e', command])
+      await program.printed('up')
+      program.child.kill(signal)
+      const ended = await program.ended
+      // Where the tests run in a terminal it is the terminal that tells of Ctrl+C, so the shell is to see the signal itself.
+      assert.equal(ended.signal === null ? ended.code : 130, code)
+      assert.match(ended.stdout, /asked/)
+      assert.equal(ended.stderr, `calloff: node was called off by ${signal}\n`)
+    })
+  }
+
+  it('kills what ignores the request, after the grace', async () => {
+    const program = user.start(['run', '--grace', '300ms', '--timeout', '1s', '--', process.execPath, '-e', STUBBORN])
+    const ended = await program.ended
+    assert.equal(ended.code, 124)
+    assert.match(ended.stdout, /asked/)
+    assert.match(ended.stderr, /after 1s \(--timeout\); it had to be killed\n$/)
+    assert.equal(isAlive(Number(/pid (\d+)/.exec(ended.stdout)?.[1])), false)
+  })
+
+  it('kills at once when it is told a second time', async () => {
+    const program = user.start(['run', '--grace', '10m', '--', process.execPath, '-e', STUBBORN])
+    await program.printed('pid')
+    program.child.kill('SIGTERM')
+    await program.printed('asked')
+    program.child.kill('SIGTERM')
+    const ended = await program.ended
+    assert.equal(ended.code, 143)
+    assert.match(ended.stderr, /had to be killed/)
+  })
+
+  it('ends everything that the command has started, in other groups and sessions too', async () => {
+    const tree =
+      'sleep 61 & echo $!; setsid sleep 62 & echo $!; (setsid sh -c "sleep 63 & echo \\$!; wait" &); echo up; wait'
+    const program = user.start(['run', '--timeout', '10m', '--', 'sh', '-c', tree])
+    await program.printed(/^(?:up\n)?(?:\d+\n(?:up\n)?){3}$/)
+    await program.printed('up')
+    program.child.kill('SIGTERM')
+    const { stdout, code } = await program.ended
+    const pids = stdout
+      .split('\n')
+      .filter((line) => /^\d+$/.test(line))
+      .map(Number)
+    assert.equal(pids.length, 3)
+    assert.deepEqual(pids.filter(isAlive), [])
+    assert.equal(code, 143)
+  })
+
+  it('passes 100 MB through unchanged, in both directions', async () => {
+    // 100 MB of text that does not repeat itself.
+    const make = `seq 1 20000000 | head -c 100000000`
+    const { stdout, code } = await user.shell(
+      `${make} | sha256sum; ${make} | calloff run -- cat | sha256sum; exit \${PIPESTATUS[1]}`,
+    )
+    const [before, after] = stdout.trim().split('\n')
+    assert.equal(before, after)
+    assert.equal(code, 0)
+  })
+
+  it('gives its own input and output to the command, not copies of them', async () => {
+    const { stdout } = await user.shell(
+      `for n in 0 1 2; do readlink /proc/self/fd/$n; calloff run -- readlink /proc/self/fd/$n; done </dev/zero 2>/dev/null`,
+    )
+    const lines = stdout.trim().split('\n')
+    assert.equal(lines.length, 6)
+    for (let at = 0; at < 6; at += 2) assert.equal(lines[at], lines[at + 1])
+  })
+
+  it('does not make a shared pipe non-blocking', async () => {
+    // O_NONBLOCK is 4000 in octal.
+    const { stdout: flags } = await user.shell(
+      `{ calloff run -t 50ms -- sleep 60; cat /proc/self/fdinfo/2 | grep flags >&3; } 3>&1 2> >(cat >/dev/null)`,
+    )
+    const [, octal = ''] = /flags:\s+(\d+)/.exec(flags) ?? []
+    assert.notEqual(octal, '')
+    assert.equal(Number.parseInt(octal, 8) & 0o4000, 0)
+  })
+
+  it('closes cleanly when the reader has had enough', async () => {
+    const { stdout, stderr } = await user.shell('calloff run -- yes | head -1; echo "${PIPESTATUS[0]}"')
+    assert.deepEqual([stdout, stderr], ['y\n141\n', ''])
+  })
+
+  it('leaves what a command has left behind when it ends by itself', async () => {
+    const { stdout, code } = await user.run('run', '--', 'sh', '-c', 'sleep 60 >/dev/null 2>&1 & echo $!')
+    const pid = Number(stdout)
+    assert.equal(code, 0)
+    assert.equal(isAlive(pid), true)
+    process.kill(pid, 'SIGKILL')
+  })
+
+  it('lends its token to a Node program, which ends in peace', async () => {
+    const program = join(user.folder, 'borrower.mjs')
+    const node = new URL('../../../dist/node/index.js', import.meta.url).href
+    writeFileSync(
+      program,
+      `import { fromParent } from ${JSON.stringify(node)}
+       const token = await fromParent()
+       const { kind } = await token.wait()
+       setTimeout(() => console.log('put away, because of a ' + kind), 100)`,
+    )
+    const { code, stdout } = await user.run('run', '--timeout', '1500ms', '--', process.execPath, program)
+    assert.deepEqual([code, stdout], [124, 'put away, because of a timeout\n'])
+  })
+
+  it('lends its token to a loop that never yields', async () => {
+    const program = join(user.folder, 'busy.mjs')
+    const node = new URL('../../../dist/node/index.js', import.meta.url).href
+    writeFileSync(
+      program,
+      `import { fromParent } from ${JSON.stringify(node)}
+       const token = await fromParent({ background: true })
+       while (token.keepOn());
+       console.log('seen: ' + token.error.kind)`,
+    )
+    const line = ['run', '--timeout', '2s', '--grace', '1m', '--', process.execPath, program]
+    const { code, stdout } = await user.run(...line)
+    assert.deepEqual([code, stdout], [124, 'seen: timeout\n'])
+  })
+
+  it('finds no use for a hub without a name', async () => {
+    const { code, stderr } = await user.run('run', '--hub', 'unix:/nowhere', '--', 'true')
+    assert.deepEqual([code, stderr], [2, 'calloff: --hub, --run and --start are of no use without --name\n'])
+  })
+})

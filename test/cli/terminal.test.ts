@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { describe, it } from 'node:test'
+import { User } from './calloff.js'
+import { skip, Terminal } from './terminal.js'
+
+/** A program that hears signals, counts them, and ends when it is told how. */
+function listener(user: User): string {
+  const file = join(user.folder, 'listener.mjs')
+  writeFileSync(
+    file,
+    `const counts = {}
+     const hear = (signal) => {
+       console.log(signal, (counts[signal] = (counts[signal] ?? 0) + 1))
+       if (process.argv[2] === 'ends') setTimeout(() => { console.log('ended in peace'); process.exit(0) }, 300)
+     }
+     for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, hear)
+     setInterval(() => {}, 1000)
+     console.log('listening')`,
+  )
+  return `"${process.execPath}" ${file}`
+}
+
+/** Waits for what is said at the end, and asks the shell for the exit code: it does not go on by itself after Ctrl+C. */
+async function end(terminal: Terminal): Promise<string> {
+  await terminal.shows(/called off by SIGINT.*\n(.*\n)*\$$/)
+  terminal.type('echo "code $?"')
+  return terminal.shows(/^code \d+$/m)
+}
+
+describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
+  it('Ctrl+C reaches the command once, and lets it end in peace', async () => {
+    const user = new User()
+    using terminal = new Terminal(user)
+    terminal.type(`calloff run --grace 10m -- ${listener(user)} ends`)
+    await terminal.shows(/^listening$/m)
+    terminal.press('C-c')
+    const screen = await end(terminal)
+    assert.match(screen, /SIGINT 1\n/)
+    assert.match(screen, /ended in peace\n/)
+    assert.doesNotMatch(screen, /SIGINT 2|SIGTERM/)
+    assert.match(screen, /calloff: node was called off by SIGINT\n/)
+    assert.match(screen, /^code 130$/m)
+  })
+
+  it('Ctrl+C twice kills at once', async () => {
+    const user = new User()
+    using terminal = new Terminal(user)
+    terminal.type(`calloff run --grace 10m -- ${listener(user)}`)
+    await terminal.shows(/^listening$/m)
+    terminal.press('C-c')
+    await terminal.shows('SIGINT 1')
+    terminal.press('C-c')
+    const screen = await end(terminal)
+    assert.match(screen, /called off by SIGINT; it had to be killed\n/)
+    assert.match(screen, /^code 130$/m)
+  })
+
+  it('what does not care for Ctrl+C is asked with SIGTERM, and then killed', async () => {
+    const user = new User()
+    using terminal = new Terminal(user)
+    terminal.type(`calloff run --grace 2s -- ${listener(user)}`)
+    await terminal.shows(/^listening$/m)
+    terminal.press('C-c')
+    const screen = await end(terminal)
+    assert.match(screen, /SIGINT 1\n(.*\n)*SIGTERM 1\n/)
+    assert.match(screen, /had to be killed\n/)
+  })
+
+  it('Ctrl+C ends the loop of a shell, as it does without calloff', async () => {
+    using terminal = new Terminal(new User())
+    terminal.type(`for n in 1 2 3; do calloff run -- sh -c "echo turn $n; exec sleep 60"; done`)
+    await terminal.shows(/^turn 1$/m)
+    terminal.press('C-c')
+    const screen = await terminal.shows(/called off by SIGINT\n(.*\n)*\$$/)
+    assert.doesNotMatch(screen, /^turn 2$/m)
+  })
+
+  it('the command reads from the terminal, and is stopped and continued with its job', async () => {
+    using terminal = new Terminal(new User())
+    terminal.type('calloff run -- sh -c \'echo "name?"; read name; echo "hello $name"; cat\'')
+    await terminal.shows(/^name\?$/m)
+    terminal.type('Ada')
+    await terminal.shows(/^hello Ada$/m)
+    terminal.press('C-z')
+    await terminal.shows(/Stopped/)
+    terminal.type('fg')
+    await terminal.shows(/ fg\ncalloff run /)
+    terminal.type('again')
+    await terminal.shows(/^again\n(.*\n)*again$/m)
+    terminal.press('C-d')
+    await terminal.shows(/^\$$/m)
+    terminal.type('echo "code $?"')
+    await terminal.shows(/^code 0$/m)
+  })
+
+  it('run in one terminal is called off from another, which hears that it has ended', async () => {
+    const user = new User()
+    using here = new Terminal(user)
+    using there = new Terminal(new User())
+    const hub = `unix:${user.folder}/hub.sock`
+    here.type(`calloff run --hub ${hub} --start --name deploy-42 -- sh -c 'echo deploying; sleep 60'; echo "code $?"`)
+    await here.shows(/^deploying$/m)
+    there.type(`calloff cancel --hub ${hub} deploy-42 --reason 'wrong branch' --wait 20s; echo "code $?"`)
+    const receipt = await there.shows(/^code \d+$/m)
+    assert.match(receipt, /^deploy-42: called off; 1 holder, 1 heard of it, 1 finished\n(.*\n)*code 0$/m)
+    const end = await here.shows(/^code \d+$/m)
+    assert.match(end, /^calloff: sh was called off as deploy-42 by process \d+ on .+: wrong branch\n(.*\n)*code 125$/m)
+  })
+
+  it('watch keeps a table, survives a server that is killed and comes back, and gives the screen back', async () => {
+    const user = new User()
+    using terminal = new Terminal(user, { columns: 120 })
+    const first = await user.serve()
+    terminal.type('calloff watch --every 200ms')
+    await terminal.shows('nothing is open')
+    const program = user.start(['run', '--name', 'nightly-1', '--', 'sleep', '60'])
+    await terminal.shows(/NAME +STATE +HELD BY +SINCE +WHY\n *nightly-1 +live +\S+:\d+/)
+    assert.ok(terminal.colours.includes('\u001B['))
+    first.child.kill('SIGKILL')
+    await first.ended
+    const lost = await terminal.shows(/the hub is gone, waiting for it/)
+    assert.match(lost, /nightly-1 +live/)
+    await user.serve()
+    await terminal.shows(/^\S+ +unix:\S+$/m)
+    await user.run('cancel', 'nightly-1', '--reason', 'disk full')
+    assert.equal((await program.ended).code, 125)
+    await terminal.shows(/nightly-1 +called off .* by process \d+ on .+: disk full/)
+    terminal.resize(60, 10)
+    await terminal.shows(/nightly-1 +called off .*…$/m)
+    terminal.press('C-c')
+    await terminal.shows(/^\$ calloff watch[^\n]*\n+\$$/)
+    terminal.type('echo "code $?"')
+    await terminal.shows(/^code 130$/m)
+  })
+
+  it('has colours in a terminal, and none with NO_COLOR or in a pipe', async () => {
+    using terminal = new Terminal(new User())
+    terminal.type('calloff --help | head -3; echo end one')
+    await terminal.shows(/^end one$/m)
+    assert.ok(!terminal.colours.includes('\u001B[1m'))
+    terminal.type('NO_COLOR=1 calloff --help; echo end two')
+    await terminal.shows(/^end two$/m)
+    assert.ok(!terminal.colours.includes('\u001B[1m'))
+    terminal.type('calloff --help; echo end three')
+    await terminal.shows(/^end three$/m)
+    assert.ok(terminal.colours.includes('\u001B[1m'))
+  })
+})
