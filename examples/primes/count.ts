@@ -8,7 +8,7 @@ export interface Count {
   readonly calledOff: string | undefined
 }
 
-const isPrime = (n: number): boolean => {
+export const isPrime = (n: number): boolean => {
   for (let divisor = 2; divisor * divisor <= n; divisor++) if (n % divisor === 0) return false
   return true
 }

@@ -79,11 +79,18 @@ export class Connection {
     const answered = what(link)
     const { patience } = this.#options
     const sent = now()
+    let hasLooked = false
     let stop: () => void
     const look = () => {
       const left = this.link === link ? Math.max(sent, this.#heard) + patience - now() : 0
-      if (left > 0) stop = after(left, look, false)
-      else this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer came ${this.#limit}`))
+      if (left > 0) {
+        hasLooked = false
+        stop = after(left, look, false)
+      } else if (!hasLooked) {
+        // A process that was busy itself first takes in what has come meanwhile.
+        hasLooked = true
+        stop = after(1, look, false)
+      } else this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer came ${this.#limit}`))
     }
     stop = after(patience, look, false)
     // No `finally`, which would take two more turns of the queue.

@@ -206,6 +206,26 @@ describe('an engine that has a lot to do', () => {
     await Promise.all(Array.from({ length: 60 }, () => hub.list()))
     assert.deepEqual(told, [])
   })
+
+  const skip = process.platform === 'win32' && 'Windows has no Unix sockets'
+  it('is not given up by a process that was busy itself, and finds the answer when it looks', { skip }, async () => {
+    const program = fileURLToPath(new URL('server.child.js', import.meta.url))
+    const server = spawn(process.execPath, [program, join(folder, 'elsewhere')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    after(() => server.kill('SIGKILL'))
+    const [line] = (await once(server.stdout, 'data')) as [Buffer]
+    const hub = await connectHub(line.toString().trim(), { ...impatient, patience: 300 })
+    const told: string[] = []
+    hub.onEvent(({ type }) => told.push(type))
+    const listed = hub.list()
+    setImmediate(() => {
+      for (const began = performance.now(); performance.now() - began < 1_000;);
+    })
+    await listed
+    assert.deepEqual(told, [])
+    await hub.close()
+  })
 })
 
 /** The calls of a link, but for its lists, which know nothing of who asks. */
