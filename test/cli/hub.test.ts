@@ -16,7 +16,7 @@ const lines = (text: string): readonly unknown[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as unknown)
 
-describe('calloff and a hub', { skip, concurrency: 4 }, () => {
+describe('calloff and a hub', { skip, concurrency: 4, timeout: 240_000 }, () => {
   it('what runs under a name is called off by it, and the canceller gets a receipt', async () => {
     const user = new User()
     await user.serve()
@@ -154,8 +154,10 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     const user = new User()
     await user.serve()
     await user.run('cancel', 'a', 'b', 'c')
+    // A pipe tells of a reader that has gone only when something is written: the next change.
+    const changes = '(for n in 1 2 3 4 5 6 7 8 9; do calloff cancel "n$n" >/dev/null; sleep 0.3; done) & '
     const { stdout, stderr } = await user.shell(
-      'calloff watch --json --every 100ms | head -2 | wc -l; calloff ls | head -1 | wc -l',
+      `${changes} calloff watch --json --every 100ms | head -2 | wc -l; calloff ls | head -1 | wc -l; wait`,
     )
     assert.deepEqual([stdout.replaceAll(' ', ''), stderr], ['2\n1\n', ''])
   })

@@ -11,7 +11,7 @@ const skip = process.platform === 'win32' ? 'these commands are for POSIX' : fal
 /** A program for `node -e` that says its number, and does not end when it is asked to. */
 const STUBBORN = `process.on('SIGTERM', () => console.log('asked')); setInterval(() => {}, 1000); console.log('pid ' + process.pid)`
 
-describe('calloff run', { skip, concurrency: 4 }, () => {
+describe('calloff run', { skip, concurrency: 4, timeout: 240_000 }, () => {
   it('ends with what the command ends with', async () => {
     assert.deepEqual(await user.run('run', '--', 'sh', '-c', 'exit 7'), {
       code: 7,

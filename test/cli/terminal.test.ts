@@ -30,7 +30,7 @@ async function end(terminal: Terminal): Promise<string> {
   return terminal.shows(/^code \d+$/m)
 }
 
-describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
+describe('calloff in a terminal', { skip, concurrency: 3, timeout: 240_000 }, () => {
   it('Ctrl+C reaches the command once, and lets it end in peace', async () => {
     const user = new User()
     using terminal = new Terminal(user)
