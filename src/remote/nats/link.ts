@@ -17,6 +17,7 @@ import { Pending } from '../pending.js'
 import { type Bucket, isRefusal, type Stored } from './bucket.js'
 import { Census } from './census.js'
 import { Following, type Found } from './following.js'
+import { Gate } from './gate.js'
 import { holderKey, leaseKey, markKey, parseKey, pathOf, publicId, sessionKey } from './keys.js'
 import { Leases, type Sightings } from './leases.js'
 import { holderEntryOf, type MarkEntry, markEntryOf, textOfMarkEntry, textOfSession } from './records.js'
@@ -59,6 +60,8 @@ export class NatsLink implements Link {
   readonly #leases: Leases
   readonly #census: Census
   readonly #sweeper: Sweeper
+  /** A list is several requests, one after the other: of ten thousand at once none would be done before the others, or in time. */
+  readonly #lists = new Gate(LISTS)
   /** The revision of the session, while it is known to be there. */
   #revision = 0
   /** What is being entered. */
@@ -349,7 +352,9 @@ export class NatsLink implements Link {
   // ---- Lists
 
   list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
-    return this.#ask(async () => {
+    const list = async () => {
+      const { over } = this.#pending
+      if (over) throw over
       const found = 'topic' in what ? await this.#about(what.topic) : await this.#below(what.prefix)
       const all = await Promise.all(
         found.map(async ({ topic, mark, lease, holders }): Promise<TopicReport> => {
@@ -358,7 +363,8 @@ export class NatsLink implements Link {
         }),
       )
       return all.filter(({ mark, lease, holders }) => mark || lease || holders.length > 0)
-    })
+    }
+    return this.#ask(() => this.#lists.pass(false, list))
   }
 
   /** One topic, as it stands when its holders are counted: who reacts to a mark by going is counted all the same. */
@@ -405,6 +411,9 @@ export class NatsLink implements Link {
     this.#stopSweep = after(SWEEP_EVERY, sweep, false)
   }
 }
+
+/** Lists under way: enough for who holds what to be looked up for many at a time. */
+const LISTS = 500
 
 /** How long a lease that nobody renews, or looks at, is remembered here: longer than any `ttl` that makes sense. */
 const SIGHTINGS = 24 * 3_600_000
