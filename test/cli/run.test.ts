@@ -169,11 +169,15 @@ describe('calloff run', { skip, concurrency: 4, timeout: 240_000 }, () => {
       program,
       `import { fromParent } from ${JSON.stringify(node)}
        const token = await fromParent()
+       console.log('ready')
        const { kind } = await token.wait()
        setTimeout(() => console.log('put away, because of a ' + kind), 100)`,
     )
-    const { code, stdout } = await user.run('run', '--timeout', '1500ms', '--', process.execPath, program)
-    assert.deepEqual([code, stdout], [124, 'put away, because of a timeout\n'])
+    const run = user.start(['run', '--grace', '1m', '--', process.execPath, program])
+    await run.printed('ready')
+    run.child.kill('SIGTERM')
+    const { code, stdout } = await run.ended
+    assert.deepEqual([code, stdout], [143, 'ready\nput away, because of a process-signal\n'])
   })
 
   it('lends its token to a loop that never yields', async () => {
@@ -183,12 +187,15 @@ describe('calloff run', { skip, concurrency: 4, timeout: 240_000 }, () => {
       program,
       `import { fromParent } from ${JSON.stringify(node)}
        const token = await fromParent({ background: true })
+       console.log('ready')
        while (token.keepOn());
        console.log('seen: ' + token.error.kind)`,
     )
-    const line = ['run', '--timeout', '2s', '--grace', '1m', '--', process.execPath, program]
-    const { code, stdout } = await user.run(...line)
-    assert.deepEqual([code, stdout], [124, 'seen: timeout\n'])
+    const run = user.start(['run', '--grace', '1m', '--', process.execPath, program])
+    await run.printed('ready')
+    run.child.kill('SIGTERM')
+    const { code, stdout } = await run.ended
+    assert.deepEqual([code, stdout], [143, 'ready\nseen: process-signal\n'])
   })
 
   it('finds no use for a hub without a name', async () => {
