@@ -9,7 +9,7 @@ import { newFolder, User } from './calloff.js'
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const pages = join(root, 'docs', 'cli')
 const names = readdirSync(pages)
-  .filter((file) => file !== 'README.md')
+  .filter((file) => file.endsWith('.md') && file !== 'README.md')
   .map((file) => file.replace('.md', ''))
 const user = new User()
 
