@@ -7,7 +7,7 @@ import { ensureInstalled, root } from './installed.mjs'
 ensureInstalled()
 if (!build({ ifStale: true, only: ['library'] })) process.exit(1)
 for (const file of readdirSync(`${root}/docs/cli`)) {
-  if (file === 'README.md') continue
+  if (!file.endsWith('.md') || file === 'README.md') continue
   const path = `${root}/docs/cli/${file}`
   const args = [`${root}/dist/bin/calloff.js`, file.replace('.md', ''), '--help']
   const { stdout, status } = spawnSync(process.execPath, args, { encoding: 'utf8' })
