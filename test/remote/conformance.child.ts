@@ -12,7 +12,19 @@ const [place = ''] = process.argv.slice(2)
 
 async function passes(url: string, given: HubOptions, engine: () => Engine | Promise<Engine>): Promise<void> {
   const cases = hubConformance({ connect: (options) => connectHub(url, { ...given, ...options }), engine })
-  const outcomes = await Promise.allSettled(cases.map(({ run }) => run()))
+  const running = new Set(cases.map(({ name }) => name))
+  const tell = () => console.log(`the process ends by itself before: ${[...running].join('; ')}`)
+  process.once('exit', tell)
+  const outcomes = await Promise.allSettled(
+    cases.map(async ({ name, run }) => {
+      try {
+        await run()
+      } finally {
+        running.delete(name)
+      }
+    }),
+  )
+  process.off('exit', tell)
   for (const [i, outcome] of outcomes.entries()) {
     if (outcome.status === 'rejected') console.log(`${cases[i]?.name}: ${String(outcome.reason)}`)
   }
