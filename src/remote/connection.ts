@@ -48,6 +48,11 @@ export class Connection {
     this.#events = events
   }
 
+  /** See {@link Engine}. */
+  get isInOrder(): boolean {
+    return this.#engine.inOrder === true
+  }
+
   /** Makes the first link. Rejects if that fails, and then goes on trying only if it is to. */
   async open(goOn: boolean): Promise<void> {
     try {

@@ -166,6 +166,11 @@ export interface Engine {
   /** For messages: where it is, without secrets. */
   readonly place: string
   /**
+   * Says that no notice of a link is older than the answers that came before it: both come by one way. Where it does not, what a
+   * token hears in its first seconds is read again before it counts, since it may speak of a mark that was forgotten before.
+   */
+  readonly inOrder?: boolean
+  /**
    * Makes a connection. Rejects with a `HubError`, or any error, where none can be made; and gives up, leaving nothing behind,
    * when `token` is cancelled before.
    */

@@ -53,6 +53,8 @@ export class Holding {
   readonly since: number
   readonly onDisconnect: 'keep' | 'cancel'
   readonly ready = new Milestone()
+  /** When it was ready, where that matters: see roll.ts. */
+  readyAt = 0
   readonly delivered = new Milestone()
   state = OPEN
   /** The fence of the lease it stands and falls with; undefined if there is none. */

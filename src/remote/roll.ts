@@ -3,13 +3,15 @@
  *
  * Invariants
  * R1. A holder is entered before the state of its topic is read (E5), and is ready only once that state was applied.
- * R2. Marks only ever add up: one that comes late, twice or out of order does no harm. Leases do not, so what a notice says of
- *     one is only a hint to read it. Answers come one after the other, since there is one conversation, and those count.
+ * R2. Marks only ever add up: one that comes twice or out of order does no harm. Leases do not, so what a notice says of one is
+ *     only a hint to read it. Answers come one after the other, since there is one conversation, and those count.
  * R3. Over every new link all are entered again, as if nothing had been said before.
- *     What is said of a topic is not said to who is not entered yet: it may be older than a mark that was forgotten since.
+ *     What is said of a topic may be older than a holder, and speak of a mark that was forgotten before that was entered. So of an
+ *     answer only those hear that were ready when it was asked for, or that it answers; and a notice is only a hint to read for
+ *     those that are not ready, and, where the engine cannot say that it is newer (`inOrder`), not for long.
  * R4. A target is held weakly, unless somebody listens to it, or it is kept for another reason.
  */
-import { after } from '../core/clock.js'
+import { after, now } from '../core/clock.js'
 import type { Cancellation } from '../core/graph.js'
 import { closed, type Connection } from './connection.js'
 import type { LeaseRecord, MarkRecord, Topic, TopicState } from './engine.js'
@@ -21,6 +23,8 @@ import { keyOf } from './names.js'
 
 /** So many holders or topics are spoken of at a time. */
 const BATCH = 1_000
+/** No notice is later than so many milliseconds. */
+const LATEST_NOTICE = 2_000
 /** What the engine refuses is said again after so many milliseconds. */
 const REFUSED = 1_000
 
@@ -108,8 +112,15 @@ export class Roll {
     const key = keyOf(topic)
     const holdings = this.#topics.get(key)
     if (!holdings) return
-    if (mark) this.#mark(this.#entered(topic), mark)
     let hint = false
+    if (mark) {
+      const sure: Holding[] = []
+      for (const holding of holdings) {
+        if (this.#isNewer(holding)) sure.push(holding)
+        else hint ||= holding.target?.isOver === false
+      }
+      this.#mark(sure, mark)
+    }
     for (const { term, role } of holdings) hint ||= role === 'open' && (term !== lease?.fence || lease?.left === 0)
     if (!hint) return
     this.#toRead.set(key, topic)
@@ -132,9 +143,9 @@ export class Roll {
     }
   }
 
-  /** Those of a topic of whom the engine has been told (R2). */
-  #entered(topic: Topic): Holding[] {
-    return this.of(topic).filter((holding) => holding.ready.isReached || !this.#toEnter.has(holding))
+  /** Whether what a notice says is said of this holder, too (R3). */
+  #isNewer({ ready, readyAt }: Holding): boolean {
+    return ready.isReached && (this.#connection.isInOrder || now() - readyAt > LATEST_NOTICE)
   }
 
   /** A topic is cancelled here: so are the tokens of it that are open here. */
@@ -182,14 +193,19 @@ export class Roll {
         leaving.length > 0 ? this.#connection.call((link) => link.leave(leaving)) : undefined,
       ])
       for (const id of leaving) this.#toLeave.delete(id)
-      for (const state of entered) this.#stands(state)
-      for (const state of read) this.#stands(state)
+      const answered = new Set(entering)
+      for (const state of read) this.#stands(state, ({ ready }) => ready.isReached)
+      for (const state of entered) this.#stands(state, (one) => one.ready.isReached || answered.has(one))
     } catch (error) {
       for (const one of entering) if (this.#holdings.has(one.id)) this.#toEnter.add(one)
       for (const one of reading) this.#toRead.set(keyOf(one), one)
       throw error
     }
-    for (const { ready } of entering) ready.settle()
+    const readyAt = this.#connection.isInOrder ? 0 : now()
+    for (const one of entering) {
+      if (!one.ready.isReached) one.readyAt = readyAt
+      one.ready.settle()
+    }
   }
 
   /** The engine does not want to hear it: that is told, and said again later. */
@@ -206,9 +222,9 @@ export class Roll {
     this.#tell({ type: 'refused', name: first?.topic.name ?? '', error })
   }
 
-  /** An answer (R2): how a topic stands. */
-  #stands({ topic, mark, lease }: TopicState): void {
-    const holdings = this.#entered(topic)
+  /** An answer (R2): how a topic stands, for those whom it concerns. */
+  #stands({ topic, mark, lease }: TopicState, concerns: (holding: Holding) => boolean): void {
+    const holdings = this.of(topic).filter(concerns)
     if (mark) this.#mark(holdings, mark)
     let isFollowed = false
     for (const holding of holdings) {

@@ -12,6 +12,7 @@ export type Place = { readonly path: string } | { readonly host: string; readonl
 
 export class SocketEngine implements Engine {
   readonly place: string
+  readonly inOrder = true
   readonly #where: Place
   readonly #key: Uint8Array
 

@@ -244,7 +244,8 @@ describe('fromParent', { skip, timeout: 120_000 }, () => {
     assert.equal(output.told.kind, 'disconnect')
     assert.match(output.told.message, /was cancelled because process \d+, which has lent it, is gone$/)
     await ended(parent)
-    await until(() => folder().length === 0, 'the folder goes')
+    // Children of Deno inherit the socket, so there it is the next lender who takes the folder away.
+    if (!('Deno' in globalThis)) await until(() => folder().length === 0, 'the folder goes')
   })
 
   for (const how of ['busy', 'busy-sleep']) {
