@@ -1,5 +1,6 @@
 /** A hub that is started when it is needed, and ends when it is not. */
 import { spawn } from 'node:child_process'
+import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import process from 'node:process'
 import { TimeoutToken } from '../index.js'
@@ -19,7 +20,9 @@ const IDLE = '1m'
  */
 export async function startServer({ url, isOwn }: Place): Promise<void> {
   if (isOwn) makeOwnFolder()
-  const journal = url.startsWith('unix:') ? `${decodeURIComponent(new URL(url).pathname)}.journal` : undefined
+  const path = url.startsWith('unix:') ? decodeURIComponent(new URL(url).pathname) : undefined
+  const journal = path === undefined ? undefined : `${path}.journal`
+  const patience = new TimeoutToken(PATIENCE, { name: 'the hub that was to be started' })
   const args = ['serve', '--listen', url, '--idle', IDLE, ...(journal === undefined ? [] : ['--journal', journal])]
   // Not one of the processes that a `calloff run` around us would end.
   const { CALLOFF_TREE: _mark, ...env } = process.env
@@ -36,16 +39,34 @@ export async function startServer({ url, isOwn }: Place): Promise<void> {
     server.once('error', fails)
     server.stdout.once('data', () => listens())
     // One that finds another one there ends with an error, which is none.
-    server.once('close', (code) =>
-      words.includes('is listening at') ? listens() : fails(new Failure(trouble(words, code))),
-    )
+    server.once('close', (code) => {
+      if (words.includes('is listening at')) listens()
+      else if (path !== undefined && words.includes('is that of a server in process')) listens(answers(path, patience))
+      else fails(new Failure(trouble(words, code)))
+    })
   })
   try {
-    await new TimeoutToken(PATIENCE, { name: 'the hub that was to be started' }).race(started)
+    await patience.race(started)
   } finally {
     server.stdout.destroy()
     server.stderr.destroy()
     server.unref()
+  }
+}
+
+/** One that is just being started by somebody else has the journal, and listens soon. */
+async function answers(path: string, token: TimeoutToken): Promise<void> {
+  for (;;) {
+    const isThere = await new Promise<boolean>((resolve) => {
+      const probe = connect(path)
+      probe.once('error', () => resolve(false))
+      probe.once('connect', () => {
+        probe.destroy()
+        resolve(true)
+      })
+    })
+    if (isThere) return
+    await token.sleep(20)
   }
 }
 
