@@ -4,12 +4,12 @@
  *
  * A cancel is on its way, and settled here, before the call that makes it returns (H3).
  */
-import { optionsOf, wrongType } from '../core/arguments.js'
+import { optionsOf } from '../core/arguments.js'
 import { after, now, readWall } from '../core/clock.js'
-import { bind } from '../core/context.js'
-import { Cancellation, settle, surface } from '../core/graph.js'
+import { Cancellation, settle } from '../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../core/token.js'
 import { type Asked, type AskedLease, cancelAsked, exposeAsked, leaseAsked } from './asked.js'
+import { Audience, giveUp } from './audience.js'
 import { closed, Connection } from './connection.js'
 import { Deliveries, type Delivery } from './deliveries.js'
 import { HubDesk, type Office } from './desk.js'
@@ -65,7 +65,7 @@ export class HubClient implements TokenHub {
     changed: (holding) => this.#changed(holding),
     leave: (holding) => this.#leave(holding),
   }
-  readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
+  readonly #audience = new Audience()
   #ids = 0
   #stopBeat = () => {}
   #stopReread = () => {}
@@ -191,11 +191,7 @@ export class HubClient implements TokenHub {
   }
 
   onEvent(listener: (event: HubEvent) => void): Registration {
-    if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
-    const place = { listener: bind ? bind(listener) : listener }
-    this.#listeners.add(place)
-    const stop = () => this.#listeners.delete(place)
-    return { stop, [Symbol.dispose]: () => void stop() }
+    return this.#audience.add(listener)
   }
 
   async close(options?: { readonly within?: number | undefined }): Promise<void> {
@@ -358,28 +354,17 @@ export class HubClient implements TokenHub {
       this.#stopTimers()
       this.#lostTouch()
     }
-    for (const { listener } of Array.from(this.#listeners)) {
-      try {
-        listener(event)
-      } catch (error) {
-        surface(error)
-      }
-    }
+    this.#audience.tell(event)
   }
 
   /** From now on there is no connection; tokens that are to be called off for that are, after a while. */
   #lostTouch(): void {
-    const giveUp = () => {
+    const ring = () => {
       this.#stopGiveUp = undefined
-      let tokens = 0
-      for (const { target, onDisconnect } of this.#roll.all) {
-        if (onDisconnect !== 'cancel' || !target || target.isOver) continue
-        target.fall('disconnect')
-        tokens++
-      }
+      const tokens = giveUp(this.#roll.all)
       if (tokens > 0) this.#tell({ type: 'gave-up', tokens })
     }
-    this.#stopGiveUp ??= after(this.#settings.disconnectAfter, giveUp, false)
+    this.#stopGiveUp ??= after(this.#settings.disconnectAfter, ring, false)
   }
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { allOf, anyOf, from, type Registration, SimpleToken, TimeoutToken } from 'calloff'
-import { collect, FLAT, FLAT_SIGNAL, growth, isNode, strays, survivors } from './collect.js'
+import { collect, FLAT, FLAT_SIGNAL, isNode, leaves, strays, survivors } from './collect.js'
 
 const MANY = 10_000
 const nothing = (): void => {}
@@ -103,20 +103,16 @@ test('tokens that are cancelled by themselves take the listener away', () => {
 
 test('a foreign signal that lives long keeps nothing of the tokens derived from it', async () => {
   const { signal } = new AbortController()
-  const bytes = await growth(10_000, () => from(signal).plus(new SimpleToken()).onCancel(nothing).stop())
-  assert.ok(bytes < FLAT, `${bytes}`)
-  const signals = await growth(20_000, () => new SimpleToken(signal).signal.aborted)
-  assert.ok(signals < FLAT_SIGNAL, `${signals}`)
+  await leaves(FLAT, 10_000, () => from(signal).plus(new SimpleToken()).onCancel(nothing).stop())
+  await leaves(FLAT_SIGNAL, 20_000, () => new SimpleToken(signal).signal.aborted)
 })
 
 test('a parent that lives long keeps nothing of the foreign signals nested beside it', async () => {
   const parent = new SimpleToken()
-  const listened = await growth(10_000, () => {
+  await leaves(FLAT, 10_000, () => {
     new SimpleToken(parent, new AbortController().signal).onCancel(nothing).stop()
   })
-  assert.ok(listened < FLAT, `${listened}`)
-  const signals = await growth(20_000, () => new SimpleToken(parent, new AbortController().signal).signal.aborted)
-  assert.ok(signals < FLAT_SIGNAL, `${signals}`)
+  await leaves(FLAT_SIGNAL, 20_000, () => new SimpleToken(parent, new AbortController().signal).signal.aborted)
 })
 
 test('a foreign signal is not kept by the tokens that were made of it', async () => {

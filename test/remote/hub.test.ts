@@ -17,10 +17,13 @@ import {
   type HubError,
   type HubEvent,
   type HubOptions,
+  type LinkEvents,
   type TokenHub,
+  type TopicState,
   TokenServer,
 } from 'calloff/remote'
 import { share } from 'calloff/threads'
+import { uncaught } from '../behaviour/helpers.js'
 import { engineFor } from './inside.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'calloff-hub-'))
@@ -81,6 +84,38 @@ describe('a token that is opened after a mark was forgotten', () => {
     // What comes later counts.
     await here.cancel(at, 'again')
     await until(() => fresh.cancelled, 'the new one ends')
+  })
+
+  it('a notice of a mark that is forgotten since does not end who has just opened the name', async () => {
+    const engine = engineFor(server.url)
+    const heard: TopicState[] = []
+    let notice: LinkEvents['notice'] = () => {}
+    await using hub = await connectHub({
+      place: engine.place,
+      connect: (session, events, token) => {
+        notice = (state) => {
+          heard.push(state)
+          events.notice(state)
+        }
+        return engine.connect(session, { ...events, notice, lost: (error) => events.lost(error) }, token)
+      },
+    })
+    const at = name()
+    const old = hub.open(at)
+    await old.ready
+    await here.cancel(at, 'stop')
+    await until(() => old.cancelled, 'the old one ends')
+    const late = heard.find(({ mark }) => mark)
+    assert.ok(late)
+    await here.forget(at)
+    const fresh = hub.open(at)
+    await fresh.ready
+    notice(late)
+    assert.equal(fresh.cancelled, false)
+    await hub.list(at)
+    assert.equal(fresh.cancelled, false)
+    await here.cancel(at, 'again')
+    await until(() => fresh.cancelled, 'what is true ends it')
   })
 })
 
@@ -245,6 +280,32 @@ describe('without a connection', () => {
     const seen = other.open('early')
     await seen.ready
     assert.equal(seen.reason, 'stop')
+  })
+
+  it('each that asked is told until it has enough; what one throws is an uncaught error, and keeps it from nobody', async () => {
+    for (const inThread of [false, true]) {
+      await using gone = await TokenServer.listen({ port: 0 })
+      await using hub = await connectHub(gone.url, { ...impatient, background: inThread })
+      const heard: string[] = []
+      const fault = new Error('of the listener')
+      const listener = () => void heard.push('first')
+      const first = hub.onEvent(listener)
+      const second = hub.onEvent(listener)
+      const faulty = hub.onEvent(() => {
+        throw fault
+      })
+      hub.onEvent(() => void heard.push('last'))
+      assert.deepEqual([first.stop(), first.stop()], [true, false])
+      const errors = await uncaught(async () => {
+        await gone.close()
+        await until(() => heard.includes('last'), 'it is told')
+        second.stop()
+        faulty.stop()
+      })
+      assert.ok(errors.length > 0)
+      assert.ok(errors.every((error) => error === fault))
+      assert.deepEqual(heard.slice(0, 2), ['first', 'last'])
+    }
   })
 
   it('tokens are kept, or called off after a while if that was asked for', async () => {

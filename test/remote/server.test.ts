@@ -9,6 +9,7 @@ import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectHub, type HubError, type ServerOptions, TokenServer } from 'calloff/remote'
 import { protocol, WireLink } from './inside.js'
+import { found, skipWithout } from './servers.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'calloff-server-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -253,8 +254,10 @@ describe('TLS', () => {
         ],
         { stdio: 'ignore' },
       )
-    } catch {
-      t.skip('openssl is not there to make a certificate')
+    } catch (error) {
+      const skip = skipWithout('openssl', found('openssl'))
+      if (skip === false) throw error
+      t.skip(skip)
       return
     }
     const { readFileSync } = await import('node:fs')

@@ -9,10 +9,10 @@
  */
 import { optionsOf, wrongType } from '../../core/arguments.js'
 import { after, keepAlive, now, readWall } from '../../core/clock.js'
-import { bind } from '../../core/context.js'
-import { Cancellation, settle, surface } from '../../core/graph.js'
+import { Cancellation, settle } from '../../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../../core/token.js'
 import { cancelAsked, exposeAsked, leaseAsked } from '../asked.js'
+import { Audience, giveUp } from '../audience.js'
 import { closed } from '../connection.js'
 import { HubDesk, type Office } from '../desk.js'
 import type { Engine, MarkRecord, Topic } from '../engine.js'
@@ -69,7 +69,7 @@ export class BackgroundHub implements TokenHub {
   readonly #holdings = new Map<number, Holding>()
   readonly #topics = new Map<string, Set<Holding>>()
   readonly #underWay = new Map<string, UnderWay>()
-  readonly #listeners = new Set<{ readonly listener: (event: HubEvent) => void }>()
+  readonly #audience = new Audience()
   readonly #collected = new FinalizationRegistry<Holding>((holding) => this.#leave(holding))
   readonly #office: Office
   #state: HubState = 'connecting'
@@ -180,11 +180,7 @@ export class BackgroundHub implements TokenHub {
   }
 
   onEvent(listener: (event: HubEvent) => void): Registration {
-    if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
-    const place = { listener: bind ? bind(listener) : listener }
-    this.#listeners.add(place)
-    const stop = () => this.#listeners.delete(place)
-    return { stop, [Symbol.dispose]: () => void stop() }
+    return this.#audience.add(listener)
   }
 
   async close(options?: { readonly within?: number | undefined }): Promise<void> {
@@ -375,27 +371,16 @@ export class BackgroundHub implements TokenHub {
       this.#stopGiveUp?.()
       this.#stopGiveUp = undefined
     } else if (event.type === 'disconnected') this.#state = 'disconnected'
-    for (const { listener } of Array.from(this.#listeners)) {
-      try {
-        listener(event)
-      } catch (error) {
-        surface(error)
-      }
-    }
+    this.#audience.tell(event)
   }
 
   /** The thread has ended. What is to be called off for that is, after a while; while there is a thread it sees to that. */
   #lostTouch(): void {
-    const giveUp = () => {
+    const ring = () => {
       this.#stopGiveUp = undefined
-      let tokens = 0
-      for (const { target, onDisconnect } of Array.from(this.#holdings.values())) {
-        if (onDisconnect !== 'cancel' || !target || target.isOver) continue
-        target.fall('disconnect')
-        tokens++
-      }
+      const tokens = giveUp(this.#holdings.values())
       if (tokens > 0) this.#tell({ type: 'gave-up', tokens })
     }
-    this.#stopGiveUp ??= after(this.#settings.disconnectAfter, giveUp, false)
+    this.#stopGiveUp ??= after(this.#settings.disconnectAfter, ring, false)
   }
 }
