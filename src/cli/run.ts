@@ -111,7 +111,8 @@ async function runUnder(sources: Sources, command: string, args: readonly string
   }
   const ending = new SimpleToken({ name })
   // What is lent is the sum itself: who has it by `fromParent()` sees at once that it is over, and of what kind its end is.
-  await using lent = await lendToken(calledOff, { name: given.text('name') ?? name })
+  // Ctrl+C calls it off, so that who has it may finish in peace then, too.
+  await using lent = await lendToken(calledOff, { name: given.text('name') ?? name, stopSignal: SIGNALS })
   const env = { ...process.env, ...lent.env }
   let running: RunningProcess
   try {

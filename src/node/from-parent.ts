@@ -34,8 +34,9 @@ const opened = new Map<string, Promise<CancellationToken>>()
  * when the lender dies, in whatever way, and with kind `'dispose'` when it is lent no longer. Cancelling it is of no effect
  * on the lender, nor on others who have it: each call gives a token of its own.
  *
- * The signal that comes with the lender's cancel (`SIGTERM`) no longer ends this process by itself, so that it can finish in
- * peace; it is killed if it takes longer than the lender's `grace`. One that comes without a cancel does what it did.
+ * The signal that comes with the lender's cancel (`SIGTERM`; under `calloff run` also the `SIGINT` of Ctrl+C) no longer ends this
+ * process by itself, so that it can finish in peace; it is killed if it takes longer than the lender's `grace`. One that comes
+ * without a cancel does what it did.
  *
  * Timing: resolves when it is known how the token stands: one that is over already is cancelled. `remaining` is the lender's, and
  * its deadline ends the token even if the lender is busy.
@@ -79,7 +80,7 @@ async function open(place: Place, isInBackground: boolean): Promise<Cancellation
   const { token, ask } = isInBackground
     ? await (await import('./parent-background.js')).openInBackground(place)
     : await openLink(place)
-  heedSignal(place.signal, token, ask)
+  for (const signal of place.signals) heedSignal(signal, token, ask)
   return token
 }
 

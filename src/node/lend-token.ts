@@ -10,14 +10,17 @@ import type { CancellationToken } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { makeFolder, removeFolder } from './lent-folder.js'
 import { lineOf, Lines, QUESTION, type Standing, storyOf, textOfPlace, VARIABLE } from './parent-protocol.js'
-import { signalArgument, tokenArgument } from './token-argument.js'
+import { signalsArgument, tokenArgument } from './token-argument.js'
 
 /** How a token is lent. */
 export interface LendOptions {
   /** What the borrowers call it. Default: its own name. */
   readonly name?: string | undefined
-  /** The signal with which you end the borrowers: one that comes with a cancel does not end them at once. Default: `'SIGTERM'`. */
-  readonly stopSignal?: NodeJS.Signals | undefined
+  /**
+   * The signals with which the borrowers are ended, by you or by whatever cancels the token: one that comes with a cancel does not
+   * end them at once. An empty list: each does. Default: `'SIGTERM'`.
+   */
+  readonly stopSignal?: NodeJS.Signals | readonly NodeJS.Signals[] | undefined
 }
 
 /** A token that other processes can have by `fromParent()`. */
@@ -81,7 +84,7 @@ export async function prepareToLend(token: Foreign, options?: LendOptions): Prom
   const { name, stopSignal } = optionsOf(options)
   const source = tokenArgument(token)
   const called = optional('name', 'string', name) ?? source.name
-  const signal = signalArgument('stopSignal', stopSignal) ?? 'SIGTERM'
+  const signals = signalsArgument('stopSignal', stopSignal) ?? ['SIGTERM']
   const key = randomBytes(32).toString('base64url')
   const lending = new Lending(source, called, key)
   const path = isWindows ? `\\\\.\\pipe\\calloff-${randomBytes(16).toString('hex')}` : await makeFolder()
@@ -93,7 +96,7 @@ export async function prepareToLend(token: Foreign, options?: LendOptions): Prom
     await close()
     throw error
   }
-  const env = { [VARIABLE]: textOfPlace({ path, key, pid: process.pid, signal }) } as LentToken['env']
+  const env = { [VARIABLE]: textOfPlace({ path, key, pid: process.pid, signals }) } as LentToken['env']
   return { env, begin: () => lending.begin(), close, [Symbol.asyncDispose]: close }
 }
 
@@ -174,9 +177,12 @@ class Lending {
     const hear = (line: string) => {
       isKnown ||= this.#isKey(line)
       if (!isKnown) return void socket.destroy()
-      // The key, or a question: both are answered by how things stand.
-      this.#borrowers.add(socket)
-      this.#tell(socket)
+      if (line !== QUESTION) {
+        this.#borrowers.add(socket)
+        this.#tell(socket)
+      }
+      // What is asked about may be a signal that has reached us as well: it is heard after the sockets, at the latest in the next turn.
+      else setImmediate(setImmediate, () => this.#borrowers.has(socket) && this.#tell(socket))
       return undefined
     }
     socket.setEncoding('utf8')

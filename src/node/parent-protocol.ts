@@ -22,8 +22,8 @@ export interface Place {
   readonly key: string
   /** Of the lender. */
   readonly pid: number
-  /** The signal that he asks processes to end with. */
-  readonly signal: NodeJS.Signals
+  /** The signals that processes are asked to end with. */
+  readonly signals: readonly NodeJS.Signals[]
 }
 
 /** A cancellation, that has been or lies ahead. */
@@ -60,9 +60,10 @@ export function textOfPlace(place: Place): string {
 /** Undefined for what is none. */
 export function placeOf(text: string): Place | undefined {
   try {
-    const { path, key, pid, signal } = JSON.parse(text) as Partial<Place>
-    const isOne = [path, key, signal].every((part) => typeof part === 'string') && typeof pid === 'number'
-    return isOne ? ({ path, key, pid, signal } as Place) : undefined
+    const { path, key, pid, signals } = JSON.parse(text) as Partial<Place>
+    const isOne =
+      typeof path === 'string' && typeof key === 'string' && typeof pid === 'number' && Array.isArray(signals)
+    return isOne ? ({ path, key, pid, signals } as Place) : undefined
   } catch {
     return undefined
   }

@@ -1,5 +1,5 @@
 /**
- * The signal by which a lender ends processes. One that comes with a cancel does not end a process that has the token: it has been
+ * A signal by which a lender ends processes, or by which both are ended. One that comes with a cancel does not end a process that has the token: it has been
  * asked already, and may finish in peace. (npm and others pass it on, so it may come twice.) One that comes alone has the effect
  * that it would have had.
  */

@@ -20,3 +20,10 @@ export function signalArgument(argument: string, signal: unknown): NodeJS.Signal
   }
   return name as NodeJS.Signals | undefined
 }
+
+/** One or several. */
+export function signalsArgument(argument: string, signals: unknown): readonly NodeJS.Signals[] | undefined {
+  if (Array.isArray(signals)) return signals.map((one) => signalArgument(argument, one ?? null) as NodeJS.Signals)
+  const one = signalArgument(argument, signals)
+  return one && [one]
+}

@@ -45,6 +45,27 @@ describe('calloff in a terminal', { skip, concurrency: 3, timeout: 240_000 }, ()
     assert.match(screen, /^code 130$/m)
   })
 
+  it('Ctrl+C lets a program that has the token end in peace, though it hears no signals', async () => {
+    const user = new User()
+    using terminal = new Terminal(user)
+    const file = join(user.folder, 'borrower.mjs')
+    writeFileSync(
+      file,
+      `import { fromParent } from ${JSON.stringify(import.meta.resolve('calloff/node'))}
+       const token = await fromParent()
+       console.log('borrowed')
+       const { kind } = await token.wait()
+       setTimeout(() => console.log('in peace, for', kind), 300)`,
+    )
+    terminal.type(`calloff run --grace 10m -- "${process.execPath}" ${file}`)
+    await terminal.shows(/^borrowed$/m)
+    terminal.press('C-c')
+    const screen = await end(terminal)
+    assert.match(screen, /in peace, for process-signal\n/)
+    assert.match(screen, /called off by SIGINT\n/)
+    assert.match(screen, /^code 130$/m)
+  })
+
   it('Ctrl+C twice kills at once', async () => {
     const user = new User()
     using terminal = new Terminal(user)

@@ -101,11 +101,15 @@ describe('fromParent', { skip, timeout: 120_000 }, () => {
   })
 
   it('leaves a signal that comes without a cancel what it was', async () => {
-    const child = await spawn(...line('finish'), { lend: true })
-    await new Output(child).says('ready')
-    process.kill(child.pid, 'SIGTERM')
-    const { signal } = await child.ended
-    assert.equal(signal, 'SIGTERM')
+    const stopSignal = ['SIGTERM', 'SIGINT'] as const
+    await using lent = await lendToken(NEVER, { stopSignal })
+    for (const one of stopSignal) {
+      const child = await spawn(...line('finish'), { env: { ...process.env, ...lent.env } })
+      await new Output(child).says('ready')
+      process.kill(child.pid, one)
+      const { signal } = await child.ended
+      assert.equal(signal, one)
+    }
   })
 
   it('reaches through shells', async () => {
@@ -306,9 +310,12 @@ describe('fromParent', { skip, timeout: 120_000 }, () => {
       message: /^lend must be a boolean, got 1/,
     })
     await assert.rejects(lendToken(7 as never), { name: 'TypeError', message: /^token must be/ })
-    await assert.rejects(lendToken(NEVER, { stopSignal: 'SIGNOPE' as never }), {
-      name: 'TypeError',
-      message: /^stopSignal/,
-    })
+    for (const stopSignal of ['SIGNOPE', ['SIGINT', 'SIGNOPE'], [undefined], 9]) {
+      await assert.rejects(
+        lendToken(NEVER, { stopSignal: stopSignal as never }),
+        { name: 'TypeError', message: /^stopSignal must be/ },
+        String(stopSignal),
+      )
+    }
   })
 })
