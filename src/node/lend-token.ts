@@ -9,7 +9,7 @@ import { foreseeTold } from '../core/remaining.js'
 import type { CancellationToken } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { makeFolder, removeFolder } from './lent-folder.js'
-import { lineOf, Lines, QUESTION, type Standing, storyOf, textOfPlace, VARIABLE } from './parent-protocol.js'
+import { lineOf, Lines, type Standing, storyOf, textOfPlace, VARIABLE } from './parent-protocol.js'
 import { signalsArgument, tokenArgument } from './token-argument.js'
 
 /** How a token is lent. */
@@ -112,6 +112,7 @@ class Lending {
   readonly #borrowers = new Set<Socket>()
   #place: Subscriber | undefined
   #ahead: Cancellation | undefined
+  #isClosed = false
 
   constructor(token: CancellationToken, name: string | undefined, key: string) {
     this.#token = token
@@ -147,8 +148,8 @@ class Lending {
 
   async close(path: string | undefined): Promise<void> {
     this.#place?.stop()
-    for (const socket of this.#borrowers) sayLast(socket, { type: 'closed' })
-    this.#borrowers.clear()
+    this.#isClosed = true
+    this.#tellAll()
     this.#server.close()
     if (path !== undefined) await removeFolder(path)
   }
@@ -157,6 +158,7 @@ class Lending {
     const name = this.#name
     const found = discover(this.#token, LOOK)
     if (found) return { type: 'over', name, story: storyOf(found) }
+    if (this.#isClosed) return { type: 'closed' }
     return { type: 'live', name, ahead: this.#ahead && storyOf(this.#ahead) }
   }
 
@@ -173,31 +175,25 @@ class Lending {
 
   #greet(socket: Socket): void {
     const lines = new Lines()
-    let isKnown = false
     const hear = (line: string) => {
-      isKnown ||= this.#isKey(line)
-      if (!isKnown) return void socket.destroy()
-      if (line !== QUESTION) {
-        this.#borrowers.add(socket)
-        this.#tell(socket)
-      }
-      // What is asked about may be a signal that has reached us as well: it is heard after the sockets, at the latest in the next turn.
-      else setImmediate(setImmediate, () => this.#borrowers.has(socket) && this.#tell(socket))
-      return undefined
+      if (!this.#isKey(line)) return void socket.destroy()
+      this.#borrowers.add(socket)
+      // Who asks may have had a signal that has come here as well: it is heard after the sockets, at the latest in the next turn.
+      return void setImmediate(setImmediate, () => this.#borrowers.has(socket) && this.#tell(socket))
     }
     socket.setEncoding('utf8')
     socket.unref()
     socket.on('error', () => void socket.destroy())
     socket.on('close', () => void this.#borrowers.delete(socket))
     socket.on('data', (text: string) => {
-      for (const line of lines.take(text)) if (!socket.destroyed && socket.writable) hear(line)
+      for (const line of lines.take(text)) if (!socket.destroyed && !this.#borrowers.has(socket)) hear(line)
       if (lines.unfinished > LONGEST_KEY) socket.destroy()
     })
   }
 
   #isKey(line: string): boolean {
     const given = Buffer.from(line)
-    return line !== QUESTION && given.length === this.#key.length && timingSafeEqual(given, this.#key)
+    return given.length === this.#key.length && timingSafeEqual(given, this.#key)
   }
 }
 

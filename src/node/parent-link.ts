@@ -6,15 +6,7 @@ import type { CancellationKind } from '../core/errors.js'
 import { Cancellation, discover, giveRule, LOOK, moved, settle } from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
 import { removeIfDead } from './lent-folder.js'
-import {
-  cancellationFrom,
-  Lines,
-  type Place,
-  QUESTION,
-  type Standing,
-  standingOf,
-  type Story,
-} from './parent-protocol.js'
+import { cancellationFrom, Lines, type Place, type Standing, standingOf, type Story } from './parent-protocol.js'
 
 /** A token of the process that has started this one. Whoever asks gets a token of his own that derives from it. */
 export class ParentToken extends CancellationToken {
@@ -90,29 +82,17 @@ const PATIENCE = 500
 
 /** Resolves when it is known how the token stands. Of a lender that cannot be reached it is over. Never rejects. */
 export function openLink(place: Place): Promise<ParentLink> {
-  const socket = connect(place.path)
   const letGo = keepAlive()
   return new Promise((resolve) => {
     let token: ParentToken | undefined
-    const waiting = new Set<() => void>()
-    const ask = () => (socket.writable ? answer(socket, waiting) : Promise.resolve())
     const hear = (standing: Standing | undefined) => {
-      token ??= new ParentToken(place, standing?.type === 'closed' ? undefined : standing?.name)
-      if (standing) token.stands(standing)
-      else token.fall()
+      const told = (token ??= new ParentToken(place, standing?.type === 'closed' ? undefined : standing?.name))
+      if (standing) told.stands(standing)
+      else told.fall()
       letGo()
-      resolve({ token, ask })
-      for (const done of waiting) done()
+      resolve({ token: told, ask: () => ask(place, told) })
     }
-    const lines = new Lines()
-    socket.setEncoding('utf8')
-    socket.unref()
-    socket.once('connect', () => socket.write(`${place.key}\n`))
-    socket.on('data', (text: string) => {
-      for (const line of lines.take(text)) hear(standingOf(line))
-    })
-    socket.on('error', () => {}) // the end follows
-    socket.once('close', () => {
+    connectTo(place, hear).once('close', () => {
       const isNews = !token?.outcome
       hear(undefined)
       if (isNews) removeIfDead(place.path).catch(() => {}) // of a lender that was killed
@@ -120,16 +100,38 @@ export function openLink(place: Place): Promise<ParentLink> {
   })
 }
 
-/** Asks, and resolves with whatever is heard next. */
-function answer(socket: Socket, waiting: Set<() => void>): Promise<void> {
+/** Calls `hear` with whatever the lender says, until the socket closes. */
+function connectTo(place: Place, hear: (standing: Standing) => void): Socket {
+  const socket = connect(place.path)
+  const lines = new Lines()
+  socket.setEncoding('utf8')
+  socket.unref()
+  socket.once('connect', () => socket.write(`${place.key}\n`))
+  socket.on('data', (text: string) => {
+    for (const line of lines.take(text)) hear(standingOf(line))
+  })
+  socket.on('error', () => {}) // the end follows
+  return socket
+}
+
+/**
+ * By a connection of its own: what is written to one that the lender has just ended takes along what he has said last.
+ * Where he takes none any more, that is still to be heard.
+ */
+function ask(place: Place, token: ParentToken): Promise<void> {
   return new Promise((resolve) => {
+    const socket = connectTo(place, (standing) => {
+      // What moves has been told, and may have been moved again since.
+      if (standing.type !== 'live') token.stands(standing)
+      done()
+    })
     const done = () => {
       stop()
-      waiting.delete(done)
+      registration.stop()
+      socket.destroy()
       resolve()
     }
     const stop = after(PATIENCE, done, false)
-    waiting.add(done)
-    socket.write(`${QUESTION}\n`)
+    const registration = token.onCancel(done)
   })
 }

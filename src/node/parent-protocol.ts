@@ -1,8 +1,7 @@
 /**
  * What a process and those to whom it has lent a token say to each other: lines of JSON, over a socket that only they can reach.
  *
- * Who connects says the key. He is told at once how the token stands, again whenever its deadline moves and whenever he asks, and
- * that it is over. Where the connection ends without that, the lender is gone.
+ * Who connects says the key, and nothing more. He is told how the token stands, again whenever its deadline moves, and that it is over. Where the connection ends without that, the lender is gone.
  */
 import process from 'node:process'
 import { now } from '../core/clock.js'
@@ -45,9 +44,6 @@ export type Standing =
   /** It is not lent any longer. */
   | { readonly type: 'closed' }
 
-/** What a borrower asks how the token stands with. */
-export const QUESTION = '?'
-
 /** The most that a reason takes, in bytes. */
 const REASON_BYTES = 65_536
 const encoder = new TextEncoder()
@@ -63,7 +59,7 @@ export function placeOf(text: string): Place | undefined {
     const { path, key, pid, signals } = JSON.parse(text) as Partial<Place>
     const isOne =
       typeof path === 'string' && typeof key === 'string' && typeof pid === 'number' && Array.isArray(signals)
-    return isOne ? ({ path, key, pid, signals } as Place) : undefined
+    return isOne ? { path, key, pid, signals } : undefined
   } catch {
     return undefined
   }
