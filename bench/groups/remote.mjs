@@ -13,14 +13,13 @@ const SERIES = 100
 const EARLY = { quick: 20, full: 500 }
 /** Milliseconds after which what there is has to do. */
 const budgets = { quick: 2_500, full: 40_000 }
-/** Milliseconds between two, so that all processes are asleep: what is called off is called off once. */
+/** Milliseconds between two, where all processes are to be asleep: what is called off is called off once. */
 const QUIET = 1
 
-/** @type {import('./index.mjs').Group} */
-const latency = {
-  name: 'remote-latency',
-  title:
-    'from cancel() in one process to cancelled in another, through the server (floors: 80 bytes there and back; through a process in between)',
+/** @type {(name: string, title: string, quiet: number) => import('./index.mjs').Group} */
+const latency = (name, title, quiet) => ({
+  name,
+  title: `from cancel() in one process to cancelled in another, through the server, ${title} (floors: 80 bytes there and back; through a process in between)`,
   references: floors,
   tail: true,
   needs: ['across'],
@@ -34,7 +33,7 @@ const latency = {
         for (const { way, samples } of ways) {
           const sample = await way.round()
           if (round >= 0) samples.push(sample)
-          await pause(QUIET)
+          if (quiet > 0) await pause(quiet)
         }
       }
       return [{ table: group.name, rows: ways.map(({ peer, samples }) => ({ peer, samples })) }]
@@ -42,7 +41,10 @@ const latency = {
       for (const { way } of ways) await way.end()
     }
   },
-}
+})
+
+const awake = latency('remote-latency', 'in turns without a pause', 0)
+const asleep = latency('remote-latency-asleep', 'after a pause of 1 ms, in which all processes fall asleep', QUIET)
 
 let serial = 0
 /** A name that was never used. */
@@ -291,4 +293,4 @@ const memory = {
   },
 }
 
-export const groups = [latency, opens, cancels, stored, wide, connections, reconnect, memory]
+export const groups = [awake, asleep, opens, cancels, stored, wide, connections, reconnect, memory]

@@ -30,7 +30,7 @@ async function across(kind, way) {
     round: () =>
       new Promise((resolve) => {
         let left = BYTES
-        const begin = performance.now()
+        let begin = 0
         const hear = (chunk) => {
           left -= chunk.length
           if (left > 0) return
@@ -38,6 +38,7 @@ async function across(kind, way) {
           resolve(((performance.now() - begin) * 1e6) / (way === 'relay' ? 2 : 1))
         }
         socket.on('data', hear)
+        begin = performance.now()
         socket.write(bytes)
       }),
     async end() {

@@ -26,8 +26,9 @@ export async function acrossHub(starting) {
       const ping = pings.pop()
       const pong = pongs.pop()
       return new Promise((resolve) => {
-        const begin = performance.now()
+        let begin = 0
         pong.onCancel(() => resolve(((performance.now() - begin) * 1e6) / 2))
+        begin = performance.now()
         ping.cancel('stop pressed')
       })
     },

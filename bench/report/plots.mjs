@@ -33,7 +33,14 @@ const topics = [
   {
     file: 'remote',
     title: 'Calling off in another process, storing it, telling a thousand',
-    tables: ['remote-latency', 'remote-stored', 'remote-cancel', 'remote-fanout', 'remote-fanout-hubs'],
+    tables: [
+      'remote-latency',
+      'remote-latency-asleep',
+      'remote-stored',
+      'remote-cancel',
+      'remote-fanout',
+      'remote-fanout-hubs',
+    ],
   },
   {
     file: 'memory',

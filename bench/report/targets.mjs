@@ -97,16 +97,18 @@ function sharedPolls(read) {
 
 /** Of the hub: beside a bare socket, there and back, which are as many ways as a cancel takes through the server. */
 function farAway(read) {
-  const beside = (scheme, socket) =>
+  const beside = (scheme, socket, table, when) =>
     atMost(
-      `cancel in another process, ${scheme}`,
+      `cancel in another process, ${scheme}${when}`,
       2,
       `an echo (${socket})`,
-      read.ratio('remote-latency', `floor: echo, ${socket}`, `calloff ${scheme}`),
+      read.ratio(table, `floor: echo, ${socket}`, `calloff ${scheme}`),
     )
   return [
-    beside('unix:', 'Unix socket'),
-    beside('tcp:', 'TCP'),
+    beside('unix:', 'Unix socket', 'remote-latency', ''),
+    beside('tcp:', 'TCP', 'remote-latency', ''),
+    beside('unix:', 'Unix socket', 'remote-latency-asleep', ', all asleep'),
+    beside('tcp:', 'TCP', 'remote-latency-asleep', ', all asleep'),
     atMost('one cancel to 10,000 holders, each', 2, 'to a tenth', read.row('remote-fanout', 'calloff unix:')?.growth),
   ]
 }

@@ -85,7 +85,7 @@ export class HubClient implements TokenHub {
       { opened: () => this.#opened(), notice: (state) => this.#roll.heard(state), event: tell },
     )
     this.#roll = new Roll(this.#connection, tell)
-    this.#deliveries = new Deliveries(this.#connection, (topic, mark) => this.#roll.marked(topic, mark), tell)
+    this.#deliveries = new Deliveries(this.#connection, (topic, mark) => this.#stored(topic, mark), tell)
   }
 
   /** Makes the first connection. */
@@ -263,9 +263,17 @@ export class HubClient implements TokenHub {
 
   #changed(holding: Holding): void {
     const { target, topic, delivered } = holding
+    // That it is over here is told when the cancel is stored: until then nothing is to be in its way.
+    if (this.#deliveries.of(topic)) return
     // What ends here alone is never delivered.
-    if (target?.isOver && !this.#deliveries.of(topic) && target.endsAlone) delivered.settle(closed())
+    if (target?.isOver && target.endsAlone) delivered.settle(closed())
     this.#roll.changed(holding)
+  }
+
+  #stored(topic: Topic, mark: MarkRecord): void {
+    // First, for who awaits that it is delivered may end the process then.
+    for (const holding of this.#roll.of(topic)) this.#roll.changed(holding)
+    this.#roll.marked(topic, mark)
   }
 
   #whoOf({ name }: Topic): Who {

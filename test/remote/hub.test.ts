@@ -207,6 +207,18 @@ describe('a remote token is a token like any other', () => {
     assert.equal(late.reason, 'stop')
   })
 
+  it('is told to be over where it was cancelled when the cancel is stored, with the others of its name there', async () => {
+    const at = name()
+    const tokens = [here.open(at), here.open(at)]
+    await Promise.all(tokens.map(({ ready }) => ready))
+    await tokens[0]?.cancel().delivered
+    const states = async () => {
+      const [listing] = await there.list(at)
+      return listing?.holders.map(({ state }) => state).join(' ')
+    }
+    await until(async () => (await states()) === 'acknowledged acknowledged', 'both are')
+  })
+
   it('takes what finished() is given, and gives it back', async () => {
     const token = here.open(name())
     const work = Promise.reject(new Error('failed'))
