@@ -215,7 +215,7 @@ describe('an engine that has a lot to do', () => {
     })
     after(() => server.kill('SIGKILL'))
     const [line] = (await once(server.stdout, 'data')) as [Buffer]
-    const hub = await connectHub(line.toString().trim(), { ...impatient, patience: 300 })
+    const hub = await connectHub(line.toString().trim(), { ...impatient, patience: 600 })
     const told: string[] = []
     hub.onEvent(({ type }) => told.push(type))
     const listed = hub.list()

@@ -207,7 +207,7 @@ describe('NATS', { skip }, async () => {
     const proxy = await proxyTo(server.port)
     after(() => proxy.close())
     const url = `nats://127.0.0.1:${proxy.port}/hushed`
-    const hub = await connectHub(url, { ...patient, patience: 500, sessionTtl: 600 })
+    const hub = await connectHub(url, { ...patient, lazy: true, patience: 500, sessionTtl: 600 })
     const token = hub.open('job')
     await token.ready
     proxy.hush()
