@@ -42,6 +42,7 @@ const total = { passed: 0, failed: 0, skipped: 0 }
 const steps = wanted.length > 0 ? wanted.map((name) => [name]) : rows
 const all = steps.flat().length
 let finished = 0
+let flaky = 0
 const running = new Set()
 const begin = performance.now()
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
@@ -90,8 +91,11 @@ async function run(name) {
   const tests = counts.passed + counts.failed + counts.skipped
   const detail = tests > 1 ? `  ${counts.passed} passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : ''
   say(`${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(14)} ${seconds(start).padStart(8)}${detail}`)
-  // What was skipped, and why, is always worth a line.
-  for (const [line] of ok ? text.matchAll(/^ +skipped .*$/gm) : []) say(`      ${line}`)
+  // What was skipped, and why, is always worth a line; and so is what passed at the second attempt only.
+  for (const [line] of ok ? text.matchAll(/^ +skipped .*$|^ +FLAKY .*(\n {11}.*)*/gm) : []) {
+    say(`      ${line}`)
+    if (/^ +FLAKY/.test(line)) flaky++
+  }
   if (!ok) {
     say('')
     process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
@@ -119,7 +123,7 @@ for (const row of steps) {
   good = await runRow(row)
   if (!good) break
 }
-const line = `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`
+const line = `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped${flaky > 0 ? `, ${flaky} flaky` : ''}`
 if (process.env.CALLOFF_COUNTS) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)
 say(good ? `\nAll ${all} steps passed in ${seconds(begin)}.` : `\nStopped after ${seconds(begin)}.`)
 say(line)
