@@ -69,6 +69,13 @@ export function runSuite(suite, parts = []) {
   }
 }
 
+/** The file that was run, where the failure names its source. */
+function compiled({ file = '' }) {
+  return relative(root, file)
+    .replaceAll('\\', '/')
+    .replace(/^(test\/.*)\.ts$/, 'build/$1.js')
+}
+
 /** More files than this are no accident. */
 const FEW = 3
 
@@ -77,14 +84,16 @@ const FEW = 3
  * or of ours, to be mended.
  */
 function runAgain(failures, start) {
-  const files = [...new Set(failures.map(({ file }) => file))]
-  if (files.length === 0 || files.length > FEW || !files.every((file) => file?.endsWith('.test.js'))) return false
+  const files = [...new Set(failures.map(compiled))]
+  if (files.length === 0 || files.length > FEW || !files.every((file) => existsSync(join(root, file)))) return false
   const said = []
   for (const file of files) {
-    console.log(`\nonce more, by itself: ${relative(root, file)}`)
+    console.log(`\nonce more, by itself: ${file}`)
     if (start(file) !== 0) return false
-    const texts = failures.filter((one) => one.file === file).map(({ text }) => text.replaceAll(/^/gm, ' '.repeat(11)))
-    said.push(`  FLAKY    ${relative(root, file)} has failed, and passes by itself:\n${texts.join('\n')}`)
+    const texts = failures
+      .filter((one) => compiled(one) === file)
+      .map(({ text }) => text.replaceAll(/^/gm, ' '.repeat(11)))
+    said.push(`  FLAKY    ${file} has failed, and passes by itself:\n${texts.join('\n')}`)
   }
   console.log(`\n${said.join('\n')}`)
   return true

@@ -7,12 +7,12 @@
  *     used again. In a container every server may be process 1, so for one's own id what is open here is what counts.
  * K3. An owner on another machine (a shared disk, another container) cannot be asked. It touches the file every so often; one
  *     that is watched for several times as long and does not move is taken over.
- * K4. Who takes it over moves the old file aside first, which only one of several can do. An owner that finds the file to be
- *     somebody else's, as after a sleep, is told.
+ * K4. Who takes it over does so one at a time, by another file (`….door`), and looks again before the old file is taken away: by then it
+ *     may be that of one who was quicker. An owner that finds the file to be somebody else's, as after a sleep, is told.
  */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import process from 'node:process'
@@ -22,6 +22,8 @@ import { HubError } from './errors.js'
 /** Milliseconds between two touches; how long one that is elsewhere is watched. */
 const TOUCH = 1_000
 const WATCH = 5_000
+/** Milliseconds until somebody else is through the door. */
+const MOMENT = 5
 
 interface Owner {
   readonly pid: number
@@ -58,7 +60,7 @@ export class JournalLock {
     try {
       await writeFile(own, text, { mode: 0o600 })
       mine.add(id)
-      while (!(await isLinked(own, path))) await takeAway(path, journal)
+      while (!(await isLinked(own, path))) await takeAway(path, own, journal)
       return new JournalLock(path, text)
     } catch (error) {
       mine.delete(id)
@@ -99,25 +101,32 @@ async function isLinked(own: string, path: string): Promise<boolean> {
 }
 
 /** Takes the lock of somebody who is no more away. */
-async function takeAway(path: string, journal: string): Promise<void> {
+async function takeAway(path: string, own: string, journal: string): Promise<void> {
   const text = await textOf(path)
   if (text === undefined) return
-  const owner = ownerOf(text)
-  const lives = owner?.host === hostname() ? isAlive(owner) : await isTouched(path, text)
-  if (lives) {
+  if (await isInUse(path, text)) {
+    const owner = ownerOf(text)
     const who = owner ? `process ${owner.pid} on ${owner.host}` : 'somebody'
     throw new HubError('ERR_HUB_JOURNAL', `the journal ${journal} is that of a server in ${who}`)
   }
-  const aside = `${path}.${randomBytes(12).toString('hex')}`
-  try {
-    await rename(path, aside)
-    // Not the one that was looked at: somebody was quicker, and has it now.
-    if ((await textOf(aside)) !== text) await link(aside, path).catch(() => {})
-    await rm(aside, { force: true })
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'ENOENT') throw error
+  const door = `${path}.door`
+  if (await isLinked(own, door)) {
+    if ((await textOf(path)) === text) await rm(path, { force: true })
+    await rm(door, { force: true })
+    return
   }
+  const inside = await textOf(door)
+  if (inside === undefined) return
+  if (await isInUse(door, inside)) await pause(MOMENT)
+  else await rm(door, { force: true }) // of one who has died there
 }
+
+async function isInUse(path: string, text: string): Promise<boolean> {
+  const owner = ownerOf(text)
+  return owner?.host === hostname() ? isAlive(owner) : isTouched(path, text)
+}
+
+const pause = (ms: number) => new Promise<void>((done) => void after(ms, done, true))
 
 function isAlive({ pid, began, id }: Owner): boolean {
   if (pid === process.pid) return mine.has(id)
@@ -134,7 +143,7 @@ async function isTouched(path: string, text: string): Promise<boolean> {
   const timeOf = async () => (await stat(path)).mtimeMs
   try {
     const before = await timeOf()
-    await new Promise<void>((done) => void after(WATCH, done, true))
+    await pause(WATCH)
     return (await timeOf()) !== before || (await textOf(path)) !== text
   } catch {
     return false // It has gone.

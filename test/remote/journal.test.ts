@@ -12,7 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -175,6 +175,18 @@ describe('the lock of a journal', () => {
     const opened = tries.filter((one) => one.status === 'fulfilled')
     assert.equal(opened.length, 1)
     for (const { value } of opened) await value.journal.close()
+  })
+
+  it('of one that has died is never taken by two, however they fall over each other', async () => {
+    const dead = JSON.stringify({ pid: 2 ** 22 - 1, host: hostname(), began: 'once', id: 'gone' })
+    for (let round = 0; round < 50; round++) {
+      const path = file()
+      writeFileSync(`${path}.lock`, dead)
+      const tries = await Promise.allSettled(Array.from({ length: 8 }, () => Journal.open(path)))
+      const opened = tries.filter((one) => one.status === 'fulfilled')
+      for (const { value } of opened) await value.journal.close()
+      assert.equal(opened.length, 1)
+    }
   })
 
   it('of another process that has got the same number is no obstacle', async () => {
