@@ -1,7 +1,8 @@
 /**
  * What a process and those to whom it has lent a token say to each other: lines of JSON, over a socket that only they can reach.
  *
- * Who connects says the key, and nothing more. He is told how the token stands, again whenever its deadline moves, and that it is over. Where the connection ends without that, the lender is gone.
+ * Who connects says the key, and nothing more. He is told how the token stands, again whenever its deadline moves, and that it is
+ * over. Where the connection ends without that, the lender is gone.
  */
 import process from 'node:process'
 import { now } from '../core/clock.js'

@@ -1,7 +1,7 @@
 /**
- * A signal by which a lender ends processes, or by which both are ended. One that comes with a cancel does not end a process that has the token: it has been
- * asked already, and may finish in peace. (npm and others pass it on, so it may come twice.) One that comes alone has the effect
- * that it would have had.
+ * A signal by which a lender ends processes, or by which both are ended. One that comes with a cancel does not end a process that
+ * has the token: it has been asked already, and may finish in peace. (npm and others pass it on, so it may come twice.) One that
+ * comes alone has the effect that it would have had.
  */
 import process from 'node:process'
 import { isMainThread } from 'node:worker_threads'

@@ -7,8 +7,8 @@
  *     used again. In a container every server may be process 1, so for one's own id what is open here is what counts.
  * K3. An owner on another machine (a shared disk, another container) cannot be asked. It touches the file every so often; one
  *     that is watched for several times as long and does not move is taken over.
- * K4. Who takes it over does so one at a time, by another file (`….door`), and looks again before the old file is taken away: by then it
- *     may be that of one who was quicker. An owner that finds the file to be somebody else's, as after a sleep, is told.
+ * K4. Who takes it over does so one at a time, by another file (`….door`), and looks again before the old file is taken away: by
+ *     then it may be that of one who was quicker. An owner that finds the file to be somebody else's, as after a sleep, is told.
  */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
