@@ -74,8 +74,11 @@ export function bundleCommandLine(dist = `${root}/dist`) {
   return errors.length === 0
 }
 
-/** Runs a compiler of node_modules on one project file. Returns true if it had nothing to say against it. */
-export function compile(project, { compiler = 'typescript', noEmit = false } = {}) {
+/**
+ * Runs a compiler of node_modules on one project file. Returns true if it reports no error. The native compiler writes the same
+ * files as the other one, in a fifth of the time.
+ */
+export function compile(project, { compiler = 'typescript-7', noEmit = false } = {}) {
   const flags = process.stdout.isTTY ? ['--pretty'] : []
   if (noEmit) flags.push('--noEmit')
   const tsc = `${root}/node_modules/${compiler}/bin/tsc`
@@ -83,12 +86,12 @@ export function compile(project, { compiler = 'typescript', noEmit = false } = {
   return status === 0
 }
 
-function buildPart(part, { ifStale, compiler }) {
+function buildPart(part, ifStale) {
   if (ifStale && isFresh(part)) return true
   // Taken before compiling: a file saved meanwhile makes the build stale again.
   const now = fingerprint(part)
   for (const old of [part.stamp, ...part.results]) rmSync(`${root}/${old}`, { recursive: true, force: true })
-  if (!compile(part.project, { compiler })) return false
+  if (!compile(part.project)) return false
   if (part.finish && !part.finish()) return false
   mkdirSync(`${root}/build`, { recursive: true })
   writeFileSync(`${root}/${part.stamp}`, now)
@@ -96,9 +99,9 @@ function buildPart(part, { ifStale, compiler }) {
 }
 
 /** Builds what is asked for. Returns true if nothing was wrong; with type errors the JavaScript is there all the same. */
-export function build({ ifStale = false, only = Object.keys(parts), compiler = 'typescript' } = {}) {
+export function build({ ifStale = false, only = Object.keys(parts) } = {}) {
   let ok = true
-  for (const name of only) ok = buildPart(parts[name], { ifStale, compiler }) && ok
+  for (const name of only) ok = buildPart(parts[name], ifStale) && ok
   return ok
 }
 

@@ -1,5 +1,5 @@
 // The inner loop: npm run dev -- <part of a test file's name>
-// Rebuilds with the native compiler and runs the matching unit tests again whenever a source is saved.
+// Rebuilds and runs the matching unit tests again whenever a source is saved.
 import { watch } from 'node:fs'
 import { build } from './build.mjs'
 import { ensureInstalled, root } from './installed.mjs'
@@ -10,7 +10,7 @@ const parts = process.argv.slice(2)
 
 function turn() {
   const start = performance.now()
-  const isSound = build({ compiler: 'typescript-7' })
+  const isSound = build()
   const done = runSuite('unit', parts) === 0 && isSound
   const took = ((performance.now() - start) / 1000).toFixed(1)
   console.log(`${done ? 'ok' : 'NOT OK'} after ${took} s; waiting for a change (Ctrl+C ends)`)
