@@ -8,7 +8,7 @@ import { ProcessSignalToken } from 'calloff/node'
 const ms = Number(process.argv[2] ?? 500)
 
 using interrupted = new ProcessSignalToken('SIGINT', 'SIGTERM')
-for await (const turn of interrupted) {
+for await (const turn of interrupted.turns()) {
   console.log(`turn ${turn}: begins`)
   await pause(ms) // work that must not be cut in two
   console.log(`turn ${turn}: done`)

@@ -2,7 +2,7 @@
 import { type CancellationToken, SimpleToken } from 'calloff'
 
 async function search(name: string, from: number, wanted: number, token: CancellationToken): Promise<string> {
-  for await (const turn of token) {
+  for await (const turn of token.turns()) {
     if (from + turn === wanted) token.cancel(`${name} found ${wanted}`)
   }
   return `${name} has stopped`

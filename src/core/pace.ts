@@ -1,4 +1,4 @@
-/** Going on at a pace, as long as a token lasts: sleep, checkpoint, every, iterate, and plain loops over a token. */
+/** Going on at a pace, as long as a token lasts: sleep, checkpoint, every, iterate, and turns. */
 import { nonNegative, wrongType } from './arguments.js'
 import { after, now, turn } from './clock.js'
 import type { CancellationError } from './errors.js'
@@ -55,13 +55,16 @@ export async function checkpoint(node: TokenNode): Promise<void> {
   if (dead) throw errorOf(dead)
 }
 
-/** `for (const turn of token)`: 0, 1, 2 … while it lasts, a direct poll each. */
-export function* turns(node: TokenNode): Generator<number, undefined> {
+/** 0, 1, 2 … while the token lasts: each turn is a direct poll, or, with `for await`, a checkpoint. */
+export function turns(node: TokenNode): Iterable<number> & AsyncIterable<number> {
+  return { [Symbol.iterator]: () => pollingTurns(node), [Symbol.asyncIterator]: () => pausingTurns(node) }
+}
+
+function* pollingTurns(node: TokenNode): Generator<number, undefined> {
   for (let n = 0; !discover(node, DIRECT); n++) yield n
 }
 
-/** `for await (const turn of token)`: the same, and the event loop gets its turns. */
-export async function* asyncTurns(node: TokenNode): AsyncGenerator<number, undefined> {
+async function* pausingTurns(node: TokenNode): AsyncGenerator<number, undefined> {
   for (let n = 0; !(await pause(node)); n++) yield n
 }
 

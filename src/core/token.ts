@@ -45,7 +45,7 @@ import {
   subscribe,
   type TokenNode,
 } from './graph.js'
-import { asyncTurns, checkpoint, every, iterate, sleep, turns } from './pace.js'
+import { checkpoint, every, iterate, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { retry, type RetryOptions } from './retry.js'
@@ -346,6 +346,25 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
+   * Counts turns, 0, 1, 2 …, until the token is cancelled; then the loop ends. Each turn is a direct poll. With `for await`
+   * each turn is a checkpoint, so that the event loop turns as well. Each loop counts from 0.
+   *
+   * A token itself is not iterable: test libraries compare iterables item by item, and a live token has no last item.
+   *
+   * @example
+   * ```ts
+   * import { CounterToken } from 'calloff'
+   *
+   * for (const turn of new CounterToken(2).turns()) console.log(turn)
+   * // → 0
+   * // → 1
+   * ```
+   */
+  turns(): Iterable<number> & AsyncIterable<number> {
+    return turns(this)
+  }
+
+  /**
    * Ticks every `ms` milliseconds until it is cancelled; then the loop ends, at once. The first tick comes after `ms` and is
    * 1, the number of the period. It does not drift, and periods a slow consumer missed are skipped, never piled up.
    */
@@ -381,16 +400,6 @@ export abstract class CancellationToken implements Disposable {
   get signal(): AbortSignal {
     if (this.seen !== epoch) discover(this, LOOK)
     return signalOf(this)
-  }
-
-  /** `for (const turn of token)`: 0, 1, 2 … while it lasts. Each turn is a direct poll. */
-  [Symbol.iterator](): IterableIterator<number, undefined> {
-    return turns(this)
-  }
-
-  /** The same with `for await`, where the event loop gets its turns. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<number, undefined> {
-    return asyncTurns(this)
   }
 
   /** `using`: cancels it with kind `'dispose'`, so that what hangs on it ends; after that it holds nothing. */

@@ -66,7 +66,7 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
  * using interrupted = new ProcessSignalToken('SIGINT', 'SIGTERM')
  * setTimeout(() => process.kill(process.pid, 'SIGINT'), 10) // or the user, with Ctrl+C
  * let turns = 0
- * for await (const turn of interrupted) turns = turn
+ * for await (const turn of interrupted.turns()) turns = turn
  * console.log(turns > 0, interrupted.reason, interrupted.exitCode) // → true SIGINT 130
  * ```
  */

@@ -29,8 +29,8 @@ async function assertOver(token: CancellationToken, error: CancellationError): P
   assert.equal(await rejection(token.sleep(0)), error)
   assert.equal(await rejection(token.checkpoint()), error)
   assert.equal(await rejection(token.race(async () => 'started')), error)
-  assert.deepEqual([...token], [])
-  for await (const turn of token) assert.fail(`turn ${turn} of a dead token`)
+  assert.deepEqual([...token.turns()], [])
+  for await (const turn of token.turns()) assert.fail(`turn ${turn} of a dead token`)
   for await (const tick of token.every(0)) assert.fail(`tick ${tick} of a dead token`)
   assert.equal(await rejection(token.iterate([1])[Symbol.asyncIterator]().next()), error)
   assert.equal(isCancellation(error, token), true)
@@ -50,7 +50,19 @@ for (const { name, make } of kinds) {
       assert.equal(token.reason, undefined)
       assert.ok(token.remaining > 0)
       assert.equal(token.signal.aborted, false)
-      assert.deepEqual(token[Symbol.iterator]().next(), { done: false, value: 0 })
+      assert.deepEqual(token.turns()[Symbol.iterator]().next(), { done: false, value: 0 })
+    })
+
+    it('is not iterable: its turns are', async () => {
+      const token = make()
+      for (const symbol of [Symbol.iterator, Symbol.asyncIterator]) assert.equal(symbol in token, false)
+      const turns = token.turns()
+      for (let loop = 0; loop < 2; loop++) {
+        const counted: number[] = []
+        for (const turn of turns) if (counted.push(turn) === 3) break
+        for await (const turn of turns) if (counted.push(turn) === 6) break
+        assert.deepEqual(counted, [0, 1, 2, 0, 1, 2])
+      }
     })
 
     it('is over once cancelled, by every view', async () => {

@@ -21,10 +21,10 @@ describe('2. a counter of n lasts exactly n direct polls', () => {
 
     it(`${n} turns of a loop over it`, async () => {
       let turns = 0
-      for (const turn of new CounterToken(n)) assert.equal(turn, turns++)
+      for (const turn of new CounterToken(n).turns()) assert.equal(turn, turns++)
       assert.equal(turns, n)
       turns = 0
-      for await (const turn of new CounterToken(n)) assert.equal(turn, turns++)
+      for await (const turn of new CounterToken(n).turns()) assert.equal(turn, turns++)
       assert.equal(turns, n)
     })
   }

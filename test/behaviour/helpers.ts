@@ -179,7 +179,7 @@ export const directPolls: readonly (readonly [string, (token: CancellationToken)
       }
     },
   ],
-  ['a turn of for…of', (token) => token[Symbol.iterator]().next().done !== true],
+  ['a turn of for…of', (token) => token.turns()[Symbol.iterator]().next().done !== true],
   [
     'checkpoint()',
     (token) =>
@@ -194,7 +194,9 @@ export const directPolls: readonly (readonly [string, (token: CancellationToken)
   [
     'a turn of for await…of',
     (token) =>
-      token[Symbol.asyncIterator]()
+      token
+        .turns()
+        [Symbol.asyncIterator]()
         .next()
         .then((result) => result.done !== true),
   ],

@@ -20,25 +20,25 @@ async function collect<T>(source: AsyncIterable<T>, visit: (item: T) => unknown 
   return items
 }
 
-describe('16. loops over a token', () => {
+describe('16. loops over turns()', () => {
   it('for…of counts its turns, and ends when it is cancelled', () => {
     const token = new SimpleToken()
     const turns: number[] = []
-    for (const turn of token) {
+    for (const turn of token.turns()) {
       turns.push(turn)
       if (turn === 3) token.cancel()
     }
     assert.deepEqual(turns, [0, 1, 2, 3])
-    assert.deepEqual([...new SimpleToken(new CounterToken(4, { direct: false }))], [0, 1, 2, 3])
+    assert.deepEqual([...new SimpleToken(new CounterToken(4, { direct: false })).turns()], [0, 1, 2, 3])
     let asked = 0
-    assert.deepEqual([...new ConditionToken(() => ++asked > 2)], [0, 1])
+    assert.deepEqual([...new ConditionToken(() => ++asked > 2).turns()], [0, 1])
   })
 
   it('for await…of does the same, and the event loop gets its turns', async () => {
     const token = new SimpleToken()
     let timers = 0
     const interval = setInterval(() => ++timers === 3 && token.cancel(), 1)
-    const turns = await collect(token)
+    const turns = await collect(token.turns())
     clearInterval(interval)
     assert.ok(turns.length > 0)
     turns.forEach((turn, i) => assert.equal(turn, i))
@@ -47,18 +47,18 @@ describe('16. loops over a token', () => {
   it('for await…of sees a cancel that comes from outside', async () => {
     const token = new SimpleToken()
     // Once the loop has begun, so that it is the loop that sees it.
-    const turns = await collect(token, (turn) => turn === 0 && setTimeout(() => token.cancel()))
+    const turns = await collect(token.turns(), (turn) => turn === 0 && setTimeout(() => token.cancel()))
     assert.equal(turns[0], 0)
   })
 
   it('each loop counts for itself, and may be left', async () => {
     const token = new SimpleToken()
     for (let i = 0; i < 3; i++) {
-      for (const turn of token) {
+      for (const turn of token.turns()) {
         assert.equal(turn, 0)
         break
       }
-      for await (const turn of token) {
+      for await (const turn of token.turns()) {
         assert.equal(turn, 0)
         break
       }

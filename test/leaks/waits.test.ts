@@ -76,7 +76,7 @@ const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unkn
     }
   },
   'for await over it, with a break': async (parent) => {
-    for await (const turns of parent) if (turns > 0) break
+    for await (const turns of parent.turns()) if (turns > 0) break
   },
 }
 

@@ -53,7 +53,7 @@ const scenarios: Record<string, () => unknown> = {
     ready()
     let begun = 0
     let finished = 0
-    for await (const turn of token) {
+    for await (const turn of token.turns()) {
       begun = turn + 1
       await NEVER.sleep(1)
       finished++

@@ -394,7 +394,7 @@ describe('handlers are attached exactly while somebody listens', { skip }, () =>
       void one.cancelledBy
       assert.equal(one.remaining, Infinity)
       assert.match(String(one), /ProcessSignalToken/)
-      for (const turn of one) if (turn === 3) break
+      for (const turn of one.turns()) if (turn === 3) break
       assert.deepEqual(handlers(), NONE)
     }
     assert.equal(token.exitCode, undefined)
@@ -403,7 +403,7 @@ describe('handlers are attached exactly while somebody listens', { skip }, () =>
   it('neither do checkpoints and the turns of for await', async () => {
     const token = make()
     await token.checkpoint()
-    for await (const turn of token) {
+    for await (const turn of token.turns()) {
       assert.deepEqual(handlers(), NONE)
       if (turn === 3) break
     }

@@ -518,7 +518,7 @@ export class World implements Disposable {
       isCancelled: '.isCancelled()',
       keepOn: '.keepOn()',
       check: '.check()',
-      turn: '[Symbol.iterator]().next()',
+      turn: 'turns()[Symbol.iterator]().next()',
       indirect: '.isCancelled({ direct: false })',
     }
     this.#note(`${label}${note[how]}`)
@@ -526,7 +526,7 @@ export class World implements Disposable {
       if (how === 'cancelled') answer = token.cancelled
       else if (how === 'isCancelled') answer = token.isCancelled()
       else if (how === 'keepOn') answer = !token.keepOn()
-      else if (how === 'turn') answer = token[Symbol.iterator]().next().done === true
+      else if (how === 'turn') answer = token.turns()[Symbol.iterator]().next().done === true
       else if (how === 'indirect') answer = token.isCancelled({ direct: false })
       else {
         token.check()

@@ -530,7 +530,7 @@ describe('what a manual clock drives', () => {
     const token = new SimpleToken()
     for (let i = 0; i < 5_000; i++) await token.checkpoint()
     let turns = 0
-    for await (const turn of token) if ((turns = turn) === 5_000) break
+    for await (const turn of token.turns()) if ((turns = turn) === 5_000) break
     assert.equal(turns, 5_000)
     assert.equal(clock.now, 0)
   })
@@ -539,7 +539,7 @@ describe('what a manual clock drives', () => {
     using clock = manualClock()
     const token = new SimpleToken()
     setTimeout(() => token.cancel('a real timer'), 1)
-    for await (const turn of token) assert.ok(turn >= 0)
+    for await (const turn of token.turns()) assert.ok(turn >= 0)
     assert.equal(token.reason, 'a real timer')
     assert.equal(clock.now, 0)
   })

@@ -247,7 +247,7 @@ for (const [name, apis, withClock] of settings) {
       const token = new SimpleToken()
       const done = (async () => {
         for (let i = 0; i < 3_000; i++) await token.checkpoint()
-        for await (const n of token) if (n === 3_000) break
+        for await (const n of token.turns()) if (n === 3_000) break
         return 'done'
       })()
       let turns = 0

@@ -127,8 +127,8 @@ describe('racing several works', () => {
 
 describe('iterating', () => {
   test('a token and every count', async () => {
-    for (const turn of token) expect(turn).type.toBe<number>()
-    for await (const turn of token) expect(turn).type.toBe<number>()
+    for (const turn of token.turns()) expect(turn).type.toBe<number>()
+    for await (const turn of token.turns()) expect(turn).type.toBe<number>()
     for await (const tick of token.every(5)) expect(tick).type.toBe<number>()
     expect([...new SimpleToken({ cancelled: true })]).type.toBe<number[]>()
     expect(token.every).type.not.toBeCallableWith()

@@ -172,7 +172,7 @@ describe('under vitest’s fake timers', () => {
     const token = new SimpleToken()
     const done = (async () => {
       for (let i = 0; i < 3_000; i++) await token.checkpoint()
-      for await (const n of token) if (n === 3_000) break
+      for await (const n of token.turns()) if (n === 3_000) break
       return 'done'
     })()
     const limit = (async () => {

@@ -54,7 +54,7 @@ const ways = {
   },
   for(token: SharedToken): number {
     let turns = 0
-    for (const turn of token) turns = turn
+    for (const turn of token.turns()) turns = turn
     return turns
   },
   check(token: SharedToken): void {

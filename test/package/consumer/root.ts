@@ -22,7 +22,7 @@ const registration = sum.onCancel((error: CancellationError) => error.kind)
 
 export async function work(given?: CancellationToken | AbortSignal): Promise<number> {
   const inner = from(given)
-  for await (const turn of inner) if (turn > 3) break
+  for await (const turn of inner.turns()) if (turn > 3) break
   const raced: number = await inner.race(() => 1)
   const both: number[] = await scope(inner, (s) => s.map([raced, 2], (n) => n + 1), { concurrency: 2 })
   return inner.retry((_token, attempt) => attempt + both.length)
