@@ -193,12 +193,10 @@ export const directPolls: readonly (readonly [string, (token: CancellationToken)
   ],
   [
     'a turn of for await…of',
-    (token) =>
-      token
-        .turns()
-        [Symbol.asyncIterator]()
-        .next()
-        .then((result) => result.done !== true),
+    async (token) => {
+      const turn = await token.turns()[Symbol.asyncIterator]().next()
+      return turn.done !== true
+    },
   ],
 ]
 
