@@ -66,6 +66,13 @@ module.exports = {
       to: { pathNot: '^src/core/' },
     },
     {
+      name: 'system-stands-on-node-alone',
+      comment: 'What several Node folders need of the operating system: private, and below all of them.',
+      severity: 'error',
+      from: { path: '^src/system/' },
+      to: { pathNot: '^src/(system|core)/', dependencyTypesNot: ['core'] },
+    },
+    {
       name: 'universal-part-knows-no-node',
       severity: 'error',
       from: { path: '^src/(core/|testing/|threads/|index\\.ts$)' },
@@ -101,7 +108,7 @@ module.exports = {
       name: 'cli-uses-public-faces',
       severity: 'error',
       from: { path: '^src/cli/' },
-      to: { path: '^src/', pathNot: '^src/(cli/|index\\.ts$|[^/]+/index\\.ts$)' },
+      to: { path: '^src/', pathNot: '^src/(cli/|system/|index\\.ts$|[^/]+/index\\.ts$)' },
     },
     {
       name: 'starting-is-cheap',

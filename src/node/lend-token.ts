@@ -151,7 +151,7 @@ class Lending {
     this.#isClosed = true
     this.#tellAll()
     this.#server.close()
-    if (path !== undefined) await removeFolder(path)
+    if (path !== undefined) removeFolder(path)
   }
 
   get #standing(): Standing {

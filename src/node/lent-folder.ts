@@ -1,29 +1,28 @@
 /**
- * The folders in which lent tokens have their sockets: for their owner alone, with the number of the lender's process in their
- * names. A lender that is killed leaves his behind; it is taken away by those to whom he had lent, or by the next lender.
+ * The folders in which lent tokens have their sockets: for their owner alone, with the id of the lender's process in their names.
+ * A lender that is killed leaves its folder behind. A borrower removes it, or the next lender.
  */
-import { rmSync } from 'node:fs'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { mkdtemp, readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import { after } from '../core/clock.js'
+import { isOwnFolder, presenceAt, removeSocketFolder } from '../system/socket-folder.js'
 
 /** The longest path of a socket that all systems take, in bytes. */
 const LONGEST_PATH = 103
 const NAME = /^calloff-(\d+)-[^-]{6}$/
 const SOCKET = 's'
 
-/** Whether a socket is dead is looked at so often, with so many milliseconds in between. */
-const LOOKS = 5
+/** How often a socket is tried before it counts as one that is in use, and the milliseconds in between. */
+const TRIES = 5
 const PACE = 20
 
-/** Those of this process, which go when it ends. */
+/** The folders of this process, which are removed when it ends. */
 const ours = new Set<string>()
 let hasSwept = false
 
-/** Makes a folder; gives the path of the socket in it. */
+/** Makes a folder. Returns the path of the socket that is to be made in it. */
 export async function makeFolder(): Promise<string> {
   const own = join(tmpdir(), `calloff-${process.pid}-`)
   const fits = Buffer.byteLength(own) + 6 + 1 + SOCKET.length <= LONGEST_PATH
@@ -37,40 +36,29 @@ export async function makeFolder(): Promise<string> {
   return join(folder, SOCKET)
 }
 
-export async function removeFolder(path: string): Promise<void> {
+export function removeFolder(path: string): void {
   const folder = dirname(path)
   ours.delete(folder)
   if (ours.size === 0) process.off('exit', removeAll)
-  await rm(folder, { recursive: true, force: true })
+  removeSocketFolder(folder, SOCKET)
 }
 
 function removeAll(): void {
-  for (const folder of ours) rmSync(folder, { recursive: true, force: true })
+  for (const folder of ours) removeSocketFolder(folder, SOCKET)
 }
 
-/** Takes a socket away, with its folder, unless somebody listens there. */
+/** Removes the socket of a lender, with its folder, if they are this user's own and no process listens there. */
 export async function removeIfDead(path: string): Promise<void> {
   const folder = dirname(path)
-  if (!NAME.test(basename(folder)) || basename(path) !== SOCKET) return
-  // Of a process that is being killed, the connections may go before the socket that listens.
-  for (let looks = 0; looks < LOOKS; looks++) {
-    if (await isDead(path)) return rm(folder, { recursive: true, force: true })
+  if (!NAME.test(basename(folder)) || basename(path) !== SOCKET || !isOwnFolder(folder)) return
+  // Of a process that is being killed, the connections may end before the socket that listens.
+  for (let tries = 0; tries < TRIES; tries++) {
+    if ((await presenceAt(path)) === 'dead') return removeSocketFolder(folder, SOCKET)
     await new Promise<void>((resolve) => void after(PACE, resolve, true))
   }
 }
 
-function isDead(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path)
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(false)
-    })
-    probe.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNREFUSED' || code === 'ENOENT'))
-  })
-}
-
-/** What lenders that were killed have left. The number alone does not tell: it may be of another container. */
+/** Removes what lenders that were killed have left. Their process id alone does not tell: it may be of another container. */
 async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const [, pid] = NAME.exec(name) ?? []

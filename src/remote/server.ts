@@ -12,6 +12,7 @@ import { Journal } from './journal.js'
 import { Outbox } from './outbox.js'
 import { Peer } from './peer.js'
 import { LEAST_FRAME, NONCE_BYTES } from './protocol.js'
+import { removeSocketFolder } from '../system/socket-folder.js'
 import { period } from './settings.js'
 import { Store } from './store.js'
 
@@ -327,7 +328,7 @@ async function listenIn(server: Server, path: string): Promise<string> {
     server.close()
     throw error
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    removeSocketFolder(folder, 's')
   }
   return `unix:${encodeURI(path).replaceAll(/[?#]/g, encodeURIComponent)}`
 }

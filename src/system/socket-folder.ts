@@ -1,0 +1,82 @@
+/**
+ * Folders that hold one Unix socket each, and how they are removed.
+ *
+ * A folder for temporary files belongs to everybody: another user may have put a folder, or a link, of any name there. So nothing is
+ * removed by its name alone.
+ *
+ * Invariants
+ * SF1. A folder is touched only if it is a real folder, belongs to this user, and no other user may write in it.
+ * SF2. Its parent must be one where no other user can rename it: the parent belongs to this user or to root, and it is sticky or
+ *      no other user may write in it. So what was checked is what is removed.
+ * SF3. Only what we made is removed: the socket by `unlink`, then the folder by `rmdir`. Neither follows a link, and a folder with
+ *      anything else in it stays.
+ */
+import { lstatSync, rmdirSync, statSync, type Stats, unlinkSync } from 'node:fs'
+import { connect } from 'node:net'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+
+const GROUP_OR_OTHERS_WRITE = 0o022
+const STICKY = 0o1000
+
+/** What answers at the path of a socket. */
+export type Presence =
+  /** A process accepts connections. */
+  | 'listening'
+  /** The system refuses connections, or nothing is there: no process has the socket. */
+  | 'dead'
+  /** Neither is known: a process that is busy, a socket that this user may not open. */
+  | 'unknown'
+
+/** Connects to a socket, to see whether a process listens there. Does not keep the connection. */
+export function presenceAt(path: string): Promise<Presence> {
+  return new Promise((resolve) => {
+    const probe = connect(path)
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve('listening')
+    })
+    probe.once('error', ({ code }: NodeJS.ErrnoException) =>
+      resolve(code === 'ECONNREFUSED' || code === 'ENOENT' ? 'dead' : 'unknown'),
+    )
+  })
+}
+
+/** Returns whether the folder is this user's own, in a place where it stays so: SF1 and SF2. False if it is not there. */
+export function isOwnFolder(folder: string): boolean {
+  try {
+    const found = lstatSync(folder)
+    const parent = statSync(dirname(folder))
+    return found.isDirectory() && isMine(found) && !isOpen(found) && isKeptBy(parent)
+  } catch {
+    return false
+  }
+}
+
+/** Removes the socket and then its folder, if both are ours; anything else stays as it is. Throws nothing. */
+export function removeSocketFolder(folder: string, socket: string): void {
+  if (!isOwnFolder(folder)) return
+  const path = join(folder, socket)
+  try {
+    if (lstatSync(path).isSocket()) unlinkSync(path)
+  } catch {
+    // It was never made, or it is removed already.
+  }
+  try {
+    rmdirSync(folder)
+  } catch {
+    // It holds something that is not ours, or it is removed already.
+  }
+}
+
+function isMine({ uid }: Stats): boolean {
+  return process.getuid === undefined || uid === process.getuid()
+}
+
+function isOpen({ mode }: Stats): boolean {
+  return process.platform !== 'win32' && (mode & GROUP_OR_OTHERS_WRITE) !== 0
+}
+
+function isKeptBy(parent: Stats): boolean {
+  return (isMine(parent) || parent.uid === 0) && (!isOpen(parent) || (parent.mode & STICKY) !== 0)
+}
