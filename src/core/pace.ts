@@ -14,14 +14,15 @@ import {
   subscribe,
   type TokenNode,
 } from './graph.js'
+import { handled, promiseUnder } from './promises.js'
 import { alarm } from './wait.js'
 
 export function sleep(node: TokenNode, ms: number): Promise<void> {
-  return new Promise((resolve, reject) => {
+  return promiseUnder(node, (resolve, _, callOff) => {
     nonNegative('ms', ms)
     const dead = discover(node, INDIRECT)
-    if (dead) reject(errorOf(dead))
-    else alarm(node, ms, resolve, reject)
+    if (dead) callOff(errorOf(dead))
+    else alarm(node, ms, resolve, callOff)
   })
 }
 
@@ -50,9 +51,13 @@ async function pause(node: TokenNode): Promise<Cancellation | undefined> {
   return discover(node, LOOK, walk)
 }
 
-export async function checkpoint(node: TokenNode): Promise<void> {
-  const dead = await pause(node)
-  if (dead) throw errorOf(dead)
+export function checkpoint(node: TokenNode): Promise<void> {
+  const promise: Promise<void> = pause(node).then((dead) => {
+    if (!dead) return
+    void handled(promise)
+    throw errorOf(dead)
+  })
+  return promise
 }
 
 /** 0, 1, 2 … while the token lasts: each turn is a direct poll, or, with `for await`, a checkpoint. */
@@ -218,8 +223,8 @@ function items<T>(node: TokenNode, iterator: Items<T>, destroy?: () => unknown):
     next(): Next<T> {
       const error = missed
       missed = undefined
-      if (error) return Promise.reject(error)
-      return over ? Promise.resolve(DONE) : new Promise((resolve, reject) => void take(resolve, reject))
+      if (error) return handled(Promise.reject(error))
+      return over ? Promise.resolve(DONE) : promiseUnder(node, (resolve, reject) => void take(resolve, reject))
     },
     async return() {
       finish()

@@ -3,6 +3,7 @@ import { optional, optionalNonNegative, optionsOf, wrongType } from './arguments
 import { keepAlive } from './clock.js'
 import { type Ambient, ambientIf } from './context.js'
 import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
+import { promiseUnder, soon } from './promises.js'
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
 export type WorkOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLike<T>)
@@ -34,7 +35,7 @@ export function race<Token, T>(
   options: RaceOptions | undefined,
   make: RaceTokens<Token>,
 ): Promise<T> {
-  return new Promise((resolve, reject) => {
+  return promiseUnder(given, (resolve, reject, refuse) => {
     const works = (Array.isArray(work) ? work : [work]) as readonly WorkOf<Token, T>[]
     let timeout: number | undefined
     let keeper: Ambient | undefined
@@ -80,7 +81,12 @@ export function race<Token, T>(
       resolve(value)
     }
     // A job later, so that a work that has failed by now is heard first: its failure says more.
-    const callOff = (error: unknown) => queueMicrotask(() => fail(error))
+    const callOff = (error: unknown) =>
+      soon(() => {
+        if (over) return
+        finish()
+        refuse(error)
+      })
 
     if (!dead) {
       watch = subscribe(node, callOff)

@@ -2,6 +2,7 @@
 import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { discover, end, errorOf, INDIRECT, LOOK, type TokenNode } from './graph.js'
 import { sleep } from './pace.js'
+import { asyncUnder } from './promises.js'
 import { timeLeft } from './remaining.js'
 
 /** How to try again. */
@@ -44,7 +45,16 @@ export class RetryBudgetError extends Error {
   }
 }
 
-export async function retry<Token, T>(
+export function retry<Token, T>(
+  node: TokenNode,
+  work: (token: Token, attempt: number) => T | PromiseLike<T>,
+  options: RetryOptions | undefined,
+  child: (source: TokenNode) => Token & TokenNode,
+): Promise<T> {
+  return asyncUnder(node, () => tryAgain(node, work, options, child))
+}
+
+async function tryAgain<Token, T>(
   node: TokenNode,
   work: (token: Token, attempt: number) => T | PromiseLike<T>,
   options: RetryOptions | undefined,

@@ -3,6 +3,7 @@ import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
 import { after, block, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { above, discover, errorOf, expire, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
+import { promiseUnder } from './promises.js'
 import { timeLeft } from './remaining.js'
 
 /** How to wait. */
@@ -71,7 +72,7 @@ export function wait(
   options: WaitOptions | undefined,
   deadline: MakeDeadline,
 ): Promise<CancellationError> {
-  return new Promise((resolve, reject) => {
+  return promiseUnder(node, (resolve, reject, callOff) => {
     const { timeout, step } = parse(options)
     const found = discover(node, INDIRECT)
     if (found) return resolve(errorOf(found))
@@ -92,7 +93,7 @@ export function wait(
     }
     const giveUp = () => {
       stopPolls()
-      reject(expire(late))
+      callOff(expire(late))
     }
     const told = (error: CancellationError) => {
       stopPolls()

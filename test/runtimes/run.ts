@@ -48,6 +48,7 @@ const suites = [
   suite('leaks', { collects: true }),
   suite('processes', { needsPrograms: true }, 'node/processes'),
   suite('streams', { needsPrograms: true }, 'node/streams'),
+  suite('process', { needsPrograms: true }, 'process/everywhere'),
   suite('servers', { needsPrograms: true }),
   suite('pages', { opensPages: true }),
 ].filter(({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name))

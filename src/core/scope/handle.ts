@@ -1,8 +1,9 @@
 /** What a body is given: it starts works, alone and several together. The engine is in crew.ts. */
 import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { end } from '../graph.js'
+import { handled } from '../promises.js'
 import type { CancellationToken, ResultOf } from '../token.js'
-import { type Crew, fail, hire, Job, judge, nothing, ScopeClosedError, type ScopeWork } from './crew.js'
+import { type Crew, fail, hire, Job, judge, ScopeClosedError, type ScopeWork } from './crew.js'
 import { map, type MapOptions, type MapWork } from './map.js'
 import { compete, type CompeteOptions, settleAll } from './several.js'
 import { describeWork, placeOfCaller, type UnfinishedWork } from './unfinished.js'
@@ -80,12 +81,6 @@ export interface Scope {
 
   /** The works that have not settled, in the order they were handed over. */
   unfinished(): UnfinishedWork[]
-}
-
-/** Nobody has to listen to it: the scope itself tells of its failures. */
-function heard<T>(promise: Promise<T>): Promise<T> {
-  promise.then(undefined, nothing)
-  return promise
 }
 
 export function functionOf<F>(argument: string, value: F): F {
@@ -181,7 +176,8 @@ export class Handle implements Scope {
       // Left for the program to hear of: there is no scope any more that could.
       return Promise.reject(new ScopeClosedError(`the scope${name} is over, it can start nothing more`))
     }
-    return heard(
+    // The scope itself tells of the failures.
+    return handled(
       new Promise<T>((resolve, reject) => {
         try {
           how(resolve, reject)

@@ -7,6 +7,7 @@ import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } fr
 import { after } from '../clock.js'
 import { ambientIf, bind } from '../context.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, subscribe, surface } from '../graph.js'
+import { promiseUnder } from '../promises.js'
 import { type CancellationToken, DefaultToken, SimpleToken, toToken } from '../token.js'
 import type { Foreign } from '../tokens/from.js'
 import { Crew, failureOf, judge, letGo, nothing } from './crew.js'
@@ -86,7 +87,7 @@ export interface OpenScope extends Scope, AsyncDisposable {
 export function scope<T>(body: (scope: Scope) => T | PromiseLike<T>, options?: ScopeOptions): Promise<T>
 export function scope<T>(token: Foreign, body: (scope: Scope) => T | PromiseLike<T>, options?: ScopeOptions): Promise<T>
 export function scope<T>(...given: unknown[]): Promise<T> {
-  return new Promise((resolve, reject) => {
+  return promiseUnder<T>(undefined, (resolve, reject, callOff) => {
     const [token, body, options] = (typeof given[0] === 'function' ? [undefined, ...given] : given) as [
       Foreign,
       (scope: Scope) => T | PromiseLike<T>,
@@ -98,11 +99,12 @@ export function scope<T>(...given: unknown[]): Promise<T> {
     let isCalledOff = false
     const { crew, handle, begin } = gather(parent, options, () => {
       const verdict = conclude(crew, isCalledOff)
-      if (verdict) reject(verdict.error)
-      else resolve(value)
+      if (!verdict) resolve(value)
+      else if (crew.failures.size) reject(verdict.error)
+      else callOff(verdict.error)
     })
     const dead = discover(crew.token, INDIRECT)
-    if (dead) return reject(errorOf(dead))
+    if (dead) return callOff(errorOf(dead))
     begin()
     const returned = (result: T) => {
       value = result
@@ -154,11 +156,12 @@ export function openScope(token?: Foreign, options?: OpenScopeOptions): OpenScop
   begin()
   let closing: Promise<void> | undefined
   const close = () =>
-    (closing ??= new Promise((resolve, reject) => {
+    (closing ??= promiseUnder<void>(undefined, (resolve, reject, callOff) => {
       settle = () => {
         const verdict = conclude(crew, false)
-        if (verdict) reject(verdict.error)
-        else resolve()
+        if (!verdict) resolve()
+        else if (crew.failures.size) reject(verdict.error)
+        else callOff(verdict.error)
       }
       leave(crew)
     }))

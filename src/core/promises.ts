@@ -1,0 +1,60 @@
+/** Promises that the library gives under a token: which of their rejections need a handler, and which do not. */
+import { isCancellation } from './errors.js'
+import type { TokenNode } from './graph.js'
+import type { CancellationToken } from './token.js'
+
+function nothing(): void {}
+
+/** Gives the promise back, with a handler on it: if it rejects, that ends no process. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.then(undefined, nothing)
+  return promise
+}
+
+/**
+ * A promise of an operation under a node. A rejection with the cancellation of that node is handled from birth: the caller
+ * may await the promise late, or never. A failure of any other kind needs a handler of the caller, as every failure does.
+ *
+ * `begin` gets `resolve` and `reject`, as the executor of a promise does, and `callOff`: it rejects with what is a
+ * cancellation in any case, such as a time limit of the operation. What `begin` throws is a rejection.
+ */
+export function promiseUnder<T>(
+  node: TokenNode | undefined,
+  begin: (
+    resolve: (value: T | PromiseLike<T>) => void,
+    reject: (error: unknown) => void,
+    callOff: (error: unknown) => void,
+  ) => void,
+): Promise<T> {
+  let resolve!: (value: T | PromiseLike<T>) => void
+  let fail!: (error: unknown) => void
+  const promise = new Promise<T>((fulfil, refuse) => {
+    resolve = fulfil
+    fail = refuse
+  })
+  // The handler comes first: a platform may count a rejection as unhandled in the moment it happens.
+  const callOff = (error: unknown) => {
+    handled(promise)
+    fail(error)
+  }
+  const reject = (error: unknown) =>
+    node && isCancellation(error, node as CancellationToken) ? callOff(error) : fail(error)
+  try {
+    begin(resolve, reject, callOff)
+  } catch (error) {
+    reject(error)
+  }
+  return promise
+}
+
+/** The same of an async function. */
+export function asyncUnder<T>(node: TokenNode, run: () => Promise<T>): Promise<T> {
+  return promiseUnder(node, (resolve, reject) => void run().then(resolve, reject))
+}
+
+const resolved = Promise.resolve()
+
+/** Calls back in a job of its own, before the event loop goes on. Not by `queueMicrotask`, which fake timers replace. */
+export function soon(job: () => void): void {
+  void resolved.then(job)
+}
