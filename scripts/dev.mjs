@@ -7,13 +7,24 @@ import { runSuite } from './suite.mjs'
 
 ensureInstalled()
 const parts = process.argv.slice(2)
+let isRunning = false
+let isStale = false
 
-function turn() {
+async function turn() {
+  if (isRunning) {
+    isStale = true
+    return
+  }
+  isRunning = true
   const start = performance.now()
   const isSound = build()
-  const done = runSuite('unit', parts) === 0 && isSound
+  const done = (await runSuite('unit', parts)) === 0 && isSound
   const took = ((performance.now() - start) / 1000).toFixed(1)
   console.log(`${done ? 'ok' : 'NOT OK'} after ${took} s; waiting for a change (Ctrl+C ends)`)
+  isRunning = false
+  if (!isStale) return
+  isStale = false
+  await turn()
 }
 
 let pending
@@ -23,4 +34,4 @@ for (const folder of ['src', 'test', 'examples']) {
     pending = setTimeout(turn, 50)
   })
 }
-turn()
+await turn()

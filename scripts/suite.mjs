@@ -1,25 +1,33 @@
 // Runs one suite of compiled tests: node scripts/suite.mjs <suite> [part of a file name …]
+// One line for each file that failed, what was skipped and why, then the counts.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build } from './build.mjs'
 import { ensureInstalled, root } from './installed.mjs'
+import { complaintOf, countsOf, inLanes, isAmiss, isStrict, LIMIT, missingOf, runNodeFile, textOf } from './runner.mjs'
 
 const apart = new Set(['docs', 'leaks', 'package', 'pages'])
 // The core, and of what is around it that which the core has a part for: measured for coverage.
 const core = /^(behaviour|copies|core|process|property|testing)\/|^node\/(ambient|async-context)\.|^remote\/hub\./
 const isUnit = (file) => !apart.has(file.split('/')[0])
+const soak = Number(process.env.CALLOFF_SOAK ?? 60)
 const suites = {
-  unit: { pick: isUnit },
-  coverage: { pick: (file) => core.test(file), command: ['node_modules/c8/bin/c8.js', process.execPath] },
-  // Real servers, processes and terminals wait more than they work, and are at the mercy of the machine.
-  around: { pick: (file) => isUnit(file) && !core.test(file), flags: ['--test-concurrency=3'], again: true },
+  unit: { pick: isUnit, lanes: 3 },
+  coverage: { pick: (file) => core.test(file), isMeasured: true },
+  // Real servers, processes and terminals wait more than they work.
+  around: { pick: (file) => isUnit(file) && !core.test(file), lanes: 3 },
   docs: { pick: (file) => file.startsWith('docs/') },
-  leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'], again: true },
+  // Mapped stack traces are kept in memory, which is no good where memory is measured.
+  leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
   package: { pick: (file) => file.startsWith('package/') },
-  soak: { pick: (file) => file.includes('/soak/'), env: { CALLOFF_SOAK: '60' } },
+  soak: {
+    pick: (file) => file.includes('/soak/'),
+    env: { CALLOFF_SOAK: String(soak) },
+    limit: LIMIT + soak * 2_000,
+  },
 }
 
 /** The compiled test files of a suite whose path has one of the given parts in it (all of them if none is given). */
@@ -33,70 +41,55 @@ function filesOf(suite, parts) {
     .toSorted()
 }
 
-/** Runs the suite on what is built. Returns its exit code. */
-export function runSuite(suite, parts = []) {
+/** Runs the suite on what is built. Resolves with its exit code. */
+export async function runSuite(suite, parts = []) {
   const files = filesOf(suite, parts)
   if (files.length === 0) {
     console.error(`calloff: no test file of the suite "${suite}" matches ${parts.join(', ') || 'anything'}.`)
     return 1
   }
-  const { command = [], flags = [], env, again } = suites[suite]
-  // Mapped stack traces are kept in memory, which is no good where memory is measured.
-  const maps = suite === 'leaks' ? [] : ['--enable-source-maps']
-  const folder = mkdtempSync(join(tmpdir(), 'calloff-suite-'))
-  const list = join(folder, 'failures')
-  const reporters = [
-    ['./scripts/report.mjs', 'stdout'],
-    ['./scripts/failures.mjs', list],
-  ].flatMap(([reporter, destination]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`])
-  const start = (files, options, ...more) => {
-    const args = [...command, ...flags, ...maps, ...more, '--test', ...options, ...files]
-    return (
-      spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...env, ...process.env } }).status ?? 1
-    )
+  const { lanes = 2, flags = ['--enable-source-maps'], env = {}, limit, isMeasured } = suites[suite]
+  const coverage = isMeasured ? mkdtempSync(join(tmpdir(), 'calloff-coverage-')) : undefined
+  const total = { passed: 0, failed: 0, skipped: 0 }
+  const skips = []
+  const complaints = []
+  await inLanes(lanes, files, async (file) => {
+    const outcome = await runNodeFile(process.execPath, flags, file, {
+      limit,
+      env: { ...env, ...(coverage === undefined ? {} : { NODE_V8_COVERAGE: coverage }) },
+      // What one file prints is shown as it comes, what several print only where one of them fails.
+      onText: files.length === 1 ? (text) => process.stdout.write(text) : undefined,
+    })
+    const counts = countsOf(outcome)
+    for (const key of Object.keys(total)) total[key] += counts[key]
+    skips.push(...outcome.cases.filter(({ state }) => state === 'skipped'))
+    if (!isAmiss(outcome)) return
+    complaints.push(complaintOf(file, files.length === 1 ? { ...outcome, output: '' } : outcome))
+    console.log(complaints.at(-1))
+  })
+  const missing = missingOf(skips.map(({ detail }) => detail))
+  for (const { title, detail } of skips) {
+    if (missingOf([detail]) === undefined) console.log(`  skipped  ${title}${detail === '' ? '' : ` (${detail})`}`)
   }
-  try {
-    const code = start(files, reporters)
-    if (code === 0 || !again || !existsSync(list)) return code
-    const failures = readFileSync(list, 'utf8')
-      .trim()
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => JSON.parse(line))
-    return runAgain(failures, (file) => start([file], reporters.slice(0, 2), '--test-concurrency=1')) ? 0 : code
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
+  if (missing !== undefined) console.log(`  ${missing}`)
+  if (missing !== undefined && isStrict) {
+    console.log('  FAILED  in CI nothing may be missing')
+    total.failed++
   }
+  if (complaints.length > 1)
+    console.log(`\nFiles that failed:\n${complaints.map((text) => text.split('\n', 1)).join('\n')}`)
+  if (coverage !== undefined) {
+    if (total.failed === 0 && parts.length === 0 && !report(coverage)) total.failed++
+    rmSync(coverage, { recursive: true, force: true })
+  }
+  console.log(textOf(total))
+  return total.failed === 0 ? 0 : 1
 }
 
-/** The file that was run, where the failure names its source. */
-function compiled({ file = '' }) {
-  return relative(root, file)
-    .replaceAll('\\', '/')
-    .replace(/^(test\/.*)\.ts$/, 'build/$1.js')
-}
-
-/** More files than this are no accident. */
-const FEW = 3
-
-/**
- * Runs each file that has failed once more, by itself. True if all pass then, which is told: each of these is a bug of a test
- * or of ours, to be mended.
- */
-function runAgain(failures, start) {
-  const files = [...new Set(failures.map(compiled))]
-  if (files.length === 0 || files.length > FEW || !files.every((file) => existsSync(join(root, file)))) return false
-  const said = []
-  for (const file of files) {
-    console.log(`\nonce more, by itself: ${file}`)
-    if (start(file) !== 0) return false
-    const texts = failures
-      .filter((one) => compiled(one) === file)
-      .map(({ text }) => text.replaceAll(/^/gm, ' '.repeat(11)))
-    said.push(`  FLAKY    ${file} has failed, and passes by itself:\n${texts.join('\n')}`)
-  }
-  console.log(`\n${said.join('\n')}`)
-  return true
+/** Reports what was covered. False where that is not enough. */
+function report(coverage) {
+  const c8 = ['node_modules/c8/bin/c8.js', 'report', '--temp-directory', coverage]
+  return spawnSync(process.execPath, c8, { cwd: root, stdio: 'inherit' }).status === 0
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
@@ -108,6 +101,6 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   ensureInstalled()
   // A type error elsewhere does not keep a test from telling its own story, only from passing.
   const isSound = build({ ifStale: true })
-  const code = runSuite(suite, parts)
+  const code = await runSuite(suite, parts)
   process.exitCode = isSound ? code : 1
 }

@@ -1,9 +1,11 @@
 // `npm test`: every check that a newcomer needs, quick ones first, one line each. Stops at the first that fails.
 // Works on a fresh clone: installs and builds by itself. `npm test -- <name> …` runs only the steps with these names.
-import { spawn } from 'node:child_process'
 import { appendFileSync, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { ensureInstalled, root } from './installed.mjs'
+import { textOf } from './runner.mjs'
+import { runTree } from './tree.mjs'
 
 // Steps that stand side by side in one row have nothing to do with time, and run two at a time.
 const rows = [
@@ -42,9 +44,15 @@ const total = { passed: 0, failed: 0, skipped: 0 }
 const steps = wanted.length > 0 ? wanted.map((name) => [name]) : rows
 const all = steps.flat().length
 let finished = 0
-let flaky = 0
 const running = new Set()
 const begin = performance.now()
+/** Milliseconds that a step may take. */
+const limit = 1_800_000
+const env = {
+  ...process.env,
+  PATH: [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
+  FORCE_COLOR: process.stdout.isTTY ? '1' : '0',
+}
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
 
 function status() {
@@ -70,35 +78,22 @@ async function run(name) {
   const start = performance.now()
   running.add(name)
   status()
-  const output = []
-  const ok = await new Promise((resolve) => {
-    const npm = spawn('npm', ['run', '--silent', name], {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
-      shell: process.platform === 'win32',
-    })
-    npm.stdout.on('data', (chunk) => output.push(chunk))
-    npm.stderr.on('data', (chunk) => output.push(chunk))
-    npm.on('error', (error) => output.push(Buffer.from(`${error.message}\n`)))
-    npm.on('close', (code) => resolve(code === 0))
-  })
+  const { code, output, isLate, left } = await runTree(scripts[name], [], { cwd: root, env, shell: true, limit })
+  const ok = code === 0 && !isLate && left.length === 0
   running.delete(name)
   finished++
-  const text = Buffer.concat(output).toString()
-  const counts = countsIn(stripVTControlCharacters(text), ok)
+  const counts = countsIn(stripVTControlCharacters(output), ok)
   for (const key of Object.keys(total)) total[key] += counts[key]
   const tests = counts.passed + counts.failed + counts.skipped
   const detail = tests > 1 ? `  ${counts.passed} passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : ''
   say(`${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(14)} ${seconds(start).padStart(8)}${detail}`)
-  // What was skipped, and why, is always worth a line; and so is what passed at the second attempt only.
-  for (const [line] of ok ? text.matchAll(/^ +skipped .*$|^ +FLAKY .*(\n {11}.*)*/gm) : []) {
-    say(`      ${line}`)
-    if (/^ +FLAKY/.test(line)) flaky++
-  }
+  // What was skipped, and why, is always worth a line.
+  for (const [line] of ok ? output.matchAll(/^ +skipped .*$/gm) : []) say(`      ${line}`)
   if (!ok) {
     say('')
-    process.stdout.write(text.endsWith('\n') ? text : `${text}\n`)
+    process.stdout.write(output.endsWith('\n') ? output : `${output}\n`)
+    if (isLate) say(`It did not end within ${limit / 60_000} minutes, and was ended.`)
+    for (const one of left) say(`It left a process behind, which was ended: ${one}`)
     say(`\nFAILED: ${name}. Run it alone with \`npm run ${name}\`.`)
   }
   status()
@@ -123,7 +118,7 @@ for (const row of steps) {
   good = await runRow(row)
   if (!good) break
 }
-const line = `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped${flaky > 0 ? `, ${flaky} flaky` : ''}`
+const line = textOf(total)
 if (process.env.CALLOFF_COUNTS) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)
 say(good ? `\nAll ${all} steps passed in ${seconds(begin)}.` : `\nStopped after ${seconds(begin)}.`)
 say(line)

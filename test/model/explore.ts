@@ -55,47 +55,97 @@ interface Write {
 }
 
 interface Thread {
-  readonly history: readonly unknown[]
+  readonly past: Past
   readonly clock: readonly number[]
   readonly fate: 'ready' | 'asleep' | 'done' | 'dead'
-  readonly step: Step | undefined
-  readonly result: unknown
   readonly slices: number
 }
 
 interface World {
   readonly threads: readonly Thread[]
-  readonly words: ReadonlyMap<number, readonly Write[]>
+  readonly words: ReadonlyMap<number, Writes>
   readonly path: string
+}
+
+/**
+ * What a program has been answered so far, and how far it comes with that. Each is made once, as a branch of the one before
+ * it: so a program is run once for each, and the number of it stands for all of it.
+ */
+class Past {
+  readonly id: number
+  /** The first step whose answer is not known yet; none for a program that has ended. */
+  readonly step: Step | undefined
+  readonly result: unknown
+  readonly #program: Program
+  readonly #answers: readonly unknown[]
+  readonly #next = new Map<unknown, Past>()
+  readonly #number: () => number
+
+  constructor(program: Program, number: () => number, answers: readonly unknown[] = []) {
+    this.id = number()
+    this.#program = program
+    this.#answers = answers
+    this.#number = number
+    const { step, result } = advance(program, answers)
+    this.step = step
+    this.result = result
+  }
+
+  with(answer: unknown): Past {
+    let next = this.#next.get(answer)
+    if (next === undefined) {
+      next = new Past(this.#program, this.#number, [...this.#answers, answer])
+      this.#next.set(answer, next)
+    }
+    return next
+  }
+}
+
+/** What has been written to a word, each list made once as well. */
+class Writes {
+  readonly id: number
+  readonly all: readonly Write[]
+  readonly #next = new Map<string, Writes>()
+  readonly #number: () => number
+
+  constructor(number: () => number, all: readonly Write[] = []) {
+    this.id = number()
+    this.all = all
+    this.#number = number
+  }
+
+  with(write: Write): Writes {
+    const key = `${write.value} ${write.thread} ${write.time} ${String(write.clock)}`
+    let next = this.#next.get(key)
+    if (next === undefined) {
+      next = new Writes(this.#number, [...this.all, write])
+      this.#next.set(key, next)
+    }
+    return next
+  }
 }
 
 /** Explores everything; gives how many states there are. */
 export function explore({ programs, mortal = [], slices = false, check }: Setting): number {
-  const begin = programs.map((program) =>
-    advance(
-      program,
-      [],
-      programs.map(() => 0),
-      SLICES,
-    ),
-  )
+  let count = 0
+  const number = () => count++
+  const none = new Writes(number)
+  const clock = programs.map(() => 0)
+  const begin = programs.map((program) => threadOf(new Past(program, number), clock, SLICES))
   const worlds: World[] = [{ threads: begin, words: new Map(), path: '' }]
   const seen = new Set<string>()
   for (let world; (world = worlds.pop());) {
-    const key = JSON.stringify([
-      world.threads.map(({ history, clock, fate }) => [history, clock, fate]),
-      [...world.words],
-    ])
+    const key = keyOf(world)
     if (seen.has(key)) continue
     seen.add(key)
-    const next = [...successors(world, programs, mortal, slices)]
+    const next = [...successors(world, none, mortal, slices)]
     worlds.push(...next)
     if (next.length > 0) continue
     const { threads, words } = world
     const fates = threads.map(({ fate }) => fate as 'done' | 'dead' | 'asleep')
-    const valueOf = (word: number) => words.get(word)?.at(-1)?.value ?? 0
+    const valueOf = (word: number) => words.get(word)?.all.at(-1)?.value ?? 0
     try {
-      check({ results: threads.map(({ result }) => result), fates, valueOf })
+      check({ results: threads.map(({ past }) => past.result), fates, valueOf })
     } catch (error) {
       throw new Error(`after${world.path}: ${(error as Error).message}`, { cause: error })
     }
@@ -103,17 +153,20 @@ export function explore({ programs, mortal = [], slices = false, check }: Settin
   return seen.size
 }
 
-function* successors(
-  world: World,
-  programs: readonly Program[],
-  mortal: readonly number[],
-  slices: boolean,
-): Generator<World> {
+/** The same for the same state, however it was reached. */
+function keyOf({ threads, words }: World): string {
+  let key = ''
+  for (const { past, clock, fate } of threads) key += `${past.id} ${clock.join(' ')} ${fate},`
+  for (const word of [...words.keys()].toSorted((a, b) => a - b)) key += `${word} ${words.get(word)!.id},`
+  return key
+}
+
+function* successors(world: World, none: Writes, mortal: readonly number[], slices: boolean): Generator<World> {
   let moves = false
   for (const [at, thread] of world.threads.entries()) {
     if (thread.fate !== 'ready') continue
     moves = true
-    yield* take(world, at, thread, programs)
+    yield* take(world, at, thread, none)
     if (mortal.includes(at))
       yield { ...world, threads: world.threads.with(at, { ...thread, fate: 'dead' }), path: `${world.path} ${at}†` }
   }
@@ -121,23 +174,23 @@ function* successors(
   for (const [at, thread] of world.threads.entries()) {
     if (thread.fate !== 'asleep' || thread.slices === 0) continue
     const on = { ...thread, slices: thread.slices - 1 }
-    yield settle(world, at, on, programs[at]!, 'timed-out', `${at}:slice`)
+    yield settle(world, at, on, 'timed-out', `${at}:slice`)
   }
 }
 
 /** One step of one thread, in each way it can turn out. */
-function* take(world: World, at: number, thread: Thread, programs: readonly Program[]): Generator<World> {
-  const { kind, word, value, expected } = thread.step!
-  const program = programs[at]!
+function* take(world: World, at: number, thread: Thread, none: Writes): Generator<World> {
+  const { kind, word, value, expected } = thread.past.step!
   const clock = thread.clock.with(at, thread.clock[at]! + 1)
-  const writes = world.words.get(word) ?? []
+  const written = world.words.get(word) ?? none
+  const writes = written.all
   const last = writes.at(-1)
   const now = last?.value ?? 0
   const label = `${at}:${kind}(${word}${kind === 'write' || kind === 'store' ? `, ${value}` : ''})`
   const go = (result: unknown, seen: readonly number[], write?: number, isAtomic = true) => {
     const entry = { value: write ?? 0, thread: at, time: clock[at]!, clock: isAtomic ? seen : undefined }
-    const words = write === undefined ? world.words : new Map(world.words).set(word, [...writes, entry])
-    return settle({ ...world, words }, at, { ...thread, clock: seen }, program, result, `${label}=${String(result)}`)
+    const words = write === undefined ? world.words : new Map(world.words).set(word, written.with(entry))
+    return settle({ ...world, words }, at, { ...thread, clock: seen }, result, `${label}=${String(result)}`)
   }
   const acquired = last?.clock ? clock.map((time, i) => Math.max(time, last.clock![i]!)) : clock
   switch (kind) {
@@ -173,27 +226,31 @@ function* take(world: World, at: number, thread: Thread, programs: readonly Prog
     case 'notify': {
       let woken = world
       for (const [other, sleeper] of world.threads.entries()) {
-        if (sleeper.fate === 'asleep' && sleeper.step!.word === word)
-          woken = settle(woken, other, sleeper, programs[other]!, 'ok', `wakes ${other}`)
+        if (sleeper.fate === 'asleep' && sleeper.past.step!.word === word)
+          woken = settle(woken, other, sleeper, 'ok', `wakes ${other}`)
       }
-      yield settle(woken, at, { ...thread, clock }, program, undefined, label)
+      yield settle(woken, at, { ...thread, clock }, undefined, label)
     }
   }
 }
 
-function settle(world: World, at: number, thread: Thread, program: Program, result: unknown, label: string): World {
-  const next = advance(program, [...thread.history, result], thread.clock, thread.slices)
+function settle(world: World, at: number, thread: Thread, answer: unknown, label: string): World {
+  const next = threadOf(thread.past.with(answer), thread.clock, thread.slices)
   return { ...world, threads: world.threads.with(at, next), path: `${world.path} ${label}` }
+}
+
+function threadOf(past: Past, clock: readonly number[], slices: number): Thread {
+  return { past, clock, fate: past.step === undefined ? 'done' : 'ready', slices }
 }
 
 const stopped = Symbol('stopped')
 
-/** Runs a program up to the first step whose result is not known yet. */
-function advance(program: Program, history: readonly unknown[], clock: readonly number[], slices: number): Thread {
+/** Runs a program up to the first step whose answer is not known yet. */
+function advance(program: Program, answers: readonly unknown[]): Pick<Past, 'step' | 'result'> {
   let done = 0
   let step: Step | undefined
   const access = (kind: Step['kind'], word: number, value = 0, expected = 0): never => {
-    if (done < history.length) return history[done++] as never
+    if (done < answers.length) return answers[done++] as never
     step = { kind, word, value, expected }
     throw stopped
   }
@@ -208,9 +265,9 @@ function advance(program: Program, history: readonly unknown[], clock: readonly 
       write: (word, value) => access('write', word, value),
       sleep: (word, value) => access('sleep', word, value),
     })
-    return { history, clock, fate: 'done', step: undefined, result, slices }
+    return { step: undefined, result }
   } catch (error) {
     if (error !== stopped) throw error
-    return { history, clock, fate: 'ready', step, result: undefined, slices }
+    return { step, result: undefined }
   }
 }

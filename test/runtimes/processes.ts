@@ -1,16 +1,17 @@
-/** The runtimes that are programs: each test file gets a process of its own, and writes a JUnit report, as all of them can. */
-import { execFile, execFileSync } from 'node:child_process'
+/** The runtimes that are programs: each test file gets a process of its own. Bun and Deno write a JUnit report. */
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Case, Outcome, Runtime, Settings } from './runtime.js'
+import { runFile, runNodeFile } from './runner.js'
+import type { Case, Runtime, Settings } from './runtime.js'
 
 interface Program {
   readonly name: string
   readonly command: string
-  /** The arguments that run one test file and write the report. */
-  readonly arguments: (file: string, report: string, settings: Settings) => string[]
+  /** The arguments that run one test file and write the report; none for Node, which the runner of all suites runs. */
+  readonly arguments?: (file: string, report: string, settings: Settings) => string[]
   readonly environment?: NodeJS.ProcessEnv
   /** Its report also lists each `describe` as a test; the titles of its parts begin with its own. */
   readonly listsParents?: true
@@ -23,20 +24,11 @@ const binary = (...path: string[]): string => join(folder, 'node_modules', ...pa
 const executable = process.platform === 'win32' ? '.exe' : ''
 const libc = process.platform === 'linux' ? '-glibc' : ''
 
-const runNode: Program['arguments'] = (file, report, { collects }) => [
-  // Mapped stack traces are kept in memory, which is no good where memory is measured.
-  collects ? '--expose-gc' : '--enable-source-maps',
-  '--test-reporter=junit',
-  `--test-reporter-destination=${report}`,
-  file,
-]
-
 const programs: readonly Program[] = [
-  { name: 'this node', command: process.execPath, arguments: runNode },
+  { name: 'this node', command: process.execPath },
   ...['22', '24', '26'].map((major) => ({
     name: `node ${major}`,
     command: binary(`node-${major}-${platform}`, 'bin', `node${executable}`),
-    arguments: runNode,
   })),
   {
     name: 'bun',
@@ -81,12 +73,24 @@ export const processes: readonly Runtime[] = programs.map((program) => ({
     return /\d+\.\d+\.\d+/.exec(text)?.[0] ?? '?'
   },
   async run(file, settings) {
+    const { collects, timeout: limit } = settings
+    if (program.arguments === undefined) {
+      // Mapped stack traces are kept in memory, which is no good where memory is measured.
+      return runNodeFile(program.command, [collects ? '--expose-gc' : '--enable-source-maps'], file, { limit })
+    }
     const reports = mkdtempSync(join(tmpdir(), 'calloff-runtimes-'))
-    const report = join(reports, 'report.xml')
-    const { problem, output } = await execute(program, file, report, settings)
-    const cases = existsSync(report) ? casesIn(readFileSync(report, 'utf8'), program) : []
-    rmSync(reports, { recursive: true, force: true })
-    return { cases, problem, output }
+    try {
+      const report = join(reports, 'report.xml')
+      const { arguments: argumentsOf, command, environment } = program
+      const { problem, output } = await runFile(command, argumentsOf(file, report, settings), {
+        limit,
+        env: { NO_COLOR: '1', ...environment },
+      })
+      const cases = existsSync(report) ? casesIn(readFileSync(report, 'utf8'), program) : []
+      return { cases, problem, output }
+    } finally {
+      rmSync(reports, { recursive: true, force: true })
+    }
   },
 }))
 
@@ -104,27 +108,6 @@ export function install(): string | undefined {
     const { stderr = String(error) } = error as { stderr?: string }
     return stderr.split('\n').slice(0, 8).join('\n')
   }
-}
-
-function execute(
-  program: Program,
-  file: string,
-  report: string,
-  settings: Settings,
-): Promise<Pick<Outcome, 'problem' | 'output'>> {
-  return new Promise((done) => {
-    const { NODE_OPTIONS: _options, NODE_TEST_CONTEXT: _context, FORCE_COLOR: _color, ...inherited } = process.env
-    const env = { ...inherited, ...program.environment, NO_COLOR: '1' }
-    const { timeout } = settings
-    const options = { cwd: root, env, timeout, killSignal: 'SIGKILL', maxBuffer: 2 ** 26 } as const
-    execFile(program.command, program.arguments(file, report, settings), options, (error, stdout, stderr) => {
-      let problem: string | undefined
-      if (error !== null) {
-        problem = error.killed === true ? `did not end within ${timeout} ms` : `ended with code ${String(error.code)}`
-      }
-      done({ problem, output: `${stdout}\n${stderr}` })
-    })
-  })
 }
 
 /** Reads a JUnit report, as much of it as all runtimes have in common. */

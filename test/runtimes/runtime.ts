@@ -14,6 +14,13 @@ export interface Outcome {
   readonly output: string
 }
 
+/** Numbers of tests. */
+export interface Counts {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+}
+
 /** How a suite wants to be run. */
 export interface Settings {
   /** Garbage collection can be forced, and what disturbs the measuring of memory is left out. */
