@@ -6,7 +6,7 @@ import { FAILED, OK } from './exit-codes.js'
 import type { Given } from './given.js'
 import { checkName, close, connect, runOf } from './hub.js'
 import { show } from './say.js'
-import { visible } from './text.js'
+import { visible } from './visible.js'
 
 /** `calloff cancel` */
 export async function cancel(given: Given): Promise<number> {

@@ -95,7 +95,7 @@ export const commands: readonly Command[] = [
     examples: [
       ["calloff cancel deploy-42 --reason 'wrong branch'", ''],
       ['calloff cancel deploy-42 --wait 10s', 'returns when it has really stopped'],
-      ['calloff ls --names nightly- | xargs calloff cancel', 'all that begin with nightly-'],
+      ['calloff ls --null nightly- | xargs -0 calloff cancel --', 'all that begin with nightly-'],
     ],
     exits: [
       ['0', 'it is stored, and with --wait, all have finished'],
@@ -132,7 +132,8 @@ export const commands: readonly Command[] = [
     about: ['Of each name: whether it is live, who holds it, and who called it off.'],
     operands: prefix,
     options: {
-      names: { short: '1', help: 'Print the names alone, one a line.' },
+      names: { short: '1', help: 'Print the names alone, one a line. What a terminal would obey is escaped.' },
+      null: { short: '0', help: 'Print the names alone, as they are, with a NUL behind each: for xargs -0.' },
       ...HUB,
       ...START,
       ...JSON_OUT,

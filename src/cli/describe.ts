@@ -1,7 +1,7 @@
 /** The words for who has called something off, and why. */
 import { inspect } from 'node:util'
 import type { Holder, Mark, Who } from '../remote/index.js'
-import { visible } from './text.js'
+import { visible, visibleJson } from './visible.js'
 
 /** A reason on one line; the empty text where there is none. */
 export function reasonText(reason: unknown): string {
@@ -32,9 +32,10 @@ export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? '' : 's'}`
 }
 
-/** What JSON makes of a mark or a listing: dates as ISO text, an error as its message. */
+/** What JSON makes of a mark or a listing, safe for a terminal: dates as ISO text, an error as its message. */
 export function toJson(value: unknown): string {
-  return JSON.stringify(value, (_key, one: unknown) =>
+  const json = JSON.stringify(value, (_key, one: unknown) =>
     one instanceof Error ? one.message : typeof one === 'bigint' ? `${one}` : one,
   )
+  return visibleJson(json)
 }

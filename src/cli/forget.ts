@@ -2,7 +2,7 @@ import type { Given } from './given.js'
 import { OK } from './exit-codes.js'
 import { checkName, close, connect, runOf } from './hub.js'
 import { show } from './say.js'
-import { visible } from './text.js'
+import { visible } from './visible.js'
 
 /** `calloff forget` */
 export async function forget(given: Given): Promise<number> {

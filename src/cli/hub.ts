@@ -6,7 +6,7 @@ import { Failure, messageOf, UsageError } from './failures.js'
 import type { Given } from './given.js'
 import { ownFolder, ownHub, refuseForeign, urlOfSocket } from './own-folder.js'
 import { say } from './say.js'
-import { visible } from './text.js'
+import { visible } from './visible.js'
 
 const SCHEMES = new Set(['unix:', 'pipe:', 'tcp:', 'tls:', 'nats:', 'postgres:', 'postgresql:', 'redis:', 'rediss:'])
 const LONGEST_NAME = 256
@@ -114,7 +114,7 @@ async function orFail(attempt: () => Promise<TokenHub>, place: Place): Promise<T
 function explained(error: unknown, { url, isOwn }: Place): Failure {
   const where = shownPlace(url)
   const { code } = error as { readonly code?: unknown }
-  const words = visible(messageOf(error))
+  const words = messageOf(error)
   if (code === 'ERR_HUB_AUTH') return new Failure(`the hub at ${where} has another key; give it with --key-file`)
   if (code !== 'ERR_HUB_UNREACHABLE') return new Failure(words)
   if (isOwn) return new Failure(`no hub is listening at ${where}; start one with calloff serve, or give --start`)
@@ -126,6 +126,6 @@ export async function close(hub: TokenHub, within = 2_000): Promise<void> {
   try {
     await hub.close({ within })
   } catch (error) {
-    say(visible(messageOf(error)))
+    say(messageOf(error))
   }
 }

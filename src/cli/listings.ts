@@ -2,7 +2,8 @@
 import type { Holder, Listing } from '../remote/index.js'
 import { byWhom, reasonText, toJson } from './describe.js'
 import { formatDuration } from './duration.js'
-import { type Cell, type Paint, tableOf, visible } from './text.js'
+import { type Cell, type Paint, tableOf } from './text.js'
+import { visible } from './visible.js'
 
 const HEAD = ['NAME', 'STATE', 'HELD BY', 'SINCE', 'WHY'].map((text): Cell => ({ text, format: 'bold' }))
 

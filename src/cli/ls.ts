@@ -1,9 +1,11 @@
+import { isatty } from 'node:tty'
 import { OK } from './exit-codes.js'
 import type { Given } from './given.js'
 import { close, connect } from './hub.js'
 import { lineOfJson, tableOfListings } from './listings.js'
 import { say, show } from './say.js'
-import { paintFor, visible } from './text.js'
+import { paintFor } from './text.js'
+import { visible } from './visible.js'
 
 /** `calloff ls` */
 export async function ls(given: Given): Promise<number> {
@@ -11,9 +13,11 @@ export async function ls(given: Given): Promise<number> {
   try {
     const listings = await hub.list(given.operands[0])
     if (given.has('json')) return show(listings.map(lineOfJson).join(''))
-    if (given.has('names')) {
-      const names = new Set(listings.map(({ name }) => visible(name)))
-      return show([...names].map((name) => `${name}\n`).join(''))
+    if (given.has('names') || given.has('null')) {
+      const names = [...new Set(listings.map(({ name }) => name))]
+      // A program takes them as they are, and a terminal does not.
+      const asTheyAre = given.has('null') && !isatty(1)
+      return show(names.map((name) => (asTheyAre ? `${name}\0` : `${visible(name)}\n`)).join(''))
     }
     if (listings.length === 0) {
       say('nothing is open, nothing was called off')

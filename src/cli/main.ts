@@ -6,14 +6,17 @@ import { OK, type Outcome, USAGE } from './exit-codes.js'
 import { Failure, messageOf, UsageError } from './failures.js'
 import { read } from './given.js'
 import { say, show } from './say.js'
+import { visible } from './visible.js'
 
 /** Runs the command line. Never throws. */
 export async function main(args: readonly string[]): Promise<Outcome> {
   try {
     return await dispatch(args)
   } catch (error) {
-    say(messageOf(error).split('\n', 1)[0] ?? '')
-    if (process.env['CALLOFF_DEBUG'] && error instanceof Error) say(error.stack ?? '')
+    say(messageOf(error))
+    if (process.env['CALLOFF_DEBUG'] && error instanceof Error) {
+      for (const line of (error.stack ?? '').split('\n')) say(visible(line))
+    }
     return error instanceof Failure ? error.exitCode : 1
   }
 }

@@ -31,7 +31,7 @@ import { Failure, UsageError } from './failures.js'
 import type { Given } from './given.js'
 import { checkName, close, connect, runOf } from './hub.js'
 import { say } from './say.js'
-import { visible } from './text.js'
+import { visible } from './visible.js'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** What concerns the command alone: passed on to it, where the terminal has not told it. */

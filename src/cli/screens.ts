@@ -5,7 +5,7 @@ import { messageOf } from './failures.js'
 import { stateOf, tableOfListings, titleOf, whyOf } from './listings.js'
 import { toJson } from './describe.js'
 import { say, show } from './say.js'
-import { cutTo, paintFor, visible } from './text.js'
+import { cutTo, paintFor } from './text.js'
 import type { Change } from './watch.js'
 
 /** What a watch tells. */
@@ -65,7 +65,7 @@ export class LineScreen implements Screen {
   }
 
   disconnected(error: Error): void {
-    if (!this.#isLost) say(`the hub at ${this.#where} cannot be reached, waiting for it: ${visible(messageOf(error))}`)
+    if (!this.#isLost) say(`the hub at ${this.#where} cannot be reached, waiting for it: ${messageOf(error)}`)
     this.#isLost = true
   }
 
@@ -106,7 +106,7 @@ export class TableScreen implements Screen {
   }
 
   disconnected(error: Error): void {
-    this.#trouble = visible(messageOf(error))
+    this.#trouble = messageOf(error)
     this.#write()
   }
 

@@ -3,6 +3,7 @@ import process from 'node:process'
 import { anyOf, type CancellationToken, SimpleToken, TimeoutToken } from '../index.js'
 import { ProcessSignalToken } from '../node/index.js'
 import { type ServerOptions, TokenServer } from '../remote/index.js'
+import { toJson } from './describe.js'
 import { formatDuration } from './duration.js'
 import { FAILED, OK } from './exit-codes.js'
 import { Failure, messageOf, UsageError } from './failures.js'
@@ -11,14 +12,14 @@ import { urlOf } from './hub.js'
 import { readOrMakeKey, usualKeyFile } from './key-file.js'
 import { makeOwnFolder, ownHub } from './own-folder.js'
 import { say, show } from './say.js'
-import { visible } from './text.js'
+import { visible } from './visible.js'
 
 /** `calloff serve`. */
 export async function serve(given: Given): Promise<number> {
   using stopped = new ProcessSignalToken('SIGTERM', 'SIGINT', 'SIGHUP')
   const server = await listen(given)
   const { url } = server
-  show(given.has('json') ? `${JSON.stringify({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`)
+  show(given.has('json') ? `${toJson({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`)
   using failed = new SimpleToken({ name: 'the journal' })
   server.closed.catch((error: unknown) => failed.cancel(error))
   using idle = new SimpleToken({ name: 'idle' })
@@ -28,7 +29,7 @@ export async function serve(given: Given): Promise<number> {
   await over.wait()
   await server.close().catch(() => {})
   if (failed.cancelled) {
-    say(`the journal cannot be written any more: ${visible(messageOf(failed.reason))}`)
+    say(`the journal cannot be written any more: ${messageOf(failed.reason)}`)
     return FAILED
   }
   return OK
@@ -40,7 +41,7 @@ async function listen(given: Given): Promise<TokenServer> {
   try {
     return await TokenServer.listen(options)
   } catch (error) {
-    throw error instanceof Failure ? error : new Failure(`cannot listen: ${visible(messageOf(error))}`)
+    throw error instanceof Failure ? error : new Failure(`cannot listen: ${messageOf(error)}`)
   }
 }
 

@@ -18,19 +18,6 @@ function wantsColour(descriptor: number, env: NodeJS.ProcessEnv): boolean {
   return isatty(descriptor) && env['TERM'] !== 'dumb'
 }
 
-// What moves the cursor, rings, or turns the direction of writing around. Names and reasons come from others.
-// oxlint-disable-next-line no-control-regex -- these are what is looked for
-const UNPRINTABLE = /[\u0000-\u001F\u007F-\u009F\u200E\u200F\u2028-\u202E\u2066-\u2069]/g
-
-/** The text on one line, with nothing in it that a terminal would obey. */
-export function visible(text: string): string {
-  return text.replaceAll(UNPRINTABLE, (one) => {
-    if (one === '\n') return '\\n'
-    if (one === '\t') return '\\t'
-    return `\\u{${one.charCodeAt(0).toString(16)}}`
-  })
-}
-
 // The scripts that terminals write two columns wide, and pictures. Close enough for a table.
 const WIDE =
   /[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\p{Emoji_Presentation}\uFF01-\uFF60]/u

@@ -7,7 +7,7 @@ import { OK, type Outcome, TIMED_OUT } from './exit-codes.js'
 import type { Given } from './given.js'
 import { checkName, close, connect, runOf } from './hub.js'
 import { say, show } from './say.js'
-import { visible } from './text.js'
+import { visible } from './visible.js'
 
 /** `calloff wait` */
 export async function wait(given: Given): Promise<Outcome> {

@@ -258,40 +258,51 @@ function crossed(form: unknown, where: string): Crossed {
   return { reason: valueOf(inner, where), saying: { text: typeof says === 'string' ? says : undefined } }
 }
 
-function valueOf(form: unknown, where: string): unknown {
+/** The value of a form. What is no form of ours, or deeper than we write any, is undefined. */
+function valueOf(form: unknown, where: string, depth = 0): unknown {
   if (typeof form !== 'object' || form === null) return form
-  if (Array.isArray(form)) return form.map((one) => valueOf(one, where))
-  if ('$' in form) return untagged(form.$ as Tagged, where)
-  return Object.fromEntries(Object.entries(form).map(([key, one]) => [key, valueOf(one, where)]))
+  if (depth > DEEPEST) return undefined
+  const inner = (one: unknown) => valueOf(one, where, depth + 1)
+  if (Array.isArray(form)) return form.map(inner)
+  if ('$' in form) return untagged(form.$ as Tagged, where, inner)
+  return Object.fromEntries(Object.entries(form).map(([key, one]) => [key, inner(one)]))
 }
 
-function untagged([tag, content]: Tagged, where: string): unknown {
+function untagged([tag, content]: Tagged, where: string, inner: (one: unknown) => unknown): unknown {
   switch (tag) {
     case 'number':
-      return Number(content)
+      return typeof content === 'string' ? Number(content) : undefined
     case 'bigint':
-      return BigInt(content as string)
+      return typeof content === 'string' ? BigInt(content) : undefined
     case 'date':
-      return new Date(Number(content))
+      return typeof content === 'string' ? new Date(Number(content)) : undefined
     case 'object':
-      return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, valueOf(one, where)]))
+      return Object.fromEntries((content as [string, unknown][]).map(([key, one]) => [key, inner(one)]))
     case 'error':
-      return errorFrom(content as ErrorForm, where)
+      return errorFrom(Object(content) as ForeignForm, where, inner)
     default:
       return undefined
   }
 }
 
+/** An {@link ErrorForm} that has arrived: none of its fields is what it should be until that was checked. */
+type ForeignForm = { readonly [K in keyof ErrorForm]?: unknown }
+
 const classes = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
 
-function errorFrom({ name = 'Error', message, code, stack, cause }: ErrorForm, where: string): Error {
+function errorFrom(form: ForeignForm, where: string, inner: (one: unknown) => unknown): Error {
+  const { code, cause } = form
+  const name = textIn(form.name) ?? 'Error'
+  const message = textIn(form.message) ?? ''
   const Class = Object.hasOwn(classes, name) ? classes[name as keyof typeof classes] : Error
-  const error = new Class(message, cause === undefined ? undefined : { cause: valueOf(cause, where) })
+  const error = new Class(message, cause === undefined ? undefined : { cause: inner(cause) })
   const set = (key: string, value: unknown) =>
     Object.defineProperty(error, key, { value, writable: true, configurable: true })
   if (error.name !== name) set('name', name)
   // Where it was read says nothing about where it was made.
-  set('stack', stack ?? `${name}: ${message}\n    at ${where}`)
-  if (code !== undefined) Object.assign(error, { code })
+  set('stack', textIn(form.stack) ?? `${name}: ${message}\n    at ${where}`)
+  if (typeof code === 'string' || typeof code === 'number') Object.assign(error, { code })
   return error
 }
+
+const textIn = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)

@@ -108,7 +108,12 @@ function connectTo(place: Place, hear: (standing: Standing) => void): Socket {
   socket.unref()
   socket.once('connect', () => socket.write(`${place.key}\n`))
   socket.on('data', (text: string) => {
-    for (const line of lines.take(text)) hear(standingOf(line))
+    for (const line of lines.take(text)) {
+      const standing = standingOf(line)
+      // A lender that says anything else is none.
+      if (!standing) return void socket.destroy()
+      hear(standing)
+    }
   })
   socket.on('error', () => {}) // the end follows
   return socket

@@ -4,9 +4,10 @@
  * Who connects says the key, and nothing more. He is told how the token stands, again whenever its deadline moves, and that it is
  * over. Where the connection ends without that, the lender is gone.
  */
+import { constants } from 'node:os'
 import process from 'node:process'
 import { now } from '../core/clock.js'
-import { arrived, Elsewhere, saidIn } from '../core/elsewhere.js'
+import { arrived, Elsewhere, kindFrom, saidIn } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
 import type { Cancellation } from '../core/graph.js'
 import { decodeReason, encodeReason } from '../core/reasons.js'
@@ -54,16 +55,29 @@ export function textOfPlace(place: Place): string {
   return JSON.stringify(place)
 }
 
-/** Undefined for what is none. */
-export function placeOf(text: string): Place | undefined {
+/** The fields of an object in JSON, none of them checked; undefined for any other text. */
+function fieldsOf(text: string): Record<string, unknown> | undefined {
   try {
-    const { path, key, pid, signals } = JSON.parse(text) as Partial<Place>
-    const isOne =
-      typeof path === 'string' && typeof key === 'string' && typeof pid === 'number' && Array.isArray(signals)
-    return isOne ? { path, key, pid, signals } : undefined
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
   } catch {
     return undefined
   }
+}
+
+const isSignal = (name: unknown): name is NodeJS.Signals =>
+  typeof name === 'string' && Object.hasOwn(constants.signals, name)
+
+/** Undefined for what is none. */
+export function placeOf(text: string): Place | undefined {
+  const { path, key, pid, signals } = fieldsOf(text) ?? {}
+  const isOne =
+    typeof path === 'string' &&
+    typeof key === 'string' &&
+    Number.isSafeInteger(pid) &&
+    Array.isArray(signals) &&
+    signals.every(isSignal)
+  return isOne ? { path, key, pid: pid as number, signals } : undefined
 }
 
 export function storyOf(cancellation: Cancellation): Story {
@@ -86,9 +100,24 @@ export function lineOf(standing: Standing): string {
   return `${JSON.stringify(standing)}\n`
 }
 
-export function standingOf(line: string): Standing {
-  return JSON.parse(line) as Standing
+/** How the token stands by a line that has arrived; undefined for what is no such line. */
+export function standingOf(line: string): Standing | undefined {
+  const { type, name, ahead, story } = fieldsOf(line) ?? {}
+  const called = textIn(name)
+  if (type === 'closed') return { type }
+  if (type === 'live') return { type, name: called, ahead: storyIn(ahead) }
+  const told = type === 'over' && storyIn(story)
+  return told ? { type: 'over', name: called, story: told } : undefined
 }
+
+function storyIn(value: unknown): Story | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { kind, ago, name, what, reason } = value as { readonly [K in keyof Story]?: unknown }
+  if (!Number.isFinite(ago) || typeof what !== 'string') return undefined
+  return { kind: kindFrom(kind), ago: ago as number, name: textIn(name), what, reason: textIn(reason) }
+}
+
+const textIn = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
 /** Takes text as it comes, and gives whole lines. */
 export class Lines {

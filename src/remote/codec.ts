@@ -4,6 +4,7 @@
  */
 import { Buffer } from 'node:buffer'
 import { HubError } from './errors.js'
+import { LAST_MOMENT } from './limits.js'
 
 /** One kind of value. */
 export interface Codec<T> {
@@ -18,7 +19,8 @@ export function malformed(what: string): HubError {
 }
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true })
+// A byte order mark is a character of the text like any other.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Bytes that are being written. */
 export class Writer {
@@ -191,12 +193,22 @@ export const flag: Codec<boolean> = {
   },
 }
 
-/** A number that is finite and not negative: milliseconds, and whole numbers up to 2⁵³. */
-export const amount: Codec<number> = {
+/** A number of milliseconds: a duration, or a moment since 1970, at most the last one that a `Date` can be. */
+export const milliseconds: Codec<number> = {
   write: (to, value) => to.f64(value),
   read(from) {
     const value = from.f64()
-    if (!(value >= 0 && value < Infinity)) throw malformed(`an amount is ${value}`)
+    if (!(value >= 0 && value <= LAST_MOMENT)) throw malformed(`a number of milliseconds is ${value}`)
+    return value
+  },
+}
+
+/** A whole number up to 2⁵³. */
+export const whole: Codec<number> = {
+  write: (to, value) => to.f64(value),
+  read(from) {
+    const value = from.f64()
+    if (!(value >= 0 && Number.isSafeInteger(value))) throw malformed(`a whole number is ${value}`)
     return value
   },
 }

@@ -10,6 +10,10 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 
 /** What both proofs are about. */
 export interface Agreed {
+  /** The versions that the client has offered, so that a stranger in between cannot talk both sides into an older one. */
+  readonly least: number
+  readonly most: number
+  /** The version that the server has chosen. */
   readonly version: number
   readonly clientNonce: Uint8Array
   readonly serverNonce: Uint8Array
@@ -20,11 +24,11 @@ export interface Agreed {
 const encoder = new TextEncoder()
 
 export function proofOf(role: 'client' | 'server', key: Uint8Array, agreed: Agreed): Uint8Array {
-  const { version, clientNonce, serverNonce, session } = agreed
+  const { least, most, version, clientNonce, serverNonce, session } = agreed
   // Every part but the last has a fixed length, so no two lists of parts look the same.
   return createHmac('sha256', key)
     .update(`calloff ${role}`.padEnd(16, '\0'))
-    .update(Uint8Array.of(version))
+    .update(Uint8Array.of(least, most, version))
     .update(clientNonce)
     .update(serverNonce)
     .update(session, 'utf8')

@@ -2,30 +2,14 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { now, readWall } from '../core/clock.js'
-import { arrived, saidIn } from '../core/elsewhere.js'
-import type { CancellationKind } from '../core/errors.js'
+import { arrived, kindFrom, saidIn } from '../core/elsewhere.js'
 import { type Cancellation, settle } from '../core/graph.js'
 import { type Crossed, decodeReason, encodeReason } from '../core/reasons.js'
 import type { CancellationToken } from '../core/token.js'
 import type { MarkRecord } from './engine.js'
 import type { Mark, Who } from './hub.js'
-import { NAME_BYTES, REASON_BYTES } from './protocol.js'
+import { NAME_BYTES, REASON_BYTES } from './limits.js'
 import { OtherProcess } from './remote-token.js'
-
-// A table, so that the compiler says when a kind is missing.
-const KINDS: Readonly<Record<CancellationKind, true>> = {
-  manual: true,
-  timeout: true,
-  condition: true,
-  counter: true,
-  dispose: true,
-  race: true,
-  sibling: true,
-  signal: true,
-  'process-signal': true,
-  disconnect: true,
-  lease: true,
-}
 
 const sizeOf = (text: string): number => Buffer.byteLength(text)
 
@@ -41,7 +25,7 @@ export function cut(text: string, most: number): string {
     while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--
     bytes = bytes.slice(0, end)
   }
-  return new TextDecoder().decode(bytes)
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
 }
 
 /** Ids for the marks of a session (E2), each used once; whoever reads one does not learn the id of the session, its secret. */
@@ -67,19 +51,16 @@ export function recordOf(cancellation: Cancellation, id: string, { host, pid, to
   }
 }
 
-/** What people are shown of it. A kind that is newer than this version goes as `'manual'`. */
+/** What people are shown of it. */
 export function markFrom(record: MarkRecord): Mark {
-  const { host, pid, token, at } = record
+  const { kind, host, pid, token, at } = record
   return {
-    kind: kindOf(record),
+    kind: kindFrom(kind),
     reason: reasonOf(record).reason,
     who: { host, pid, token: token || undefined },
     at: new Date(at),
   }
 }
-
-const kindOf = ({ kind }: MarkRecord): CancellationKind =>
-  Object.hasOwn(KINDS, kind) ? (kind as CancellationKind) : 'manual'
 
 const reasonOf = ({ reason, host, pid }: MarkRecord): Crossed =>
   reason ? decodeReason(reason, `process ${pid} on ${host}`) : { reason: undefined, saying: undefined }
@@ -89,7 +70,7 @@ export function cancellationFrom(record: MarkRecord): { readonly found: Cancella
   const { host, pid, token } = record
   const who = { host, pid, token: token || undefined }
   const origin = new OtherProcess(who, record.what)
-  const found = arrived(origin, kindOf(record), reasonOf(record), now())
+  const found = arrived(origin, kindFrom(record.kind), reasonOf(record), now())
   settle(origin, found)
   return { found, who }
 }

@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer'
 import { optional, optionsOf, wrongType } from '../core/arguments.js'
 import type { Topic } from './engine.js'
 import type { RunOptions } from './hub.js'
-import { NAME_BYTES } from './protocol.js'
+import { NAME_BYTES } from './limits.js'
 
 /** Text that is the same on every side: well-formed, not too long, and with no NUL, which separates names and runs. */
 function checked(argument: string, value: string): string {

@@ -148,8 +148,8 @@ export class Peer implements Watcher {
 
   #admit({ mac, session, host, pid, ttl }: Message<'proof'>): void {
     const { key, nonce, frame, opened } = this.#options
-    const clientNonce = (this.#hello as Message<'hello'>).nonce
-    const agreed = { version: VERSION, clientNonce, serverNonce: nonce, session }
+    const { least, version: most, nonce: clientNonce } = this.#hello as Message<'hello'>
+    const agreed = { least, most, version: VERSION, clientNonce, serverNonce: nonce, session }
     if (!isProof('client', key, agreed, mac)) throw new HubError('ERR_HUB_AUTH', 'the key is another one')
     if (session === '') throw new HubError('ERR_HUB_PROTOCOL', 'a session needs an id')
     this.#stopTimer()

@@ -6,12 +6,12 @@
  * field are ignored, so a later version may add some. Every request may be repeated, and comes to the same (E11).
  */
 import {
-  amount,
   bytes,
   type Codec,
   flag,
   list,
   malformed,
+  milliseconds,
   optional,
   Reader,
   struct,
@@ -19,19 +19,16 @@ import {
   u32,
   u8,
   type ValueOf,
+  whole,
   Writer,
 } from './codec.js'
 import { HubError } from './errors.js'
+import { NAME_BYTES, REASON_BYTES } from './limits.js'
 
 /** The only one so far. */
 export const VERSION = 1
 export const NONCE_BYTES = 32
 export const MAC_BYTES = 32
-
-/** The most that names, runs and the like may take, in bytes of UTF-8. */
-export const NAME_BYTES = 256
-/** The most that a reason may take, as core/reasons.ts writes it. */
-export const REASON_BYTES = 8_192
 
 /** The largest frame before the handshake is over, and the least that a server may allow after it. */
 export const HANDSHAKE_FRAME = 2_048
@@ -62,21 +59,21 @@ const mark = struct({
   pid: u32,
   token: name,
   what: text(NAME_BYTES * 2),
-  at: amount,
+  at: milliseconds,
 })
 
-const lease = struct({ fence: amount, left: amount, lost: amount })
+const lease = struct({ fence: whole, left: milliseconds, lost: whole })
 
 const state = struct({ topic, mark: optional(mark), lease: optional(lease) })
 
-const holder = struct({ id: u32, topic, state: u8, role: u8, since: amount })
+const holder = struct({ id: u32, topic, state: u8, role: u8, since: milliseconds })
 
 const report = struct({
   topic,
   mark: optional(mark),
   lease: optional(lease),
   holders: list(
-    struct({ session: name, host: name, pid: u32, id: u32, state: u8, role: u8, since: amount, silent: flag }),
+    struct({ session: name, host: name, pid: u32, id: u32, state: u8, role: u8, since: milliseconds, silent: flag }),
   ),
 })
 
@@ -85,7 +82,7 @@ const messages = {
   // The handshake
   hello: [1, struct({ magic: text(16), least: u8, version: u8, nonce: bytes(NONCE_BYTES) })],
   challenge: [2, struct({ version: u8, nonce: bytes(NONCE_BYTES) })],
-  proof: [3, struct({ mac: bytes(MAC_BYTES), session: name, host: name, pid: u32, ttl: amount })],
+  proof: [3, struct({ mac: bytes(MAC_BYTES), session: name, host: name, pid: u32, ttl: milliseconds })],
   welcome: [4, struct({ mac: bytes(MAC_BYTES), frame: u32 })],
   goodbye: [5, struct({ code: text(64), message: text(1_024) })],
 
@@ -93,13 +90,13 @@ const messages = {
   enter: [16, struct({ id: u32, holders: list(holder) })],
   leave: [17, struct({ id: u32, holders: list(u32) })],
   read: [18, struct({ id: u32, topics: list(topic) })],
-  mark: [19, struct({ id: u32, topic, mark, ttl: amount })],
+  mark: [19, struct({ id: u32, topic, mark, ttl: milliseconds })],
   list: [20, struct({ id: u32, prefix: optional(name), topic: optional(topic) })],
   forget: [21, struct({ id: u32, topic })],
   beat: [22, struct({ id: u32 })],
-  acquire: [23, struct({ id: u32, topic, owner: name, ttl: amount })],
-  renew: [24, struct({ id: u32, topic, fence: amount, ttl: amount })],
-  release: [25, struct({ id: u32, topic, fence: amount })],
+  acquire: [23, struct({ id: u32, topic, owner: name, ttl: milliseconds })],
+  renew: [24, struct({ id: u32, topic, fence: whole, ttl: milliseconds })],
+  release: [25, struct({ id: u32, topic, fence: whole })],
   bye: [26, struct({ id: u32 })],
 
   // Answers
@@ -107,7 +104,7 @@ const messages = {
   states: [33, struct({ id: u32, states: list(state), more: flag })],
   marked: [34, struct({ id: u32, mark })],
   reports: [35, struct({ id: u32, reports: list(report), more: flag })],
-  acquired: [36, struct({ id: u32, held: flag, fence: amount, left: amount })],
+  acquired: [36, struct({ id: u32, held: flag, fence: whole, left: milliseconds })],
   failed: [37, struct({ id: u32, code: text(64), message: text(1_024) })],
 
   // What the server says by itself

@@ -2,6 +2,7 @@
 import { nonNegative, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { keyOf } from './handshake.js'
 import type { HubOptions } from './hub.js'
+import { LAST_MOMENT } from './limits.js'
 
 export interface Settings {
   readonly key: Uint8Array
@@ -22,10 +23,12 @@ export function policyOf(value: unknown): 'keep' | 'cancel' | undefined {
   throw wrongType('onDisconnect', "'keep' or 'cancel'", value)
 }
 
-/** A number of milliseconds, of `least` at least. */
+/** A number of milliseconds, from `least` to the longest that crosses. */
 export function period(argument: string, value: unknown, least: number): number {
   const ms = nonNegative(argument, value)
-  if (ms < least || ms === Infinity) throw new RangeError(`${argument} must be ${least} or more, and finite, got ${ms}`)
+  if (ms < least || ms > LAST_MOMENT) {
+    throw new RangeError(`${argument} must be ${least} or more, and finite (${LAST_MOMENT} at most), got ${ms}`)
+  }
   return ms
 }
 

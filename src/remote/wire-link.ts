@@ -148,7 +148,14 @@ export class WireLink implements Link {
 
   #agreed() {
     const { nonce, session } = this.#options
-    return { version: VERSION, clientNonce: nonce, serverNonce: this.#serverNonce, session: session.id }
+    return {
+      least: VERSION,
+      most: VERSION,
+      version: VERSION,
+      clientNonce: nonce,
+      serverNonce: this.#serverNonce,
+      session: session.id,
+    }
   }
 
   #prove({ version, nonce }: Message<'challenge'>): void {

@@ -187,6 +187,29 @@ function addTokens(add: Add): void {
     expect(typeof late.who?.pid === 'number' && late.who.host !== '', 'who is told')
   })
 
+  add('names that differ in any character are different names', async (world) => {
+    const [here, there] = [await world.hub(), await world.hub()]
+    const stem = world.name()
+    const names = [stem, `\uFEFF${stem}`, `${stem}\uFEFF`, `${stem} `, ` ${stem}`, `${stem}\u200B`, `${stem}\n`]
+    names.push(`${stem}\u00E9`, `${stem}e\u0301`, stem.toUpperCase(), `${stem}%20`, `${stem}*`, `${stem}.`, `${stem}\\`)
+    const tokens = names.map((name) => there.open(name))
+    const runs = names.map((run) => there.open(stem, { run }))
+    await Promise.all([...tokens, ...runs].map(({ ready }) => ready))
+    for (const [at, name] of names.entries()) {
+      await here.cancel(name, 'stop', { within: 20_000, until: 'acknowledged' })
+      const over = tokens.filter(({ cancelled }) => cancelled).length
+      same(over, at + 1, `the number of cancelled tokens after ${JSON.stringify(name)}`)
+      same(tokens[at]?.cancelled, true, `the token ${JSON.stringify(name)}`)
+    }
+    same(runs.filter(({ cancelled }) => cancelled).length, 0, 'the number of cancelled runs')
+    for (const [at, run] of names.entries()) {
+      await here.cancel(stem, 'stop', { run, within: 20_000, until: 'acknowledged' })
+      same(runs.filter(({ cancelled }) => cancelled).length, at + 1, `cancelled runs after ${JSON.stringify(run)}`)
+    }
+    const listed = (await here.list(`\uFEFF${stem}`)).map(({ name }) => name)
+    same(listed.join(), `\uFEFF${stem}`, 'what is listed under the byte order mark')
+  })
+
   add('a token that is open hears of a cancel elsewhere, and its listeners too (H2)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const name = world.name()

@@ -33,7 +33,8 @@ const NAME_ROOM = 96
 const PLACE = 'another thread'
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+// A byte order mark is a character of the text like any other.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const sizeOf = (text: string): number => encoder.encode(text).length
 
 /** At most `room` words; undefined where not even the moment fits. */

@@ -82,6 +82,7 @@ describe('calloff and a hub', { skip, concurrency: 4, timeout: 240_000 }, () => 
     assert.equal((await user.run('forget', 'nightly')).stdout, 'nightly: forgotten\n')
     assert.equal((await user.run('run', '--name', 'nightly', '--', 'true')).code, 0)
     assert.equal((await user.run('ls', '--names')).stdout, 'weekly\n')
+    assert.equal((await user.run('ls', '--null')).stdout, 'weekly\0')
   })
 
   it('status says who and why, and by its exit code whether to go on', async () => {
@@ -272,5 +273,45 @@ describe('calloff and a hub', { skip, concurrency: 4, timeout: 240_000 }, () => 
     program.child.stdin?.end('on\n')
     const { code, stdout, stderr } = await program.ended
     assert.deepEqual([code, stdout, stderr], [0, 'up\nread on\n', ''])
+  })
+})
+
+describe('names that others have chosen', () => {
+  it('reach the next command as they are, and the terminal as text', async () => {
+    const user = new User()
+    await user.serve()
+    const odd = [
+      'two words',
+      'two',
+      'words',
+      "it's",
+      '-q',
+      '--',
+      'line\nbreak',
+      'esc\u001B[2J',
+      '\u202Ejob',
+      '\uFEFFjob',
+      '*',
+    ]
+    await Promise.all(odd.map((name) => user.run('cancel', '--', name)))
+    await user.run('forget', '--', ...odd)
+    const { stdout, stderr, code } = await user.shell(
+      `calloff cancel -- "two words" >out && calloff ls --null two | xargs -0 calloff cancel --json -- && calloff ls --names && calloff ls --json`,
+    )
+    assert.equal(code, 0, stderr)
+    const [receipt] = stdout.split('\n')
+    assert.equal((JSON.parse(receipt as string) as { name: string }).name, 'two words')
+    const more = await user.run('cancel', '--', ...odd)
+    assert.equal(more.code, 0)
+    for (const { stdout: shown } of [
+      more,
+      await user.run('ls'),
+      await user.run('ls', '--names'),
+      await user.run('ls', '--json'),
+    ]) {
+      assert.doesNotMatch(shown, /(?!\n)[\p{Cc}\p{Cf}]/u)
+    }
+    const { stdout: raw } = await user.run('ls', '--null')
+    assert.deepEqual(new Set(raw.split('\0')), new Set([...odd, '']))
   })
 })

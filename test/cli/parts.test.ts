@@ -4,11 +4,13 @@ import fc from 'fast-check'
 import type * as durationModule from '../../dist/cli/duration.js'
 import type * as nearestModule from '../../dist/cli/nearest.js'
 import type * as textModule from '../../dist/cli/text.js'
+import type * as visibleModule from '../../dist/cli/visible.js'
 
 const load = (name: string): Promise<unknown> => import(new URL(`../../../dist/cli/${name}.js`, import.meta.url).href)
 const { formatDuration, parseDuration } = (await load('duration')) as typeof durationModule
 const { nearest } = (await load('nearest')) as typeof nearestModule
-const { cutTo, tableOf, visible, widthOf, wrap } = (await load('text')) as typeof textModule
+const { cutTo, tableOf, widthOf, wrap } = (await load('text')) as typeof textModule
+const { visible, visibleJson } = (await load('visible')) as typeof visibleModule
 
 describe('a duration', () => {
   const known: readonly (readonly [string, number])[] = [
@@ -64,6 +66,37 @@ describe('a text', () => {
   it('has nothing in it that a terminal would obey', () => {
     assert.equal(visible('a\u001B]0;title\u0007\r\nb\u202Ec'), 'a\\u{1b}]0;title\\u{7}\\u{d}\\nb\\u{202e}c')
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => !/\p{Cc}/u.test(visible(text))))
+  })
+
+  const unsafe = [
+    '\u0007',
+    '\u001B',
+    '\u0085',
+    '\u009B',
+    '\u00AD',
+    '\u061C',
+    '\u200B',
+    '\u200E',
+    '\u2028',
+    '\u202E',
+    '\u2066',
+    '\uFEFF',
+    '\uD800',
+    '\u{E0041}',
+  ]
+  for (const one of unsafe) {
+    const code = (one.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0')
+    it(`shows U+${code} as what it is, in text and in JSON`, () => {
+      assert.equal(visible(`job${one}`), `job\\u{${code.toLowerCase().replace(/^0+/, '')}}`)
+      const json = visibleJson(JSON.stringify({ name: `job${one}` }))
+      assert.ok(!json.includes(one))
+      assert.deepEqual(JSON.parse(json), { name: `job${one}` })
+    })
+  }
+
+  it('keeps words and pictures that joiners are part of', () => {
+    for (const one of ['\u0645\u06CC\u200C\u062E\u0648\u0627\u0647\u0645', '\u{1F469}\u200D\u{1F680}', 'e\u0301'])
+      assert.equal(visible(one), one)
   })
 
   it('is as wide as a terminal shows it', () => {

@@ -1,6 +1,8 @@
 /** Reasons on their way: what comes back from what was not written by us. What was, the tests of threads and hubs send. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
+import fc from 'fast-check'
 import type * as reasonsModule from '../../dist/core/reasons.js'
 
 const file = new URL('../../../dist/core/reasons.js', import.meta.url)
@@ -16,6 +18,57 @@ test('an error says where it comes from', () => {
   const { reason: arrived } = decodeReason('{"$":["error",{"name":"RangeError","message":"no"}]}', 'another planet')
   assert.ok(arrived instanceof RangeError)
   assert.equal(arrived.stack, 'RangeError: no\n    at another planet')
+})
+
+const jsonOfForm = fc
+  .letrec((tie) => {
+    const value = fc.oneof(
+      { depthSize: 'small', withCrossShrink: true },
+      fc.constantFrom<unknown>(null, true, -1, 1e300, '', 'text', '\u0000', '\uD800', '__proto__'),
+      fc.array(tie('value'), { maxLength: 3 }),
+      fc.dictionary(fc.constantFrom('$', 'name', 'message', 'code', 'stack', 'cause', '__proto__'), tie('value')),
+      fc
+        .tuple(
+          fc.constantFrom('said', 'error', 'date', 'number', 'bigint', 'object', 'undefined', 'x'),
+          tie('value'),
+          tie('value'),
+        )
+        .map((content) => ({ $: content })),
+      fc
+        .record(
+          { name: tie('value'), message: tie('value'), code: tie('value'), stack: tie('value'), cause: tie('value') },
+          { requiredKeys: [] },
+        )
+        .map((error) => ({ $: ['error', error] })),
+    )
+    return { value }
+  })
+  .value.map((form) => JSON.stringify(form))
+
+/** Every error in what has arrived. */
+function* errorsIn(value: unknown): Generator<Error & { code?: unknown }> {
+  if (typeof value !== 'object' || value === null) return
+  if (value instanceof Error) yield value
+  for (const key of Reflect.ownKeys(value)) yield* errorsIn((value as Record<PropertyKey, unknown>)[key])
+}
+
+test('whatever has arrived can be printed, logged and thrown', () => {
+  fc.assert(
+    fc.property(jsonOfForm, (text) => {
+      const { reason, saying } = decodeReason(text, 'a test')
+      assert.ok(saying === undefined || saying.text === undefined || typeof saying.text === 'string')
+      inspect(reason, { depth: null })
+      JSON.stringify(reason, (_key, one: unknown) => (typeof one === 'bigint' ? `${one}` : one))
+      for (const error of errorsIn(reason)) {
+        assert.equal(typeof error.name, 'string')
+        assert.equal(typeof error.message, 'string')
+        assert.equal(typeof error.stack, 'string')
+        assert.ok(['undefined', 'string', 'number'].includes(typeof error.code))
+        assert.equal(typeof `${error}`, 'string')
+      }
+    }),
+    { numRuns: 2_000 },
+  )
 })
 
 const sizeOf = (text: string) => text.length

@@ -205,15 +205,32 @@ describe('whatever is sent', () => {
     close()
   })
 
+  const outOfRange: readonly (readonly [what: string, message: Message])[] = [
+    ['a moment that no date can be', { type: 'mark', id: 1, topic, mark: { ...mark, at: 1e300 }, ttl: 1 }],
+    ['a moment that is no number', { type: 'mark', id: 1, topic, mark: { ...mark, at: Number.NaN }, ttl: 1 }],
+    ['a negative moment', { type: 'enter', id: 1, holders: [{ id: 1, topic, state: 0, role: 0, since: -1 }] }],
+    ['a duration without an end', { type: 'acquire', id: 1, topic, owner: 's', ttl: Infinity }],
+    ['a duration that no clock counts', { type: 'mark', id: 1, topic, mark, ttl: 1e300 }],
+    ['a fence that is no whole number', { type: 'renew', id: 1, topic, fence: 0.5, ttl: 1 }],
+    ['a fence beyond the whole numbers', { type: 'release', id: 1, topic, fence: 2 ** 60 }],
+  ]
+  for (const [what, message] of outOfRange) {
+    it(`refuses ${what}`, () => {
+      assert.throws(() => decode(encode(message).subarray(4)), { code: 'ERR_HUB_PROTOCOL' })
+    })
+  }
+
   it('an old proof, and the proof of the other role, are worth nothing', () => {
     const key = new TextEncoder().encode('a key of sixteen')
-    const agreed = { version: 1, clientNonce: nonce(1), serverNonce: nonce(2), session: 's' }
+    const agreed = { least: 1, most: 1, version: 1, clientNonce: nonce(1), serverNonce: nonce(2), session: 's' }
     const proof = proofOf('client', key, agreed)
     assert.ok(isProof('client', key, agreed, proof))
     assert.ok(!isProof('server', key, agreed, proof), 'reflected')
     assert.ok(!isProof('client', key, { ...agreed, serverNonce: nonce(3) }, proof), 'replayed')
     assert.ok(!isProof('client', key, { ...agreed, clientNonce: nonce(2), serverNonce: nonce(1) }, proof), 'swapped')
     assert.ok(!isProof('client', key, { ...agreed, session: 't' }, proof), 'of another session')
+    assert.ok(!isProof('client', key, { ...agreed, least: 0 }, proof), 'offered an older version as well')
+    assert.ok(!isProof('client', key, { ...agreed, most: 2 }, proof), 'offered a newer version as well')
     assert.ok(!isProof('client', key, agreed, proof.subarray(1)), 'cut off')
   })
 

@@ -41,7 +41,7 @@ const NAME_IN_USE = 10058
 const NO_STREAM = 10059
 
 const OPERATION = 'KV-Operation'
-const decoder = new TextDecoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 export class Bucket {
   readonly #library: Library

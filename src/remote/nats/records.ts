@@ -3,6 +3,7 @@
  * hand: a mark is one whatever it says (stored.ts), anything else is as good as not there.
  */
 import { type HolderRecord, type MarkRecord, ROLES, type Session } from '../engine.js'
+import { LAST_MOMENT } from '../limits.js'
 import { markOfText, textOfMark } from '../stored.js'
 
 /** The key of a lease has been written for good once somebody has had it: what comes is always a change of this. */
@@ -33,7 +34,7 @@ function objectOf(text: string): Record<string, unknown> | undefined {
   }
 }
 
-const isAmount = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < Infinity
+const isAmount = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= LAST_MOMENT
 const isText = (value: unknown): value is string => typeof value === 'string'
 
 /** A mark, or what is left of those that were forgotten, or both. */

@@ -4,7 +4,6 @@ import type {
   Acquired,
   HolderRecord,
   HolderReport,
-  LeaseRecord,
   Link,
   LinkEvents,
   MarkRecord,
@@ -17,6 +16,7 @@ import { HubError } from '../errors.js'
 import { Later } from '../later.js'
 import { keyOf } from '../names.js'
 import { Pending } from '../pending.js'
+import { holderReport, leaseRecord } from '../records.js'
 import { markOfText, textOfMark } from '../stored.js'
 import type { Client } from './clients.js'
 import { errorOf, isGone, POOLER } from './failures.js'
@@ -373,22 +373,12 @@ function topicFrom(payload: string): Topic | undefined {
 }
 
 function stateOf([name, run, mark, fence, left, lost]: Row): TopicState {
-  const lease: LeaseRecord | undefined =
-    fence == null ? undefined : { fence: Number(fence), left: Number(left ?? 0), lost: Number(lost ?? 0) }
+  const lease = fence == null ? undefined : leaseRecord({ fence, left, lost })
   return { topic: { name: name ?? '', run: run ?? '' }, mark: mark == null ? undefined : markOfText(mark), lease }
 }
 
 function holderOf([session, host, pid, id, state, role, since, silent]: Row): HolderReport {
-  return {
-    session: session ?? '',
-    host: host ?? '',
-    pid: Number(pid),
-    id: Number(id),
-    state: Number(state),
-    role: Number(role),
-    since: Number(since),
-    silent: silent === 'true',
-  }
+  return holderReport({ session, host, pid, id, state, role, since, silent: silent === 'true' })
 }
 
 /** The first text that comes after all that begin with a prefix, compared byte by byte; null if there is none. */

@@ -1,7 +1,8 @@
 /** What Redis answers, as what the hub understands. */
 import { HubError } from '../errors.js'
 import { markOfText } from '../stored.js'
-import type { HolderReport, LeaseRecord, Topic, TopicReport, TopicState } from '../engine.js'
+import type { HolderReport, Topic, TopicReport, TopicState } from '../engine.js'
+import { holderReport, leaseRecord } from '../records.js'
 
 /** The server is there and refuses, or is not the one to ask any more: the first words of what it says then. */
 const REFUSES_US = /^(WRONGPASS|NOAUTH|NOPERM)\b/
@@ -30,9 +31,7 @@ export function topicOfKey(key: string): Topic {
 /** How a topic stands: five texts, as the scripts give them. */
 export function stateOf(fields: readonly string[]): TopicState {
   const [key = '', mark = '', fence = '', left = '', lost = ''] = fields
-  const lease: LeaseRecord | undefined = fence
-    ? { fence: Number(fence), left: Number(left), lost: Number(lost) }
-    : undefined
+  const lease = fence ? leaseRecord({ fence, left, lost }) : undefined
   return { topic: topicOfKey(key), mark: mark ? markOfText(mark) : undefined, lease }
 }
 
@@ -43,17 +42,8 @@ const HOLDER = 8
 export function reportOf(fields: readonly string[]): TopicReport {
   const holders: HolderReport[] = []
   for (let i = STATE; i < fields.length; i += HOLDER) {
-    const [session = '', host = '', pid, silent, id, state, role, since] = fields.slice(i, i + HOLDER)
-    holders.push({
-      session,
-      host,
-      pid: Number(pid),
-      silent: silent === '1',
-      id: Number(id),
-      state: Number(state),
-      role: Number(role),
-      since: Number(since),
-    })
+    const [session, host, pid, silent, id, state, role, since] = fields.slice(i, i + HOLDER)
+    holders.push(holderReport({ session, host, pid, silent: silent === '1', id, state, role, since }))
   }
   return { ...stateOf(fields), holders }
 }

@@ -1,0 +1,62 @@
+/**
+ * What an engine has stored, checked field by field. Another client has written it, perhaps one of another version, or a person: so it is
+ * foreign, even where that client has the key.
+ *
+ * A field that is not of its type, or out of its range, is replaced: a mark stays a mark, and a holder a holder, whatever is wrong with it.
+ */
+import type { HolderReport, LeaseRecord, MarkRecord } from './engine.js'
+import { LAST_MOMENT, NAME_BYTES, REASON_BYTES } from './limits.js'
+
+const LARGEST_PID = 2 ** 32 - 1
+
+type Fields<T> = { readonly [K in keyof T]?: unknown }
+
+/** Text of at most so many characters; a longer one, and what is no text, is the fallback. */
+function text(value: unknown, most: number, fallback = ''): string {
+  return typeof value === 'string' && value.length <= most ? value : fallback
+}
+
+/** A number from 0 to `most`, or 0. A text of digits is read as a number: some engines store nothing else. */
+function numberFrom(value: unknown, most: number): number {
+  const number = typeof value === 'string' && value !== '' ? Number(value) : value
+  return typeof number === 'number' && number >= 0 && number <= most ? number : 0
+}
+
+/** A whole number from 0 to `most`, or 0. */
+function wholeFrom(value: unknown, most: number): number {
+  return Math.floor(numberFrom(value, most))
+}
+
+export function markRecord(fields: Fields<MarkRecord>): MarkRecord {
+  return {
+    id: text(fields.id, NAME_BYTES),
+    kind: text(fields.kind, NAME_BYTES, 'manual'),
+    reason: text(fields.reason, REASON_BYTES),
+    host: text(fields.host, NAME_BYTES),
+    pid: wholeFrom(fields.pid, LARGEST_PID),
+    token: text(fields.token, NAME_BYTES),
+    what: text(fields.what, 2 * NAME_BYTES, 'was cancelled'),
+    at: numberFrom(fields.at, LAST_MOMENT),
+  }
+}
+
+export function leaseRecord({ fence, left, lost }: Fields<LeaseRecord>): LeaseRecord {
+  return {
+    fence: wholeFrom(fence, Number.MAX_SAFE_INTEGER),
+    left: numberFrom(left, LAST_MOMENT),
+    lost: wholeFrom(lost, Number.MAX_SAFE_INTEGER),
+  }
+}
+
+export function holderReport(fields: Fields<HolderReport>): HolderReport {
+  return {
+    session: text(fields.session, NAME_BYTES),
+    host: text(fields.host, NAME_BYTES),
+    pid: wholeFrom(fields.pid, LARGEST_PID),
+    id: wholeFrom(fields.id, LARGEST_PID),
+    state: wholeFrom(fields.state, 255),
+    role: wholeFrom(fields.role, 255),
+    since: numberFrom(fields.since, LAST_MOMENT),
+    silent: fields.silent === true,
+  }
+}
