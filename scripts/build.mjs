@@ -3,13 +3,14 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
-import { buildSync } from 'esbuild'
-import { ensureInstalled, root } from './installed.mjs'
+import { announce, ensureInstalled, root } from './installed.mjs'
 
 /** The two parts that are built, one upon the other. */
 const parts = {
   library: {
+    name: 'the library',
     project: 'tsconfig.build.json',
     sources: ['src'],
     results: ['dist'],
@@ -17,6 +18,7 @@ const parts = {
     finish: bundleCommandLine,
   },
   tests: {
+    name: 'the tests and examples',
     project: 'tsconfig.test.json',
     sources: ['src', 'test', 'examples'],
     results: ['build/test', 'build/examples', 'build/docs'],
@@ -52,6 +54,8 @@ function isFresh(part) {
  * does is in files of its own, read when it is called. See docs/decisions/cli-libraries.md.
  */
 export function bundleCommandLine(dist = `${root}/dist`) {
+  // Not at the head of this file, which also runs where nothing is installed yet.
+  const { buildSync } = createRequire(import.meta.url)('esbuild')
   const { errors } = buildSync({
     absWorkingDir: root,
     entryPoints: { calloff: `${dist}/cli/bin.js` },
@@ -88,6 +92,7 @@ export function compile(project, { compiler = 'typescript-7', noEmit = false } =
 
 function buildPart(part, ifStale) {
   if (ifStale && isFresh(part)) return true
+  announce(`building ${part.name}`)
   // Taken before compiling: a file saved meanwhile makes the build stale again.
   const now = fingerprint(part)
   for (const old of [part.stamp, ...part.results]) rmSync(`${root}/${old}`, { recursive: true, force: true })

@@ -1,7 +1,7 @@
 // `npm start -- …` runs examples/checksum, building first where needed. It works on a fresh clone.
 import { spawn } from 'node:child_process'
 import { build } from './build.mjs'
-import { ensureInstalled, root } from './installed.mjs'
+import { announce, ensureInstalled, root } from './installed.mjs'
 
 ensureInstalled()
 if (!build({ ifStale: true })) {
@@ -9,6 +9,7 @@ if (!build({ ifStale: true })) {
   process.exit(1)
 }
 
+announce('running examples/checksum')
 // npm passes a Ctrl+C on to its script, which a terminal has told already: the example would take the same keystroke for
 // the impatient second one. So it gets a process group of its own, and each signal once.
 const example = spawn(process.execPath, [`${root}/build/examples/checksum/main.js`, ...process.argv.slice(2)], {

@@ -78,7 +78,13 @@ async function run(name) {
   const start = performance.now()
   running.add(name)
   status()
-  const { code, output, isLate, left } = await runTree(scripts[name], [], { cwd: root, env, shell: true, limit })
+  const { code, output, isLate, left } = await runTree(scripts[name], [], {
+    cwd: root,
+    env,
+    shell: true,
+    limit,
+    onText: (text) => text.match(/^calloff: .* …$/gm)?.forEach(say),
+  })
   const ok = code === 0 && !isLate && left.length === 0
   running.delete(name)
   finished++
