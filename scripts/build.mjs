@@ -103,10 +103,26 @@ function buildPart(part, ifStale) {
   return true
 }
 
+/**
+ * A folder for each sub-path that package.json exports, with where to go on from there: for what does not read `exports`, such as
+ * Parcel, and TypeScript with `moduleResolution: node10`. They are published, and not checked in.
+ */
+function writeFallbacks() {
+  const { exports } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
+  for (const [path, { types, default: main }] of Object.entries(exports)) {
+    if (path === '.' || main === undefined) continue
+    const up = path.slice(2).replaceAll(/[^/]+/g, '..')
+    const stub = { main: main.replace('.', up), module: main.replace('.', up), types: types.replace('.', up) }
+    mkdirSync(`${root}/${path}`, { recursive: true })
+    writeFileSync(`${root}/${path}/package.json`, `${JSON.stringify(stub, null, 2)}\n`)
+  }
+}
+
 /** Builds what is asked for. Returns true if nothing was wrong; with type errors the JavaScript is there all the same. */
 export function build({ ifStale = false, only = Object.keys(parts) } = {}) {
   let ok = true
   for (const name of only) ok = buildPart(parts[name], ifStale) && ok
+  writeFallbacks()
   return ok
 }
 

@@ -71,13 +71,13 @@ export class InvalidDeadlineError extends RangeError {
     this.header = header
     this.value = value
   }
+}
 
-  static {
-    const mark = (key: string, value: string) =>
-      Object.defineProperty(this.prototype, key, { value, writable: true, configurable: true })
-    mark('name', 'InvalidDeadlineError')
-    mark('code', 'ERR_INVALID_DEADLINE')
-  }
+for (const [key, value] of [
+  ['name', 'InvalidDeadlineError'],
+  ['code', 'ERR_INVALID_DEADLINE'],
+] as const) {
+  Object.defineProperty(InvalidDeadlineError.prototype, key, { value, writable: true, configurable: true })
 }
 
 /**

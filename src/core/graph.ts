@@ -30,6 +30,13 @@ import {
 } from './errors.js'
 import type { CancellationToken } from './token.js'
 
+declare global {
+  // Where neither the types of the DOM nor those of Node are loaded, the declarations of this package still compile. Empty, so
+  // that they merge with whatever declares them.
+  interface AbortSignal {}
+  interface AbortController {}
+}
+
 /** How a node is asked: a look never consumes or calls anything, a poll through another token is indirect. */
 export type Mode = typeof LOOK | typeof INDIRECT | typeof DIRECT
 export const LOOK = 0

@@ -39,7 +39,7 @@ export class RetryBudgetError extends Error {
     message: string,
     /** How many attempts have failed. */
     readonly attempts: number,
-    options?: ErrorOptions,
+    options?: { readonly cause?: unknown },
   ) {
     super(message, options)
   }

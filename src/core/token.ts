@@ -1,3 +1,5 @@
+/// <reference lib="es2018.asynciterable" preserve="true" />
+/// <reference lib="es2020.promise" preserve="true" />
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The token: one object that answers one question, "should I go on?".
@@ -107,7 +109,7 @@ export const UNCLONABLE: symbol = Symbol(
  */
 export abstract class CancellationToken implements Disposable {
   /** The error class of a token that ends by its own rule. */
-  static readonly error: typeof CancellationError = CancellationError
+  declare static readonly error: typeof CancellationError
 
   /** @internal */ seen: number
   /** @internal */ outcome: Cancellation | undefined
@@ -453,6 +455,8 @@ export abstract class CancellationToken implements Disposable {
   }
 }
 
+// Not in the classes: a static field is compiled to a static block, which React Native's preset does not read.
+Object.assign(CancellationToken, { error: CancellationError })
 Object.defineProperty(CancellationToken.prototype, BRAND, { value: needsPolls })
 Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
   value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
@@ -542,7 +546,7 @@ export class SimpleToken extends CancellationToken {
 
 /** Never ends: for optional token parameters. Disappears in a sum and as a nested token. Shared as {@link NEVER}. */
 export class DefaultToken extends CancellationToken {
-  static override readonly error: typeof CancellationError = ImpossibleCancelError
+  declare static readonly error: typeof CancellationError
 
   constructor() {
     super(UNCLONABLE)
@@ -569,6 +573,8 @@ export class DefaultToken extends CancellationToken {
   override [Symbol.dispose](): void {}
 }
 
+Object.assign(DefaultToken, { error: ImpossibleCancelError })
+
 /**
  * Cancelled once `ms` milliseconds have passed, kind `'timeout'`.
  *
@@ -576,7 +582,7 @@ export class DefaultToken extends CancellationToken {
  * is monotonic (`performance.now`).
  */
 export class TimeoutToken extends CancellationToken {
-  static override readonly error: typeof CancellationError = TimeoutCancellationError
+  declare static readonly error: typeof CancellationError
 
   /** @internal */ deadline: number
   /** @internal */ readonly ms: number
@@ -668,6 +674,8 @@ export class TimeoutToken extends CancellationToken {
     }
   }
 }
+
+Object.assign(TimeoutToken, { error: TimeoutCancellationError })
 
 /** What `token.grace(ms)` gives: lives on for `ms` after its source. */
 class GraceToken extends CancellationToken {

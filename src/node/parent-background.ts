@@ -18,7 +18,7 @@ const PATIENCE = 1_000
 /** The same as `openLink`. Rejects only if no thread can be started. */
 export async function openInBackground(place: Place): Promise<ParentLink> {
   const { SharedToken } = await import('../threads/index.js')
-  const worker = new Worker(new URL('parent-thread.js', import.meta.url), { workerData: place, execArgv: [] })
+  const worker = new Worker(new URL('./parent-thread.js', import.meta.url), { workerData: place, execArgv: [] })
   const letGo = keepAlive()
   return new Promise((resolve, reject) => {
     let token: CancellationToken | undefined

@@ -15,4 +15,5 @@ async function watch(port: MessagePort, place: Place): Promise<void> {
   say({ handle: shared.handle, name: token.name })
 }
 
-if (parentPort) await watch(parentPort, workerData as Place)
+// An error ends the thread, and is told by its end.
+if (parentPort) void watch(parentPort, workerData as Place)

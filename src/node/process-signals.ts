@@ -101,19 +101,7 @@ export class ProcessSignalToken extends CancellationToken {
     return 128 + constants.signals[found.reason as NodeJS.Signals]
   }
 
-  static {
-    const dispose = CancellationToken.prototype[Symbol.dispose]
-    // `using` reads the method when the variable is declared, and only then: that is how a token knows that it is held.
-    Object.defineProperty(this.prototype, Symbol.dispose, {
-      configurable: true,
-      get(this: ProcessSignalToken) {
-        this.#hold()
-        return dispose
-      },
-    })
-  }
-
-  #hold(): void {
+  /** @internal */ hold(): void {
     if (this.#held || discover(this, LOOK)) return
     this.#held = true
     subscribe(this, undefined, true)
@@ -137,3 +125,13 @@ export class ProcessSignalToken extends CancellationToken {
     return { call: 'ProcessSignalToken', own: this.#signals.map((signal) => `'${signal}'`) }
   }
 }
+
+const { [Symbol.dispose]: dispose } = ProcessSignalToken.prototype
+// `using` reads the method when the variable is declared, and only then: that is how a token knows that it is held.
+Object.defineProperty(ProcessSignalToken.prototype, Symbol.dispose, {
+  configurable: true,
+  get(this: ProcessSignalToken) {
+    this.hold()
+    return dispose
+  },
+})

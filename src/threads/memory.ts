@@ -1,8 +1,11 @@
 import type { Memory } from './protocol.js'
 
+/** A view of shared memory, written so that TypeScript before 5.7 reads it too, which has no generic `Int32Array`. */
+export type SharedWords = Int32Array & { readonly buffer: SharedArrayBuffer }
+
 /** Shared words as the platform has them. */
 export class SharedMemory implements Memory {
-  constructor(readonly view: Int32Array<SharedArrayBuffer>) {}
+  constructor(readonly view: SharedWords) {}
 
   load(word: number): number {
     return Atomics.load(this.view, word)

@@ -20,7 +20,7 @@ import {
   SLOTS,
   VERSION,
 } from './layout.js'
-import { SharedMemory } from './memory.js'
+import { SharedMemory, type SharedWords } from './memory.js'
 import { listen, type Place, SLICE } from './protocol.js'
 
 /** A token that somebody listens to. */
@@ -70,7 +70,7 @@ export class Page {
   #isListening = false
 
   constructor(
-    readonly view: Int32Array<SharedArrayBuffer>,
+    readonly view: SharedWords,
     readonly bell: number,
   ) {
     this.memory = new SharedMemory(view)

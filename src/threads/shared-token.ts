@@ -1,3 +1,4 @@
+/// <reference lib="es2017.sharedmemory" preserve="true" />
 /**
  * The token that other threads see: a border between the graph of this thread and a word in shared memory.
  *
@@ -39,6 +40,7 @@ import { FollowedDeadline, ToldDeadline } from './deadlines.js'
 import { needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
 import { aliveState, isOf, kindOf, SLOT_BYTES, STATE } from './layout.js'
 import { OtherThread, storyOf, toldBy } from './other-thread.js'
+import type { SharedWords } from './memory.js'
 import { giveBack, type Page, remember, type Seat, takeSeat } from './pages.js'
 import { begin, cancel, dispose, isOver, type Place, publish, readReport, stateOf } from './protocol.js'
 import { decodeStory, encodeStory, lengthOf } from './reports.js'
@@ -90,11 +92,11 @@ const PLAIN_POLLS = 64
  */
 export class SharedToken extends CancellationToken {
   /** Bytes of shared memory that a token takes, for {@link SharedToken.at}. */
-  static readonly BYTES: number = SLOT_BYTES
+  declare static readonly BYTES: number
 
   // What a poll reads, in plain fields of its own: the words, which of them, what it is while the token is alive, and how
   // many polls may still be plain reads (none if there is more to ask than the word).
-  /** @internal */ view: Int32Array<SharedArrayBuffer>
+  /** @internal */ view: SharedWords
   /** @internal */ state: number
   /** @internal */ alive: number
   /** @internal */ left: number
@@ -450,3 +452,5 @@ export class SharedToken extends CancellationToken {
     return { call: 'SharedToken.at', own: ['buffer', String(this.#place.slot * 4)] }
   }
 }
+
+Object.assign(SharedToken, { BYTES: SLOT_BYTES })

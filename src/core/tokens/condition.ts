@@ -52,7 +52,7 @@ const DEFAULTS: Settings = /* @__PURE__ */ settingsOf({})
  * most once a poll; and every `pollEvery` ms while somebody listens. A look never calls it.
  */
 export class ConditionToken extends CancellationToken {
-  static override readonly error: typeof CancellationError = ConditionCancellationError
+  declare static readonly error: typeof CancellationError
 
   readonly #condition: () => boolean
   readonly #settings: Settings
@@ -173,6 +173,8 @@ export class ConditionToken extends CancellationToken {
     return { call: 'ConditionToken', own: [functionText(this.#condition)], options }
   }
 }
+
+Object.assign(ConditionToken, { error: ConditionCancellationError })
 
 /** A condition that is async by mistake: what it fails with, later, is nobody's. */
 function unheard(answer: unknown): void {

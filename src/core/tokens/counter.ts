@@ -17,7 +17,7 @@ export interface CounterTokenOptions extends TokenOptions {
  * Looking and listening never consume it. A wait polls a counter with `direct: false`.
  */
 export class CounterToken extends CancellationToken {
-  static override readonly error: typeof CancellationError = CounterCancellationError
+  declare static readonly error: typeof CancellationError
 
   readonly #initial: number
   readonly #direct: boolean
@@ -87,3 +87,5 @@ export class CounterToken extends CancellationToken {
     }
   }
 }
+
+Object.assign(CounterToken, { error: CounterCancellationError })

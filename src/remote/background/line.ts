@@ -97,7 +97,7 @@ export class Line {
     const { port1, port2 } = new MessageChannel()
     const bell = newBell()
     // Without the flags of this process, which may be for its main program alone (`--input-type`).
-    const worker = new Worker(new URL('thread.js', import.meta.url), { execArgv: [] })
+    const worker = new Worker(new URL('./hub-thread.js', import.meta.url), { execArgv: [] })
     const inbox = new Inbox(port1, bell, (news) => this.#hear(news))
     let failure: unknown
     worker.on('message', () => inbox.wake())

@@ -49,7 +49,7 @@ export type Request =
   | { readonly type: 'send'; readonly topic: Topic; readonly record: MarkRecord; readonly ttl: number }
   | ({ readonly type: 'call'; readonly call: number } & Call)
 
-/** A request, and when it was sent, by the clock of the hub's thread: see clocks in thread.ts. */
+/** A request, and when it was sent, by the clock of the hub's thread: see clocks in hub-thread.ts. */
 export type Sent = Request & { readonly at: number }
 
 /** What the thread tells. */

@@ -14,10 +14,8 @@ export interface Library {
 /** Rejects with `ERR_HUB_SCHEME` where one is not installed. */
 export async function library(): Promise<Library> {
   try {
-    const [{ connect, headers }, { jetstream, jetstreamManager }] = await Promise.all([
-      import('@nats-io/transport-node'),
-      import('@nats-io/jetstream'),
-    ])
+    const { connect, headers } = await import('@nats-io/transport-node')
+    const { jetstream, jetstreamManager } = await import('@nats-io/jetstream')
     return { connect, headers, jetstream, jetstreamManager }
   } catch (cause) {
     if (!missing(cause)) throw cause
