@@ -86,7 +86,9 @@ export class ImpossibleCancelError extends CancellationError {}
 const mark = (of: { readonly prototype: object }, key: PropertyKey, value: unknown) =>
   Object.defineProperty(of.prototype, key, { value, writable: true, configurable: true })
 mark(CancellationError, brand, true)
-mark(CancellationError, 'name', 'AbortError')
+// On each, because Bun begins a stack with the name only where the error's own class has it.
+for (const of of [CancellationError, ConditionCancellationError, CounterCancellationError])
+  mark(of, 'name', 'AbortError')
 mark(CancellationError, 'code', 'ABORT_ERR')
 mark(TimeoutCancellationError, 'name', 'TimeoutError')
 mark(ImpossibleCancelError, brand, false)
@@ -98,40 +100,73 @@ export function isOurs(value: unknown): value is CancellationError {
   return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[brand] === true
 }
 
-// What the libraries of the field throw when called off (each of them was looked at or run):
-// Node and undici, got, p-*, piscina, smithy: AbortError; axios: CanceledError; VS Code: Canceled; TanStack: CancelledError;
-// Temporal: CancelledFailure; openai: a class APIUserAbortError whose `name` is plain 'Error'; execa: isCanceled.
-const NAMES = /^(Abort|Cancellation|Cancel|Canceled|Cancelled|APIUserAbort)Error$|^Canceled$|^CancelledFailure$/
+// Signs that mean a cancellation for sure (each library was looked at or run). Node and undici, got, p-*, piscina, smithy:
+// AbortError; axios: CanceledError; VS Code: Canceled; TanStack: CancelledError; Elasticsearch: RequestAbortedError; Temporal:
+// CancelledFailure; Effect: InterruptedException; openai: a class APIUserAbortError whose `name` is plain 'Error'; execa: isCanceled.
+const NAMES =
+  /^(((Request|APIUser)?Abort(ed)?|Cancel(l?ed|lation)?)Error|Canceled|CancelledFailure|InterruptedException)$/
 const CODES = /^(ABORT_ERR|ERR_CANCELED|ERR_ABORTED|UND_ERR_ABORTED)$/
 
-/** The platform's `TimeoutError` is a DOMException, of whatever realm; a mere Error of that name may be anybody's socket. */
+// Codes that mean a cancellation only where the token is cancelled: servers answer so when something else has cancelled, too.
+// PostgreSQL's SQLSTATE, MySQL's and MariaDB's errno, JSON-RPC (language servers), MCP, SQLite, Oracle, SQL Server, dns and libuv,
+// protobuf-ts and Twirp, MongoDB's codeName.
+const TOKEN_CODES =
+  /^(57014|1317|1969|3024|-32(80[02]|001)|SQLITE_INTERRUPT|ORA-01013|E?CANCEL(L?ED)?|DEADLINE_EXCEEDED|(ER_QUERY_)?INTERRUPTED|MaxTimeMSExpired)$/i
+
+// A calloff error that was cloned is a plain Error. Its stack still begins with the name it had and its message,
+// which says one of the things that tokens explain themselves with.
+const CLONED = /^(Abort|Timeout)Error: .*\btoken\b.* (was cancelled|ran out of time|has used up|lost its)/
+
+/**
+ * The platform's `TimeoutError` is a DOMException, of whatever realm, jsdom's and happy-dom's included; a mere Error of that name
+ * may come from any socket.
+ */
 export function isPlatformTimeout(error: unknown): boolean {
   return (
-    Object.prototype.toString.call(error) === '[object DOMException]' &&
-    (error as { name?: unknown }).name === 'TimeoutError'
+    (error as { name?: unknown } | null | undefined)?.name === 'TimeoutError' &&
+    (Object.prototype.toString.call(error) === '[object DOMException]' || makerOf(error)?.name === 'DOMException')
   )
 }
 
-function hasShape(error: Record<string, unknown>): boolean {
+const makerOf = (error: unknown) => (error as { constructor?: { name?: unknown } }).constructor
+
+/** Of a field that ought to be text or a number. What an object makes of itself may throw. */
+const plain = (value: unknown) => (Object(value) === value ? '' : String(value))
+
+/** `own`: the error of the token that is asked for, which is cancelled. */
+function hasShape(error: Record<string, unknown>, own: CancellationError | undefined): boolean {
+  const maker = makerOf(error)
+  // ioredis calls a lost connection an AbortError, p-retry a failure that is not to be retried.
+  if (Object(Object.getPrototypeOf(Object(maker))).name === 'RedisError' || 'originalError' in error) return false
+  const { code, errno, codeName } = error
+  // The class as well: openai, and others that do not set the name of their errors.
+  const names = [plain(error['name']), plain(maker?.name)]
   return (
-    NAMES.test(String(error['name'])) ||
-    // openai, and classes that do not set the name of their errors.
-    NAMES.test(String((error.constructor as { name?: unknown } | undefined)?.name)) ||
+    names.some((name) => NAMES.test(name)) ||
     isPlatformTimeout(error) ||
-    (typeof error['code'] === 'string' && CODES.test(error['code'])) ||
-    error['isCanceled'] === true
+    (typeof code === 'string' && CODES.test(code)) ||
+    error['isCanceled'] === true ||
+    (own !== undefined &&
+      ([code, errno, codeName].some((one) => TOKEN_CODES.test(plain(one))) ||
+        // gRPC: CANCELLED and DEADLINE_EXCEEDED; a process may exit with such a code, but has none of these.
+        ((code === 1 || code === 4) && ('details' in error || 'metadata' in error)) ||
+        plain(error['message']).startsWith('All fibers interrupted') || // Effect 4 leaves nothing else
+        (own.kind === 'timeout' && names.some((name) => name.endsWith('TimeoutError')))))
   )
 }
 
 /**
  * Tells a cancellation from a failure.
  *
- * Recognises ours, from any copy of the package and any realm, the platform's `AbortError` and `TimeoutError`, Node's
- * `ABORT_ERR` and the shapes that known libraries throw, through `cause`; an `AggregateError` only if all of it is
- * cancellation. A mere `Error` that is named `TimeoutError` is none: it may be anybody's socket.
+ * Recognises calloff's errors, from any copy of the package and any realm, and their clones; the platform's `AbortError` and
+ * `TimeoutError`; Node's `ABORT_ERR`; and what known libraries throw; each also as the `cause` of another error. An
+ * `AggregateError` is a cancellation only if all of it is. A mere `Error` that is named `TimeoutError` is none: it may come
+ * from any socket. Nor is an `AbortError` of ioredis (a lost connection) or of p-retry (a failure not to be retried).
  *
- * With a `token` it answers for that token alone: its own error, anywhere in the chain of causes; and, for libraries that
- * drop the reason, anything of the shape of a cancellation if the token is cancelled. It looks, it never polls.
+ * With a `token` it answers for that token alone: its own error, anywhere in the chain of causes, or a clone of it. While the
+ * token is cancelled, it also knows errors of clients that drop the reason, by their shape: what counts without a token, and
+ * the codes with which servers answer a cancel (gRPC's 1 and 4, SQLSTATE 57014, JSON-RPC's -32800, …). It reads the token, it
+ * never polls.
  *
  * Errors: throws nothing, whatever it is given.
  *
@@ -151,8 +186,6 @@ export function isCancellation(error: unknown, token?: CancellationToken): boole
   const own = token?.error
   if (token !== undefined && own === undefined) return false
   try {
-    // What fetch and others throw is the reason of the foreign signal itself, whatever that is.
-    if (own?.cause !== undefined && /^(signal|timeout)$/.test(own.kind) && error === own.cause) return true
     return matches(error, own, new Set())
   } catch {
     return false // a getter or a proxy that throws
@@ -160,20 +193,25 @@ export function isCancellation(error: unknown, token?: CancellationToken): boole
 }
 
 function matches(error: unknown, own: CancellationError | undefined, visited: Set<unknown>): boolean {
+  // What fetch and others throw is the reason of the foreign signal itself, whatever that is.
+  const reason = own && /^(signal|timeout)$/.test(own.kind) ? own.cause : undefined
   let shaped = false
-  for (
-    let at = error;
-    typeof at === 'object' && at !== null && !visited.has(at);
-    at = (at as { cause?: unknown }).cause
-  ) {
+  let at = error as Record<string, unknown> | undefined
+  while (!visited.has(at)) {
+    if (reason !== undefined && at === reason) return true
+    if (typeof at !== 'object' || at === null) break
     visited.add(at)
-    // With a token, one of ours that is not its own is somebody else's cancellation, whatever wraps it.
+    // With a token, a calloff error that is not its own is the cancellation of another token, whatever wraps it.
     if (isOurs(at)) return own === undefined || at === own
-    const several: unknown = (at as { errors?: unknown }).errors
+    // Of a clone, the message is what is left to tell whose it is.
+    if (own !== undefined && at['message'] === own.message) return true
+    if (at['name'] === 'Error' && CLONED.test(plain(at['stack']))) return own === undefined
+    const several = at['errors']
     if (Array.isArray(several) && !shaped) {
       return several.length > 0 && several.every((one) => matches(one, own, new Set(visited)))
     }
-    shaped ||= hasShape(at as Record<string, unknown>)
+    shaped ||= hasShape(at, own)
+    at = (at['cause'] ?? at['originalError']) as typeof at
   }
   return shaped
 }

@@ -113,7 +113,7 @@ export function makeError(cancellation: Cancellation, said: string | undefined):
   return new Class(said === undefined ? what : `${what}: ${said}`, { token: origin as CancellationToken, kind, reason })
 }
 
-/** What a message says before the reason. */
+/** What a message says before the reason. By these words {@link isCancellation} knows a clone of the error: `CLONED` in errors.ts. */
 export function whatHappened({ origin, kind }: Cancellation): string {
   const { name } = origin as CancellationToken
   return `${name === undefined ? 'token' : `token ${JSON.stringify(name)}`} ${origin.explain(kind)}`

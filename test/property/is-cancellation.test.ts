@@ -15,6 +15,11 @@ const keys = [
   'errors',
   'isCanceled',
   'constructor',
+  'errno',
+  'codeName',
+  'details',
+  'originalError',
+  'stack',
   'message',
   'length',
   '0',
@@ -30,6 +35,9 @@ const names = [
   'Error',
   'ABORT_ERR',
   'ERR_CANCELED',
+  '57014',
+  1,
+  -32_800,
 ]
 
 /** Something that may look like an error in any of the ways that are looked at. */
@@ -134,6 +142,39 @@ test('isCancellation never throws, whatever it is given, with and without a toke
       },
     ),
     runs(3_000),
+  )
+})
+
+test('what is a cancellation without a token is one of a token that is cancelled, unless it is another token’s', () => {
+  const dead = new SimpleToken().cancel('enough')
+  const readable = shape.filter(({ fields }) => fields.every(({ how }) => how !== 'getter'))
+  const strangers = readable.filter(({ base }) => base !== 'ours')
+  fc.assert(
+    fc.property(fc.array(strangers, { minLength: 1, maxLength: 5 }), (shapes) => {
+      for (const value of build(shapes)) {
+        if (isCancellation(value)) assert.equal(isCancellation(value, dead), true)
+      }
+    }),
+    runs(3_000),
+  )
+})
+
+test('a clone of an error of ours is found through any chain of causes, for its own token only', () => {
+  const one = new SimpleToken({ name: 'one' }).cancel()
+  const other = new SimpleToken({ name: 'other' }).cancel()
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom('cause', 'aggregate', 'clone'), { maxLength: 8 }), (wraps) => {
+      let error: unknown = structuredClone(one.error)
+      for (const wrap of wraps) {
+        if (wrap === 'cause') error = new Error('failed', { cause: error })
+        else if (wrap === 'aggregate') error = new AggregateError([error, one.error])
+        else if (!(error instanceof AggregateError)) error = structuredClone(one.error) // what is inside one does not cross
+      }
+      assert.equal(isCancellation(error), true)
+      assert.equal(isCancellation(error, one), true)
+      assert.equal(isCancellation(error, other), false)
+    }),
+    runs(200),
   )
 })
 
