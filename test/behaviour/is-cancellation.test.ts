@@ -249,7 +249,7 @@ describe('21. A clone of a token’s error', () => {
   const clone = (error: unknown) => structuredClone(error)
 
   for (const { name, make } of [
-    ...kinds.map((kind) => ({ ...kind, make: () => kind.make().cancel('stop') })),
+    ...kinds.map(({ name, make }) => ({ name, make: () => make().cancel('stop') })),
     ...deadKinds,
   ]) {
     it(`is known, with and without the token: ${name}`, () => {
