@@ -1,7 +1,6 @@
-/** Going on at a pace, as long as a token lasts: sleep, checkpoint, every, iterate, and turns. */
-import { nonNegative, wrongType } from './arguments.js'
+/** Going on at a pace, as long as a token lasts: sleep, checkpoint, every, and turns. */
+import { nonNegative } from './arguments.js'
 import { after, now, turn } from './clock.js'
-import type { CancellationError } from './errors.js'
 import {
   type Cancellation,
   DIRECT,
@@ -73,7 +72,6 @@ async function* pausingTurns(node: TokenNode): AsyncGenerator<number, undefined>
   for (let n = 0; !(await pause(node)); n++) yield n
 }
 
-type Next<T> = Promise<IteratorResult<T, undefined>>
 type Settle<T> = (result: IteratorResult<T, undefined>) => void
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
 
@@ -102,7 +100,13 @@ function ticks(node: TokenNode, ms: number): AsyncIterableIterator<number, undef
   return {
     next: () =>
       new Promise((resolve) => {
-        if (!over && discover(node, INDIRECT)) finish()
+        try {
+          if (!over && discover(node, INDIRECT)) finish()
+        } catch (error) {
+          // A condition throws: nothing more is waited for.
+          finish()
+          throw error
+        }
         if (over) return resolve(DONE)
         subscriber ??= subscribe(node, finish)
         if (over) return resolve(DONE) // since somebody looked
@@ -127,109 +131,6 @@ function ticks(node: TokenNode, ms: number): AsyncIterableIterator<number, undef
     return() {
       finish()
       return Promise.resolve(DONE)
-    },
-    [Symbol.asyncIterator]() {
-      return this
-    },
-  }
-}
-
-/** The items of a source, until the token is cancelled: then the pending ones fail at once, and the source is closed. */
-export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
-  const it = Object(source) as Partial<AsyncIterable<T> & Iterable<T> & Stream<T>>
-  const open = it[Symbol.asyncIterator] ?? it[Symbol.iterator]
-  if (typeof (it.getReader ?? open) !== 'function') throw wrongType('source', 'iterable', source)
-  return {
-    [Symbol.asyncIterator]: () =>
-      it.getReader
-        ? items(node, reading(it.getReader()))
-        : // Without an error, which would be an event, and uncaught where nobody listens.
-          items(node, (open as () => Items<T>).call(source), it.pipe ? () => it.destroy?.() : undefined),
-  }
-}
-
-type Items<T> = AsyncIterator<T> | Iterator<T>
-
-/**
- * What is needed to close a stream, of the web or of Node, while something is waited for. That is not `return()` of their own
- * iterators: it waits until the stream has given that, and so for ever if it is silent.
- */
-interface Stream<T> {
-  getReader(): Reader<T>
-  pipe: unknown
-  destroy(): void
-}
-
-interface Reader<T> {
-  read(): Promise<IteratorResult<T>>
-  cancel(): Promise<unknown>
-  releaseLock(): void
-}
-
-function reading<T>(reader: Reader<T>): AsyncIterator<T> {
-  const release = () => {
-    reader.releaseLock()
-    return DONE
-  }
-  return {
-    next: () => reader.read().then((result) => (result.done ? release() : result)),
-    return: () => reader.cancel().then(release),
-  }
-}
-
-function items<T>(node: TokenNode, iterator: Items<T>, destroy?: () => unknown): AsyncIterableIterator<T, undefined> {
-  const pending = new Set<(error: unknown) => void>()
-  let subscriber: Subscriber | undefined
-  /** Of a cancellation that came while nobody waited: for the next one who asks. */
-  let missed: CancellationError | undefined
-  let over = false
-
-  const finish = () => {
-    over = true
-    subscriber?.stop()
-  }
-  const close = async () => void (await iterator.return?.())
-  const callOff = (error: CancellationError) => {
-    finish()
-    if (!pending.size) missed = error
-    for (const reject of pending) reject(error)
-    // Asked to close, not waited for: a source may be deaf, and its late complaints are nobody's.
-    close().catch(() => {})
-    destroy?.()
-  }
-  const take = async (resolve: Settle<T>, reject: (error: unknown) => void) => {
-    try {
-      const dead = discover(node, INDIRECT)
-      if (dead) {
-        pending.add(reject)
-        return callOff(errorOf(dead))
-      }
-      pending.add(reject)
-      subscriber ??= subscribe(node, callOff)
-      if (over) return // since somebody looked
-      const result = await iterator.next()
-      if (Object(result) !== result) throw wrongType('the result of next()', 'an object', result)
-      if (result.done) finish()
-      resolve(result.done ? DONE : { done: false, value: await result.value })
-    } catch (error) {
-      finish()
-      reject(error)
-    } finally {
-      pending.delete(reject)
-    }
-  }
-
-  return {
-    next(): Next<T> {
-      const error = missed
-      missed = undefined
-      if (error) return handled(Promise.reject(error))
-      return over ? Promise.resolve(DONE) : promiseUnder(node, (resolve, reject) => void take(resolve, reject))
-    },
-    async return() {
-      finish()
-      await close()
-      return DONE
     },
     [Symbol.asyncIterator]() {
       return this

@@ -1,6 +1,9 @@
 /** Trying again what has failed, at a pace, within the time there is. */
 import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
-import { discover, end, errorOf, INDIRECT, LOOK, type TokenNode } from './graph.js'
+import { assimilate } from './assimilate.js'
+import { keepAlive, turn } from './clock.js'
+import type { CancellationError } from './errors.js'
+import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { sleep } from './pace.js'
 import { asyncUnder } from './promises.js'
 import { timeLeft } from './remaining.js'
@@ -84,12 +87,12 @@ async function tryAgain<Token, T>(
     if (attempt > 1) await sleep(node, pause)
     const token = child(node)
     try {
-      return await work(token, attempt)
+      return await heeded(node, work(token, attempt))
     } catch (error) {
       end(token, 'dispose')
       // What was called off is over; and a failure that came at the same time is the last.
       if (discover(node, LOOK) || attempt >= attempts) throw error
-      if (when && !isYes(await when(error, attempt))) throw error
+      if (when && !isYes(await heeded(node, when(error, attempt)))) throw error
       last = { cause: error }
     }
     pause = Math.min(delay, longest)
@@ -98,6 +101,36 @@ async function tryAgain<Token, T>(
   }
   /* c8 ignore next -- nobody gets here */
 }
+
+/**
+ * What foreign code comes to. Once the token is cancelled, what heeds its token has a turn of the event loop to say how it
+ * ended; what does not is waited for no longer.
+ */
+function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    // A deadline ends it even if nothing else keeps the process alive.
+    const letGo = node.rules ? keepAlive() : nothing
+    const callOff = (error: CancellationError) => turn(() => rejected(error))
+    const dead = discover(node, LOOK)
+    const subscriber = dead ? undefined : subscribe(node, callOff)
+    if (dead) callOff(errorOf(dead))
+    const rest = () => {
+      subscriber?.stop()
+      letGo()
+    }
+    const fulfilled = (value: T) => {
+      rest()
+      resolve(value)
+    }
+    const rejected = (error: unknown) => {
+      rest()
+      reject(error)
+    }
+    void assimilate(given, fulfilled, rejected)
+  })
+}
+
+function nothing(): void {}
 
 function isYes(answer: unknown): boolean {
   if (typeof answer !== 'boolean') throw wrongType('when', 'a function that gives a boolean', answer)

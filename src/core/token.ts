@@ -47,7 +47,8 @@ import {
   subscribe,
   type TokenNode,
 } from './graph.js'
-import { checkpoint, every, iterate, sleep, turns } from './pace.js'
+import { iterate } from './iterate.js'
+import { checkpoint, every, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { retry, type RetryOptions } from './retry.js'
@@ -311,9 +312,10 @@ export abstract class CancellationToken implements Disposable {
    * time. Each attempt gets a token of its own, which is cancelled (kind `'dispose'`) when the attempt has failed, so that
    * nothing of it goes on; what a successful attempt gives (a response with a body to read) may still hang on its token.
    *
-   * A cancellation of this token is never retried: it ends a delay at once, and an attempt as soon as that heeds its token.
+   * A cancellation of this token is never retried. It ends a delay at once. An attempt has a turn of the event loop to end, and
+   * counts if it does; an attempt, or a `when`, that is deaf to the token is waited for no longer.
    *
-   * Errors: with what the last attempt has failed with; with the token's error when it is cancelled before or between attempts;
+   * Errors: with what the last attempt has failed with; with the token's error when it is cancelled before, between, or during attempts;
    * with `RetryBudgetError` instead of starting a delay, or an attempt, that could not end within `remaining`.
    *
    * @example
@@ -378,6 +380,12 @@ export abstract class CancellationToken implements Disposable {
    * The items of `source`, until it is cancelled: then a pending `next()` rejects at once with the token's error, and the
    * source's `return()` is called. A source that ignores it does not hold the consumer. It throws, rather than end, because
    * half the data must not look like all of it.
+   *
+   * The source is closed as well when it fails, when a condition throws, and when the loop is left. Leaving waits for that, but
+   * not once the token is cancelled. Streams of Node are destroyed, after `cancel()` where they have it, as calls of gRPC do.
+   *
+   * Errors: what the source fails with; what a condition throws that does not suppress it.
+   * Memory: nothing is left on the token once the loop has ended.
    */
   iterate<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
     return iterate(this, source)

@@ -2,16 +2,20 @@
  * The engine of a scope: who works, who waits, who has failed. `scope.ts` is the handle that people hold.
  *
  * Invariants
- * I1. `jobs` are those that have neither settled nor been dropped; the crew is done when there are none and nobody holds it.
+ * I1. `jobs` are those that have neither settled nor been dropped. The crew is done when there are none and nothing holds
+ *     it: the body does until it has ended, and each call of the scope does until the promise of that call has settled.
  * I2. A job waits only while as many as may are running; who leaves lets the next one in.
  * I3. While one waits, the crew listens to its token, and a cancellation drops all that wait before it returns.
  * I4. The first failure cancels the token (kind `'sibling'`); every failure is kept, in the order of time, each once.
- * I5. A job's promise is settled before the crew is told that the job is gone; so a scope ends after all it has started.
+ * I5. A job settles its promise before it leaves; so a scope ends after all it has started.
+ * I6. What is counted up is counted down, whatever foreign code throws: `hire` throws nothing, a job that cannot be started
+ *     has failed.
  */
+import { assimilate } from '../assimilate.js'
 import { now } from '../clock.js'
 import { type Ambient, bind } from '../context.js'
 import { isCancellation, isOurs } from '../errors.js'
-import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe } from '../graph.js'
+import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 
 /** Something a scope starts, with a token of its own. */
@@ -52,7 +56,7 @@ export class Crew {
   /** In order of time; a failure that has an earlier one as its cause stands for both. */
   readonly failures = new Set<unknown>()
   running = 0
-  /** The body, the block, and whatever else may start works, each holds it once. */
+  /** See I1. */
   holds = 1
   isBodyRunning = true
   isDone = false
@@ -70,9 +74,14 @@ export class Crew {
   ) {}
 }
 
-/** Starts a job, or has it wait for its turn; under a token that is over it is neither. */
+/** Starts a job, or has it wait for its turn; under a token that is over, or whose condition throws, it is neither (I6). */
 export function hire<T>(crew: Crew, job: Job<T>): void {
-  const dead = discover(job.parent, INDIRECT)
+  let dead: Cancellation | undefined
+  try {
+    dead = discover(job.parent, INDIRECT)
+  } catch (error) {
+    return job.reject(error, job.parent)
+  }
   if (dead) return job.reject(errorOf(dead), job.parent)
   crew.jobs.add(job as Job)
   if (crew.running < crew.limit) begin(crew, job)
@@ -82,10 +91,6 @@ export function hire<T>(crew: Crew, job: Job<T>): void {
 function begin<T>(crew: Crew, job: Job<T>): void {
   const { ambient } = crew
   const token = new SimpleToken(job.parent)
-  const fulfil = (value: T) => {
-    job.resolve(value)
-    leave(crew, job as Job)
-  }
   const refuse = (error: unknown) => {
     job.reject(error, token)
     leave(crew, job as Job)
@@ -95,16 +100,17 @@ function begin<T>(crew: Crew, job: Job<T>): void {
     result = ambient ? ambient.run(token, () => job.work(token)) : job.work(token)
   }
   crew.running++
-  let promise: Promise<T>
   try {
     if (job.within) job.within(start)
     else start()
-    // A promise of our own, since a thenable may call back twice, or with another thenable.
-    promise = Promise.resolve(result as T)
   } catch (error) {
     return refuse(error)
   }
-  promise.then(fulfil, refuse)
+  const fulfil = (value: T) => {
+    job.resolve(value)
+    leave(crew, job as Job)
+  }
+  void assimilate(result as T | PromiseLike<T>, fulfil, refuse)
 }
 
 function leave(crew: Crew, job: Job): void {
@@ -159,7 +165,7 @@ export function dropWaiting(crew: Crew): void {
   finish(crew)
 }
 
-/** Keeps the crew together until it is let go as often as it was held. */
+/** Keeps the crew together until it is let go as often as it was held (I1). */
 export function hold(crew: Crew): void {
   crew.holds++
 }

@@ -1,9 +1,8 @@
 /** What a body is given: it starts works, alone and several together. The engine is in crew.ts. */
 import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { end } from '../graph.js'
-import { handled } from '../promises.js'
 import type { CancellationToken, ResultOf } from '../token.js'
-import { type Crew, fail, hire, Job, judge, ScopeClosedError, type ScopeWork } from './crew.js'
+import { type Crew, fail, hire, hold, Job, judge, letGo, ScopeClosedError, type ScopeWork } from './crew.js'
 import { map, type MapOptions, type MapWork } from './map.js'
 import { compete, type CompeteOptions, settleAll } from './several.js'
 import { describeWork, placeOfCaller, type UnfinishedWork } from './unfinished.js'
@@ -37,7 +36,8 @@ export interface Scope {
    * A work for each item; gives what they come to, in the order of the items. An item is pulled when it may be under way, and
    * not before: `concurrency` of the scope, or its own if that is less. Of an async source one is pulled at a time.
    *
-   * Errors: rejects with what the first item, or the source, fails with. The source is closed, too, when the scope is called off.
+   * Errors: rejects with what the first item, or the source, fails with. The source is closed, too, when an item fails and when
+   * the scope is cancelled; a source that does not answer to that is not waited for.
    *
    * @example
    * ```ts
@@ -90,8 +90,8 @@ export function functionOf<F>(argument: string, value: F): F {
 
 function worksOf<W extends readonly ScopeWork<unknown>[]>(works: W): W {
   if (!Array.isArray(works)) throw wrongType('works', 'an array of functions', works)
-  for (const work of works) functionOf('works', work)
-  return works
+  // Read once: what is started is what was checked.
+  return Array.from(works, (work) => functionOf('works', work)) as readonly ScopeWork<unknown>[] as W
 }
 
 export class Handle implements Scope {
@@ -176,17 +176,19 @@ export class Handle implements Scope {
       // Left for the program to hear of: there is no scope any more that could.
       return Promise.reject(new ScopeClosedError(`the scope${name} is over, it can start nothing more`))
     }
-    // The scope itself tells of the failures.
-    return handled(
-      new Promise<T>((resolve, reject) => {
-        try {
-          how(resolve, reject)
-        } catch (error) {
-          // Bad input, or a condition that throws.
-          fail(crew, error)
-          reject(error)
-        }
-      }),
-    )
+    hold(crew)
+    const promise = new Promise<T>((resolve, reject) => {
+      try {
+        how(resolve, reject)
+      } catch (error) {
+        // Bad input.
+        reject(error)
+        fail(crew, error)
+      }
+    })
+    // Handled, since the scope itself tells of the failures; and the one place that lets go of what was held (I1 of crew.ts).
+    const settled = () => letGo(crew)
+    promise.then(settled, settled)
+    return promise
   }
 }

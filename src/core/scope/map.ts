@@ -1,7 +1,7 @@
 /** The items of a source through a work, some at a time, in order. */
-import { iterate } from '../pace.js'
+import { iterate } from '../iterate.js'
 import type { CancellationToken } from '../token.js'
-import { type Crew, hire, hold, Job, judge, letGo, nothing } from './crew.js'
+import { type Crew, hire, Job, judge, nothing } from './crew.js'
 
 /** How to go through a source. */
 export interface MapOptions {
@@ -58,7 +58,6 @@ export async function map<T, R>(
     hire(crew, new Job<R>(crew.token, (token) => work(item, token, index), name, index, place, resolve, reject))
   }
 
-  hold(crew)
   try {
     const source = iterate(crew.token, items)[Symbol.asyncIterator]()
     for (let index = 0; ; index++) {
@@ -77,7 +76,6 @@ export async function map<T, R>(
     else calledOff ??= { error }
   }
   while (underWay) await oneHasSettled()
-  letGo(crew)
   const thrown = failure ?? calledOff
   if (thrown) throw thrown.error
   return results

@@ -4,6 +4,7 @@
  * What the body is given is in handle.ts; who works, waits and fails is in crew.ts.
  */
 import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
+import { assimilate } from '../assimilate.js'
 import { after } from '../clock.js'
 import { ambientIf, bind } from '../context.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, subscribe, surface } from '../graph.js'
@@ -115,13 +116,13 @@ export function scope<T>(...given: unknown[]): Promise<T> {
       leave(crew)
     }
     const { ambient } = crew
-    let result: Promise<T>
+    let result: T | PromiseLike<T>
     try {
-      result = Promise.resolve(ambient ? ambient.run(crew.token, () => body(handle)) : body(handle))
+      result = ambient ? ambient.run(crew.token, () => body(handle)) : body(handle)
     } catch (error) {
       return threw(error)
     }
-    result.then(returned, threw)
+    void assimilate(result, returned, threw)
   })
 }
 

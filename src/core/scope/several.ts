@@ -4,7 +4,7 @@ import { isCancellation } from '../errors.js'
 import { discover, end, errorOf, LOOK } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
-import { type Crew, dropWaiting, fail, hire, hold, Job, letGo, nothing, type ScopeWork } from './crew.js'
+import { type Crew, dropWaiting, fail, hire, Job, nothing, type ScopeWork } from './crew.js'
 
 /** How works compete. */
 export interface CompeteOptions {
@@ -30,6 +30,7 @@ export function compete<T>(
 ): void {
   // One for each, so that what the winner gives (a response with a body to read) is not called off with the losers.
   const tokens = works.map(() => new SimpleToken(crew.token))
+  const names = namesOf(works)
   const errors: unknown[] = []
   /** Gives the answer, once there is one. */
   let answer: (() => void) | undefined
@@ -64,7 +65,6 @@ export function compete<T>(
       fail(crew, error)
       reject(error)
     }
-    letGo(crew)
   }
   const hireNext = () => {
     const at = next++
@@ -85,10 +85,7 @@ export function compete<T>(
       oneHasSettled()
     }
     working++
-    hire(
-      crew,
-      new Job<T>(tokens[at] as CancellationToken, work, work.name || undefined, undefined, place, succeeded, failed),
-    )
+    hire(crew, new Job<T>(tokens[at] as CancellationToken, work, names[at], undefined, place, succeeded, failed))
   }
   /** Starts the next one, and more, as long as they settle within the call; with no delay between them, all. */
   const start = () => {
@@ -102,7 +99,6 @@ export function compete<T>(
   }
   const ring = bind ? bind(start) : start
 
-  hold(crew)
   start()
 }
 
@@ -115,21 +111,21 @@ export function settleAll(
 ): void {
   const outcomes: PromiseSettledResult<unknown>[] = []
   const parent: CancellationToken = crew.token
+  const names = namesOf(works)
   let left = works.length
   const settle = (at: number, outcome: PromiseSettledResult<unknown>) => {
     outcomes[at] = outcome
-    if (--left) return
-    resolve(outcomes)
-    letGo(crew)
+    if (!--left) resolve(outcomes)
   }
-  hold(crew)
-  if (!left) {
-    resolve(outcomes)
-    return letGo(crew)
-  }
+  if (!left) resolve(outcomes)
   works.forEach((work, at) => {
     const fulfilled = (value: unknown) => settle(at, { status: 'fulfilled', value })
     const rejected = (reason: unknown) => settle(at, { status: 'rejected', reason })
-    hire(crew, new Job(parent, work, work.name || undefined, undefined, place, fulfilled, rejected))
+    hire(crew, new Job(parent, work, names[at], undefined, place, fulfilled, rejected))
   })
+}
+
+/** Read before the first is started: a getter may throw. */
+function namesOf(works: readonly ScopeWork<unknown>[]): (string | undefined)[] {
+  return works.map(({ name }) => name || undefined)
 }
