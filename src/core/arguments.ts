@@ -38,6 +38,12 @@ export function optional<T>(argument: string, type: 'string' | 'boolean' | 'func
   return value
 }
 
+/** Where the program of a thread is, or absent. */
+export function optionalProgram(argument: string, value: unknown): string | URL | undefined {
+  if (value === undefined || typeof value === 'string' || value instanceof URL) return value
+  throw wrongType(argument, 'a path or a URL', value)
+}
+
 /** An object of options, or absent. */
 export function optionsOf<T extends object>(options: T | undefined): Partial<T> {
   if (options === undefined) return {}

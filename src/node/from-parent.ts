@@ -1,5 +1,5 @@
 import process from 'node:process'
-import { optional, optionsOf } from '../core/arguments.js'
+import { optional, optionalProgram, optionsOf, shown } from '../core/arguments.js'
 import type { Form } from '../core/describe.js'
 import { type CancellationToken, SimpleToken } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
@@ -21,6 +21,11 @@ export interface FromParentOptions {
    * Reasons are shortened to what a `SharedToken` takes (some 400 bytes). Default: false.
    */
   readonly background?: boolean | undefined
+  /**
+   * With `background`: the program of that thread, a path or a URL, as `new Worker` takes it. For programs that were bundled into one
+   * file: bundle `calloff/node/worker` into a second one, and name that. Default: the one that comes with the package.
+   */
+  readonly worker?: string | URL | undefined
 }
 
 /** What has been opened: one link in each way, however many ask. */
@@ -45,7 +50,7 @@ const opened = new Map<string, Promise<CancellationToken>>()
  * but a `wait()` on the token does, as ever.
  *
  * Errors: rejects with a {@link NoParentError} if nobody has lent a token, unless `otherwise` says what to do then. A lender that
- * is gone already is none: then the token is over.
+ * is gone already is none: then the token is over. With a `ParentThreadError` if the thread of `background` could not be started.
  *
  * @example
  * ```ts
@@ -57,8 +62,12 @@ const opened = new Map<string, Promise<CancellationToken>>()
  * ```
  */
 export async function fromParent(options?: FromParentOptions): Promise<CancellationToken> {
-  const { otherwise, background } = optionsOf(options)
+  const { otherwise, background, worker } = optionsOf(options)
   const isInBackground = optional('background', 'boolean', background) === true
+  const program = optionalProgram('worker', worker)
+  if (program !== undefined && !isInBackground) {
+    throw new TypeError(`worker is for a token with background: true, got ${shown(worker)}`)
+  }
   const instead = otherwise === undefined ? undefined : tokenArgument(otherwise, 'otherwise')
   const text = process.env[VARIABLE]
   if (!text) {
@@ -71,14 +80,21 @@ export async function fromParent(options?: FromParentOptions): Promise<Cancellat
   if (!place) throw new NoParentError(`${VARIABLE} must be as lendToken has made it, got ${JSON.stringify(text)}`)
   const key = `${isInBackground} ${text}`
   let opening = opened.get(key)
-  if (!opening) opened.set(key, (opening = open(place, isInBackground)))
+  if (!opening) {
+    opened.set(key, (opening = open(place, isInBackground, program)))
+    opening.catch(() => opened.delete(key))
+  }
   const source = await opening
   return new FromParent({ name: source.name }, source)
 }
 
-async function open(place: Place, isInBackground: boolean): Promise<CancellationToken> {
+async function open(
+  place: Place,
+  isInBackground: boolean,
+  program: string | URL | undefined,
+): Promise<CancellationToken> {
   const { token, ask } = isInBackground
-    ? await (await import('./parent-background.js')).openInBackground(place)
+    ? await (await import('./parent-background.js')).openInBackground(place, program)
     : await openLink(place)
   for (const signal of place.signals) heedSignal(signal, token, ask)
   return token

@@ -15,7 +15,7 @@ export { ProcessError, type ProcessErrorDetails } from './process-errors.js'
 export { run, type RunInput, type RunOptions, type RunReport } from './run.js'
 export { fromParent, type FromParentOptions } from './from-parent.js'
 export { lendToken, type LendOptions, type LentToken } from './lend-token.js'
-export { NoParentError } from './parent-errors.js'
+export { NoParentError, ParentThreadError } from './parent-errors.js'
 export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } from './spawn.js'
 
 // Events and streams

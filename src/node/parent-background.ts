@@ -6,6 +6,7 @@ import type { CancellationKind } from '../core/errors.js'
 import { end } from '../core/graph.js'
 import { type CancellationToken, SimpleToken } from '../core/token.js'
 import type { SharedHandle } from '../threads/index.js'
+import { wrongProgram } from './parent-errors.js'
 import type { ParentLink } from './parent-link.js'
 import type { Place } from './parent-protocol.js'
 
@@ -15,10 +16,10 @@ export type FromThread = { readonly handle: SharedHandle; readonly name: string 
 /** Milliseconds for an answer of the thread, which waits for the lender no longer than parent-link.ts says. */
 const PATIENCE = 1_000
 
-/** The same as `openLink`. Rejects only if no thread can be started. */
-export async function openInBackground(place: Place): Promise<ParentLink> {
+/** The same as `openLink`. Rejects only if no thread can be started, with a `ParentThreadError`. */
+export async function openInBackground(place: Place, program: string | URL | undefined): Promise<ParentLink> {
   const { SharedToken } = await import('../threads/index.js')
-  const worker = new Worker(new URL('./parent-thread.js', import.meta.url), { workerData: place, execArgv: [] })
+  const worker = launch(place, program)
   const letGo = keepAlive()
   return new Promise((resolve, reject) => {
     let token: CancellationToken | undefined
@@ -41,10 +42,20 @@ export async function openInBackground(place: Place): Promise<ParentLink> {
       for (const done of waiting) done()
       // Nobody would hear of the lender any more.
       if (token) end(token, 'disconnect')
-      else reject(failure ?? new Error('the thread of fromParent has ended'))
+      else reject(wrongProgram(failure))
     })
     worker.unref() // now, for listening to it holds it
   })
+}
+
+function launch(workerData: Place, program: string | URL | undefined): Worker {
+  if (program !== undefined) return new Worker(program, { workerData, execArgv: [] })
+  try {
+    // In just these words: webpack, Parcel and Vite make a file of it.
+    return new Worker(new URL('./parent-thread.js', import.meta.url), { workerData, execArgv: [] })
+  } catch (cause) {
+    throw wrongProgram(cause) // a bundle of CommonJS has no URL
+  }
 }
 
 function ask(worker: Worker, waiting: Set<() => void>): Promise<void> {

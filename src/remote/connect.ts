@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import process from 'node:process'
-import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { optional, optionalProgram, optionsOf, shown, wrongType } from '../core/arguments.js'
 import { HubClient } from './client.js'
 import type { Engine } from './engine.js'
 import { HubError } from './errors.js'
@@ -90,7 +90,8 @@ async function engineOf(url: string | URL | Engine, settings: Settings): Promise
  *
  * Timing: resolves when the first connection is made; with `lazy`, at once. From then on a lost one is made again.
  *
- * Errors: rejects with `ERR_HUB_UNREACHABLE`, `ERR_HUB_AUTH` (the key is another one), `ERR_HUB_SCHEME`.
+ * Errors: rejects with `ERR_HUB_UNREACHABLE`, `ERR_HUB_AUTH` (the key is another one), `ERR_HUB_SCHEME`; with `background` also with
+ * `ERR_HUB_WORKER`: the program of the thread is not where it should be, or is another one.
  *
  * @example
  * ```ts
@@ -107,11 +108,12 @@ async function engineOf(url: string | URL | Engine, settings: Settings): Promise
  * ```
  */
 export async function connectHub(url: string | URL | Engine, options?: HubOptions): Promise<TokenHub> {
-  const { background, ...others } = optionsOf(options)
+  const { background, worker, ...others } = optionsOf(options)
   if (optional('background', 'boolean', background)) {
     const { BackgroundHub } = await import('./background/hub.js')
-    return BackgroundHub.connect(url, others, newSession())
+    return BackgroundHub.connect(url, others, newSession(), optionalProgram('worker', worker))
   }
+  if (worker !== undefined) throw new TypeError(`worker is for a hub with background: true, got ${shown(worker)}`)
   const client = await clientOf(url, others, newSession())
   return client.connect()
 }
@@ -124,7 +126,7 @@ function newSession(): string {
 /** A hub that has not connected yet. */
 export async function clientOf(
   url: string | URL | Engine,
-  options: Omit<HubOptions, 'background'>,
+  options: Omit<HubOptions, 'background' | 'worker'>,
   session: string,
 ): Promise<HubClient> {
   const settings = settingsOf(options)

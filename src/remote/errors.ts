@@ -7,6 +7,7 @@ export type HubErrorCode =
   | 'ERR_HUB_REFUSED'
   | 'ERR_HUB_SCHEME'
   | 'ERR_HUB_UNREACHABLE'
+  | 'ERR_HUB_WORKER'
   | 'ERR_LEASE_HELD'
 
 /** A failure of a hub, which is no cancellation. Test by `code`. */

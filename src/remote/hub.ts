@@ -125,6 +125,11 @@ export interface HubOptions {
    * renewed while it runs. Only for a URL; options must be plain data. Default: false.
    */
   readonly background?: boolean | undefined
+  /**
+   * With `background`: the program of that thread, a path or a URL, as `new Worker` takes it. For programs that were bundled into one
+   * file: bundle `calloff/remote/worker` into a second one, and name that. Default: the one that comes with the package.
+   */
+  readonly worker?: string | URL | undefined
   /** The first wait before connecting again, and the longest; in between it doubles, and chance takes up to half off. Default: 50 and 5,000. */
   readonly backOff?: { readonly first?: number | undefined; readonly most?: number | undefined } | undefined
 }

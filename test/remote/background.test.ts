@@ -243,6 +243,36 @@ describe('the thread of a background hub', () => {
     await assert.rejects(background('gopher://127.0.0.1'), { name: 'HubError', code: 'ERR_HUB_SCHEME' })
   })
 
+  const wrong = (program: string) => new URL(`data:text/javascript,${encodeURIComponent(program)}`)
+  for (const [what, worker, said] of [
+    ['is missing', new URL('no-such-program.mjs', import.meta.url), /no-such-program/],
+    ['ends at once', wrong('1'), /it has ended at once/],
+    ['throws', wrong('throw new Error("another program")'), /another program/],
+  ] as const) {
+    it(`says what to do where its program ${what}`, async () => {
+      await assert.rejects(background('tcp://127.0.0.1:1', { worker }), (error: HubError) => {
+        assert.deepEqual([error.name, error.code], ['HubError', 'ERR_HUB_WORKER'])
+        assert.match(error.message, said)
+        assert.match(error.message, /bundle calloff\/remote\/worker .* as `worker`$/)
+        return true
+      })
+    })
+  }
+
+  it('takes the place of its program', async () => {
+    const server = await TokenServer.listen({ port: 0, key })
+    const url = new URL(import.meta.resolve('calloff/remote/worker'))
+    for (const worker of [url, fileURLToPath(url)]) {
+      const hub = await background(server.url, { worker })
+      const token = hub.open(`with ${typeof worker}`)
+      await token.ready
+      await hub.close()
+    }
+    await server.close()
+    await assert.rejects(background(server.url, { worker: 7 }), { name: 'TypeError', message: /^worker must be/ })
+    await assert.rejects(connectHub(server.url, { key, worker: url }), { name: 'TypeError', message: /^worker is for/ })
+  })
+
   it('leaves nothing behind', async () => {
     const server = await TokenServer.listen({ port: 0, key })
     const resources = () => process.getActiveResourcesInfo().filter((name) => /Worker|MessagePort|Socket/.test(name))

@@ -207,6 +207,7 @@ function listen(port: MessagePort): void {
     const { url, options, session, port: news, bell } = message as Order
     outbox = new Outbox(news as MessagePort, bell, () => port.postMessage(0))
     const box = outbox
+    box.put({ type: 'started' })
     thread = clientOf(url, options, session).then((client) => new HubThread(client, (one) => box.put(one)))
     thread.catch(() => {})
   })

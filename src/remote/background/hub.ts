@@ -77,12 +77,17 @@ export class BackgroundHub implements TokenHub {
   #stopGiveUp: (() => void) | undefined
 
   /** Errors: as `connectHub`; `TypeError` for what cannot go to another thread. */
-  static async connect(url: string | URL | Engine, options: HubOptions, session: string): Promise<BackgroundHub> {
+  static async connect(
+    url: string | URL | Engine,
+    options: HubOptions,
+    session: string,
+    program: string | URL | undefined,
+  ): Promise<BackgroundHub> {
     if (typeof url === 'object' && !(url instanceof URL)) {
       throw wrongType('url', 'a string or a URL: with `background` an engine cannot go along to the other thread', url)
     }
     const settings = settingsOf(options)
-    const hub = new BackgroundHub(settings, { url: String(url), options, session })
+    const hub = new BackgroundHub(settings, { url: String(url), options, session }, program)
     try {
       await alive(() => hub.#line.open(settings.lazy))
     } catch (error) {
@@ -92,11 +97,11 @@ export class BackgroundHub implements TokenHub {
     return hub
   }
 
-  private constructor(settings: Settings, errand: Errand) {
+  private constructor(settings: Settings, errand: Errand, program: string | URL | undefined) {
     this.#settings = settings
     // Not those of the client in the thread, which has the same session.
     this.#markId = markIdsOf(`${errand.session} in the background`)
-    this.#line = new Line(errand, settings, {
+    this.#line = new Line(errand, settings, program, {
       news: (news) => this.#hear(news),
       broken: (error, retryIn) => {
         this.#tell({ type: 'disconnected', error, retryIn })

@@ -27,21 +27,28 @@ interface Pending {
   readonly reject: (error: Error) => void
 }
 
+/** Milliseconds until a thread that has said nothing counts as another program: it has nothing to wait for. */
+const FIRST_WORD = 30_000
+
 export class Line {
   readonly #order: Errand
   readonly #settings: Settings
+  readonly #program: string | URL | undefined
   readonly #events: LineEvents
   readonly #calls = new Map<number, Pending>()
   #count = 0
   #worker: Worker | undefined
   #inbox: Inbox | undefined
   #failures = 0
+  /** Whether the thread that runs has said anything: see `started`. */
+  #isKnown = false
   #stopWaiting: (() => void) | undefined
   #isClosed = false
 
-  constructor(order: Errand, settings: Settings, events: LineEvents) {
+  constructor(order: Errand, settings: Settings, program: string | URL | undefined, events: LineEvents) {
     this.#order = order
     this.#settings = settings
+    this.#program = program
     this.#events = events
   }
 
@@ -94,17 +101,31 @@ export class Line {
   }
 
   #start(): void {
+    const worker = this.#launch()
     const { port1, port2 } = new MessageChannel()
     const bell = newBell()
-    // Without the flags of this process, which may be for its main program alone (`--input-type`).
-    const worker = new Worker(new URL('./hub-thread.js', import.meta.url), { execArgv: [] })
     const inbox = new Inbox(port1, bell, (news) => this.#hear(news))
     let failure: unknown
+    this.#isKnown = false
+    const stop = after(
+      FIRST_WORD,
+      () => {
+        inbox.wake()
+        if (this.#worker !== worker || this.#isKnown) return
+        failure = new Error(`it has said nothing for ${FIRST_WORD} ms`)
+        void worker.terminate()
+      },
+      false,
+    )
     worker.on('message', () => inbox.wake())
     worker.on('error', (error) => (failure = error))
-    worker.once('exit', () => {
+    worker.once('exit', (code) => {
+      stop()
       inbox.wake()
-      if (this.#worker === worker) this.#broken(failure)
+      if (this.#worker !== worker) return
+      // One that was ended before its first word is no other program.
+      if (this.#isKnown || (failure === undefined && code !== 0)) this.#broken(this.#unreachable(failure))
+      else this.#broken(wrongProgram(failure))
     })
     worker.unref() // now, for listening to it holds it
     this.#worker = worker
@@ -118,9 +139,21 @@ export class Line {
     }
   }
 
+  #launch(): Worker {
+    // Without the flags of this process, which may be for its main program alone (`--input-type`).
+    if (this.#program !== undefined) return new Worker(this.#program, { execArgv: [] })
+    try {
+      // In just these words: webpack, Parcel and Vite make a file of it.
+      return new Worker(new URL('./hub-thread.js', import.meta.url), { execArgv: [] })
+    } catch (cause) {
+      throw wrongProgram(cause) // a bundle of CommonJS has no URL
+    }
+  }
+
   #hear(news: News): void {
+    this.#isKnown = true
     if (news.type === 'event' && news.event.type === 'connected') this.#failures = 0
-    if (news.type === 'ending') return this.#broken(news.error && errorFrom(news.error))
+    if (news.type === 'ending') return this.#broken(this.#unreachable(news.error && errorFrom(news.error)))
     if (news.type !== 'answer') return this.#events.news(news)
     const { call, value, error } = news
     const pending = this.#calls.get(call)
@@ -140,9 +173,8 @@ export class Line {
     this.#calls.clear()
   }
 
-  #broken(cause: unknown): void {
+  #broken(error: HubError): void {
     const isOpening = this.#failures === 0 && this.#count <= 1
-    const error = this.#unreachable(cause)
     this.#drop(error)
     if (this.#isClosed || isOpening) return
     const { first, most } = this.#settings
@@ -157,4 +189,14 @@ export class Line {
     this.call('connect', { lazy: true }).catch(() => {})
     this.#events.again()
   }
+}
+
+/** What runs in the thread, if anything does, is not hub-thread.ts. */
+function wrongProgram(cause: unknown): HubError {
+  const found = cause instanceof Error ? cause.message : 'it has ended at once'
+  const todo =
+    'where a bundler has left it out, bundle calloff/remote/worker as a file of its own and give its place as `worker`'
+  return new HubError('ERR_HUB_WORKER', `the program of the hub's thread could not be run (${found}): ${todo}`, {
+    cause,
+  })
 }

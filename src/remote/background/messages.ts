@@ -10,7 +10,7 @@ import type { Tallied } from '../receipts.js'
 /** What the thread is started with. */
 export interface Order {
   readonly url: string
-  readonly options: Omit<HubOptions, 'background'>
+  readonly options: Omit<HubOptions, 'background' | 'worker'>
   /** As the hub is known to the others, also after the thread was started again. */
   readonly session: string
   /** Where news go; rung by {@link Order.bell}. */
@@ -54,6 +54,8 @@ export type Sent = Request & { readonly at: number }
 
 /** What the thread tells. */
 export type News =
+  /** It is the program that it should be, and has the order. */
+  | { readonly type: 'started' }
   | { readonly type: 'over'; readonly id: number; readonly record: MarkRecord }
   | { readonly type: 'fell'; readonly id: number; readonly kind: CancellationKind }
   | { readonly type: 'ready'; readonly id: number; readonly error?: PlainError | undefined }

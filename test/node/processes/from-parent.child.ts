@@ -28,9 +28,25 @@ if (how === 'lender') {
   })
 }
 
-const token = await fromParent({ background: how.startsWith('busy') })
+if (how === 'worker') {
+  const told = (error: Error & { code?: string }) => `${error.code} ${error.message}`
+  const program = (text: string) => new URL(`data:text/javascript,${encodeURIComponent(text)}`)
+  for (const worker of [
+    new URL('no-such-program.mjs', import.meta.url),
+    program('1'),
+    program('throw new Error("x")'),
+  ]) {
+    say(await fromParent({ background: true, worker }).then(() => 'none', told))
+  }
+  say(await fromParent({ worker: 'x.js' }).then(() => 'none', told))
+  say(await fromParent({ background: true, worker: 7 as never }).then(() => 'none', told))
+}
+
+const worker = how === 'worker' ? new URL(import.meta.resolve('calloff/node/worker')) : undefined
+const token = await fromParent({ background: how.startsWith('busy') || how === 'worker', worker })
 switch (how) {
   case 'wait':
+  case 'worker':
     say(token.cancelled ? 'over' : 'ready')
     await token.wait()
     tell(token)

@@ -72,6 +72,25 @@ describe('fromParent', { skip, timeout: 120_000 }, () => {
     delete process.env['CALLOFF_PARENT']
   })
 
+  it('says what to do where the program of its thread is not there, and takes the place of it', async () => {
+    const token = new SimpleToken()
+    const child = await spawn(...line('worker'), { token, lend: true })
+    const output = new Output(child)
+    await output.says('ready')
+    token.cancel('seen')
+    await child.ended
+    const [missing = '', ended = '', thrown = '', alone, wrong] = output.lines
+    for (const said of [missing, ended, thrown]) {
+      assert.match(said, /^ERR_PARENT_THREAD .*bundle calloff\/node\/worker .* as `worker`$/)
+    }
+    assert.match(missing, /no-such-program/)
+    assert.match(ended, /it has ended at once/)
+    assert.match(thrown, /\(x\)/)
+    assert.match(alone ?? '', /worker is for a token with background: true, got "x.js"/)
+    assert.match(wrong ?? '', /worker must be a path or a URL, got 7/)
+    assert.equal(output.told.reason, 'seen')
+  })
+
   it('gives a child the token of run and spawn: kind, reason, name, message', async () => {
     const token = new SimpleToken({ name: 'request' })
     const child = await spawn(...line(), { token, lend: true })
