@@ -7,10 +7,8 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import { after } from '../core/clock.js'
-import { isOwnFolder, presenceAt, removeSocketFolder } from '../system/socket-folder.js'
+import { isOwnFolder, LONGEST_SOCKET_PATH, presenceAt, removeSocketFolder } from '../system/socket-folder.js'
 
-/** The longest path of a socket that all systems take, in bytes. */
-const LONGEST_PATH = 103
 const NAME = /^calloff-(\d+)-[^-]{6}$/
 const SOCKET = 's'
 
@@ -25,7 +23,7 @@ let hasSwept = false
 /** Makes a folder. Returns the path of the socket that is to be made in it. */
 export async function makeFolder(): Promise<string> {
   const own = join(tmpdir(), `calloff-${process.pid}-`)
-  const fits = Buffer.byteLength(own) + 6 + 1 + SOCKET.length <= LONGEST_PATH
+  const fits = Buffer.byteLength(own) + 6 + 1 + SOCKET.length <= LONGEST_SOCKET_PATH
   const folder = await mkdtemp(fits ? own : join('/tmp', basename(own)))
   if (ours.size === 0) process.on('exit', removeAll)
   ours.add(folder)

@@ -12,7 +12,7 @@ import { Journal } from './journal.js'
 import { Outbox } from './outbox.js'
 import { Peer } from './peer.js'
 import { LEAST_FRAME, NONCE_BYTES } from './protocol.js'
-import { removeSocketFolder } from '../system/socket-folder.js'
+import { LONGEST_SOCKET_PATH, removeSocketFolder } from '../system/socket-folder.js'
 import { period } from './settings.js'
 import { Store } from './store.js'
 
@@ -338,14 +338,14 @@ export function pipeOf(name: string): string {
   return name.startsWith('\\\\') ? name : `\\\\.\\pipe\\${name}`
 }
 
-/** The longest path of a socket that all systems take, in bytes. */
-const LONGEST_PATH = 103
-
 /** Whether a socket can be made at the path; what a crashed server has left there is no obstacle. */
 async function makeWay(path: string): Promise<void> {
   if (isPipe) return
   const bytes = Buffer.byteLength(join(dirname(path), '.cXXXXXX', basename(path)))
-  if (Buffer.byteLength(path) > LONGEST_PATH || bytes - Buffer.byteLength(basename(path)) + 1 > LONGEST_PATH) {
+  if (
+    Buffer.byteLength(path) > LONGEST_SOCKET_PATH ||
+    bytes - Buffer.byteLength(basename(path)) + 1 > LONGEST_SOCKET_PATH
+  ) {
     throw new RangeError(`path must be shorter, for a socket, got ${JSON.stringify(path)}`)
   }
   let found

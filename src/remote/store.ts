@@ -7,6 +7,7 @@
  * S2. A change is written to the journal, if there is one, before it is applied; and nobody is told of it before that.
  * S3. A topic is known exactly while there is something to know: a mark, a lease, a holder, or a change under way.
  * S4. Sessions and holders are not written down: who is alive enters again by itself after a restart.
+ * S5. A snapshot holds each topic as it was at one moment, and every change of it after that moment, in order.
  */
 import { after, now, readWall } from '../core/clock.js'
 import {
@@ -23,6 +24,7 @@ import {
 } from './engine.js'
 import { HubError } from './errors.js'
 import { Forgotten } from './forgotten.js'
+import type { Snapshot } from './journal.js'
 import { keyOf } from './names.js'
 
 /** What survives a crash. `until` is by the wall clock, the only one that does. */
@@ -109,6 +111,13 @@ interface Guest {
   readonly watched: Map<Watcher, Map<Entry, number>>
 }
 
+/** What a snapshot has given. */
+interface Taken {
+  readonly keys: Set<string>
+  /** Every topic that there was; one that comes now is behind them all. */
+  isAll: boolean
+}
+
 /** How long others can still see that a session has fallen silent (E8). */
 const SILENT = 60_000
 /** How long it is remembered that a lease was lost, like a mark of the default ttl. */
@@ -130,6 +139,8 @@ export class Store {
   #fence = readWall()
   #numbers = 0
   #marks = 0
+  /** Told of each change: the snapshots that are being taken. */
+  readonly #snapshots = new Set<(entry: Entry, change: Change) => void>()
   #sweep: IterableIterator<Entry> | undefined
   #stopSweep: () => void
 
@@ -141,18 +152,48 @@ export class Store {
     this.#stopSweep = after(SWEEP, () => this.#clean(), false)
   }
 
-  /** The fewest changes that lead to the present state: what a compacted journal begins with. */
-  *changes(): Iterable<Change> {
-    const lag = readWall() - now()
-    for (const [id, until] of this.#forgotten) yield { type: 'forgotten', id, until: until + lag }
-    for (const { topic, mark, markUntil, lease } of this.#entries.values()) {
-      if (mark) yield { type: 'mark', topic, mark, until: markUntil + lag }
-      if (!lease) continue
-      const { owner, fence, ttl, lost, until, forgotten } = lease
-      yield { type: 'lease', topic, owner, fence, ttl, lost }
-      if (until !== undefined) continue
-      yield { type: lost === fence ? 'over' : 'release', topic, fence, until: forgotten + lag }
+  /**
+   * The fewest changes that lead to the present state: what a compacted journal begins with. They may be taken in slices: what
+   * changes meanwhile of a topic whose changes were taken is given by `end`, and of any other when its turn comes (S5).
+   */
+  changes(): Snapshot {
+    const late: Change[] = []
+    // By key: a topic that is dropped and comes back while the snapshot is taken has its changes behind those of before.
+    const taken: Taken = { keys: new Set(), isAll: false }
+    const all = this.#changes(taken)
+    const keep = (entry: Entry, change: Change) => {
+      if (taken.isAll || taken.keys.has(entry.key)) late.push(change)
     }
+    this.#snapshots.add(keep)
+    return {
+      [Symbol.iterator]: () => all,
+      end: () => {
+        this.#snapshots.delete(keep)
+        return late
+      },
+    }
+  }
+
+  /** The forgotten marks come last, with those that were forgotten meanwhile. */
+  *#changes(taken: Taken): Generator<Change, undefined> {
+    const lag = readWall() - now()
+    for (const entry of this.#entries.values()) {
+      const { key, topic, mark, markUntil, lease } = entry
+      if (taken.keys.has(key)) continue
+      taken.keys.add(key)
+      // All at once, before anything else can happen to the topic.
+      const changes: Change[] = mark ? [{ type: 'mark', topic, mark, until: markUntil + lag }] : []
+      if (lease) {
+        const { owner, fence, ttl, lost, until, forgotten } = lease
+        changes.push({ type: 'lease', topic, owner, fence, ttl, lost })
+        if (until === undefined) {
+          changes.push({ type: lost === fence ? 'over' : 'release', topic, fence, until: forgotten + lag })
+        }
+      }
+      yield* changes
+    }
+    taken.isAll = true
+    for (const [id, until] of this.#forgotten) yield { type: 'forgotten', id, until: until + lag }
   }
 
   // ---- Sessions and holders
@@ -410,6 +451,7 @@ export class Store {
       return false
     }
     const entry = this.#entry(change.topic)
+    for (const keep of this.#snapshots) keep(entry, change)
     const before = entry.mark || entry.lease ? 1 : 0
     const differs = this.#change(entry, change)
     this.#marks += (entry.mark || entry.lease ? 1 : 0) - before

@@ -16,6 +16,9 @@ import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 
+/** The longest path of a socket that all systems take, in bytes. */
+export const LONGEST_SOCKET_PATH = 103
+
 const GROUP_OR_OTHERS_WRITE = 0o022
 const STICKY = 0o1000
 

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -13,10 +14,12 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import fc from 'fast-check'
 import { TokenServer } from 'calloff/remote'
 import { manualClock } from 'calloff/testing'
 import { type Change, Journal, recordsIn, Store } from './inside.js'
@@ -46,6 +49,10 @@ async function read(path: string): Promise<readonly Change[]> {
   await journal.close()
   return changes
 }
+
+const HEADER = 'calloff journal 1\n'.length
+const at = (name: string) => Number(name.slice(1))
+const nextTurn = () => new Promise((resolve) => void setImmediate(resolve))
 
 const LIMITS = { marks: 100_000, names: 10 }
 
@@ -80,18 +87,86 @@ describe('a journal', () => {
     assert.equal(found, 3)
   })
 
-  it('with a byte that is wrong gives back all records before', async () => {
-    const path = file()
-    await written(path, [changeOf('a'), changeOf('b')])
-    const whole = readFileSync(path)
-    assert.equal(recordsIn(whole).end, whole.length)
-    for (let at = 18; at < whole.length; at++) {
-      const wrong = Buffer.from(whole)
-      wrong[at]! ^= 0x10
-      const { changes } = recordsIn(wrong)
-      assert.ok(changes.length < 2, `a wrong byte at ${at}`)
-      for (const change of changes) assert.deepEqual('topic' in change && change.topic, { name: 'a', run: '' })
+  /** What is in the journal, whether or not a server may begin with it; and whether something was said. */
+  async function recovered(path: string): Promise<{ names: string[]; warnings: string[]; kept: string[] }> {
+    const warnings: string[] = []
+    const hear = (warning: Error & { code?: string }) => {
+      if (warning.code === 'CALLOFF_JOURNAL_DAMAGED' && warning.message.includes(`${path} `))
+        warnings.push(warning.message)
     }
+    process.on('warning', hear)
+    const changes = await read(path)
+    await nextTurn()
+    process.off('warning', hear)
+    const names = changes.map((change) => ('topic' in change ? change.topic.name : ''))
+    const kept = readdirSync(folder).filter((name) => name.startsWith(`${basename(path)}.damaged-`))
+    return { names, warnings, kept }
+  }
+
+  it('that is damaged anywhere keeps all whole records, and the damage as it was, and says so', async () => {
+    const names = Array.from({ length: 8 }, (_, at) => `n${at}`)
+    const sound = file()
+    for (const name of names) await written(sound, [changeOf(name, JSON.stringify(name.repeat(at(name) * 9)))])
+    const whole = readFileSync(sound)
+    /** Where each record is. */
+    const places: { name: string; from: number; to: number }[] = []
+    for (let from = HEADER; from < whole.length;) {
+      const to = from + 12 + whole.readUInt32BE(from)
+      places.push({ name: names[places.length] as string, from, to })
+      from = to
+    }
+    assert.equal(places.length, names.length)
+    const place = fc.integer({ min: HEADER, max: whole.length - 1 })
+    const damages = fc.oneof(
+      fc.record({ what: fc.constant('flip' as const), from: place, bit: fc.integer({ min: 0, max: 7 }) }),
+      fc.record({ what: fc.constant('cut' as const), from: place, length: fc.integer({ min: 1, max: 600 }) }),
+      fc.record({
+        what: fc.constant('garbage' as const),
+        from: place,
+        bytes: fc.uint8Array({ minLength: 1, maxLength: 600 }),
+      }),
+      fc.record({ what: fc.constant('zeros' as const), from: place, length: fc.integer({ min: 1, max: 600 }) }),
+      fc.record({ what: fc.constant('end' as const), from: place }),
+    )
+    await fc.assert(
+      fc.asyncProperty(damages, async (damage) => {
+        const { from } = damage
+        let wrong = Buffer.from(whole)
+        let to = from + 1
+        if (damage.what === 'flip') wrong[from]! ^= 1 << damage.bit
+        if (damage.what === 'garbage') {
+          to = from
+          wrong = Buffer.concat([whole.subarray(0, from), damage.bytes, whole.subarray(from)])
+        }
+        if (damage.what === 'cut' || damage.what === 'zeros') {
+          to = Math.min(whole.length, from + damage.length)
+          const between = damage.what === 'cut' ? [] : [Buffer.alloc(to - from)]
+          wrong = Buffer.concat([whole.subarray(0, from), ...between, whole.subarray(to)])
+        }
+        if (damage.what === 'end') {
+          to = whole.length
+          wrong = whole.subarray(0, from)
+        }
+        const path = file()
+        writeFileSync(path, wrong)
+        const touched = (one: { from: number; to: number }) =>
+          damage.what === 'garbage' ? one.from < from && from < one.to : one.from < to && from < one.to
+        const expected = places.filter((one) => !touched(one)).map(({ name }) => name)
+        const found = await recovered(path)
+        assert.deepEqual(
+          found.names.filter((name) => expected.includes(name)),
+          expected,
+        )
+        if (found.names.length === names.length && wrong.length === whole.length) return // zeros where zeros were
+        const isCutAtARecord = ['cut', 'end'].includes(damage.what) && recordsIn(wrong).damaged === 0
+        assert.equal(found.warnings.length, isCutAtARecord ? 0 : 1)
+        assert.equal(found.kept.length, isCutAtARecord ? 0 : 1)
+        for (const name of found.kept) assert.deepEqual(readFileSync(join(folder, name)), wrong)
+        // And the next server finds it sound.
+        assert.deepEqual(await recovered(path), { names: found.names, warnings: [], kept: found.kept })
+      }),
+      { numRuns: 200 },
+    )
   })
 
   it('that is none is left alone', async () => {
@@ -123,6 +198,97 @@ describe('a journal', () => {
     assert.equal(
       outcome.held && again.read([{ name: 'lease', run: '' }])[0]?.lease?.fence,
       outcome.held && outcome.fence,
+    )
+    store.close()
+    again.close()
+  })
+
+  it('that is written anew while its topics change leads to the same state', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f']
+    const topic = fc.constantFrom(...names)
+    const step = fc.oneof(
+      fc.record({ what: fc.constantFrom('mark', 'forget', 'acquire', 'release') as fc.Arbitrary<string>, name: topic }),
+      fc.record({ what: fc.constant('take'), name: topic }),
+    )
+    using _clock = manualClock()
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 12 }), fc.array(step, { maxLength: 40 }), (before, during) => {
+        const store = new Store(LIMITS)
+        let ids = 0
+        const apply = ({ what, name }: { what: string; name: string }) => {
+          const topic = { name, run: '' }
+          if (what === 'mark') void store.mark(topic, { ...mark, id: `${++ids}` }, 1e6)
+          if (what === 'forget') void store.forget(topic)
+          if (what === 'acquire') void store.acquire(topic, `o${++ids}`, 1e6)
+          const fence = store.read([topic])[0]?.lease?.fence
+          if (what === 'release' && fence !== undefined) void store.release(topic, fence)
+        }
+        before.forEach(apply)
+        const snapshot = store.changes()
+        const changes: Change[] = []
+        const source = snapshot[Symbol.iterator]()
+        for (const one of during) {
+          if (one.what !== 'take') apply(one)
+          else {
+            const { value, done } = source.next()
+            if (done !== true) changes.push(value)
+          }
+        }
+        changes.push(...{ [Symbol.iterator]: () => source }, ...snapshot.end())
+        const again = new Store(LIMITS, undefined, JSON.parse(JSON.stringify(changes)) as Change[])
+        const topics = names.map((name) => ({ name, run: '' }))
+        const stateOf = (one: typeof store) =>
+          one.read(topics).map(({ mark, lease }) => ({
+            mark: mark?.id,
+            fence: lease?.fence,
+            held: (lease?.left ?? 0) > 0,
+            lost: lease?.lost,
+          }))
+        assert.deepEqual(stateOf(again), stateOf(store))
+        // What was forgotten stays so, and what stands can be forgotten.
+        for (let id = 1; id <= ids; id++) {
+          for (const topic of topics) {
+            const [stood] = store.read([topic])
+            const [stands] = again.read([topic])
+            void store.mark(topic, { ...mark, id: `${id}` }, 1e6)
+            void again.mark(topic, { ...mark, id: `${id}` }, 1e6)
+            assert.deepEqual(
+              stateOf(again),
+              stateOf(store),
+              `mark ${id} offered again: ${String(stood?.mark?.id ?? stands?.mark?.id)}`,
+            )
+          }
+        }
+        store.close()
+        again.close()
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('that has grown in an earlier life is written anew by the next server, without anybody waiting', async () => {
+    const path = file()
+    const reason = JSON.stringify('x'.repeat(8_000))
+    const many = Array.from({ length: 400 }, (_, at) => changeOf('one', reason.replace('x', `${at % 10}`)))
+    await written(path, many)
+    const before = statSync(path).size
+    const { journal, changes } = await Journal.open(path)
+    const store = new Store(LIMITS, journal, changes)
+    journal.of(() => store.changes())
+    while (statSync(path).size >= before)
+      await store.mark({ name: `n${Math.random()}`, run: '' }, { ...mark, id: '' }, 1e9)
+    await journal.close()
+    assert.ok(statSync(path).size < before / 10)
+    const again = new Store(LIMITS, undefined, await read(path))
+    assert.deepEqual(
+      again
+        .list({})
+        .map(({ topic }) => topic.name)
+        .toSorted(),
+      store
+        .list({})
+        .map(({ topic }) => topic.name)
+        .toSorted(),
     )
     store.close()
     again.close()
@@ -189,6 +355,97 @@ describe('the lock of a journal', () => {
     }
   })
 
+  it('is the same for a server in another thread, with another view of the process ids, or that is stopped', async () => {
+    const path = file()
+    const program = `import { workerData, parentPort } from 'node:worker_threads'
+      const { TokenServer } = await import(workerData.remote)
+      const outcome = await TokenServer.listen({ port: 0, journal: workerData.path }).then(
+        (server) => server.close().then(() => 'taken'),
+        ({ code }) => code,
+      )
+      parentPort.postMessage(outcome)`
+    const remote = import.meta.resolve('calloff/remote')
+    const inAThread = async () => {
+      const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(program)}`), {
+        workerData: { path, remote },
+      })
+      const [outcome] = (await once(worker, 'message')) as [string]
+      await worker.terminate()
+      return outcome
+    }
+    const { journal } = await Journal.open(path)
+    assert.equal(await inAThread(), 'ERR_HUB_JOURNAL')
+    // As another container would write it, that is called the same and counts its processes from 1.
+    writeFileSync(`${path}.lock`, JSON.stringify({ ...ownerOf(path), pid: 1, id: 'other' }))
+    assert.equal(await inAThread(), 'ERR_HUB_JOURNAL')
+    await journal.close()
+    rmSync(`${path}.lock`)
+    assert.equal(await inAThread(), 'taken')
+    if (process.platform === 'win32') return
+    const writer = write(path)
+    await until(() => writer.stored > 0)
+    writer.child.kill('SIGSTOP')
+    await assert.rejects(Journal.open(path), { code: 'ERR_HUB_JOURNAL' })
+    writer.child.kill('SIGCONT')
+    const before = writer.stored
+    await until(() => writer.stored > before + 2)
+    await writer.kill()
+    assert.equal(await inAThread(), 'taken')
+  })
+
+  it(
+    'of a process that is dead and was not waited for is taken',
+    { skip: process.platform !== 'linux' && 'needs /proc' },
+    async () => {
+      const path = file()
+      // The shell never waits for its child, which stays in the table of processes.
+      const child = fileURLToPath(new URL('journal.child.js', import.meta.url))
+      const shell = spawn('sh', ['-c', `"$0" "$1" "$2" & echo $! >&2; exec sleep 600`, process.execPath, child, path], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      try {
+        const [pid] = (await once(shell.stderr, 'data')) as [Buffer]
+        await once(shell.stdout, 'data')
+        process.kill(Number(pid), 'SIGKILL')
+        await until(() => readFileSync(`/proc/${Number(pid)}/stat`, 'latin1').includes(') Z '))
+        const { journal } = await Journal.open(path)
+        await journal.close()
+      } finally {
+        shell.kill('SIGKILL')
+      }
+    },
+  )
+
+  it('that was taken over while the owner slept keeps the owner from acknowledging, and from touching the new file', async () => {
+    const path = file()
+    const old = await Journal.open(path)
+    await old.journal.append(changeOf('a'))
+    // On another machine: it does not see the socket here.
+    for (const name of readdirSync(folder)) if (name.startsWith(`${basename(path)}.lock-`)) rmSync(join(folder, name))
+    rmSync(`${path}.lock`)
+    const next = await Journal.open(path)
+    assert.equal(next.changes.length, 1)
+    await next.journal.append(changeOf('b'))
+    const failed = new Promise((resolve) => (old.journal.onFailure = resolve))
+    await assert.rejects(old.journal.append(changeOf('c')), { code: 'ERR_HUB_JOURNAL' })
+    await failed
+    await next.journal.append(changeOf('d'))
+    await old.journal.close()
+    await next.journal.close()
+    const names = (await read(path)).map((change) => 'topic' in change && change.topic.name)
+    assert.deepEqual(names, ['a', 'b', 'd'])
+  })
+
+  it('has a socket by a short way, however deep the journal is', async () => {
+    const deep = join(folder, 'a'.repeat(80), 'b'.repeat(80))
+    mkdirSync(deep, { recursive: true })
+    const path = join(deep, 'journal')
+    const { journal } = await Journal.open(path)
+    await assert.rejects(Journal.open(path), { code: 'ERR_HUB_JOURNAL' })
+    await journal.close()
+    assert.deepEqual(readdirSync(deep), ['journal'])
+  })
+
   it('of another process that has got the same number is no obstacle', async () => {
     const path = file()
     const { journal } = await Journal.open(path)
@@ -226,7 +483,7 @@ describe('the lock of a journal', () => {
     }
   })
 
-  it('that somebody else has taken over ends the server: it acknowledges nothing more', async () => {
+  it('that another server has taken over ends the server: it acknowledges nothing more', async () => {
     using clock = manualClock()
     const path = file()
     const { journal } = await Journal.open(path)
@@ -238,7 +495,7 @@ describe('the lock of a journal', () => {
       await delay(5)
       await clock.advance(500)
     }
-    assert.match(failure.message, /somebody else's/)
+    assert.match(failure.message, /another server has taken the lock/)
     await assert.rejects(journal.append(changeOf('b')), { code: 'ERR_HUB_JOURNAL' })
     await journal.close()
     assert.match(readFileSync(`${path}.lock`, 'utf8'), /elsewhere/)
