@@ -210,7 +210,8 @@ describe('a journal', () => {
       fc.record({ what: fc.constantFrom('mark', 'forget', 'acquire', 'release') as fc.Arbitrary<string>, name: topic }),
       fc.record({ what: fc.constant('take'), name: topic }),
     )
-    using _clock = manualClock()
+    using clock = manualClock()
+    assert.ok(clock)
     fc.assert(
       fc.property(fc.array(step, { maxLength: 12 }), fc.array(step, { maxLength: 40 }), (before, during) => {
         const store = new Store(LIMITS)
