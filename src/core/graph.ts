@@ -75,8 +75,8 @@ export interface TokenNode {
 
 /** An all-of or a grace. */
 export interface OpaqueNode extends TokenNode {
-  /** What its own rule says, with no source asked. */
-  known(mode: Mode): Cancellation | undefined
+  /** What its own rule says, with no source asked. Those that need the number of the walk for it get it. */
+  known(mode: Mode, walk: number): Cancellation | undefined
   /** All its sources have ended, this one last: the cancellation that this means for the node, if it means one already. */
   conclude(last: Cancellation): Cancellation | undefined
   /** One more of its sources has ended, on record: the same question. */
@@ -310,7 +310,7 @@ function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | unde
 }
 
 function ownAnswer(node: TokenNode, mode: Mode, walk: number): Cancellation | undefined {
-  return node.opaque ? (node as OpaqueNode).known(mode) : node.ask(mode, walk)
+  return node.opaque ? (node as OpaqueNode).known(mode, walk) : node.ask(mode, walk)
 }
 
 function markAlive(node: TokenNode, started: number): void {
@@ -459,7 +459,8 @@ export function hubOf(node: TokenNode): Hub {
   return (node.hub ??= new Hub())
 }
 
-const isIdle = ({ listeners, below }: Hub) => !listeners && !below
+/** Whether no listener stands at or below the node. */
+export const isIdle = ({ listeners, below }: Hub): boolean => !listeners && !below
 
 /** Whether an opaque node stands at or above this one, or that is not known. */
 function isFar({ rules }: TokenNode): boolean {

@@ -106,7 +106,7 @@ export function wait(
 
 /** A rule that another thread may end: it changes a word, on which this thread can sleep. */
 interface Shared extends TokenNode {
-  readonly word?: SharedWord
+  readonly word?: SharedWord | readonly SharedWord[]
 }
 
 /** The words of the shared tokens at or above the node. */

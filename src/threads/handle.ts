@@ -1,6 +1,8 @@
 /** What a shared token is posted as. */
 import { wrongType } from '../core/arguments.js'
 import { aliveState, BELL, LAST_GENERATION, SLOT_BYTES } from './layout.js'
+import type { CountHandle } from './counts.js'
+import { isShared } from './memory.js'
 import { isPage, Page, pageIn, type Seat } from './pages.js'
 
 /**
@@ -20,6 +22,8 @@ export interface SharedHandle {
   readonly apart: boolean
   /** The name of the token. */
   readonly name: string | undefined
+  /** The counters above it, if there are any. */
+  readonly counters?: readonly CountHandle[] | undefined
 }
 
 /** Whether this context has shared memory at all: a page has it only if it is served with two headers. */
@@ -29,11 +33,6 @@ export function needSharedMemory(): void {
     'SharedToken: there is no shared memory here: serve the page with the headers ' +
       'Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp',
   )
-}
-
-/** Of whatever realm. */
-export function isShared(value: unknown): value is SharedArrayBuffer {
-  return Object.prototype.toString.call(value) === '[object SharedArrayBuffer]'
 }
 
 /** A place in memory that is the caller's own. */

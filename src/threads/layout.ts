@@ -15,6 +15,9 @@
  *                                            └────┴──────────┴─────────────────────────────────────────┘
  * ```
  *
+ * A counter that several threads count has a slot of its own, in which only two words mean something: 6 and 7 are one number of
+ * 64 bits, COUNT, the polls that are left.
+ *
  * A state of 0 is a token of generation 0 that is alive, so fresh memory needs no setting up. To whoever knows nothing of
  * this (a WebAssembly module): not 0 is cancelled, and a 1 that somebody else stores is a cancel by hand.
  */
@@ -34,7 +37,7 @@ const FIRST_SLOT = 16
 /** "calo": says that a page is one of ours. */
 export const OUR_MARK = 0x63616c6f
 /** Goes up with every change of this file that others could trip over. */
-export const OUR_VERSION = 2
+export const OUR_VERSION = 3
 
 // ---- Slot
 
@@ -44,6 +47,8 @@ export const DUE = 2
 export const BELL = 3
 export const FOLLOWED = 4
 const DEADLINES = 5
+/** In the slot of a counter: a number of 64 bits, so an even word. */
+export const COUNT = 6
 /** Of a moment, as other threads can read it: see moments.ts. */
 export const MOMENT_WORDS = 8
 /** Of a deadline: the moment, and an ending. */

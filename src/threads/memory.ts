@@ -3,8 +3,16 @@ import type { Memory } from './protocol.js'
 /** A view of shared memory, written so that TypeScript before 5.7 reads it too, which has no generic `Int32Array`. */
 export type SharedWords = Int32Array & { readonly buffer: SharedArrayBuffer }
 
+/** Whether a value is shared memory, of whatever realm. */
+export function isShared(value: unknown): value is SharedArrayBuffer {
+  return Object.prototype.toString.call(value) === '[object SharedArrayBuffer]'
+}
+
 /** Shared words as the platform has them. */
 export class SharedMemory implements Memory {
+  /** The same memory in words of 64 bits: made when it is first needed. */
+  #long: BigInt64Array | undefined
+
   constructor(readonly view: SharedWords) {}
 
   load(word: number): number {
@@ -19,6 +27,15 @@ export class SharedMemory implements Memory {
   compareExchange(word: number, expected: number, value: number): number {
     return Atomics.compareExchange(this.view, word, expected, value)
   }
+  loadLong(word: number): number {
+    return Number(Atomics.load(this.#longs(), word / 2))
+  }
+  storeLong(word: number, value: number): void {
+    Atomics.store(this.#longs(), word / 2, BigInt(value))
+  }
+  compareExchangeLong(word: number, expected: number, value: number): number {
+    return Number(Atomics.compareExchange(this.#longs(), word / 2, BigInt(expected), BigInt(value)))
+  }
   notify(word: number): void {
     Atomics.notify(this.view, word)
   }
@@ -27,5 +44,9 @@ export class SharedMemory implements Memory {
   }
   write(word: number, value: number): void {
     this.view[word] = value
+  }
+
+  #longs(): BigInt64Array {
+    return (this.#long ??= new BigInt64Array(this.view.buffer))
   }
 }

@@ -20,6 +20,7 @@ import {
   SLOTS,
   VERSION,
 } from './layout.js'
+import type { Count } from './counts.js'
 import { SharedMemory, type SharedWords } from './memory.js'
 import { listen, type Place, SLICE } from './protocol.js'
 
@@ -66,6 +67,8 @@ export class Page {
   readonly memory: SharedMemory
   /** See {@link remember}. */
   isKnown = false
+  /** The counters that have a slot here, as far as this thread has them, by their slots. */
+  readonly counts = new Map<number, Count>()
   readonly #watchers = new Set<Watcher>()
   #isListening = false
 
@@ -141,8 +144,11 @@ const MOST_FREE = 64
 
 /** A place for a new token. */
 export function takeSeat(): Seat {
-  const again = free.pop()
-  if (again) return again
+  return free.pop() ?? freshSeat()
+}
+
+/** A place that no token has had before: its words are all 0. */
+export function freshSeat(): Seat {
   if (!open || given === SLOTS) {
     open = makePage()
     given = 0

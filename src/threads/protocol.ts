@@ -22,10 +22,13 @@
  *     that somebody tells others of it. Who says so does it before he reads DUE, and the owner looks after he has written it.
  * P9. The owner gives his parts of the report area back when he uses the slot again, if nobody else has taken any: then
  *     nobody reads them, since he himself has ended the token, without a report (P2).
+ * P10. COUNT goes down by one at a time, by a compare-and-exchange, and never below 0: each poll it stood for is taken by one
+ *     thread. The thread that takes the last one rings the bell. One that dies may take one poll with it, and no more.
  */
 import {
   aliveState,
   chunkOf,
+  COUNT,
   deadlineAt,
   DUE,
   endingOf,
@@ -39,13 +42,15 @@ import {
 } from './layout.js'
 import type { CancellationKind } from '../core/errors.js'
 
-/** Shared words. The first five are atomic, sequentially consistent; `read` and `write` are plain. */
+/** Shared words. All but `read` and `write`, which are plain, are atomic and sequentially consistent; `Long` ones are of 64 bits. */
 export interface Memory {
   load(word: number): number
   store(word: number, value: number): void
   add(word: number, value: number): number
   /** Gives what stood there: `expected` if the exchange was made. */
   compareExchange(word: number, expected: number, value: number): number
+  loadLong(word: number): number
+  compareExchangeLong(word: number, expected: number, value: number): number
   /** Wakes everybody who sleeps on the word. A count of one might wake a thread that is just being terminated. */
   notify(word: number): void
   read(word: number): number
@@ -106,9 +111,14 @@ export function publish(memory: Memory, place: Place, ending: number): boolean {
 
 /** Wakes whoever sleeps on the token or on its doorbell. */
 export function ring(memory: Memory, { slot, bell }: Place): void {
-  memory.add(bell, 1)
   memory.notify(slot + STATE) // a thread that is blocked
-  memory.notify(bell) // threads that listen
+  ringBell(memory, bell) // threads that listen
+}
+
+/** Wakes those who sleep on a doorbell. */
+function ringBell(memory: Memory, bell: number): void {
+  memory.add(bell, 1)
+  memory.notify(bell)
 }
 
 /**
@@ -192,6 +202,25 @@ export function readDeadline(memory: Memory, { slot }: Place, words: Int32Array)
     for (let i = 0; i < words.length; i++) words[i] = memory.load(at + i)
     if (memory.load(slot + DUE) === due) return due
   }
+}
+
+/** Takes one poll of a counter; false if none is left. (P10) */
+export function takePoll(memory: Memory, { slot, bell }: Omit<Place, 'alive'>): boolean {
+  for (let left = pollsLeft(memory, slot); left > 0;) {
+    const found = memory.compareExchangeLong(slot + COUNT, left, left - 1)
+    if (found !== left) {
+      left = found
+      continue
+    }
+    if (left === 1) ringBell(memory, bell)
+    return true
+  }
+  return false
+}
+
+/** How many polls of a counter nobody has taken. */
+export function pollsLeft(memory: Memory, slot: number): number {
+  return memory.loadLong(slot + COUNT)
 }
 
 /** One round of a thread that listens: whoever rings after `look` has begun wakes it, or keeps it from falling asleep. (P5) */

@@ -1,12 +1,13 @@
 import { wrongType } from '../core/arguments.js'
 import { type Nested, toToken } from '../core/token.js'
-import { SharedToken } from './shared-token.js'
+import { SharedToken, STANDS, type Standing } from './shared-token.js'
 
 /**
  * Makes any token one that other threads see: a sum, a deadline, a condition, a process signal, an `AbortSignal`. The shared
  * token ends with it, on every side, and tells who started it and why. Cancelling the shared one leaves `token` alone.
  *
- * A deadline is carried as one: a worker's busy loop sees it pass even while the thread that shared it is blocked.
+ * A deadline is carried as one: a worker's busy loop sees it pass even while the thread that shared it is blocked. So is a counter:
+ * all threads use up the same polls. To poll the shared token is to poll `token`, directly where that is a direct poll.
  *
  * Memory: from when its `handle` is read, `token` keeps it, since nobody can know who else has it. Dispose of it (`using`)
  * when the work is done, if `token` lives on.
@@ -27,5 +28,6 @@ import { SharedToken } from './shared-token.js'
 export function share(token: Nested): SharedToken {
   const source = toToken(token)
   if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
-  return source.name === undefined ? new SharedToken(source) : new SharedToken({ name: source.name }, source)
+  const options: Standing = { name: source.name, [STANDS]: true }
+  return new SharedToken(options, source)
 }

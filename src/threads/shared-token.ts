@@ -11,6 +11,7 @@ import { after, now, type SharedWord } from '../core/clock.js'
 import type { Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
 import {
+  above,
   Cancellation,
   climb,
   DIRECT,
@@ -21,12 +22,15 @@ import {
   LOOK,
   type Mode,
   moved,
+  newWalk,
   settle,
   type Subscriber,
   subscribe,
   type TokenNode,
+  whatHappened,
 } from '../core/graph.js'
 import { hearOfMoves } from '../core/moves.js'
+import { CounterToken } from '../core/tokens/counter.js'
 import {
   begin as adoptNested,
   CancellationToken,
@@ -36,6 +40,7 @@ import {
   type TokenOptions,
   UNCLONABLE,
 } from '../core/token.js'
+import { type CountHandle, type Counted, countedIn, countersAbove } from './counts.js'
 import { FollowedDeadline, ToldDeadline } from './deadlines.js'
 import { needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
 import { aliveState, isOf, kindOf, SLOT_BYTES, STATE } from './layout.js'
@@ -45,11 +50,25 @@ import { giveBack, type Page, remember, type Seat, takeSeat } from './pages.js'
 import { begin, cancel, dispose, isOver, type Place, publish, readReport, stateOf } from './protocol.js'
 import { decodeStory, encodeStory, lengthOf } from './reports.js'
 
-/** Among the options: the place of a token that is not to get a new one. */
+/** Among the options: the place of a token that is not to get a new one, and the counters that came with it. */
 const SEAT = Symbol('seat')
+const COUNTED = Symbol('counted')
+/** Among the options: it stands for its one source, and a direct poll of it is one of the source. */
+export const STANDS: unique symbol = Symbol('stands')
 
-interface Seated extends TokenOptions {
+export interface Standing extends TokenOptions {
+  readonly [STANDS]?: boolean
+}
+
+interface Seated extends Standing {
   readonly [SEAT]?: Seat
+  readonly [COUNTED]?: readonly Counted[]
+}
+
+/** Whether a token makes a difference between direct and other polls. */
+function isCounter(token: unknown): boolean {
+  if (token instanceof CounterToken) return true
+  return token instanceof SharedToken && (token.stands || !!token.counted?.some(({ handle }) => handle.by === 'direct'))
 }
 
 /**
@@ -101,6 +120,11 @@ export class SharedToken extends CancellationToken {
   /** @internal */ alive: number
   /** @internal */ left: number
 
+  /** The counters that came with its handle. @internal */
+  readonly counted: readonly Counted[] | undefined
+  /** See {@link STANDS}; only where that makes a difference. @internal */
+  readonly stands: boolean
+
   readonly #page: Page
   readonly #place: Place
   /** The deadline above it, where it was made; the one it carries, where it was opened. */
@@ -122,8 +146,10 @@ export class SharedToken extends CancellationToken {
     needSharedMemory()
     super(UNCLONABLE)
     adoptNested(this, options, nested)
-    const given = isOptions(options) ? (options as Seated)[SEAT] : undefined
+    const { [SEAT]: given, [COUNTED]: counted, [STANDS]: stands } = (isOptions(options) ? options : {}) as Seated
     const { page, place } = given ?? takeSeat()
+    this.counted = counted?.length ? counted : undefined
+    this.stands = stands === true && isCounter(nested[0])
     this.view = page.view
     this.state = place.slot + STATE
     this.alive = place.alive
@@ -158,7 +184,7 @@ export class SharedToken extends CancellationToken {
   static from(handle: SharedHandle): SharedToken {
     const seat = seatOf(handle)
     const name = optional('handle.name', 'string', handle.name)
-    return new this({ name, [SEAT]: seat } as Seated)
+    return new this({ name, [SEAT]: seat, [COUNTED]: countedIn(handle.counters) } as Seated)
   }
 
   /**
@@ -211,7 +237,9 @@ export class SharedToken extends CancellationToken {
       const { name } = this
       const generation = alive / aliveState(1)
       const place = { buffer, byteOffset: slot * 4, generation, apart }
-      this.#handle = Object.freeze({ calloff: 'SharedToken', ...place, name })
+      const counters = this.#counters()
+      const more = counters.length > 0 ? { counters } : {}
+      this.#handle = Object.freeze({ calloff: 'SharedToken', ...place, name, ...more })
     }
     return this.#handle
   }
@@ -295,7 +323,7 @@ export class SharedToken extends CancellationToken {
     const state = stateOf(memory, this.#place)
     this.#followed?.follow()
     const foreseen = this.#told?.endedBy(state, this.sources as TokenNode) ?? this.#followed?.endedBy(state, this)
-    const found = foreseen ?? this.#readReport(state)
+    const found = foreseen ?? this.#orOwn(this.#readReport(state))
     if (found.origin instanceof OtherThread) settle(found.origin, found)
     return found
   }
@@ -306,6 +334,30 @@ export class SharedToken extends CancellationToken {
     const report = decodeStory(readReport(this.#page.memory, this.#place, state, lengthOf))
     const here = now()
     return toldBy(report, kind, this, Math.min(report?.at ?? here, here))
+  }
+
+  /** What this side says of it itself, if a counter is empty: there is to be one error. */
+  #orOwn(told: Cancellation): Cancellation {
+    if (told.kind !== 'counter') return told
+    const isIt = (own: Cancellation | undefined) =>
+      own?.kind === 'counter' && whatHappened(own) === whatHappened(told) ? own : undefined
+    const source = this.sources as TokenNode | undefined
+    if (!source) return isIt(this.#askCounters(LOOK, newWalk())) ?? told
+    // Not the first one that is empty by now, but the one that was when the other side polled.
+    for (const node of above(source, false)) {
+      const own = node instanceof CounterToken ? isIt(discover(node, LOOK)) : undefined
+      if (!own) continue
+      settle(source, own)
+      return own
+    }
+    return isIt(discover(source, LOOK)) ?? told
+  }
+
+  /** Polls the counters that came with it. */
+  #askCounters(mode: Mode, walk: number): Cancellation | undefined {
+    let empty: Cancellation | undefined
+    for (const one of this.counted ?? []) if ((empty = one.ask(mode, walk))) break
+    return empty
   }
 
   /** The deadline it carries has passed. */
@@ -322,7 +374,8 @@ export class SharedToken extends CancellationToken {
   }
 
   #plainPolls(): number {
-    return this.sources || (this.#followed && this.#followed.at < Infinity) ? 0 : PLAIN_POLLS
+    const isMore = this.sources || this.counted || (this.#followed && this.#followed.at < Infinity)
+    return isMore ? 0 : PLAIN_POLLS
   }
 
   // ---- What other threads know of it
@@ -334,6 +387,14 @@ export class SharedToken extends CancellationToken {
     this.#mirror = subscribe(this.sources as TokenNode, () => void discover(this, LOOK))
     hearOfMoves(this.#mirror, this)
     this.tellDeadline()
+  }
+
+  /** The counters above it. From now on they are counted where its handle says. */
+  #counters(): readonly CountHandle[] {
+    if (this.outcome) return []
+    return this.sources
+      ? countersAbove(this.sources as TokenNode, this.stands)
+      : (this.counted ?? []).map(({ handle }) => handle)
   }
 
   /** @internal */
@@ -373,27 +434,40 @@ export class SharedToken extends CancellationToken {
     return this.sources !== undefined
   }
 
+  /** A poll of one by a wait uses it up. @internal */
+  override get polled(): boolean {
+    return this.counted?.some(({ handle }) => handle.by === 'all') ?? false
+  }
+
   /** What a blocked thread sleeps on. @internal */
-  get word(): SharedWord {
+  get word(): SharedWord | readonly SharedWord[] {
     const { view } = this
     if (this.#from === 'memory') return { view, index: this.state, value: this.alive }
     const { bell } = this.#place
-    return { view, index: bell, value: Atomics.load(view, bell) }
+    const own = { view, index: bell, value: Atomics.load(view, bell) }
+    const others = this.counted?.filter(({ count }) => count.page !== this.#page)
+    return others?.length ? [own, ...others.map(({ count }) => count.word)] : own
   }
 
   /** @internal */
   override ask(mode: Mode, walk: number): Cancellation | undefined {
-    return this.sources ? climb(this, mode, walk) : this.known(mode)
+    return this.sources ? climb(this, mode, walk) : this.known(mode, walk)
   }
 
   /** @internal */
-  known(mode: Mode): Cancellation | undefined {
+  known(mode: Mode, walk: number): Cancellation | undefined {
     if (mode !== LOOK && --this.left > 0 && this.view[this.state] === this.alive) return undefined
     if (isOver(this.#page.memory, this.#place)) return this.#read()
     this.#follow()
     const followed = this.#followed
     // Once more before it counts: it may have been moved while this thread had no processor.
     if (followed?.hasPassed() && (!this.#follow() || followed.hasPassed())) return this.#timeOut(followed)
+    if (this.counted) {
+      const empty = this.#askCounters(mode, walk)
+      if (empty) return this.#end(empty)
+    }
+    // The source is asked next, indirectly: then it has paid for this poll, or is over.
+    if (this.stands && mode === DIRECT) discover(this.sources as TokenNode, DIRECT, walk)
     this.left = this.#plainPolls()
     return undefined
   }
@@ -422,13 +496,14 @@ export class SharedToken extends CancellationToken {
 
   /** @internal */
   override arm(): void {
+    const pages = new Set([this.#page, ...(this.counted ?? []).map(({ count }) => count.page)])
     hubOf(this).driver = () => {
-      this.#page.unwatch(this)
+      for (const page of pages) page.unwatch(this)
       this.#stopTimer?.()
       this.#stopTimer = undefined
     }
     this.#setTimer()
-    this.#page.watch(this)
+    for (const page of pages) page.watch(this)
   }
 
   /** @internal */
@@ -446,7 +521,9 @@ export class SharedToken extends CancellationToken {
   /** @internal */
   override form(): Form {
     const left = Math.max(0, Math.ceil((this.#followed?.at ?? Infinity) - now()))
-    const state = left < Infinity ? { left: `${left} ms left` } : undefined
+    const counters = this.counted?.map(({ count }) => `${count.left} left`) ?? []
+    const all = left < Infinity ? [`${left} ms left`, ...counters] : counters
+    const state = all.length > 0 ? { left: all.join(', ') } : undefined
     if (this.#from === 'made') return { call: 'SharedToken' }
     if (this.#from === 'handle') return { call: 'SharedToken.from', own: ['handle'], ...state }
     return { call: 'SharedToken.at', own: ['buffer', String(this.#place.slot * 4)] }

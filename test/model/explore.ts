@@ -28,6 +28,8 @@ export interface Ending {
 
 export interface Setting {
   readonly programs: readonly Program[]
+  /** What stands in the memory before; 0 where nothing is said. */
+  readonly initial?: ReadonlyMap<number, number>
   /** These may die between any two of their steps. */
   readonly mortal?: readonly number[]
   /** Whether who sleeps on may look by himself once nobody else can go on. */
@@ -126,13 +128,16 @@ class Writes {
 }
 
 /** Explores everything; gives how many states there are. */
-export function explore({ programs, mortal = [], slices = false, check }: Setting): number {
+export function explore({ programs, initial, mortal = [], slices = false, check }: Setting): number {
   let count = 0
   const number = () => count++
   const none = new Writes(number)
   const clock = programs.map(() => 0)
   const begin = programs.map((program) => threadOf(new Past(program, number), clock, SLICES))
-  const worlds: World[] = [{ threads: begin, words: new Map(), path: '' }]
+  const before = [...(initial ?? [])].map(
+    ([word, value]) => [word, none.with({ value, thread: 0, time: 0, clock })] as const,
+  )
+  const worlds: World[] = [{ threads: begin, words: new Map(before), path: '' }]
   const seen = new Set<string>()
   for (let world; (world = worlds.pop());) {
     const key = keyOf(world)
@@ -260,6 +265,9 @@ function advance(program: Program, answers: readonly unknown[]): Pick<Past, 'ste
       store: (word, value) => access('store', word, value),
       add: (word, value) => access('add', word, value),
       compareExchange: (word, expected, value) => access('compareExchange', word, value, expected),
+      // A number of 64 bits is one word here.
+      loadLong: (word) => access('load', word),
+      compareExchangeLong: (word, expected, value) => access('compareExchange', word, value, expected),
       notify: (word) => access('notify', word),
       read: (word) => access('read', word),
       write: (word, value) => access('write', word, value),

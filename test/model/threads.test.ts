@@ -13,6 +13,7 @@ const { aliveState, chunkOf, isOf, kindOf, PAGE_BELL, slotAt, STATE } = layout
 const slot = slotAt(0)
 const place = { slot, bell: PAGE_BELL, alive: 0 }
 const next = { ...place, alive: aliveState(1) }
+const count = slot + layout.COUNT
 const other = { slot: slotAt(1), bell: PAGE_BELL, alive: 0 }
 
 // ---- What threads do. Reports are two words with the same number in them: half of one would show.
@@ -316,7 +317,53 @@ const settings = {
     ],
     check: nobodySleeps,
   }),
+  'three threads use up a counter': (code: Protocol): Setting => ({
+    programs: [taker(code, 2), taker(code, 2), taker(code, 2)],
+    initial: new Map([[count, 3]]),
+    check: ({ results, valueOf }) => {
+      assert.equal(sum(results), 3, 'as many polls as there are')
+      assert.equal(valueOf(count), 0)
+    },
+  }),
+  'two threads use up a counter, of which one dies anywhere': (code: Protocol): Setting => ({
+    programs: [taker(code, 3), taker(code, 3)],
+    initial: new Map([[count, 3]]),
+    mortal: [0],
+    check: ({ results, fates, valueOf }) => {
+      const taken = sum(results)
+      assert.equal(valueOf(count), 0, 'who lives has gone on')
+      assert.ok(fates[0] === 'dead' ? taken <= 3 : taken === 3, 'as many polls as there are')
+    },
+  }),
+  'two threads use up a counter, and one is blocked until it is empty': (code: Protocol): Setting => ({
+    programs: [
+      taker(code, 2),
+      taker(code, 1),
+      (memory) => {
+        for (;;) {
+          const rung = memory.load(PAGE_BELL)
+          if (code.pollsLeft(memory, slot) === 0) return
+          memory.sleep(PAGE_BELL, rung)
+        }
+      },
+    ],
+    initial: new Map([[count, 3]]),
+    check: nobodySleeps,
+  }),
 } satisfies Record<string, (code: Protocol) => Setting>
+
+/** Polls so often; gives how many of the polls found the counter alive. */
+function taker(code: Protocol, polls: number): Program {
+  return (memory) => {
+    let taken = 0
+    for (let i = 0; i < polls; i++) if (code.takePoll(memory, { slot, bell: PAGE_BELL })) taken++
+    return taken
+  }
+}
+
+function sum(results: readonly unknown[]): number {
+  return results.reduce<number>((all, one) => all + ((one as number | undefined) ?? 0), 0)
+}
 
 /** Disposes of a token, and makes a new one in its place where it may. */
 function owner(code: Protocol): Program {
@@ -436,6 +483,21 @@ describe('a broken protocol is found out', () => {
       '(memory.store(place.slot + TAKEN, 0), true)',
       'the owner makes a new token with a deadline in a place that had one, which one sees pass, and one cancels',
       /the report is/,
+    ],
+    [
+      'two threads take the same poll of a counter',
+      'const found = memory.compareExchangeLong(slot + COUNT, left, left - 1);',
+      'const found = left; memory.store(slot + COUNT, left - 1);',
+      'three threads use up a counter',
+      /as many polls as there are/,
+    ],
+    ['a counter goes below 0', 'left > 0;', ';', 'three threads use up a counter', /as many polls as there are/],
+    [
+      'nobody is told of the last poll',
+      'if (left === 1)',
+      'if (false)',
+      'two threads use up a counter, and one is blocked until it is empty',
+      /nobody sleeps on/,
     ],
     [
       'a deadline is not read again',

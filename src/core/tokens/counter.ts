@@ -1,8 +1,8 @@
 import { nonNegative, optional } from '../arguments.js'
-import { now } from '../clock.js'
+import { now, type SharedWord } from '../clock.js'
 import type { Form } from '../describe.js'
 import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
-import { Cancellation, DIRECT, giveRule, LOOK, type Mode } from '../graph.js'
+import { Cancellation, DIRECT, discover, giveRule, hubOf, isIdle, LOOK, type Mode } from '../graph.js'
 import { begin, CancellationToken, isOptions, type Nested, type TokenOptions, UNCLONABLE } from '../token.js'
 
 /** What a counter takes. */
@@ -11,10 +11,23 @@ export interface CounterTokenOptions extends TokenOptions {
   readonly direct?: boolean | undefined
 }
 
+/** Where the polls are counted that several threads share: see threads/counts.ts. */
+export interface CommonCount {
+  /** How many polls are left. */
+  readonly left: number
+  /** What a blocked thread sleeps on. */
+  readonly word: SharedWord
+  /** Whether the poll with this number may go on; it uses one up if it `counts`, once for all ways that lead here. */
+  pass(counts: boolean, walk: number): boolean
+  /** Calls `look` whenever another thread may have used up the last poll. Gives what ends that. */
+  watch(look: () => void): () => void
+}
+
 /**
  * Cancelled after a number of polls, kind `'counter'`: the loop `while (token.keepOn())` runs exactly `n` times.
  *
- * Looking and listening never consume it. A wait polls a counter with `direct: false`.
+ * Looking and listening never consume it. A wait polls a counter with `direct: false`. With `share()` of `calloff/threads`, all
+ * threads that have it use up the same polls.
  */
 export class CounterToken extends CancellationToken {
   declare static readonly error: typeof CancellationError
@@ -24,6 +37,8 @@ export class CounterToken extends CancellationToken {
   #counter: number
   /** The poll it was last asked in. */
   #walk = -1
+  /** Counts instead, once other threads count too; `#counter` is 0 then, so that only an empty one asks for it. */
+  #common: CommonCount | undefined
 
   /**
    * @param n how many polls it lasts: an integer of at least 0
@@ -52,7 +67,27 @@ export class CounterToken extends CancellationToken {
 
   /** How many polls are left. */
   get counter(): number {
-    return this.#counter
+    return this.#common?.left ?? this.#counter
+  }
+
+  /** Whether only direct polls consume it. @internal */
+  get direct(): boolean {
+    return this.#direct
+  }
+
+  /** From now on it is counted in common with other threads: there are as many polls left as now. @internal */
+  countWith<C extends CommonCount>(make: (left: number) => C): C {
+    if (!this.#common) {
+      this.#common = make(this.#counter)
+      this.#counter = 0
+      if (this.hub && !isIdle(this.hub)) this.arm()
+    }
+    return this.#common as C
+  }
+
+  /** What a blocked thread sleeps on. @internal */
+  get word(): SharedWord | undefined {
+    return this.#common?.word
   }
 
   /** @internal */
@@ -64,12 +99,25 @@ export class CounterToken extends CancellationToken {
   override ask(mode: Mode, walk: number): Cancellation | undefined {
     if (this.#walk === walk) return undefined // it has paid for this poll
     if (this.outcome) return this.outcome
-    if (this.#counter === 0) return new Cancellation(this, 'counter', undefined, now())
-    if (mode === DIRECT || (mode !== LOOK && !this.#direct)) {
+    if (this.#counter === 0) {
+      if (this.#common?.pass(this.#counts(mode), walk)) return undefined
+      return new Cancellation(this, 'counter', undefined, now())
+    }
+    if (this.#counts(mode)) {
       this.#walk = walk
       this.#counter--
     }
     return undefined
+  }
+
+  #counts(mode: Mode): boolean {
+    return mode === DIRECT || (mode !== LOOK && !this.#direct)
+  }
+
+  /** @internal */
+  override arm(): void {
+    const stop = this.#common?.watch(() => void discover(this, LOOK))
+    if (stop) hubOf(this).driver = stop
   }
 
   /** @internal */
@@ -83,7 +131,7 @@ export class CounterToken extends CancellationToken {
       call: 'CounterToken',
       own: [String(this.#initial)],
       options: { direct: this.#direct ? undefined : false },
-      left: `${this.#counter} left`,
+      left: `${this.counter} left`,
     }
   }
 }

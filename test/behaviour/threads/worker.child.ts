@@ -73,6 +73,13 @@ const jobs = {
     ways[way as keyof typeof ways](token)
     return seen(token.error)
   },
+  /** Says how many turns the loop had. */
+  count(token: SharedToken, _: unknown, begin: Begin): unknown {
+    begin()
+    let turns = 0
+    while (token.keepOn()) turns++
+    return { turns, seen: seen(token.error) }
+  },
   /** Blocked, without a poll. */
   block(token: SharedToken, _: unknown, begin: Begin): unknown {
     begin()
