@@ -1,6 +1,6 @@
 import type { Command } from './command.js'
 import { UsageError } from './failures.js'
-import { nearest } from './nearest.js'
+import { nearest } from '../core/nearest.js'
 
 /** Errors: {@link UsageError} for a word that is none of them. */
 export function commandNamed(word: string, all: readonly Command[]): Command {

@@ -7,7 +7,7 @@
 import type { Command, Option } from './command.js'
 import { UsageError } from './failures.js'
 import { HELP, type Given } from './given.js'
-import { nearest } from './nearest.js'
+import { nearest } from '../core/nearest.js'
 import { show } from './say.js'
 
 type Table = readonly Command[]

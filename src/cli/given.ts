@@ -3,7 +3,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { Command, Option } from './command.js'
 import { parseDuration } from './duration.js'
 import { UsageError } from './failures.js'
-import { nearest } from './nearest.js'
+import { nearest } from '../core/nearest.js'
 
 type Table = NonNullable<ParseArgsConfig['options']>
 type Values = Readonly<Record<string, string | boolean | undefined>>

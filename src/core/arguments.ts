@@ -1,5 +1,7 @@
 /** Bad input gets a typed error that names the argument and the value. Only `undefined` means absent. */
 
+import { nearest } from './nearest.js'
+
 /** A value in a message. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
@@ -44,8 +46,11 @@ export function optionalProgram(argument: string, value: unknown): string | URL 
   throw wrongType(argument, 'a path or a URL', value)
 }
 
-/** An object of options, or absent. */
-export function optionsOf<T extends object>(options: T | undefined): Partial<T> {
+/** The options that a function takes. */
+export type NamesOf<T> = readonly (keyof T & string)[]
+
+/** An object of options, with no other names than these; or absent. A symbol is no name, and a value of undefined is absent. */
+export function optionsOf<T extends object>(options: T | undefined, names: NamesOf<T>): Partial<T> {
   if (options === undefined) return {}
   // A plain object, of whatever realm: an array of tokens, or a promise, is somebody's mistake.
   const prototype: unknown =
@@ -53,5 +58,15 @@ export function optionsOf<T extends object>(options: T | undefined): Partial<T> 
   if (prototype === undefined || (prototype !== null && Object.getPrototypeOf(prototype) !== null)) {
     throw wrongType('options', 'a plain object', options)
   }
+  for (const name in options) {
+    const isAbsent = options[name] === undefined || name in Object.prototype
+    if (!isAbsent && !(names as readonly string[]).includes(name)) throw unknownOption(name, names)
+  }
   return options
+}
+
+function unknownOption(name: string, names: readonly string[]): TypeError {
+  const meant = nearest(name, names)
+  const instead = meant === undefined ? `only ${names.map(shown).join(', ')}` : `did you mean ${shown(meant)}?`
+  return new TypeError(`there is no option ${shown(name)}, ${instead}`)
 }

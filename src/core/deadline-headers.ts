@@ -3,7 +3,7 @@
  *
  * Two forms: `grpc-timeout`, at most eight digits and a unit (gRPC over HTTP/2), and `x-request-timeout-ms`.
  */
-import { optional, optionalNonNegative, optionsOf, shown, wrongType } from './arguments.js'
+import { type NamesOf, optional, optionalNonNegative, optionsOf, shown, wrongType } from './arguments.js'
 import { type CancellationToken, DefaultToken, type Nested, TimeoutToken, toToken } from './token.js'
 
 /** What `toHeaders` gives: both headers, or none. A type and not an interface, so that it goes where a record is wanted. */
@@ -29,6 +29,8 @@ export interface HeaderOptions {
   /** A header that cannot be read counts as absent (`'ignore'`, unless given), or is an {@link InvalidDeadlineError}. */
   readonly invalid?: 'ignore' | 'refuse' | undefined
 }
+
+const HEADER_OPTIONS: NamesOf<HeaderOptions> = ['name', 'max', 'default', 'invalid']
 
 /** The units of `grpc-timeout`, finest first: so many of them are so many milliseconds. Integers, so that an hour is one. */
 const units = { n: [1e6, 1], u: [1e3, 1], m: [1, 1], S: [1, 1e3], M: [1, 6e4], H: [1, 3.6e6] } as const
@@ -144,7 +146,7 @@ function inUnits(ms: number): string {
  * ```
  */
 export function fromHeaders(headers: HeaderSource, options?: HeaderOptions): CancellationToken {
-  const given = optionsOf(options)
+  const given = optionsOf(options, HEADER_OPTIONS)
   const name = optional('name', 'string', given.name)
   const max = optionalNonNegative('max', given.max) ?? Infinity
   const fallback = optionalNonNegative('default', given.default) ?? Infinity

@@ -1,5 +1,5 @@
 /** Racing work against a token: the losers really stop, and nothing is left behind. */
-import { optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
+import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { keepAlive } from './clock.js'
 import { type Ambient, ambientIf } from './context.js'
 import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
@@ -18,6 +18,8 @@ export interface RaceOptions {
    */
   readonly ambient?: boolean | undefined
 }
+
+const RACE_OPTIONS: NamesOf<RaceOptions> = ['timeout', 'ambient']
 
 /** Makes the tokens a race needs. */
 export interface RaceTokens<Token> {
@@ -40,7 +42,7 @@ export function race<Token, T>(
     let timeout: number | undefined
     let keeper: Ambient | undefined
     try {
-      const { timeout: ms, ambient } = optionsOf(options)
+      const { timeout: ms, ambient } = optionsOf(options, RACE_OPTIONS)
       timeout = optionalNonNegative('timeout', ms)
       keeper = ambientIf(optional('ambient', 'boolean', ambient))
       if (!works.length) throw new RangeError('work must hold something to race, got an empty array')

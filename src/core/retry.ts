@@ -1,5 +1,5 @@
 /** Trying again what has failed, at a pace, within the time there is. */
-import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
+import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { assimilate } from './assimilate.js'
 import { keepAlive, turn } from './clock.js'
 import type { CancellationError } from './errors.js'
@@ -28,6 +28,8 @@ export interface RetryOptions {
   /** Whether a failure is worth another attempt: a boolean, or a promise of one. Attempts count from 1. Default: each is. */
   readonly when?: ((error: unknown, attempt: number) => boolean | PromiseLike<boolean>) | undefined
 }
+
+const RETRY_OPTIONS: NamesOf<RetryOptions> = ['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'shortest', 'when']
 
 /**
  * The time that is left allows no other attempt. `cause` is what the last one has failed with; there is none if there was no
@@ -63,7 +65,7 @@ async function tryAgain<Token, T>(
   options: RetryOptions | undefined,
   child: (source: TokenNode) => Token & TokenNode,
 ): Promise<T> {
-  const given = optionsOf(options)
+  const given = optionsOf(options, RETRY_OPTIONS)
   if (typeof work !== 'function') throw wrongType('work', 'a function', work)
   const attempts = optionalCount('attempts', given.attempts) ?? 3
   const factor = optionalNonNegative('factor', given.factor) ?? 2

@@ -8,7 +8,7 @@
  * the base class makes them itself (a sum, a deadline, a grace, a bridge to a foreign signal) and they extend it: in files of
  * their own these would have to import each other in a circle. The other kinds are in tokens/.
  */
-import { nonNegative, optional, optionsOf, wrongType } from './arguments.js'
+import { type NamesOf, nonNegative, optional, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
 import { after, isBefore, isTicking, now } from './clock.js'
 import { bind } from './context.js'
@@ -72,6 +72,8 @@ export interface TokenOptions {
   readonly cancelled?: boolean | undefined
 }
 
+export const TOKEN_OPTIONS: NamesOf<TokenOptions> = ['name', 'cancelled']
+
 /** Something to race: a promise, or a function that is started with a token of its own. */
 export type Work<T> = WorkOf<CancellationToken, T>
 
@@ -84,6 +86,8 @@ export interface Registration extends Disposable {
   /** Takes the listener back. True if that prevented the call: it had not been called, and now never will be. */
   stop(): boolean
 }
+
+const POLL_OPTIONS = ['direct'] as const
 
 // `structuredClone` and `postMessage` refuse a symbol, and name it in the message: a token never arrives as a dead copy.
 export const UNCLONABLE: symbol = Symbol(
@@ -151,7 +155,7 @@ export abstract class CancellationToken implements Disposable {
 
   /** The same with a choice: `{ direct: false }` polls as a token that derives from this one would. */
   isCancelled(options?: { readonly direct?: boolean | undefined }): boolean {
-    const direct = optional('direct', 'boolean', optionsOf(options).direct)
+    const direct = optional('direct', 'boolean', optionsOf(options, POLL_OPTIONS).direct)
     return !!discover(this, direct === false ? INDIRECT : DIRECT)
   }
 
@@ -479,6 +483,7 @@ export function begin(
   node: CancellationToken,
   first: (TokenOptions & object) | Nested | undefined,
   nested: readonly Nested[],
+  names: readonly string[] = TOKEN_OPTIONS,
 ): void {
   // The commonest by far, ahead of all the checks: one token to derive from.
   if (nested.length === 0 && first instanceof CancellationToken) {
@@ -493,7 +498,7 @@ export function begin(
       throw wrongType('options', 'an object, a token or an AbortSignal', first)
     }
     if (toToken(first)) addSource(sources, first)
-    else options = optionsOf(first as TokenOptions)
+    else options = optionsOf(first as TokenOptions, names as NamesOf<TokenOptions>)
   }
   for (const one of nested) if (one !== undefined) addSource(sources, one)
   if (sources.length) adopt(node, sources.length > 1 ? sources : (sources[0] as TokenNode))

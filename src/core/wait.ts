@@ -1,5 +1,5 @@
 /** Waiting for a cancellation: as a promise, or with the thread blocked. */
-import { nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
+import { type NamesOf, nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
 import { after, block, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { above, discover, errorOf, expire, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
@@ -14,11 +14,13 @@ export interface WaitOptions {
   readonly step?: number | undefined
 }
 
+const WAIT_OPTIONS: NamesOf<WaitOptions> = ['timeout', 'step']
+
 /** Makes the token that a `timeout` stands for. */
 export type MakeDeadline = (ms: number) => TokenNode
 
 function parse(options: WaitOptions | undefined): { timeout: number; step: number } {
-  const given = optionsOf(options)
+  const given = optionsOf(options, WAIT_OPTIONS)
   const timeout = optionalNonNegative('timeout', given.timeout) ?? Infinity
   const step = given.step === undefined ? Math.min(10, timeout) : nonNegative('step', given.step)
   if (step > timeout) throw new RangeError(`step must not be longer than timeout, got ${step} and ${timeout}`)

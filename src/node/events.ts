@@ -1,5 +1,5 @@
 import { on as listen, once as hear } from 'node:events'
-import { optionsOf } from '../core/arguments.js'
+import { type NamesOf, optionsOf } from '../core/arguments.js'
 import { isCancellation } from '../core/errors.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { lendSignal } from './lend-signal.js'
@@ -13,6 +13,8 @@ export interface OnOptions {
   /** Events that end the loop. */
   readonly close?: readonly string[] | undefined
 }
+
+const ON_OPTIONS: NamesOf<OnOptions> = ['close']
 
 /**
  * The arguments of the next event of that name; Node's `events.once` with a token.
@@ -79,7 +81,7 @@ export function on<Args extends unknown[] = unknown[]>(
   options?: OnOptions,
 ): AsyncIterableIterator<Args, undefined> {
   const own = tokenArgument(token)
-  const { close } = optionsOf(options)
+  const { close } = optionsOf(options, ON_OPTIONS)
   own.isCancelled({ direct: false })
   const controller = new AbortController()
   const { signal } = controller

@@ -1,5 +1,5 @@
 import process from 'node:process'
-import { optional, optionalProgram, optionsOf, shown } from '../core/arguments.js'
+import { type NamesOf, optional, optionalProgram, optionsOf, shown } from '../core/arguments.js'
 import type { Form } from '../core/describe.js'
 import { type CancellationToken, SimpleToken } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
@@ -27,6 +27,8 @@ export interface FromParentOptions {
    */
   readonly worker?: string | URL | undefined
 }
+
+const FROM_PARENT_OPTIONS: NamesOf<FromParentOptions> = ['otherwise', 'background', 'worker']
 
 /** What has been opened: one link in each way, however many ask. */
 const opened = new Map<string, Promise<CancellationToken>>()
@@ -62,7 +64,7 @@ const opened = new Map<string, Promise<CancellationToken>>()
  * ```
  */
 export async function fromParent(options?: FromParentOptions): Promise<CancellationToken> {
-  const { otherwise, background, worker } = optionsOf(options)
+  const { otherwise, background, worker } = optionsOf(options, FROM_PARENT_OPTIONS)
   const isInBackground = optional('background', 'boolean', background) === true
   const program = optionalProgram('worker', worker)
   if (program !== undefined && !isInBackground) {

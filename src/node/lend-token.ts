@@ -2,7 +2,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import process from 'node:process'
-import { optional, optionsOf } from '../core/arguments.js'
+import { type NamesOf, optional, optionsOf } from '../core/arguments.js'
 import { type Cancellation, discover, LOOK, type Subscriber, subscribe } from '../core/graph.js'
 import { hearOfMoves } from '../core/moves.js'
 import { foreseeTold } from '../core/remaining.js'
@@ -22,6 +22,8 @@ export interface LendOptions {
    */
   readonly stopSignal?: NodeJS.Signals | readonly NodeJS.Signals[] | undefined
 }
+
+const LEND_OPTIONS: NamesOf<LendOptions> = ['name', 'stopSignal']
 
 /** A token that other processes can have by `fromParent()`. */
 export interface LentToken extends AsyncDisposable {
@@ -81,7 +83,7 @@ export interface PreparedToken extends LentToken {
 
 /** The same in two steps: for whoever has something to do first when the token is cancelled. */
 export async function prepareToLend(token: Foreign, options?: LendOptions): Promise<PreparedToken> {
-  const { name, stopSignal } = optionsOf(options)
+  const { name, stopSignal } = optionsOf(options, LEND_OPTIONS)
   const source = tokenArgument(token)
   const called = optional('name', 'string', name) ?? source.name
   const signals = signalsArgument('stopSignal', stopSignal) ?? ['SIGTERM']

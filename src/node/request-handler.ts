@@ -1,8 +1,8 @@
-import { wrongType } from '../core/arguments.js'
+import { optionsOf, wrongType } from '../core/arguments.js'
 import { isCancellation } from '../core/errors.js'
 import { turn } from '../core/clock.js'
 import type { CancellationToken } from '../core/token.js'
-import { type FetchRequest, finish, fromRequest, type RequestOptions } from './request.js'
+import { type FetchRequest, finish, fromRequest, REQUEST_OPTIONS, type RequestOptions } from './request.js'
 
 /** The status of an answer that nobody gets, as in the logs of nginx: the client has closed the connection. */
 const CLIENT_CLOSED = 499
@@ -37,6 +37,7 @@ export function withRequestToken<R extends FetchRequest, Rest extends unknown[]>
   options?: RequestOptions,
 ): (request: R, ...rest: Rest) => Promise<Response> {
   if (typeof handler !== 'function') throw wrongType('handler', 'a function', handler)
+  optionsOf(options, REQUEST_OPTIONS)
   return async (request, ...rest) => {
     const token = fromRequest(request, options)
     const finished = () => finish(request)

@@ -1,4 +1,4 @@
-import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import type { Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
 import { end, hubOf } from '../core/graph.js'
@@ -10,6 +10,8 @@ export interface RequestOptions {
   /** For messages and for the text of the token. */
   readonly name?: string | undefined
 }
+
+export const REQUEST_OPTIONS: NamesOf<RequestOptions> = ['name']
 
 /** A fetch-style request, seen by its shape: of Bun, Deno, Node's undici, or a framework's own. */
 export interface FetchRequest {
@@ -117,7 +119,7 @@ function tokenOf(
   options: RequestOptions | undefined,
   watch: (token: RequestToken) => void,
 ): CancellationToken {
-  const name = optional('name', 'string', optionsOf(options).name)
+  const name = optional('name', 'string', optionsOf(options, REQUEST_OPTIONS).name)
   let token = known.get(key)
   if (!token) {
     known.set(key, (token = new RequestToken(name)))

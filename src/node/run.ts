@@ -1,9 +1,9 @@
 import { Buffer } from 'node:buffer'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { optional, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
+import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
 import { ProcessError } from './process-errors.js'
-import { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } from './spawn.js'
+import { type ProcessReport, type RunningProcess, spawn, SPAWN_OPTIONS, type SpawnOptions } from './spawn.js'
 
 /** How to run a program to its end. */
 export interface RunOptions extends SpawnOptions {
@@ -19,6 +19,8 @@ export interface RunOptions extends SpawnOptions {
    */
   readonly check?: boolean | undefined
 }
+
+const RUN_OPTIONS: NamesOf<RunOptions> = ['input', 'encoding', 'maxBuffer', 'check', ...SPAWN_OPTIONS]
 
 /** What a program can be given to read. */
 export type RunInput =
@@ -84,7 +86,7 @@ export async function run(
   args: readonly string[] = [],
   options?: RunOptions,
 ): Promise<RunReport<string | Uint8Array>> {
-  const { input, encoding, maxBuffer, check, ...given } = optionsOf(options)
+  const { input, encoding, maxBuffer, check, ...given } = optionsOf(options, RUN_OPTIONS)
   if (encoding !== undefined && encoding !== 'utf8' && encoding !== 'bytes') {
     throw wrongType('encoding', "'utf8' or 'bytes'", encoding)
   }

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import process from 'node:process'
 import type { Readable, Writable } from 'node:stream'
-import { optional, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
+import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
 import { often } from '../core/clock.js'
 import type { CancellationError } from '../core/errors.js'
 import type { Foreign } from '../core/tokens/from.js'
@@ -47,6 +47,25 @@ export interface SpawnOptions extends Pick<
    */
   readonly lend?: boolean | undefined
 }
+
+export const SPAWN_OPTIONS: NamesOf<SpawnOptions> = [
+  'token',
+  'name',
+  'grace',
+  'stopSignal',
+  'leftovers',
+  'foreground',
+  'lend',
+  'argv0',
+  'cwd',
+  'env',
+  'gid',
+  'shell',
+  'stdio',
+  'uid',
+  'windowsHide',
+  'windowsVerbatimArguments',
+]
 
 /** What has become of a child process. */
 export interface ProcessReport {
@@ -116,7 +135,7 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
   if (command === '') throw new RangeError('command must not be empty')
   if (!Array.isArray(args)) throw wrongType('args', 'an array of strings', args)
   for (const one of args as readonly unknown[]) if (typeof one !== 'string') throw wrongType('args', 'strings', one)
-  const options = optionsOf(given)
+  const options = optionsOf(given, SPAWN_OPTIONS)
   const { token, name, grace, stopSignal, leftovers, foreground, lend, ...passed } = options
   const signal = signalArgument('stopSignal', stopSignal) ?? 'SIGTERM'
   if (leftovers !== undefined && !LEFTOVERS.has(leftovers)) {

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { finished, pipeline as connect } from 'node:stream/promises'
-import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { turn } from '../core/clock.js'
 import type { Registration } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
@@ -27,6 +27,8 @@ export interface PipelineOptions {
   /** False leaves the last stream open when the first has ended. Default: true. */
   readonly end?: boolean | undefined
 }
+
+const PIPELINE_OPTIONS: NamesOf<PipelineOptions> = ['token', 'end']
 
 /**
  * Connects streams, from a source to a destination, and resolves when all has gone through; Node's `pipeline` with a token.
@@ -58,7 +60,7 @@ export async function pipeline<Result = void>(
 ): Promise<Result> {
   const last = steps.at(-1)
   const hasOptions = isOptions(last)
-  const { token, end } = optionsOf(hasOptions ? last : undefined)
+  const { token, end } = optionsOf(hasOptions ? last : undefined, PIPELINE_OPTIONS)
   const streams = (hasOptions ? steps.slice(0, -1) : steps) as PipelineStep[]
   if (streams.length < 2)
     throw new TypeError(`pipeline must have a source and a destination, got ${streams.length} steps`)
@@ -109,6 +111,8 @@ export interface PipeToOptions {
   readonly preventCancel?: boolean | undefined
 }
 
+const PIPE_TO_OPTIONS: NamesOf<PipeToOptions> = ['token', 'preventClose', 'preventAbort', 'preventCancel']
+
 /**
  * Pipes a stream of the web into another, and resolves when all has gone through; `ReadableStream.pipeTo` with a token.
  *
@@ -135,7 +139,7 @@ export async function pipeTo<T>(
   destination: WritableStream<T>,
   options?: PipeToOptions,
 ): Promise<void> {
-  const { token, ...given } = optionsOf(options)
+  const { token, ...given } = optionsOf(options, PIPE_TO_OPTIONS)
   if (typeof (source as Partial<ReadableStream> | null)?.pipeTo !== 'function') {
     throw wrongType('source', 'a ReadableStream', source)
   }

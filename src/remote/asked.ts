@@ -1,10 +1,33 @@
 /** What callers of a hub ask for, checked. */
-import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { type CancellationToken, type Nested, toToken } from '../core/token.js'
 import type { Topic } from './engine.js'
-import type { CancelOptions, ExposeOptions, LeaseOptions } from './hub.js'
+import type { CancelOptions, ExposeOptions, LeaseOptions, OpenOptions, RunOptions } from './hub.js'
 import { topicOf } from './names.js'
-import { period } from './settings.js'
+import { period, policyOf } from './settings.js'
+
+/** What `close` of a hub takes. */
+interface CloseOptions {
+  readonly within?: number | undefined
+}
+
+const RUN_OPTIONS: NamesOf<RunOptions> = ['run']
+const OPEN_OPTIONS: NamesOf<OpenOptions> = ['run', 'onDisconnect']
+const CANCEL_OPTIONS: NamesOf<CancelOptions> = ['run', 'within', 'until', 'ttl']
+const EXPOSE_OPTIONS: NamesOf<ExposeOptions> = ['run', 'cancellable']
+const LEASE_OPTIONS: NamesOf<LeaseOptions> = ['run', 'ttl', 'within']
+const CLOSE_OPTIONS: NamesOf<CloseOptions> = ['within']
+
+/** A token of a name. */
+export interface AskedToken {
+  readonly topic: Topic
+  readonly onDisconnect: 'keep' | 'cancel' | undefined
+}
+
+export function openAsked(name: unknown, options: OpenOptions | undefined): AskedToken {
+  const given = optionsOf(options, OPEN_OPTIONS)
+  return { topic: topicOf(name, given.run), onDisconnect: policyOf(given.onDisconnect) }
+}
 
 /** A cancel by name. */
 export interface Asked {
@@ -15,8 +38,8 @@ export interface Asked {
 }
 
 export function cancelAsked(name: unknown, options: CancelOptions | undefined, most: number): Asked {
-  const topic = topicOf(name, options)
-  const { until = 'finished', within, ttl } = optionsOf(options)
+  const { run, until = 'finished', within, ttl } = optionsOf(options, CANCEL_OPTIONS)
+  const topic = topicOf(name, run)
   if (until !== 'acknowledged' && until !== 'finished') throw wrongType('until', "'acknowledged' or 'finished'", until)
   return {
     topic,
@@ -24,6 +47,11 @@ export function cancelAsked(name: unknown, options: CancelOptions | undefined, m
     within: within === undefined ? undefined : period('within', within, 0),
     ttl: period('ttl', ttl ?? most, 1),
   }
+}
+
+/** A name, and nothing else about it. */
+export function runAsked(name: unknown, options: RunOptions | undefined): Topic {
+  return topicOf(name, optionsOf(options, RUN_OPTIONS).run)
 }
 
 /** A token to be seen by others. */
@@ -34,10 +62,11 @@ export interface AskedExposure {
 }
 
 export function exposeAsked(name: unknown, token: Nested, options: ExposeOptions | undefined): AskedExposure {
-  const topic = topicOf(name, options)
+  const { run, cancellable } = optionsOf(options, EXPOSE_OPTIONS)
+  const topic = topicOf(name, run)
   const source = toToken(token)
   if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
-  return { topic, source, cancellable: optional('cancellable', 'boolean', optionsOf(options).cancellable) ?? false }
+  return { topic, source, cancellable: optional('cancellable', 'boolean', cancellable) ?? false }
 }
 
 /** A lease. */
@@ -48,7 +77,11 @@ export interface AskedLease {
 }
 
 export function leaseAsked(name: unknown, options: LeaseOptions): AskedLease {
-  const topic = topicOf(name, options)
-  const { ttl, within } = optionsOf(options)
-  return { topic, ttl: period('ttl', ttl, 100), within: period('within', within ?? 0, 0) }
+  const { run, ttl, within } = optionsOf(options, LEASE_OPTIONS)
+  return { topic: topicOf(name, run), ttl: period('ttl', ttl, 100), within: period('within', within ?? 0, 0) }
+}
+
+/** How long the last words of a hub may take. */
+export function closeAsked(options: CloseOptions | undefined): number {
+  return period('within', optionsOf(options, CLOSE_OPTIONS).within ?? 5_000, 0)
 }

@@ -4,11 +4,19 @@
  *
  * A cancel is on its way, and settled here, before the call that makes it returns (H3).
  */
-import { optionsOf } from '../core/arguments.js'
 import { after, now, readWall } from '../core/clock.js'
 import { Cancellation, settle } from '../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../core/token.js'
-import { type Asked, type AskedLease, cancelAsked, exposeAsked, leaseAsked } from './asked.js'
+import {
+  type Asked,
+  type AskedLease,
+  cancelAsked,
+  closeAsked,
+  exposeAsked,
+  leaseAsked,
+  openAsked,
+  runAsked,
+} from './asked.js'
 import { Audience, giveUp } from './audience.js'
 import { closed, Connection } from './connection.js'
 import { Deliveries, type Delivery } from './deliveries.js'
@@ -35,11 +43,11 @@ import type {
 import { Later } from './later.js'
 import { type Leased, LeaseKeeper } from './leases.js'
 import { cancellationFrom, markIdsOf, recordOf } from './marks.js'
-import { prefixOf, topicOf } from './names.js'
+import { prefixOf } from './names.js'
 import { listingsFrom, receiptFrom, tally, type Tallied } from './receipts.js'
 import { type Desk, LeaseToken, RemoteToken } from './remote-token.js'
 import { Roll } from './roll.js'
-import { period, policyOf, type Settings } from './settings.js'
+import { type Settings } from './settings.js'
 
 /** Where chance comes from, and who this is. */
 export interface Surroundings {
@@ -109,8 +117,7 @@ export class HubClient implements TokenHub {
   // ---- What people call
 
   open(name: string, options?: OpenOptions): RemoteToken {
-    const topic = topicOf(name, options)
-    const onDisconnect = policyOf(optionsOf(options).onDisconnect)
+    const { topic, onDisconnect } = openAsked(name, options)
     const { target: token } = this.enter(topic, 'open', onDisconnect, (desk) => new RemoteToken(desk))
     // Somebody here has cancelled it, and the engine may not know yet.
     const underWay = this.#deliveries.of(topic)
@@ -164,7 +171,7 @@ export class HubClient implements TokenHub {
   }
 
   async forget(name: string, options?: RunOptions): Promise<void> {
-    const topic = topicOf(name, options)
+    const topic = runAsked(name, options)
     await alive(() => this.#connection.ask((link) => link.forget(topic)))
   }
 
@@ -195,7 +202,7 @@ export class HubClient implements TokenHub {
   }
 
   async close(options?: { readonly within?: number | undefined }): Promise<void> {
-    const within = period('within', optionsOf(options).within ?? 5_000, 0)
+    const within = closeAsked(options)
     if (this.#isClosed) return
     const began = now()
     const left = () => Math.max(0, within - (now() - began))

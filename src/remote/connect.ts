@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import process from 'node:process'
-import { optional, optionalProgram, optionsOf, shown, wrongType } from '../core/arguments.js'
+import { optional, optionalProgram, shown, wrongType } from '../core/arguments.js'
 import { HubClient } from './client.js'
 import type { Engine } from './engine.js'
 import { HubError } from './errors.js'
 import type { HubOptions, TokenHub } from './hub.js'
 import { here } from './here.js'
 import { pipeOf } from './server.js'
-import { type Settings, settingsOf } from './settings.js'
+import { hubOptionsOf, type Settings, settingsOf } from './settings.js'
 import { SocketEngine } from './socket-engine.js'
 
 /** Makes the engine of a URL. */
@@ -108,7 +108,7 @@ async function engineOf(url: string | URL | Engine, settings: Settings): Promise
  * ```
  */
 export async function connectHub(url: string | URL | Engine, options?: HubOptions): Promise<TokenHub> {
-  const { background, worker, ...others } = optionsOf(options)
+  const { background, worker, ...others } = hubOptionsOf(options)
   if (optional('background', 'boolean', background)) {
     const { BackgroundHub } = await import('./background/hub.js')
     return BackgroundHub.connect(url, others, newSession(), optionalProgram('worker', worker))

@@ -1,8 +1,7 @@
 /** What tokens may be called. */
 import { Buffer } from 'node:buffer'
-import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { optional, wrongType } from '../core/arguments.js'
 import type { Topic } from './engine.js'
-import type { RunOptions } from './hub.js'
 import { NAME_BYTES } from './limits.js'
 
 /** Text that is the same on every side: well-formed, not too long, and with no NUL, which separates names and runs. */
@@ -18,10 +17,9 @@ function checked(argument: string, value: string): string {
 }
 
 /** Which token is meant. */
-export function topicOf(name: unknown, options?: RunOptions): Topic {
+export function topicOf(name: unknown, run = ''): Topic {
   if (typeof name !== 'string') throw wrongType('name', 'a string', name)
   if (name === '') throw new RangeError('name must not be empty')
-  const { run = '' } = optionsOf(options)
   return { name: checked('name', name), run: checked('run', optional('run', 'string', run)) }
 }
 

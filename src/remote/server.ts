@@ -4,7 +4,7 @@ import { chmod, lstat, mkdtemp, rename, rm } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import process from 'node:process'
-import { optional, optionsOf, wrongType } from '../core/arguments.js'
+import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { after } from '../core/clock.js'
 import { HubError } from './errors.js'
 import { keyOf } from './handshake.js'
@@ -54,6 +54,8 @@ export interface ServerOptions {
   readonly limits?: ServerLimits | undefined
 }
 
+const SERVER_OPTIONS: NamesOf<ServerOptions> = ['path', 'host', 'port', 'key', 'journal', 'tls', 'limits']
+
 type Limits = { readonly [K in keyof ServerLimits]-?: number }
 
 const DEFAULTS: Limits = {
@@ -68,8 +70,9 @@ const DEFAULTS: Limits = {
 
 function limitsOf(given: ServerLimits | undefined): Limits {
   const limits: Record<string, number> = { ...DEFAULTS }
-  for (const [name, value] of Object.entries(optionsOf(given))) {
-    if (value !== undefined && name in limits) limits[name] = period(`limits.${name}`, value, 1)
+  const names = Object.keys(DEFAULTS) as (keyof ServerLimits)[]
+  for (const [name, value] of Object.entries(optionsOf(given, names))) {
+    if (value !== undefined) limits[name] = period(`limits.${name}`, value, 1)
   }
   if ((limits['frame'] as number) < LEAST_FRAME) {
     throw new RangeError(`limits.frame must be ${LEAST_FRAME} or more, got ${limits['frame']}`)
@@ -129,7 +132,7 @@ export class TokenServer implements AsyncDisposable {
    * `ERR_HUB_REFUSED` where a server is listening already; what the system says.
    */
   static async listen(options: ServerOptions): Promise<TokenServer> {
-    const given = optionsOf(options)
+    const given = optionsOf(options, SERVER_OPTIONS)
     const path = pathOf(optional('path', 'string', given.path))
     const host = optional('host', 'string', given.host) ?? '127.0.0.1'
     const { port, tls } = given

@@ -1,5 +1,5 @@
 /** The options of a hub, checked, with their defaults. */
-import { nonNegative, optional, optionsOf, wrongType } from '../core/arguments.js'
+import { type NamesOf, nonNegative, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { keyOf } from './handshake.js'
 import type { HubOptions } from './hub.js'
 import { LAST_MOMENT } from './limits.js'
@@ -32,9 +32,29 @@ export function period(argument: string, value: unknown, least: number): number 
   return ms
 }
 
+const HUB_OPTIONS: NamesOf<HubOptions> = [
+  'key',
+  'tls',
+  'ttl',
+  'onDisconnect',
+  'disconnectAfter',
+  'lazy',
+  'patience',
+  'sessionTtl',
+  'reread',
+  'background',
+  'worker',
+  'backOff',
+]
+const BACK_OFF_OPTIONS: NamesOf<NonNullable<HubOptions['backOff']>> = ['first', 'most']
+
+export function hubOptionsOf(options: HubOptions | undefined): HubOptions {
+  return optionsOf(options, HUB_OPTIONS)
+}
+
 export function settingsOf(options: HubOptions | undefined): Settings {
-  const given = optionsOf(options)
-  const { first = 50, most = 5_000 } = optionsOf(given.backOff)
+  const given = hubOptionsOf(options)
+  const { first = 50, most = 5_000 } = optionsOf(given.backOff, BACK_OFF_OPTIONS)
   if (given.tls !== undefined && (typeof given.tls !== 'object' || given.tls === null)) {
     throw wrongType('tls', 'an object of options for node:tls', given.tls)
   }

@@ -3,7 +3,7 @@
  *
  * How the polls use it, and why a ticker that gets no processor does no harm, stands in core/clock.ts.
  */
-import { nonNegative, optionsOf } from '../core/arguments.js'
+import { type NamesOf, nonNegative, optionsOf } from '../core/arguments.js'
 import { keepAlive, ticks, useTicks } from '../core/clock.js'
 
 /** How the ticker ticks. */
@@ -11,6 +11,8 @@ export interface TickerOptions {
   /** Milliseconds between two ticks, more than 0. Default: 1. */
   readonly resolution?: number | undefined
 }
+
+const TICKER_OPTIONS: NamesOf<TickerOptions> = ['resolution']
 
 /** A running ticker. */
 export interface Ticker extends Disposable {
@@ -135,7 +137,7 @@ function start(resolution: number): Running | undefined {
  * ```
  */
 export function startTicker(options?: TickerOptions): Ticker {
-  const { resolution = 1 } = optionsOf(options)
+  const { resolution = 1 } = optionsOf(options, TICKER_OPTIONS)
   if (nonNegative('resolution', resolution) === 0 || resolution === Infinity) {
     throw new RangeError(`resolution must be above 0 and finite, got ${resolution}`)
   }

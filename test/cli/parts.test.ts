@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type * as durationModule from '../../dist/cli/duration.js'
-import type * as nearestModule from '../../dist/cli/nearest.js'
+import type * as nearestModule from '../../dist/core/nearest.js'
 import type * as textModule from '../../dist/cli/text.js'
 import type * as visibleModule from '../../dist/cli/visible.js'
 
 const load = (name: string): Promise<unknown> => import(new URL(`../../../dist/cli/${name}.js`, import.meta.url).href)
 const { formatDuration, parseDuration } = (await load('duration')) as typeof durationModule
-const { nearest } = (await load('nearest')) as typeof nearestModule
+const { nearest } = (await load('../core/nearest')) as typeof nearestModule
 const { cutTo, tableOf, widthOf, wrap } = (await load('text')) as typeof textModule
 const { visible, visibleJson } = (await load('visible')) as typeof visibleModule
 

@@ -130,7 +130,7 @@ describe('iterating', () => {
     for (const turn of token.turns()) expect(turn).type.toBe<number>()
     for await (const turn of token.turns()) expect(turn).type.toBe<number>()
     for await (const tick of token.every(5)) expect(tick).type.toBe<number>()
-    expect([...new SimpleToken({ cancelled: true })]).type.toBe<number[]>()
+    expect([...new SimpleToken({ cancelled: true }).turns()]).type.toBe<number[]>()
     expect(token.every).type.not.toBeCallableWith()
     expect(token.every).type.not.toBeCallableWith('5s')
   })

@@ -1,5 +1,5 @@
 /** What a body is given: it starts works, alone and several together. The engine is in crew.ts. */
-import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
+import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { end } from '../graph.js'
 import type { CancellationToken, ResultOf } from '../token.js'
 import { type Crew, fail, hire, hold, Job, judge, letGo, ScopeClosedError, type ScopeWork } from './crew.js'
@@ -12,6 +12,10 @@ export interface RunOptions {
   /** What it is called in reports. Default: the name of the function. */
   readonly name?: string | undefined
 }
+
+const RUN_OPTIONS: NamesOf<RunOptions> = ['name']
+const MAP_OPTIONS: NamesOf<MapOptions> = ['concurrency', 'name']
+const COMPETE_OPTIONS: NamesOf<CompeteOptions> = ['hedge']
 
 /**
  * What starts works, and waits for them.
@@ -111,7 +115,7 @@ export class Handle implements Scope {
     const crew = this.#crew
     const place = this.#traces ? placeOfCaller() : undefined
     return this.#begin<T>((resolve, reject) => {
-      const name = optional('name', 'string', optionsOf(options).name) ?? functionOf('work', work).name
+      const name = optional('name', 'string', optionsOf(options, RUN_OPTIONS).name) ?? functionOf('work', work).name
       const refuse = (error: unknown, token: CancellationToken) => {
         judge(crew, error, token)
         reject(error)
@@ -124,7 +128,7 @@ export class Handle implements Scope {
     const crew = this.#crew
     const place = this.#traces ? placeOfCaller() : undefined
     return this.#begin<R[]>((resolve) => {
-      const given = optionsOf(options)
+      const given = optionsOf(options, MAP_OPTIONS)
       const name = optional('name', 'string', given.name) ?? functionOf('work', work).name
       const limit = Math.min(optionalCount('concurrency', given.concurrency) ?? Infinity, crew.limit)
       resolve(map(crew, items, functionOf('work', work), limit, name || undefined, place))
@@ -163,7 +167,7 @@ export class Handle implements Scope {
     failuresCount: boolean,
   ): Promise<T> {
     return this.#begin<T>((resolve, reject) => {
-      const hedge = optionalNonNegative('hedge', optionsOf(options).hedge)
+      const hedge = optionalNonNegative('hedge', optionsOf(options, COMPETE_OPTIONS).hedge)
       if (!worksOf(works).length) throw new RangeError('works must hold something to start, got an empty array')
       compete(this.#crew, works, hedge, place, failuresCount, resolve, reject)
     })

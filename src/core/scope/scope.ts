@@ -3,7 +3,7 @@
  *
  * What the body is given is in handle.ts; who works, waits and fails is in crew.ts.
  */
-import { optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
+import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { assimilate } from '../assimilate.js'
 import { after } from '../clock.js'
 import { ambientIf, bind } from '../context.js'
@@ -37,6 +37,8 @@ export interface ScopeOptions {
   readonly ambient?: boolean | undefined
 }
 
+const SCOPE_OPTIONS: NamesOf<ScopeOptions> = ['name', 'concurrency', 'patience', 'onStuck', 'trace', 'ambient']
+
 /** How a scope works that is not one function. */
 export interface OpenScopeOptions extends ScopeOptions {
   /**
@@ -45,6 +47,8 @@ export interface OpenScopeOptions extends ScopeOptions {
    */
   readonly onLeave?: 'wait' | 'cancel' | undefined
 }
+
+const OPEN_SCOPE_OPTIONS: NamesOf<OpenScopeOptions> = ['onLeave', ...SCOPE_OPTIONS]
 
 /** A scope that is not one function: see {@link openScope}. */
 export interface OpenScope extends Scope, AsyncDisposable {
@@ -148,12 +152,12 @@ export function scope<T>(...given: unknown[]): Promise<T> {
  * ```
  */
 export function openScope(token?: Foreign, options?: OpenScopeOptions): OpenScope {
-  const onLeave = optionsOf(options).onLeave
+  const { onLeave, ...others } = optionsOf(options, OPEN_SCOPE_OPTIONS)
   if (onLeave !== undefined && onLeave !== 'wait' && onLeave !== 'cancel') {
     throw wrongType('onLeave', "'wait' or 'cancel'", onLeave)
   }
   let settle = nothing
-  const { crew, traces, begin } = gather(parentOf(token), options, () => settle())
+  const { crew, traces, begin } = gather(parentOf(token), others, () => settle())
   begin()
   let closing: Promise<void> | undefined
   const close = () =>
@@ -198,7 +202,7 @@ function parentOf(token: Foreign): CancellationToken | undefined {
 
 /** Makes what works together; the body, or the block, holds it from the beginning. */
 function gather(given: CancellationToken | undefined, options: ScopeOptions | undefined, onDone: () => void) {
-  const { name, concurrency, patience, onStuck, trace, ambient } = optionsOf(options)
+  const { name, concurrency, patience, onStuck, trace, ambient } = optionsOf(options, SCOPE_OPTIONS)
   optional('name', 'string', name)
   const limit = optionalCount('concurrency', concurrency) ?? Infinity
   const ms = optionalNonNegative('patience', patience)

@@ -1,9 +1,17 @@
-import { nonNegative, optional, wrongType } from '../arguments.js'
+import { type NamesOf, nonNegative, optional, wrongType } from '../arguments.js'
 import { after, now } from '../clock.js'
 import { type Form, functionText } from '../describe.js'
 import { type CancellationError, type CancellationKind, ConditionCancellationError } from '../errors.js'
 import { Cancellation, giveRule, hubOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
-import { begin, CancellationToken, isOptions, type Nested, type TokenOptions, UNCLONABLE } from '../token.js'
+import {
+  begin,
+  CancellationToken,
+  isOptions,
+  type Nested,
+  TOKEN_OPTIONS,
+  type TokenOptions,
+  UNCLONABLE,
+} from '../token.js'
 
 /** Instead of the number of a walk. */
 const NONE = -1
@@ -24,6 +32,16 @@ export interface ConditionTokenOptions extends TokenOptions {
   /** Milliseconds between two polls while somebody listens. Default: 10. */
   readonly pollEvery?: number | undefined
 }
+
+const CONDITION_OPTIONS: NamesOf<ConditionTokenOptions> = [
+  'suppressExceptions',
+  'default',
+  'before',
+  'after',
+  'caching',
+  'pollEvery',
+  ...TOKEN_OPTIONS,
+]
 
 interface Settings {
   readonly suppressExceptions: boolean
@@ -77,7 +95,7 @@ export class ConditionToken extends CancellationToken {
    */
   constructor(condition: () => boolean, options?: ConditionTokenOptions | Nested, ...nested: Nested[]) {
     super(UNCLONABLE)
-    begin(this, options, nested)
+    begin(this, options, nested, CONDITION_OPTIONS)
     if (typeof condition !== 'function') throw wrongType('fn', 'a function', condition)
     this.#condition = condition
     this.#settings = isOptions(options) ? settingsOf(options) : DEFAULTS

@@ -1,15 +1,25 @@
-import { nonNegative, optional } from '../arguments.js'
+import { type NamesOf, nonNegative, optional } from '../arguments.js'
 import { now, type SharedWord } from '../clock.js'
 import type { Form } from '../describe.js'
 import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
 import { Cancellation, DIRECT, discover, giveRule, hubOf, isIdle, LOOK, type Mode } from '../graph.js'
-import { begin, CancellationToken, isOptions, type Nested, type TokenOptions, UNCLONABLE } from '../token.js'
+import {
+  begin,
+  CancellationToken,
+  isOptions,
+  type Nested,
+  TOKEN_OPTIONS,
+  type TokenOptions,
+  UNCLONABLE,
+} from '../token.js'
 
 /** What a counter takes. */
 export interface CounterTokenOptions extends TokenOptions {
   /** Whether only direct polls consume it (true, the default), or those through other tokens as well (false). */
   readonly direct?: boolean | undefined
 }
+
+const COUNTER_OPTIONS: NamesOf<CounterTokenOptions> = ['direct', ...TOKEN_OPTIONS]
 
 /** Where the polls are counted that several threads share: see threads/counts.ts. */
 export interface CommonCount {
@@ -58,7 +68,7 @@ export class CounterToken extends CancellationToken {
    */
   constructor(n: number, options?: CounterTokenOptions | Nested, ...nested: Nested[]) {
     super(UNCLONABLE)
-    begin(this, options, nested)
+    begin(this, options, nested, COUNTER_OPTIONS)
     if (!Number.isInteger(nonNegative('n', n))) throw new RangeError(`n must be an integer, got ${n}`)
     this.#initial = this.#counter = n
     this.#direct = optional('direct', 'boolean', isOptions(options) ? options.direct : undefined) ?? true

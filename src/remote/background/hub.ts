@@ -7,11 +7,11 @@
  * B2. A cancel is settled here, and kept here until it is stored, so that it outlives the thread.
  * B3. The thread knows of every holder here, or is told of it when it is started again.
  */
-import { optionsOf, wrongType } from '../../core/arguments.js'
+import { wrongType } from '../../core/arguments.js'
 import { after, keepAlive, now, readWall } from '../../core/clock.js'
 import { Cancellation, settle } from '../../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../../core/token.js'
-import { cancelAsked, exposeAsked, leaseAsked } from '../asked.js'
+import { cancelAsked, closeAsked, exposeAsked, leaseAsked, openAsked, runAsked } from '../asked.js'
 import { Audience, giveUp } from '../audience.js'
 import { closed } from '../connection.js'
 import { HubDesk, type Office } from '../desk.js'
@@ -38,10 +38,10 @@ import type {
 } from '../hub.js'
 import { Later } from '../later.js'
 import { cancellationFrom, markIdsOf, recordOf } from '../marks.js'
-import { keyOf, prefixOf, topicOf } from '../names.js'
+import { keyOf, prefixOf } from '../names.js'
 import { listingsFrom, receiptFrom } from '../receipts.js'
 import { LeaseToken, RemoteToken } from '../remote-token.js'
-import { period, policyOf, type Settings, settingsOf } from '../settings.js'
+import { type Settings, settingsOf } from '../settings.js'
 import { type Calls, errorFrom, eventFrom, type News } from './messages.js'
 import { type Errand, Line } from './line.js'
 
@@ -130,8 +130,8 @@ export class BackgroundHub implements TokenHub {
   // ---- What people call
 
   open(name: string, options?: OpenOptions): RemoteToken {
-    const topic = topicOf(name, options)
-    const holding = this.#hold(topic, 'open', policyOf(optionsOf(options).onDisconnect))
+    const { topic, onDisconnect } = openAsked(name, options)
+    const holding = this.#hold(topic, 'open', onDisconnect)
     const token = new RemoteToken(new HubDesk(holding, this.#office))
     this.#seat(holding, token)
     const underWay = this.#underWay.get(keyOf(topic))
@@ -168,7 +168,7 @@ export class BackgroundHub implements TokenHub {
   }
 
   async forget(name: string, options?: RunOptions): Promise<void> {
-    const ask = { topic: topicOf(name, options) }
+    const ask = { topic: runAsked(name, options) }
     await alive(() => this.#line.call('forget', ask))
   }
 
@@ -189,7 +189,7 @@ export class BackgroundHub implements TokenHub {
   }
 
   async close(options?: { readonly within?: number | undefined }): Promise<void> {
-    const within = period('within', optionsOf(options).within ?? 5_000, 0)
+    const within = closeAsked(options)
     if (this.#isClosed) return
     try {
       await alive(() => this.#inTime(this.#line.call('close', { within }), within + LAST_WORD))

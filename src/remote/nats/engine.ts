@@ -1,6 +1,6 @@
 /** NATS JetStream as an engine: links over a connection that is given, or one for each link. */
 import type { NatsConnection } from '@nats-io/transport-node'
-import { optional, optionsOf, wrongType } from '../../core/arguments.js'
+import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import { isCancellation } from '../../core/errors.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
@@ -19,6 +19,8 @@ export interface NatsEngineOptions {
   /** Where they keep it, if it is to be made. Default: `'file'`; with `'memory'` it is lost with its servers. */
   readonly storage?: 'file' | 'memory' | undefined
 }
+
+const ENGINE_OPTIONS: NamesOf<NatsEngineOptions> = ['bucket', 'replicas', 'storage']
 
 export class NatsEngine implements Engine {
   readonly place: string
@@ -106,7 +108,7 @@ export class NatsEngine implements Engine {
 const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '')
 
 function bucketOf(options: NatsEngineOptions | undefined): BucketOptions {
-  const { replicas = 1, storage = 'file', ...given } = optionsOf(options)
+  const { replicas = 1, storage = 'file', ...given } = optionsOf(options, ENGINE_OPTIONS)
   const name = optional('bucket', 'string', given.bucket) ?? 'calloff'
   if (!/^[\w-]+$/.test(name)) {
     throw new RangeError(`bucket must be letters, digits, - and _, got ${JSON.stringify(name)}`)

@@ -1,6 +1,6 @@
 /** PostgreSQL as an engine: one connection for each link. */
 import { createHash } from 'node:crypto'
-import { optionsOf } from '../../core/arguments.js'
+import { type NamesOf, optionsOf } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
 import { errorFrom } from '../errors.js'
@@ -15,6 +15,8 @@ export interface PostgresEngineOptions {
   /** What the names of the tables begin with, perhaps with a schema: `'jobs'`, `'app.jobs'`. Default: `'calloff'`. */
   readonly table?: string | undefined
 }
+
+const ENGINE_OPTIONS: NamesOf<PostgresEngineOptions> = ['table']
 
 /** Whoever makes the tables holds this lock, since two who make them at once get in each other's way. */
 const LOCK = 0x63616c6c
@@ -124,5 +126,5 @@ function end(client: Client): void {
  * ```
  */
 export function postgresEngine(pool: PgPool | (() => PgClient), options?: PostgresEngineOptions): Engine {
-  return new PostgresEngine(makerOf(pool), optionsOf(options).table)
+  return new PostgresEngine(makerOf(pool), optionsOf(options, ENGINE_OPTIONS).table)
 }

@@ -1,5 +1,5 @@
 /** Redis as an engine: two connections for each link, one to ask over and one to be told over. */
-import { optional, optionsOf } from '../../core/arguments.js'
+import { type NamesOf, optional, optionsOf } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
 import { errorFrom } from '../errors.js'
@@ -12,6 +12,8 @@ export interface RedisEngineOptions {
   /** What all keys and channels begin with, in braces: `{calloff}:…`. Hubs with another one know nothing of each other. Default: `'calloff'`. */
   readonly prefix?: string | undefined
 }
+
+const ENGINE_OPTIONS: NamesOf<RedisEngineOptions> = ['prefix']
 
 class RedisEngine implements Engine {
   readonly place: string
@@ -101,7 +103,7 @@ async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
  */
 export function redisEngine(client: IoRedisClient | NodeRedisClient, options?: RedisEngineOptions): Engine {
   const dialer = dialerOf(client)
-  const prefix = optional('prefix', 'string', optionsOf(options).prefix) ?? 'calloff'
+  const prefix = optional('prefix', 'string', optionsOf(options, ENGINE_OPTIONS).prefix) ?? 'calloff'
   if (prefix === '' || /[{}\0]/.test(prefix)) {
     throw new RangeError(`prefix must be text without braces or NUL, got ${JSON.stringify(prefix)}`)
   }

@@ -1,4 +1,4 @@
-/** What somebody meant who has mistyped a word. */
+/** Which known word a mistyped one stands for: a command or an option of the command line, an option of a function. */
 
 /** The known word with the fewest letters to change, or none if they are too many. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
