@@ -8,7 +8,7 @@ import { root } from './installed.mjs'
 import { runTree } from './tree.mjs'
 
 /** Milliseconds that a test file may take: far more than any does, even where the machine is busy with other things. */
-export const LIMIT = Number(process.env.CALLOFF_TEST_LIMIT ?? 180_000)
+export const LIMIT = Number(process.env.CALLOFF_TEST_LIMIT ?? 300_000)
 
 /** Where everything has to be installed. */
 export const isStrict = Boolean(process.env.CI) && process.env.CI !== 'false'
@@ -103,15 +103,34 @@ export async function inLanes(lanes, items, work) {
 }
 
 /**
- * Which components are missing, by the reasons for which tests were skipped, "X is not installed: how to install it"; as one
- * line, or undefined.
+ * What is missing, by the reasons for which tests were skipped, "X is not installed: how to install it": as one line, or
+ * undefined.
  */
 export function missingOf(reasons) {
   const found = new Map()
+  const packages = new Set()
   for (const reason of reasons) {
     const [, name, how] = /^(.+?) is not installed: (.*)$/.exec(reason) ?? []
-    if (name !== undefined) found.set(how, new Set(found.get(how)).add(name))
+    if (name === undefined) continue
+    const [, names] = /^apt-get install ([-\w ]+)$/.exec(how) ?? []
+    for (const one of names?.split(' ') ?? []) packages.add(one)
+    const key = names === undefined ? how : ''
+    found.set(key, new Set(found.get(key)).add(name))
   }
   if (found.size === 0) return undefined
-  return `skipped for want of ${[...found].map(([how, names]) => `${[...names].join(', ')} (${how})`).join('; ')}`
+  const parts = [...found].map(
+    ([how, names]) => `${[...names].join(', ')} (${how === '' ? `apt-get install ${[...packages].join(' ')}` : how})`,
+  )
+  return `not installed: ${parts.join('; ')}`
+}
+
+/** The reasons that such a line is made of. */
+export function reasonsIn(line) {
+  return line
+    .replace(/^\s*not installed: /, '')
+    .split('; ')
+    .flatMap((part) => {
+      const [, names = '', how] = /^(.+) \((.+)\)$/.exec(part) ?? []
+      return names.split(', ').map((name) => `${name} is not installed: ${how}`)
+    })
 }

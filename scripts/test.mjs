@@ -4,7 +4,7 @@ import { appendFileSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { ensureInstalled, root } from './installed.mjs'
-import { textOf } from './runner.mjs'
+import { missingOf, reasonsIn, textOf } from './runner.mjs'
 import { runTree } from './tree.mjs'
 
 // Steps that stand side by side in one row have nothing to do with time, and run two at a time.
@@ -40,6 +40,8 @@ if (unknown !== undefined) {
   process.exit(1)
 }
 
+/** Why tests were skipped for something that is not installed. */
+const reasons = []
 const total = { passed: 0, failed: 0, skipped: 0 }
 const steps = wanted.length > 0 ? wanted.map((name) => [name]) : rows
 const all = steps.flat().length
@@ -95,6 +97,7 @@ async function run(name) {
   say(`${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(14)} ${seconds(start).padStart(8)}${detail}`)
   // What was skipped, and why, is always worth a line.
   for (const [line] of ok ? output.matchAll(/^ +skipped .*$/gm) : []) say(`      ${line}`)
+  for (const [line] of output.matchAll(/^ +not installed: .*$/gm)) reasons.push(...reasonsIn(line))
   if (!ok) {
     say('')
     process.stdout.write(output.endsWith('\n') ? output : `${output}\n`)
@@ -124,8 +127,10 @@ for (const row of steps) {
   good = await runRow(row)
   if (!good) break
 }
+const missing = missingOf(reasons)
 const line = textOf(total)
 if (process.env.CALLOFF_COUNTS) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)
 say(good ? `\nAll ${all} steps passed in ${seconds(begin)}.` : `\nStopped after ${seconds(begin)}.`)
+if (missing !== undefined) say(`Some tests were skipped. ${missing[0].toUpperCase()}${missing.slice(1)}`)
 say(line)
 process.exitCode = good ? 0 : 1

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 export const bin = fileURLToPath(new URL('../../../dist/bin/calloff.js', import.meta.url))
 
 /** Milliseconds after which something that is waited for counts as not happening; never what a test measures. */
-const PATIENCE = 20_000
+const PATIENCE = 120_000
 
 export interface Ended {
   readonly code: number | null
@@ -31,7 +31,12 @@ const folders: string[] = []
 const children = new Set<ChildProcess>()
 // Who is still there keeps this process going, and its folder is in use.
 after(() => {
-  for (const child of children) child.kill('SIGKILL')
+  for (const child of children) {
+    child.kill('SIGKILL')
+    // What it has started may hold its output.
+    for (const stream of child.stdio) stream?.destroy()
+    child.unref()
+  }
 })
 process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
@@ -55,6 +60,7 @@ export class User {
       NODE_TEST_CONTEXT: _context,
       NODE_OPTIONS: _options,
       FORCE_COLOR: _color,
+      NO_COLOR: _noColor,
       ...env
     } = process.env
     const programs = join(this.folder, 'bin')

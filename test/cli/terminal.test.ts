@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { describe, it } from 'node:test'
+import { withTime } from '../patience.js'
 import { User } from './calloff.js'
 import { skip, Terminal } from './terminal.js'
 
@@ -30,7 +31,7 @@ async function end(terminal: Terminal): Promise<string> {
   return terminal.shows(/^code \d+$/m)
 }
 
-describe('calloff in a terminal', { skip, concurrency: 3, timeout: 240_000 }, () => {
+describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
   it('Ctrl+C reaches the command once, and lets it end in peace', async () => {
     const user = new User()
     using terminal = new Terminal(user)
@@ -81,13 +82,16 @@ describe('calloff in a terminal', { skip, concurrency: 3, timeout: 240_000 }, ()
 
   it('what does not care for Ctrl+C is asked with SIGTERM, and then killed', async () => {
     const user = new User()
-    using terminal = new Terminal(user)
-    terminal.type(`calloff run --grace 2s -- ${listener(user)}`)
-    await terminal.shows(/^listening$/m)
-    terminal.press('C-c')
-    const screen = await end(terminal)
+    const screen = await withTime(2_000, async (ms) => {
+      using terminal = new Terminal(user)
+      terminal.type(`calloff run --grace ${ms}ms -- ${listener(user)}`)
+      await terminal.shows(/^listening$/m)
+      terminal.press('C-c')
+      const screen = await end(terminal)
+      assert.match(screen, /had to be killed\n/)
+      return screen.includes('SIGTERM 1') ? screen : undefined
+    })
     assert.match(screen, /SIGINT 1\n(.*\n)*SIGTERM 1\n/)
-    assert.match(screen, /had to be killed\n/)
   })
 
   it('Ctrl+C ends the loop of a shell, as it does without calloff', async () => {

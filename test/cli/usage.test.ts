@@ -13,7 +13,7 @@ const names = readdirSync(pages)
   .map((file) => file.replace('.md', ''))
 const user = new User()
 
-describe('the help', { concurrency: 4, timeout: 240_000 }, () => {
+describe('the help', { concurrency: 4 }, () => {
   it('lists every command, and each has a page', async () => {
     const { code, stdout } = await user.run('--help')
     assert.equal(code, 0)
@@ -80,7 +80,7 @@ const wrong: readonly (readonly [line: string, words: string])[] = [
   ['help nothing', 'there is no command "nothing"; see calloff --help'],
 ]
 
-describe('wrong usage', { concurrency: 4, timeout: 240_000 }, () => {
+describe('wrong usage', { concurrency: 4 }, () => {
   for (const [line, words] of wrong) {
     it(`calloff ${line}`, async () => {
       const { code, stdout, stderr } = await user.shell(`calloff ${line}`)

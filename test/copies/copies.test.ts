@@ -20,7 +20,7 @@ async function inThread(code: string): Promise<unknown> {
   const source = `const { parentPort } = await import('node:worker_threads'); const say = (what) => parentPort.postMessage(what); ${code}`
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`))
   try {
-    const patience = delay(4_000, 'still blocked', { ref: false })
+    const patience = delay(120_000, 'still blocked', { ref: false })
     return await Promise.race([patience, once(worker, 'message').then(([said]: unknown[]) => said)])
   } finally {
     await worker.terminate()

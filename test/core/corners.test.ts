@@ -120,7 +120,7 @@ test('the text of a ladder of diamonds ends somewhere', () => {
   assert.match(String(token), /^SimpleToken\(SimpleToken\(.*…$/)
 })
 
-describe('a chain of 100,000 tokens with a rule each', () => {
+describe('a chain of 20,000 tokens with a rule each', () => {
   const kinds: readonly (readonly [string, (above: CancellationToken) => CancellationToken])[] = [
     ['deadlines', (above) => new TimeoutToken(1e9, above)],
     ['counters', (above) => new CounterToken(1e9, { direct: false }, above)],
@@ -132,7 +132,7 @@ describe('a chain of 100,000 tokens with a rule each', () => {
     it(`is made, polled, listened to and cancelled in linear time and memory: ${name}`, () => {
       const root = new SimpleToken()
       let token: CancellationToken = root
-      for (let i = 0; i < 100_000; i++) token = derive(token)
+      for (let i = 0; i < 20_000; i++) token = derive(token)
       assert.equal(token.cancelled, false)
       assert.equal(token.remaining > 1e8, true)
       let heard = 0

@@ -23,7 +23,7 @@ const resources = () =>
     .toSorted()
 
 async function until(isSo: () => boolean, what: () => string): Promise<void> {
-  for (const end = performance.now() + 20_000; !isSo();) {
+  for (const end = performance.now() + 120_000; !isSo();) {
     if (performance.now() > end) assert.fail(what())
     await new Promise((resolve) => setTimeout(resolve, 5))
   }

@@ -27,14 +27,12 @@ export function startProgram(program: string, args: readonly string[], cwd?: str
   // A test runner's own variables would change how a child behaves.
   const { NODE_TEST_CONTEXT: _context, FORCE_COLOR: _color, ...env } = process.env
   const child = spawn(program, args, { cwd, env: { ...env, NO_COLOR: '1' } })
-  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000)
   const texts = { stdout: '', stderr: '' }
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream].setEncoding('utf8').on('data', (text: string) => (texts[stream] += text))
   }
   const ended = async (): Promise<Outcome> => {
     const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
-    clearTimeout(timer)
     return { code, signal, ...texts, lines: texts.stdout.split('\n').slice(0, -1) }
   }
   return { child, outcome: ended() }

@@ -163,7 +163,7 @@ export function cancelOthers(): void {
 }
 
 /** Waits until it holds, for at most so long. */
-export async function until(holds: () => boolean, ms = 30_000): Promise<void> {
+export async function until(holds: () => boolean, ms = 120_000): Promise<void> {
   for (const end = performance.now() + ms; !holds() && performance.now() < end;) {
     await pause(5)
   }

@@ -13,7 +13,7 @@ export interface Outcome {
 }
 
 /** Runs one of the programs to its end; one that is alive after `ms` is killed, and says so. */
-export function run(program: string, ms = 60_000, flags: readonly string[] = []): Promise<Outcome> {
+export function run(program: string, ms = 120_000, flags: readonly string[] = []): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     // A test runner's own variables would change how a child behaves.
     const { NODE_TEST_CONTEXT: _context, NODE_OPTIONS: _options, FORCE_COLOR: _color, ...inherited } = process.env

@@ -25,7 +25,7 @@ const quick: HubOptions = { backOff: { first: 10, most: 200 }, patience: 2_000 }
 export async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const began = performance.now()
   while (!(await isSo())) {
-    assert.ok(performance.now() - began < 30_000, `${what}, which did not happen in time`)
+    assert.ok(performance.now() - began < 120_000, `${what}, which did not happen in time`)
     await pause(5)
   }
 }
@@ -61,7 +61,7 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
       it(`a token that is open on ${runtime.name} is cancelled from here`, { skip: runtime.skip }, async () => {
         const program = start(runtime, '../remote/hub.child.js', url(server.port), 'watch', runtime.name)
         await program.printed('watching')
-        const receipt = await (await hubOf()).cancel(runtime.name, 'enough', { within: 20_000 })
+        const receipt = await (await hubOf()).cancel(runtime.name, 'enough', { within: 120_000 })
         assert.equal(receipt.finished, 1)
         assert.deepEqual(await program.ended, {
           code: 0,

@@ -23,7 +23,7 @@ const impatient = { backOff: { first: 1, most: 20 }, patience: 5_000 }
 async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const began = performance.now()
   while (!(await isSo())) {
-    assert.ok(performance.now() - began < 20_000, what)
+    assert.ok(performance.now() - began < 120_000, what)
     await delay(1)
   }
 }
@@ -109,7 +109,7 @@ describe('a connection that is cut', () => {
       const what = JSON.stringify(next)
       assert.deepEqual([theirs.reason, late.reason, quiet.cancelled], ['theirs', 'mine', false], what)
       late.close()
-      await hub.close({ within: 20_000 })
+      await hub.close({ within: 120_000 })
       return { up: proxy.up, down: proxy.down }
     }
     const whole = await exchange(undefined)

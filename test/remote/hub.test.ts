@@ -32,7 +32,7 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const began = performance.now()
   while (!(await isSo())) {
-    assert.ok(performance.now() - began < 20_000, what)
+    assert.ok(performance.now() - began < 120_000, what)
     await delay(5)
   }
 }
@@ -132,7 +132,7 @@ describe('a remote token is a token like any other', () => {
       (error) => error === token.error && isCancellation(error, child),
     )
     const { signal } = child
-    await there.cancel(at, 'stop', { within: 20_000, until: 'acknowledged' })
+    await there.cancel(at, 'stop', { within: 120_000, until: 'acknowledged' })
     assert.deepEqual([sum.cancelled, child.cancelled, both.cancelled, signal.aborted], [true, true, true, true])
     assert.equal(signal.reason, token.error)
     await refused
@@ -363,7 +363,7 @@ describe('without a connection', () => {
     const lease = await hub.lease('a', { ttl: 1_000 })
     await gone.close()
     const began = performance.now()
-    while (lease.keepOn()) assert.ok(performance.now() - began < 20_000)
+    while (lease.keepOn()) assert.ok(performance.now() - began < 120_000)
     assert.equal(lease.error?.message, 'token "a" was cancelled because its lease was lost')
     await hub.close({ within: 0 })
   })
@@ -415,7 +415,7 @@ describe('a process', () => {
         during?.(line)
       }
     })
-    const limit = setTimeout(() => child.kill('SIGKILL'), 20_000)
+    const limit = setTimeout(() => child.kill('SIGKILL'), 120_000)
     const code = await new Promise((resolve) => void child.once('close', resolve))
     clearTimeout(limit)
     return { code, lines }

@@ -11,7 +11,7 @@ const versions = '/usr/lib/postgresql'
 const folders = existsSync(versions) ? readdirSync(versions).map((version) => join(versions, version, 'bin')) : []
 const path = found('postgres', ...folders)
 const initdb = found('initdb', ...folders)
-export const skip = skipWithout('PostgreSQL', path && initdb)
+export const skip = skipWithout('PostgreSQL', path && initdb, 'postgresql')
 
 export const urlOf = (port: number): string => `postgres://calloff@127.0.0.1:${port}/postgres`
 

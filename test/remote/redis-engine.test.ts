@@ -213,7 +213,7 @@ describe('the engine over Redis', { skip }, async () => {
       const [one, two] = [await connectHub(redisEngine(cluster)), await connectHub(redisEngine(cluster))]
       const token = one.open('in a cluster')
       await token.ready
-      const receipt = await two.cancel('in a cluster', 'stop', { within: 20_000, until: 'acknowledged' })
+      const receipt = await two.cancel('in a cluster', 'stop', { within: 120_000, until: 'acknowledged' })
       assert.equal(receipt.acknowledged, 1)
       assert.equal(token.reason, 'stop')
       await Promise.all([one.close(), two.close()])

@@ -26,11 +26,9 @@ export interface Program {
   readonly answers: (port: number) => Promise<boolean>
 }
 
-/** False if it is there; else why not. Under CI it has to be there. */
-export function skipWithout(name: string, path: string | undefined): string | false {
-  if (path !== undefined) return false
-  if (process.env['CI'] === 'true') throw new Error(`${name} is not installed`)
-  return `${name} is not installed`
+/** False if it is there; else why not, and what installs it. The runner fails for that in CI. */
+export function skipWithout(name: string, path: string | undefined, of = name): string | false {
+  return path === undefined && `${name} is not installed: apt-get install ${of}`
 }
 
 /** Where a program is: in the path, or in one of these folders. */

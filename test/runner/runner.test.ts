@@ -5,7 +5,7 @@ import process from 'node:process'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isAlive, until } from '../cli/calloff.js'
-import { complaintOf, countsOf, isAmiss, missingOf, runFile, runNodeFile } from '../runtimes/runner.js'
+import { complaintOf, countsOf, isAmiss, missingOf, reasonsIn, runFile, runNodeFile } from '../runtimes/runner.js'
 import type { Outcome } from '../runtimes/runtime.js'
 
 const skip = process.platform === 'win32' && 'its programs are shells of POSIX'
@@ -113,14 +113,15 @@ describe('the end of the runner', { skip, concurrency: 3 }, () => {
 it('what is missing is one line, with what installs it', () => {
   const reasons = [
     'redis-server is not installed: apt-get install redis-server',
-    'Bun is not installed: npm run test:runtimes',
+    'Bun is not installed: npm ci --prefix runtimes',
+    'PostgreSQL is not installed: apt-get install postgresql',
     'redis-server is not installed: apt-get install redis-server',
-    'Deno is not installed: npm run test:runtimes',
+    'Deno is not installed: npm ci --prefix runtimes',
     'only a page may not block',
   ]
-  assert.equal(
-    missingOf(reasons),
-    'skipped for want of redis-server (apt-get install redis-server); Bun, Deno (npm run test:runtimes)',
-  )
+  const line =
+    'not installed: redis-server, PostgreSQL (apt-get install redis-server postgresql); Bun, Deno (npm ci --prefix runtimes)'
+  assert.equal(missingOf(reasons), line)
+  assert.equal(missingOf(reasonsIn(`  ${line}`)), line)
   assert.equal(missingOf(['only a page may not block']), undefined)
 })

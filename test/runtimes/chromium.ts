@@ -94,7 +94,7 @@ const open = (): Promise<Chromium | undefined> => (opened ??= Chromium.launch())
 
 export const chromium: Runtime = {
   name: 'chromium',
-  missing: 'install it, for instance with `apt-get install chromium`, or point CHROME_PATH to it',
+  missing: 'apt-get install chromium',
   version: async () => (await open())?.version,
   async run(file, settings) {
     if (settings.opensPages === true) return node.run(file, settings)

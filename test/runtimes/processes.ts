@@ -66,7 +66,7 @@ const programs: readonly Program[] = [
 
 export const processes: readonly Runtime[] = programs.map((program) => ({
   name: program.name,
-  missing: `no package for ${platform}, or no network`,
+  missing: 'npm ci --prefix runtimes',
   async version() {
     if (!existsSync(program.command)) return undefined
     const text = execFileSync(program.command, ['--version'], { encoding: 'utf8' })

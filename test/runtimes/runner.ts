@@ -24,6 +24,7 @@ interface Runner {
   readonly indent: (text: string) => string
   readonly inLanes: <T>(lanes: number, items: readonly T[], work: (item: T) => Promise<void>) => Promise<void>
   readonly missingOf: (reasons: readonly string[]) => string | undefined
+  readonly reasonsIn: (line: string) => readonly string[]
 }
 
 const script = new URL('../../../scripts/runner.mjs', import.meta.url)
@@ -39,4 +40,5 @@ export const {
   indent,
   inLanes,
   missingOf,
+  reasonsIn,
 } = (await import(script.href)) as Runner

@@ -34,7 +34,7 @@ export class Client {
 
   /** Waits until it has got this text; fails with what came instead. */
   async got(text: string): Promise<void> {
-    const signal = AbortSignal.timeout(20_000)
+    const signal = AbortSignal.timeout(120_000)
     while (!this.text.includes(text)) {
       await once(this.socket, 'data', { signal }).catch((cause: unknown) => {
         throw new Error(`wanted ${JSON.stringify(text)}, got ${JSON.stringify(this.text.slice(-1_000))}`, { cause })

@@ -40,7 +40,7 @@ async function open(answer: Answer): Promise<FetchSite & { request(index?: numbe
 
 const encoder = new TextEncoder()
 const until = async (token: CancellationToken): Promise<Response> => {
-  await token.wait({ timeout: 30_000 })
+  await token.wait({ timeout: 120_000 })
   return new Response('too late')
 }
 const events = (end: boolean, cancelled: () => void = () => {}): Response =>
@@ -132,7 +132,7 @@ describe('a client that leaves', () => {
           for (let i = 0; i < 5; i++) await turn()
           assert.equal(token.cancelled, false)
           client[way]()
-          const error = await token.wait({ timeout: 30_000 })
+          const error = await token.wait({ timeout: 120_000 })
           assert.equal(error.kind, 'disconnect')
           assert.match(error.message, /^token lost its connection before the response had finished/)
           assert.equal(fromRequest(seen), token)
@@ -172,7 +172,7 @@ describe('a client that leaves', () => {
     const client = (await Client.connect(site.port)).send(GET)
     await client.got('data: 1')
     client.leave()
-    await new TimeoutToken(30_000).race(told)
+    await new TimeoutToken(120_000).race(told)
   })
 })
 

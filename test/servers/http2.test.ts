@@ -89,7 +89,7 @@ async function closed(stream: Exchange['stream']): Promise<void> {
 }
 
 async function assertLost({ token, left }: Exchange): Promise<void> {
-  const error = await token.wait({ timeout: 30_000 })
+  const error = await token.wait({ timeout: 120_000 })
   assert.equal(error.kind, 'disconnect')
   // Not for the close: a stream of Node 20 that waits for what it will never write has none before that of its session.
   for (let i = 0; i < 10; i++) await turn()

@@ -89,7 +89,7 @@ class Client {
     const { hub } = this
     this.hub = undefined
     for (const slot of this.slots) slot.close()
-    await hub?.close({ within: 10_000 })
+    await hub?.close({ within: 120_000 })
   }
 }
 
