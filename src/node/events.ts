@@ -1,6 +1,8 @@
 import { on as listen, once as hear } from 'node:events'
 import { type NamesOf, optionsOf } from '../core/arguments.js'
+import { keepAlive } from '../core/clock.js'
 import { isCancellation } from '../core/errors.js'
+import { asyncUnder } from '../core/promises.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { lendSignal } from './lend-signal.js'
 import { tokenArgument } from './token-argument.js'
@@ -35,13 +37,13 @@ const ON_OPTIONS: NamesOf<OnOptions> = ['close']
  * console.log(text) // → hello
  * ```
  */
-export async function once<Args extends unknown[] = unknown[]>(
+export function once<Args extends unknown[] = unknown[]>(
   emitter: Emitter,
   event: string | symbol,
   token?: Foreign,
 ): Promise<Args> {
   return lendSignal(
-    tokenArgument(token),
+    () => tokenArgument(token),
     (signal) => hear(emitter as EventTarget, event as string, { signal }) as Promise<Args>,
   )
 }
@@ -96,26 +98,30 @@ export function on<Args extends unknown[] = unknown[]>(
     isOver = true
     registration.stop()
   }
-  return {
-    async next() {
-      if (isOver) return DONE
+  const next = async (): Promise<IteratorResult<Args, undefined>> => {
+    let letGo: (() => void) | undefined
+    try {
       own.isCancelled({ direct: false })
-      if (own.error) {
-        finish()
-        throw own.error
-      }
-      try {
-        const result = (await iterator?.next()) ?? DONE
-        if (result.done) finish()
-        return result.done ? DONE : result
-      } catch (error) {
-        const wasOver = isOver
-        finish()
-        if (!own.error || !isCancellation(error, own)) throw error
-        if (wasOver) return DONE
-        throw own.error
-      }
-    },
+      if (own.error) throw own.error
+      // A deadline ends it even if nothing else keeps the process alive.
+      letGo = own.rules ? keepAlive() : undefined
+      const result = (await iterator?.next()) ?? DONE
+      if (result.done) finish()
+      return result.done ? DONE : result
+    } catch (error) {
+      const wasOver = isOver
+      finish()
+      // A condition that throws comes here as well: the platform still has its listeners on the emitter.
+      await iterator?.return?.()
+      if (!own.error || !isCancellation(error, own)) throw error
+      if (wasOver) return DONE
+      throw own.error
+    } finally {
+      letGo?.()
+    }
+  }
+  return {
+    next: () => (isOver ? Promise.resolve(DONE) : asyncUnder(own, next)),
     async return() {
       finish()
       await iterator?.return?.()

@@ -34,8 +34,8 @@ const PIPELINE_OPTIONS: NamesOf<PipelineOptions> = ['token', 'end']
  * Connects streams, from a source to a destination, and resolves when all has gone through; Node's `pipeline` with a token.
  * It gives what the last one comes to, if that is a function.
  *
- * When the token is cancelled, all the streams are destroyed; it rejects when they have closed. A function that does not heed
- * its `signal` is not waited for.
+ * When the token is cancelled, all the streams are destroyed; it rejects when they have closed, or a second later if one of them
+ * never does. A function that does not heed its `signal` is not waited for.
  *
  * Errors: rejects with the token's error, itself; with the first failure of any of the streams. The streams themselves are
  * destroyed with Node's `AbortError`, whose `cause` is the token's error.
@@ -55,23 +55,30 @@ const PIPELINE_OPTIONS: NamesOf<PipelineOptions> = ['token', 'end']
  * console.log(bytes > 0 && bytes < 1_000) // → true
  * ```
  */
-export async function pipeline<Result = void>(
+export function pipeline<Result = void>(
   ...steps: PipelineStep[] | [...PipelineStep[], PipelineOptions]
 ): Promise<Result> {
-  const last = steps.at(-1)
-  const hasOptions = isOptions(last)
-  const { token, end } = optionsOf(hasOptions ? last : undefined, PIPELINE_OPTIONS)
-  const streams = (hasOptions ? steps.slice(0, -1) : steps) as PipelineStep[]
-  if (streams.length < 2)
-    throw new TypeError(`pipeline must have a source and a destination, got ${streams.length} steps`)
-  const shape = { end: optional('end', 'boolean', end) ?? true }
-  const own = tokenArgument(token)
-  return lendSignal(own, async (signal) => {
+  let streams: readonly PipelineStep[]
+  let shape: { readonly end: boolean }
+  const parse = () => {
+    const last = steps.at(-1)
+    const hasOptions = isOptions(last)
+    const { token, end } = optionsOf(hasOptions ? last : undefined, PIPELINE_OPTIONS)
+    streams = (hasOptions ? steps.slice(0, -1) : steps) as PipelineStep[]
+    if (streams.length < 2)
+      throw new TypeError(`pipeline must have a source and a destination, got ${streams.length} steps`)
+    shape = { end: optional('end', 'boolean', end) ?? true }
+    return tokenArgument(token)
+  }
+  return lendSignal(parse, async (signal, own) => {
     const all = connect(streams as never, { ...shape, signal }) as Promise<Result>
     let registration: Registration | undefined
     // The platform waits for functions that do not heed the signal, and so for ever.
     const calledOff = new Promise<never>((_, reject) => {
-      registration = own.onCancel((error) => turn(() => void closed(streams).then(() => reject(error))))
+      registration = own.onCancel((error) => {
+        const leave = () => reject(error)
+        turn(() => void closed(streams).then(leave, leave))
+      })
     })
     try {
       return await Promise.race([all, calledOff])
@@ -117,7 +124,7 @@ const PIPE_TO_OPTIONS: NamesOf<PipeToOptions> = ['token', 'preventClose', 'preve
  * Pipes a stream of the web into another, and resolves when all has gone through; `ReadableStream.pipeTo` with a token.
  *
  * When the token is cancelled, the source is cancelled and the destination aborted, with the token's error as reason; it
- * rejects when both have finished with that, and with what they are writing.
+ * rejects when both have finished with that, and with what they are writing, or a second later if they never do.
  *
  * Errors: rejects with the token's error, itself; with whatever fails first.
  * Memory: nothing is left on the token.
@@ -134,16 +141,19 @@ const PIPE_TO_OPTIONS: NamesOf<PipeToOptions> = ['token', 'preventClose', 'preve
  * console.log(error === token.error) // → true
  * ```
  */
-export async function pipeTo<T>(
+export function pipeTo<T>(
   source: ReadableStream<T>,
   destination: WritableStream<T>,
   options?: PipeToOptions,
 ): Promise<void> {
-  const { token, ...given } = optionsOf(options, PIPE_TO_OPTIONS)
-  if (typeof (source as Partial<ReadableStream> | null)?.pipeTo !== 'function') {
-    throw wrongType('source', 'a ReadableStream', source)
+  let given: Omit<PipeToOptions, 'token'>
+  const parse = () => {
+    const { token, ...others } = optionsOf(options, PIPE_TO_OPTIONS)
+    if (typeof (source as Partial<ReadableStream> | null)?.pipeTo !== 'function') {
+      throw wrongType('source', 'a ReadableStream', source)
+    }
+    given = others
+    return tokenArgument(token)
   }
-  return lendSignal(tokenArgument(token), (signal) =>
-    source.pipeTo(destination, { ...given, signal } as StreamPipeOptions),
-  )
+  return lendSignal(parse, (signal) => source.pipeTo(destination, { ...given, signal } as StreamPipeOptions))
 }
