@@ -99,11 +99,11 @@ async function play({ steps, concurrency, nth, forGood, cancelsAt }: Program): P
   const closedTwice: object[] = []
 
   const taskOf = (name: string) => {
-    if (name === own[0]) return async (token: CancellationToken) => void (await token.sleep(60_000))
+    if (name === own[0]) return (token: CancellationToken) => token.sleep(60_000)
     if (name === own[1]) return turn
     const { task, release } = (tasks[name] as (typeof tasks)[string])()
     if (release) releases.push(release)
-    return task as () => unknown
+    return task
   }
   /** Gives what the tasks give; answers `return()`, or is deaf to it. */
   const sourceOf = (kinds: readonly string[], isDeaf: boolean): AsyncIterable<unknown> => ({
@@ -184,10 +184,7 @@ async function play({ steps, concurrency, nth, forGood, cancelsAt }: Program): P
     async (s) => {
       for (const one of steps) {
         const promise = take(one, s)
-        const settled = promise.then(
-          () => {},
-          () => {},
-        )
+        const settled = Promise.allSettled([promise])
         if (one.awaits) await settled
       }
     },
