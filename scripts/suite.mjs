@@ -2,7 +2,7 @@
 // One line for each file that failed, what was skipped and why, then the counts.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build } from './build.mjs'
@@ -13,12 +13,13 @@ const apart = new Set(['docs', 'leaks', 'package', 'pages'])
 // The core, and of what is around it that which the core has a part for: measured for coverage.
 const core = /^(behaviour|copies|core|process|property|testing)\/|^node\/(ambient|async-context)\.|^remote\/hub\./
 const isUnit = (file) => !apart.has(file.split('/')[0])
+const cores = Math.max(2, availableParallelism())
 const soak = Number(process.env.CALLOFF_SOAK ?? 60)
 const suites = {
-  unit: { pick: isUnit, lanes: 3 },
+  unit: { pick: isUnit, lanes: cores + 1 },
   coverage: { pick: (file) => core.test(file), isMeasured: true },
   // Real servers, processes and terminals wait more than they work.
-  around: { pick: (file) => isUnit(file) && !core.test(file), lanes: 3 },
+  around: { pick: (file) => isUnit(file) && !core.test(file), lanes: cores + 1 },
   docs: { pick: (file) => file.startsWith('docs/') },
   // Mapped stack traces are kept in memory, which is no good where memory is measured.
   leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
@@ -48,7 +49,7 @@ export async function runSuite(suite, parts = []) {
     console.error(`calloff: no test file of the suite "${suite}" matches ${parts.join(', ') || 'anything'}.`)
     return 1
   }
-  const { lanes = 2, flags = ['--enable-source-maps'], env = {}, limit, isMeasured } = suites[suite]
+  const { lanes = cores, flags = ['--enable-source-maps'], env = {}, limit, isMeasured } = suites[suite]
   const coverage = isMeasured ? mkdtempSync(join(tmpdir(), 'calloff-coverage-')) : undefined
   const total = { passed: 0, failed: 0, skipped: 0 }
   const skips = []

@@ -1,51 +1,50 @@
-// `npm test`: every check that a newcomer needs, quick ones first, one line each. Stops at the first that fails.
-// Works on a fresh clone: installs and builds by itself. `npm test -- <name> …` runs only the steps with these names.
+// `npm test`: every check that a newcomer needs, one line each. Stops at the first that fails. Works on a fresh clone: installs
+// and builds by itself. `npm test -- <name> …` runs only the steps with these names.
 import { appendFileSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import { ensureInstalled, root } from './installed.mjs'
-import { missingOf, reasonsIn, textOf } from './runner.mjs'
+import { announce, ensureInstalled, root } from './installed.mjs'
+import { inLanes, isStrict, missingOf, reasonsIn, textOf } from './runner.mjs'
 import { runTree } from './tree.mjs'
 
-// Steps that stand side by side in one row have nothing to do with time, and run two at a time.
-const rows = [
-  ['build'],
-  [
-    'check:format',
-    'check:lint',
-    'check:types',
-    'check:types7',
-    'check:imports',
-    'check:dead',
-    'check:size',
-    'check:package',
-  ],
-  // The two are test:unit in two halves. Coverage is measured on the one about the core.
-  ['test:coverage'],
-  ['test:around'],
-  ['test:vitest'],
-  ['test:types'],
-  ['test:docs'],
-  ['test:leaks'],
-  ['test:package'],
-]
+// The build is the first; the others run two at a time, in this order. What waits more than it works comes first, and has what
+// works beside it.
+const steps = {
+  build: 'the library, the command line, the tests and examples',
+  'test:around': 'protocol, servers, processes, terminals',
+  'check:format': 'oxfmt',
+  'check:imports': 'imports run downwards, no cycles',
+  'check:lint': 'oxlint with type information',
+  'check:types7': 'TypeScript 7',
+  'check:dead': 'no unused file, export or dependency',
+  'check:size': 'size limits',
+  'check:package': 'publint and are-the-types-wrong',
+  'test:coverage': 'the core, on every runtime’s tests, and its coverage',
+  'test:leaks': 'memory and lost aborts under forced collection',
+  'test:docs': 'every code block compiles, runs and prints what it says',
+  'test:package': 'the packed package in an empty project',
+  'test:types': 'what must and must not compile',
+  'test:vitest': 'under the fake timers of vitest',
+  // Where there is time: the compiler before the native one.
+  ...(isStrict ? { 'check:types': 'TypeScript 6' } : {}),
+}
 const lanes = 2
 
 ensureInstalled()
-const wanted = process.argv.slice(2)
 const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
-const unknown = wanted.find((name) => scripts[name] === undefined)
+const asked = process.argv.slice(2)
+const unknown = asked.find((name) => scripts[name] === undefined)
 if (unknown !== undefined) {
-  console.error(`calloff: there is no step "${unknown}"; there are ${rows.flat().join(', ')}.`)
+  console.error(`calloff: there is no step "${unknown}"; there are ${Object.keys(steps).join(', ')}.`)
   process.exit(1)
 }
 
 /** Why tests were skipped for something that is not installed. */
 const reasons = []
 const total = { passed: 0, failed: 0, skipped: 0 }
-const steps = wanted.length > 0 ? wanted.map((name) => [name]) : rows
-const all = steps.flat().length
+const wanted = asked.length > 0 ? asked : Object.keys(steps)
 let finished = 0
+let good = true
 const running = new Set()
 const begin = performance.now()
 /** Milliseconds that a step may take. */
@@ -60,7 +59,7 @@ const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s
 function status() {
   if (!process.stdout.isTTY) return
   const names = [...running].join(', ')
-  process.stdout.write(`\r\u001B[K${names === '' ? '' : `  …  ${finished}/${all}  ${names}`}`)
+  process.stdout.write(`\r\u001B[K${names === '' ? '' : `  …  ${finished}/${wanted.length}  ${names}`}`)
 }
 
 function say(line) {
@@ -77,6 +76,7 @@ function countsIn(output, ok) {
 }
 
 async function run(name) {
+  if (!good) return
   const start = performance.now()
   running.add(name)
   status()
@@ -87,50 +87,44 @@ async function run(name) {
     limit,
     onText: (text) => text.match(/^calloff: .* …$/gm)?.forEach(say),
   })
-  const ok = code === 0 && !isLate && left.length === 0
   running.delete(name)
   finished++
+  // The others were ended, with all of this, by the first that failed.
+  if (!good) return
+  const ok = code === 0 && !isLate && left.length === 0
   const counts = countsIn(stripVTControlCharacters(output), ok)
   for (const key of Object.keys(total)) total[key] += counts[key]
   const tests = counts.passed + counts.failed + counts.skipped
-  const detail = tests > 1 ? `  ${counts.passed} passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : ''
-  say(`${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(14)} ${seconds(start).padStart(8)}${detail}`)
+  const detail = tests > 1 ? `${counts.passed} passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : ''
+  const line = `${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(14)} ${seconds(start).padStart(8)}  ${detail.padEnd(24)} ${steps[name] ?? ''}`
+  say(line.trimEnd())
   // What was skipped, and why, is always worth a line.
   for (const [line] of ok ? output.matchAll(/^ +skipped .*$/gm) : []) say(`      ${line}`)
   for (const [line] of output.matchAll(/^ +not installed: .*$/gm)) reasons.push(...reasonsIn(line))
   if (!ok) {
+    good = false
     say('')
     process.stdout.write(output.endsWith('\n') ? output : `${output}\n`)
     if (isLate) say(`It did not end within ${limit / 60_000} minutes, and was ended.`)
     for (const one of left) say(`It left a process behind, which was ended: ${one}`)
     say(`\nFAILED: ${name}. Run it alone with \`npm run ${name}\`.`)
+    close()
+    // With it ends what runs beside it.
+    process.exit(1)
   }
   status()
-  return ok
 }
 
-/** Runs the steps of a row, some at a time, until one fails. */
-async function runRow(row) {
-  const waiting = [...row]
-  let ok = true
-  const lane = async () => {
-    while (ok && waiting.length > 0) {
-      if (!(await run(waiting.shift()))) ok = false
-    }
-  }
-  await Promise.all(Array.from({ length: lanes }, lane))
-  return ok
+function close() {
+  const missing = missingOf(reasons)
+  say(good ? `\nAll ${wanted.length} steps passed in ${seconds(begin)}.` : `\nStopped after ${seconds(begin)}.`)
+  if (missing !== undefined) say(`Some tests were skipped; ${missing}`)
+  const line = textOf(total)
+  if (process.env.CALLOFF_COUNTS) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)
+  say(line)
 }
 
-let good = true
-for (const row of steps) {
-  good = await runRow(row)
-  if (!good) break
-}
-const missing = missingOf(reasons)
-const line = textOf(total)
-if (process.env.CALLOFF_COUNTS) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)
-say(good ? `\nAll ${all} steps passed in ${seconds(begin)}.` : `\nStopped after ${seconds(begin)}.`)
-if (missing !== undefined) say(`Some tests were skipped. ${missing[0].toUpperCase()}${missing.slice(1)}`)
-say(line)
-process.exitCode = good ? 0 : 1
+if (!asked.length) announce(`running ${wanted.length} steps, each with a line of its own`)
+await inLanes(1, wanted.slice(0, 1), run)
+await inLanes(lanes, wanted.slice(1), run)
+close()

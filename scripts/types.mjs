@@ -5,7 +5,9 @@ import { ensureInstalled } from './installed.mjs'
 
 ensureInstalled()
 const compiler = process.argv[2] ?? 'typescript'
-const projects = ['tsconfig.core.json', 'tsconfig.build.json', 'tsconfig.test.json', 'tsconfig.json']
+// The two in the middle are what the build compiles, with the native compiler.
+const built = compiler === 'typescript-7' ? [] : ['tsconfig.build.json', 'tsconfig.test.json']
+const projects = ['tsconfig.core.json', ...built, 'tsconfig.json']
 
 // The tests import the package by its own name, so its declarations have to be there.
 if (!build({ ifStale: true })) process.exit(1)

@@ -19,7 +19,7 @@ export interface CheckOptions {
   readonly mode: 'ts' | 'js'
   /** How many blocks run at the same time. Default: 2. */
   readonly lanes?: number
-  /** After how many ms a block that has not ended is a failure. Default: 20,000. */
+  /** After how many ms a block that has not ended is a failure. Default: 120,000. */
   readonly timeout?: number
 }
 
@@ -59,7 +59,7 @@ export async function checkBlocks(blocks: readonly Block[], options: CheckOption
   const waiting = blocks.filter((block) => block.isRun && !problems.has(block))
   const lane = async (): Promise<void> => {
     for (let block = waiting.shift(); block !== undefined; block = waiting.shift()) {
-      const problem = await runBlock(block, programs.get(block)!, options.timeout ?? 20_000)
+      const problem = await runBlock(block, programs.get(block)!, options.timeout ?? 120_000)
       if (problem !== undefined) problems.set(block, problem)
     }
   }

@@ -7,7 +7,7 @@ import { start } from '../examples/run.js'
 import { Chromium } from '../runtimes/chromium.js'
 
 const chromium = await Chromium.launch()
-const skip = chromium === undefined && 'there is no Chromium'
+const skip = chromium === undefined && 'Chromium is not installed: apt-get install chromium'
 const { child, outcome } = start('browser-worker/serve', ['0'])
 const [line] = (await once(child.stdout, 'data')) as [string]
 const address = line.trim()

@@ -12,7 +12,7 @@ import { withTime } from '../../patience.js'
 import { until } from './tree.js'
 
 const skip = process.platform === 'win32' && 'these run programs of POSIX; Windows has not been tried'
-const noNpm = spawnSync('npm', ['--version']).status !== 0 && 'there is no npm'
+const noNpm = spawnSync('npm', ['--version']).status !== 0 && 'npm is not installed: apt-get install npm'
 const isDeno = 'Deno' in globalThis
 
 const program = fileURLToPath(new URL('from-parent.child.js', import.meta.url))

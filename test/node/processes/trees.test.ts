@@ -9,7 +9,7 @@ import { alive, clear, longTime, sleepers, sleeping, until } from './tree.js'
 
 const skip = process.platform === 'win32' && 'these are trees of POSIX; Windows has not been tried'
 const onlyLinux = process.platform !== 'linux' && 'only Linux tells the environment of a process'
-const noBash = !existsSync('/bin/bash') && 'there is no bash'
+const noBash = !existsSync('/bin/bash') && 'bash is not installed: apt-get install bash'
 
 interface Tree {
   readonly name: string
