@@ -8,7 +8,7 @@
  * the base class makes them itself (a sum, a deadline, a grace, a bridge to a foreign signal) and they extend it: in files of
  * their own these would have to import each other in a circle. The other kinds are in tokens/.
  */
-import { type NamesOf, nonNegative, optional, optionsOf, wrongType } from './arguments.js'
+import { type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
 import { after, isBefore, isTicking, now } from './clock.js'
 import { bind } from './context.js'
@@ -88,6 +88,7 @@ export interface Registration extends Disposable {
 }
 
 const POLL_OPTIONS = ['direct'] as const
+const TIMEOUT_OPTIONS = ['max'] as const
 
 // `structuredClone` and `postMessage` refuse a symbol, and name it in the message: a token never arrives as a dead copy.
 export const UNCLONABLE: symbol = Symbol(
@@ -211,6 +212,32 @@ export abstract class CancellationToken implements Disposable {
    */
   get remaining(): number {
     return discover(this, LOOK) ? 0 : timeLeft(this, Infinity)
+  }
+
+  /**
+   * What is left until the earliest deadline, for the `timeout` option of a client: a whole number of milliseconds from 1 to
+   * 2³¹ − 1, which is what clients and timers take. `undefined` where there is no deadline, and no `max`. A look.
+   *
+   * It is rounded up, so that the token ends first and says why. Of a token that is cancelled it is 1: the client gives up at once.
+   *
+   * Errors: `RangeError` for a `max` below 1.
+   *
+   * @param options `max`: the most milliseconds to give, also where there is no deadline
+   *
+   * @example
+   * ```ts
+   * import { NEVER, TimeoutToken } from 'calloff'
+   *
+   * console.log(new TimeoutToken(1_500.5).timeoutFor()! <= 1_501) // → true
+   * console.log(new TimeoutToken(60_000).timeoutFor({ max: 5_000 })) // → 5000
+   * console.log(NEVER.timeoutFor(), NEVER.timeoutFor({ max: 5_000 })) // → undefined 5000
+   * ```
+   */
+  timeoutFor(options?: { readonly max?: number | undefined }): number | undefined {
+    const max = optionalNonNegative('max', optionsOf(options, TIMEOUT_OPTIONS).max) ?? Infinity
+    if (max < 1) throw new RangeError(`max must be 1 or more, got ${max}`)
+    const ms = Math.min(Math.ceil(this.remaining), Math.floor(max))
+    return ms === Infinity ? undefined : Math.min(Math.max(ms, 1), 0x7fff_ffff)
   }
 
   /**
@@ -498,6 +525,7 @@ export function begin(
       throw wrongType('options', 'an object, a token or an AbortSignal', first)
     }
     if (toToken(first)) addSource(sources, first)
+    else if (Array.isArray(first)) throw noToken('options', first)
     else options = optionsOf(first as TokenOptions, names as NamesOf<TokenOptions>)
   }
   for (const one of nested) if (one !== undefined) addSource(sources, one)
@@ -514,9 +542,16 @@ function heed(node: CancellationToken, options: TokenOptions): void {
   }
 }
 
+/** One of several tokens is none. */
+export function noToken(argument: string, value: unknown): TypeError {
+  const error = wrongType(argument, 'a token or an AbortSignal', value)
+  if (Array.isArray(value)) error.message += ': spread an array, as in anyOf(...tokens)'
+  return error
+}
+
 function addSource(sources: TokenNode[], one: unknown): void {
   const source = toToken(one)
-  if (!source) throw wrongType('nested', 'a token or an AbortSignal', one)
+  if (!source) throw noToken('nested', one)
   if (!(source instanceof DefaultToken)) sources.push(source)
 }
 

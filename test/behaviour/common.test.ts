@@ -1,7 +1,15 @@
 /** What holds for every kind of token. */
 import { describe, it } from 'node:test'
 import assert from 'node:assert/strict'
-import { CancellationError, type CancellationToken, DefaultToken, isCancellation, NEVER, SimpleToken } from 'calloff'
+import {
+  CancellationError,
+  type CancellationToken,
+  DefaultToken,
+  isCancellation,
+  NEVER,
+  SimpleToken,
+  TimeoutToken,
+} from 'calloff'
 import { directPolls, looks, rejection, stateOf, thrown } from './helpers.js'
 import { deadKinds, endingKinds, kinds, nestingKinds } from './kinds.js'
 
@@ -63,6 +71,21 @@ for (const { name, make } of kinds) {
         for await (const turn of turns) if (counted.push(turn) === 6) break
         assert.deepEqual(counted, [0, 1, 2, 0, 1, 2])
       }
+    })
+
+    it('timeoutFor gives what clients take', () => {
+      const token = make()
+      const live = token.timeoutFor()
+      assert.ok(live === undefined || (Number.isInteger(live) && live >= 1 && live <= 2 ** 31 - 1), String(live))
+      assert.equal(live === undefined, token.remaining === Infinity)
+      assert.equal(token.timeoutFor({ max: 5 }), 5)
+      assert.equal(token.timeoutFor({ max: 5.9 }), 5)
+      assert.equal(token.timeoutFor({ max: undefined }) === undefined, live === undefined)
+      if (live === undefined) assert.equal(token.plus(new TimeoutToken(2 ** 40)).timeoutFor(), 2 ** 31 - 1)
+      for (const max of [0, 0.5, -1, Number.NaN]) assert.throws(() => token.timeoutFor({ max }), RangeError)
+      token.cancel()
+      assert.equal(token.timeoutFor(), 1)
+      assert.equal(token.timeoutFor({ max: 5 }), 1)
     })
 
     it('is over once cancelled, by every view', async () => {

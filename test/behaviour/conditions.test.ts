@@ -114,7 +114,7 @@ describe('3. a condition is asked at each poll, and ends the token once it says 
 })
 
 describe('3. only a boolean is an answer', () => {
-  const noAnswers = ['kek', '', 1, 0, null, undefined, {}, [], Promise.resolve(true), new Boolean(true)]
+  const noAnswers = ['kek', '', 1, 0, null, undefined, {}, [], new Boolean(true)]
   for (const value of noAnswers) {
     const shown = typeof value === 'object' ? Object.prototype.toString.call(value) : JSON.stringify(value)
     it(`${shown} counts as the default, or is a TypeError when errors are not suppressed`, () => {

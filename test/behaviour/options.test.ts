@@ -36,6 +36,7 @@ const rows: readonly Row[] = [
     names: forToken,
   },
   { call: 'isCancelled', with: (options) => token.isCancelled(options), names: ['direct'] },
+  { call: 'timeoutFor', with: (options) => token.timeoutFor(options), names: ['max'] },
   { call: 'wait', with: (options) => token.wait(options), names: ['timeout', 'step'] },
   { call: 'waitSync', with: (options) => token.waitSync(options), names: ['timeout', 'step'] },
   { call: 'race', with: (options) => token.race([() => 5], options), names: ['timeout', 'ambient'] },

@@ -1,7 +1,6 @@
-import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
 import { type Cancellation, climb, later, type Mode, type TokenNode } from '../graph.js'
-import { CancellationToken, type Nested, toToken, UNCLONABLE } from '../token.js'
+import { CancellationToken, type Nested, noToken, toToken, UNCLONABLE } from '../token.js'
 
 /**
  * A token that is cancelled with the last of the given ones, and carries that one's error. Of nothing, or with a
@@ -24,7 +23,7 @@ export function allOf(...tokens: Nested[]): CancellationToken {
   return new AllOfToken(
     tokens.map((one) => {
       const token = toToken(one)
-      if (!token) throw wrongType('token', 'a token or an AbortSignal', one)
+      if (!token) throw noToken('token', one)
       return token
     }),
   )

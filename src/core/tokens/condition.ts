@@ -68,6 +68,9 @@ const DEFAULTS: Settings = /* @__PURE__ */ settingsOf({})
 /**
  * Cancelled once a function says `true`, kind `'condition'`. It is called at each poll, direct or through another token, at
  * most once a poll; and every `pollEvery` ms while somebody listens. A look never calls it.
+ *
+ * Errors: an async function is a `TypeError`, here where it can be told, else from each poll that gets a promise, whatever
+ * `suppressExceptions` says: it would never end the token.
  */
 export class ConditionToken extends CancellationToken {
   declare static readonly error: typeof CancellationError
@@ -97,6 +100,7 @@ export class ConditionToken extends CancellationToken {
     super(UNCLONABLE)
     begin(this, options, nested, CONDITION_OPTIONS)
     if (typeof condition !== 'function') throw wrongType('fn', 'a function', condition)
+    if (Object.prototype.toString.call(condition) === '[object AsyncFunction]') throw asyncCondition()
     this.#condition = condition
     this.#settings = isOptions(options) ? settingsOf(options) : DEFAULTS
     giveRule(this)
@@ -118,27 +122,29 @@ export class ConditionToken extends CancellationToken {
     if (this.outcome) return this.outcome
     if (this.#walk === walk) return this.#answer
     this.#walk = ASKING
-    const isOver = this.#settings === DEFAULTS ? this.#simply() : this.#carefully(walk)
+    const isOver = this.#settings === DEFAULTS ? this.#simply(walk) : this.#carefully(walk)
     this.#walk = walk
     this.#answer = isOver ? new Cancellation(this, 'condition', undefined, now()) : undefined
     return this.#answer
   }
 
   /** Without options there is little to do, and this is what loops do: 3 ns less. */
-  #simply(): boolean {
+  #simply(walk: number): boolean {
+    let said: unknown
     try {
-      const said: unknown = this.#condition()
+      said = this.#condition()
       if (typeof said === 'boolean') return said
-      unheard(said)
     } catch {
-      // counts as the default
+      return false // counts as the default
     }
+    if (isPromised(said)) throw this.#unanswered(walk, asyncCondition())
     return false
   }
 
   #carefully(walk: number): boolean {
     const { before, after: behind, suppressExceptions, default: otherwise } = this.#settings
     const run = suppressExceptions ? quietly : plainly
+    let mistake: TypeError | undefined
     try {
       run(before)
       const said: unknown = this.#condition()
@@ -146,17 +152,21 @@ export class ConditionToken extends CancellationToken {
         run(behind)
         return said
       }
-      unheard(said)
-      if (!suppressExceptions) throw wrongType('the answer of a condition', 'a boolean', said)
+      if (isPromised(said)) mistake = asyncCondition()
+      else if (!suppressExceptions) throw wrongType('the answer of a condition', 'a boolean', said)
     } catch (error) {
-      if (!suppressExceptions) {
-        this.#walk = walk
-        this.#answer = undefined
-        throw error
-      }
+      if (!suppressExceptions) throw this.#unanswered(walk, error)
     }
+    if (mistake) throw this.#unanswered(walk, mistake)
     quietly(behind)
     return otherwise
+  }
+
+  /** Gives the error: with it the poll of this walk ends, and the next one asks again. */
+  #unanswered<E>(walk: number, error: E): E {
+    this.#walk = walk
+    this.#answer = undefined
+    return error
   }
 
   /** @internal */
@@ -194,9 +204,20 @@ export class ConditionToken extends CancellationToken {
 
 Object.assign(ConditionToken, { error: ConditionCancellationError })
 
-/** A condition that is async by mistake: what it fails with, later, is nobody's. */
-function unheard(answer: unknown): void {
-  if (answer instanceof Promise) answer.catch(() => {})
+const asyncCondition = () =>
+  new TypeError(
+    'fn must not be async: a poll does not wait for a promise, so let it read a variable that async code sets',
+  )
+
+/** A condition that is async by mistake: what its promise comes to, later, is dropped. */
+function isPromised(answer: unknown): boolean {
+  try {
+    if (typeof (answer as Partial<PromiseLike<unknown>> | null | undefined)?.then !== 'function') return false
+  } catch {
+    return false
+  }
+  Promise.resolve(answer).catch(() => {})
+  return true
 }
 
 function plainly(callback: (() => void) | undefined): void {
