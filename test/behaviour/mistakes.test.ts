@@ -1,4 +1,5 @@
 /** What people do by mistake is said at once, rather than done without effect. */
+// oxlint-disable unicorn/no-thenable -- what a condition may give by mistake
 import { describe, it } from 'node:test'
 import assert from 'node:assert/strict'
 import { allOf, anyOf, ConditionToken, CounterToken, from, SimpleToken, TimeoutToken } from 'calloff'
