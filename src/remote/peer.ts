@@ -15,6 +15,8 @@ export interface Output {
   send(bytes: Uint8Array): void
   /** Ends the connection once what was sent is on its way. Nothing is received or sent after that. */
   end(): void
+  /** Whether the other side leaves so much unread that it is to read first. */
+  readonly isFull?: boolean
 }
 
 export interface PeerOptions {
@@ -65,6 +67,8 @@ export class Peer implements Watcher {
   #session = ''
   #ttl = 0
   #heard = 0
+  /** The list that is being written. What was asked after it waits, so that answers come in order. */
+  #listing: Iterator<void> | undefined
   #stopTimer: () => void
 
   constructor(store: Store, output: Output, options: PeerOptions) {
@@ -80,23 +84,46 @@ export class Peer implements Watcher {
     return this.#phase === 'open'
   }
 
-  /** Bytes have come. */
+  /** Bytes have come: does what they ask for. */
   receive(chunk: Uint8Array): void {
+    this.hold(chunk)
+    this.work(Infinity)
+  }
+
+  /** Bytes have come, to be worked on. */
+  hold(chunk: Uint8Array): void {
     if (this.#phase === 'over') return
     this.#heard = now()
+    this.#frames.add(chunk)
+  }
+
+  /**
+   * Does what it was asked for, in order, until that moment. Returns whether anything is left that could be done at once; what is left
+   * because the other side does not read is not.
+   */
+  work(until: number): boolean {
     try {
-      this.#frames.push(chunk, (frame) => {
-        if (this.#phase !== 'over') this.#take(decode(frame))
-      })
+      while (this.#phase !== 'over' && this.#output.isFull !== true) {
+        if (this.#listing) {
+          if (this.#listing.next().done === true) this.#listing = undefined
+        } else {
+          const frame = this.#frames.next()
+          if (!frame) return false
+          this.#take(decode(frame))
+        }
+        if (until < Infinity && now() >= until) return true
+      }
     } catch (error) {
       this.#cut(error)
     }
+    return false
   }
 
   /** The connection is gone. */
   closed(): void {
     if (this.#phase === 'open') this.#store.detach(this.#session, this)
     this.#phase = 'over'
+    this.#listing = undefined
     this.#stopTimer()
   }
 
@@ -203,7 +230,8 @@ export class Peer implements Watcher {
           return answer(store.mark(topic, mark, ttl), (mark) => this.#send({ type: 'marked', id, mark }))
         }
         case 'list':
-          return this.#sendReports(id, store.list(request))
+          this.#listing = this.#sendReports(id, store.listing(request))
+          return
         case 'forget':
           return answer(store.forget(request.topic), done)
         case 'beat':
@@ -231,38 +259,60 @@ export class Peer implements Watcher {
 
   /** In as many frames as it takes. */
   #sendStates(id: number, states: readonly TopicState[]): void {
-    for (const { part, more } of inFrames('states', states, this.#options.frame)) {
+    for (const { part, more } of inFrames(states, this.#options.frame)) {
       this.#send({ type: 'states', id, states: part, more })
     }
   }
 
-  #sendReports(id: number, reports: readonly TopicReport[]): void {
-    // A topic with many holders comes in several reports, which the client puts together.
-    const small = reports.flatMap((report) =>
-      Array.from({ length: Math.max(1, Math.ceil(report.holders.length / HOLDERS)) }, (_, i) => ({
-        ...report,
-        holders: report.holders.slice(i * HOLDERS, (i + 1) * HOLDERS),
-      })),
-    )
-    for (const { part, more } of inFrames('reports', small, this.#options.frame)) {
-      this.#send({ type: 'reports', id, reports: part, more })
+  /** The same, in steps: a list may be long, and others have their turn in between. */
+  *#sendReports(id: number, found: Iterable<TopicReport | undefined>): Generator<undefined, undefined> {
+    let part: TopicReport[] = []
+    let size = ENVELOPE
+    let steps = 0
+    for (const report of found) {
+      for (const small of report ? inPieces(report) : NOTHING) {
+        const own = sizeOf('reports', small)
+        if (part.length > 0 && (size + own > this.#options.frame || part.length === MOST_PARTS)) {
+          this.#send({ type: 'reports', id, reports: part, more: true })
+          part = []
+          size = ENVELOPE
+        }
+        part.push(small)
+        size += own
+        if (++steps % STEP === 0) yield
+      }
+      if (++steps % STEP === 0) yield
     }
+    this.#send({ type: 'reports', id, reports: part, more: false })
   }
 }
+
+/** How many topics and holders are looked at in one step of a list. */
+const STEP = 32
+const NOTHING: readonly TopicReport[] = []
+
+/** A topic with many holders comes in several reports, which the client puts together. */
+function* inPieces(report: TopicReport): Iterable<TopicReport> {
+  const { holders } = report
+  if (holders.length <= HOLDERS) return yield report
+  for (let at = 0; at < holders.length; at += HOLDERS) yield { ...report, holders: holders.slice(at, at + HOLDERS) }
+}
+
+/** The most parts of an answer in one frame, whatever fits. */
+const MOST_PARTS = 0xffff
 
 /** So many holders, however long the names of their hosts, fit in the smallest frame, with a mark. */
 const HOLDERS = 8
 
-function* inFrames<T extends 'states' | 'reports', P extends Parameters<typeof sizeOf<T>>[1]>(
-  type: T,
-  all: readonly P[],
+function* inFrames(
+  all: readonly TopicState[],
   frame: number,
-): Iterable<{ readonly part: readonly P[]; readonly more: boolean }> {
-  let part: P[] = []
+): Iterable<{ readonly part: readonly TopicState[]; readonly more: boolean }> {
+  let part: TopicState[] = []
   let size = ENVELOPE
   for (const one of all) {
-    const own = sizeOf(type, one)
-    if (part.length > 0 && (size + own > frame || part.length === 0xffff)) {
+    const own = sizeOf('states', one)
+    if (part.length > 0 && (size + own > frame || part.length === MOST_PARTS)) {
       yield { part, more: true }
       part = []
       size = ENVELOPE

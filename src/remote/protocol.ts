@@ -156,12 +156,15 @@ export function sizeOf<T extends 'states' | 'reports'>(type: T, part: Part<T>): 
 type Part<T extends 'states' | 'reports'> = T extends 'states' ? ValueOf<typeof state> : ValueOf<typeof report>
 
 /**
- * Cuts a stream of bytes into frames. Holds at most one frame that is not complete, and takes memory for it only as its bytes
- * arrive, whatever length was announced.
+ * Cuts a stream of bytes into frames. Of a frame that is not complete it holds what has come, and takes memory for it only as its
+ * bytes arrive, whatever length was announced.
  */
 export class Frames {
   /** The largest frame that is let through. */
   limit: number
+  /** Bytes that were not looked at yet, the first ones first. */
+  #chunks: Uint8Array[] = []
+  /** The beginning of a frame whose end has not come. */
   #held = new Uint8Array(64)
   #length = 0
 
@@ -169,28 +172,38 @@ export class Frames {
     this.limit = limit
   }
 
-  /** Calls back with each frame that is complete now. A frame is only good until the callback returns. Throws for one too large. */
-  push(chunk: Uint8Array, each: (frame: Uint8Array) => void): void {
-    let rest = chunk
-    while (rest.length > 0) {
+  /** Takes bytes in. They must not change before they are taken out. */
+  add(chunk: Uint8Array): void {
+    if (chunk.length > 0) this.#chunks.push(chunk)
+  }
+
+  /** Returns the next frame that is complete, good until the next call; undefined if there is none. Throws for one too large. */
+  next(): Uint8Array | undefined {
+    for (let chunk = this.#chunks[0]; chunk; chunk = this.#chunks[0]) {
       // Mostly frames arrive whole, and are taken where they are.
-      const whole = this.#length === 0 && rest.length >= 4 ? 4 + this.#lengthIn(rest) : Infinity
-      if (whole <= rest.length) {
-        each(rest.subarray(4, whole))
-        rest = rest.subarray(whole)
-        continue
+      const whole = this.#length === 0 && chunk.length >= 4 ? 4 + this.#lengthIn(chunk) : Infinity
+      if (whole <= chunk.length) {
+        this.#drop(chunk, whole)
+        return chunk.subarray(4, whole)
       }
       const wanted = this.#length < 4 ? 4 : 4 + this.#lengthIn(this.#held)
-      const taken = rest.subarray(0, wanted - this.#length)
+      const taken = chunk.subarray(0, wanted - this.#length)
       this.#hold(taken)
-      rest = rest.subarray(taken.length)
+      this.#drop(chunk, taken.length)
       if (this.#length >= 4 && this.#length === 4 + this.#lengthIn(this.#held)) {
         const frame = this.#held.subarray(4, this.#length)
         this.#held = new Uint8Array(64)
         this.#length = 0
-        each(frame)
+        return frame
       }
     }
+    return undefined
+  }
+
+  /** Drops so many bytes of the first chunk. */
+  #drop(chunk: Uint8Array, count: number): void {
+    if (count < chunk.length) this.#chunks[0] = chunk.subarray(count)
+    else this.#chunks.shift()
   }
 
   #lengthIn(start: Uint8Array): number {

@@ -4,6 +4,7 @@ import { chmod, lstat, mkdtemp, rename, rm } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import process from 'node:process'
+import { getHeapStatistics } from 'node:v8'
 import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { after } from '../core/clock.js'
 import { HubError } from './errors.js'
@@ -15,6 +16,7 @@ import { LEAST_FRAME, NONCE_BYTES } from './protocol.js'
 import { LONGEST_SOCKET_PATH, removeSocketFolder } from '../system/socket-folder.js'
 import { period } from './settings.js'
 import { Store } from './store.js'
+import { Turns } from './turns.js'
 
 /** How much a server puts up with. */
 export interface ServerLimits {
@@ -30,6 +32,11 @@ export interface ServerLimits {
   readonly names?: number | undefined
   /** Marks and leases in all. Default: 1,000,000. */
   readonly marks?: number | undefined
+  /**
+   * Bytes of memory, estimated, for all that clients have stored: marks, leases and open tokens, which take three quarters of it at the
+   * most. What would take more is refused with `ERR_HUB_REFUSED`; what is stored stays. Default: half of the heap that Node allows.
+   */
+  readonly bytes?: number | undefined
   /** Bytes that a connection may leave unread before it is cut off. Default: 8 MiB. */
   readonly unread?: number | undefined
 }
@@ -65,6 +72,7 @@ const DEFAULTS: Limits = {
   handshakeWithin: 5_000,
   names: 100_000,
   marks: 1_000_000,
+  bytes: getHeapStatistics().heap_size_limit / 2,
   unread: 8 * 1_048_576,
 }
 
@@ -234,37 +242,66 @@ export class TokenServer implements AsyncDisposable {
       if (this.#sockets.size > limits.connections) socket.destroy()
       else if (strangers.size > limits.handshakes) oldest?.destroy()
     })
+    const turns = new Turns()
     this.#server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
       const stranger = isTls ? below.get(sourceOf(socket)) : socket
       const outbox = new Outbox((bytes) => {
         if (socket.destroyed) return
         socket.write(bytes)
-        if (socket.writableLength > limits.unread) socket.destroy()
-        // Who asks faster than he reads waits.
-        else if (socket.writableLength > limits.unread / 8) pause(socket)
+        if (socket.writableLength > limits.unread) cut()
+        else if (output.isFull) wait()
       })
-      const peer = new Peer(
-        this.#store,
-        {
-          send: (bytes) => outbox.send(bytes),
-          end: () => {
-            outbox.flush()
-            socket.end(() => void socket.destroy())
-            after(LAST_WORD, () => void socket.destroy(), false)
-          },
+      const output = {
+        send: (bytes: Uint8Array) => outbox.send(bytes),
+        end: () => {
+          outbox.flush()
+          socket.end(() => void socket.destroy())
+          after(LAST_WORD, () => void socket.destroy(), false)
         },
-        {
-          key,
-          nonce: randomBytes(NONCE_BYTES),
-          frame: limits.frame,
-          handshakeWithin: limits.handshakeWithin,
-          opened: () => void (stranger && strangers.delete(stranger)),
+        // A client that asks faster than it reads is to read first.
+        get isFull() {
+          return socket.writableNeedDrain && socket.writableLength > limits.unread / 8
         },
-      )
+      }
+      const cut = () => {
+        socket.destroy()
+        peer.closed()
+        turns.remove(worker)
+      }
+      let isWaiting = false
+      const wait = () => {
+        if (isWaiting) return
+        isWaiting = true
+        socket.pause()
+        socket.once('drain', () => {
+          isWaiting = false
+          turns.run(worker)
+        })
+      }
+      const peer = new Peer(this.#store, output, {
+        key,
+        nonce: randomBytes(NONCE_BYTES),
+        frame: limits.frame,
+        handshakeWithin: limits.handshakeWithin,
+        opened: () => void (stranger && strangers.delete(stranger)),
+      })
+      const worker = {
+        work(until: number): boolean {
+          let isLeft = false
+          outbox.reading(() => (isLeft = peer.work(until)))
+          // What it has sent is worked on before more of it is read.
+          if (isLeft) socket.pause()
+          else if (!output.isFull) socket.resume()
+          return isLeft
+        },
+      }
       socket.setNoDelay(true)
-      socket.on('data', (chunk: Buffer) => outbox.reading(() => peer.receive(chunk)))
+      socket.on('data', (chunk: Buffer) => {
+        peer.hold(chunk)
+        turns.run(worker)
+      })
       socket.on('error', () => void socket.destroy())
-      socket.once('close', () => peer.closed())
+      socket.once('close', cut)
     })
     this.#server.on('tlsClientError', (_error: Error, socket: Socket) => void socket.destroy())
     this.#server.on('error', () => {}) // of accepting: what there is goes on
@@ -276,12 +313,6 @@ const BACKLOG = 4_096
 
 /** Who is cut off and does not read why is not waited for any longer, in milliseconds. */
 const LAST_WORD = 1_000
-
-function pause(socket: Socket): void {
-  if (socket.isPaused()) return
-  socket.pause()
-  socket.once('drain', () => socket.resume())
-}
 
 function sourceOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`

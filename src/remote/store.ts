@@ -64,6 +64,28 @@ export interface StoreLimits {
   readonly marks: number
   /** Holders of one session. */
   readonly names: number
+  /** Of memory, as `weight` estimates it. Default: no limit. */
+  readonly bytes?: number
+}
+
+/** What things take, in bytes: a little more than was measured. Texts come on top. */
+const weight = {
+  topic: 500,
+  holder: 450,
+  mark: 400,
+  lease: 500,
+  /** Texts are stored once, and most of them as keys too. */
+  text: (...texts: readonly string[]) => texts.reduce((sum, { length }) => sum + 2 * length, 0),
+}
+
+/** What an entry takes besides its holders. */
+function weightOf({ mark, lease }: Entry): number {
+  const ofMark = mark ? weight.mark + weight.text(mark.reason, mark.what, mark.token, mark.host) : 0
+  return ofMark + (lease ? weight.lease + weight.text(lease.owner) : 0)
+}
+
+function weightOfTopic({ name, run }: Topic): number {
+  return weight.topic + weight.text(name, name, run, run)
 }
 
 interface Lease {
@@ -111,12 +133,25 @@ interface Guest {
   readonly watched: Map<Watcher, Map<Entry, number>>
 }
 
+/** What is to be listed: one topic, or all whose names begin alike. */
+export interface Wanted {
+  readonly prefix?: string | undefined
+  readonly topic?: Topic | undefined
+}
+
 /** What a snapshot has given. */
 interface Taken {
   readonly keys: Set<string>
   /** Every topic that there was; one that comes now is behind them all. */
   isAll: boolean
 }
+
+/** What a forgotten id takes, in bytes: it has 64 characters at the most. */
+const FORGOTTEN_BYTES = 200
+/** Open tokens take this part of the memory at the most, so that there is room left to cancel. */
+const TOKENS = 3 / 4
+/** Sessions that are not connected: of more than so many, those that left first are dropped. Each enters again when it comes back. */
+const MOST_ABSENT = 10_000
 
 /** How long others can still see that a session has fallen silent (E8). */
 const SILENT = 60_000
@@ -131,6 +166,8 @@ const SWEPT = 2_000
 export class Store {
   readonly #entries = new Map<string, Entry>()
   readonly #guests = new Map<string, Guest>()
+  /** The sessions without a connection, in the order in which they lost it. */
+  readonly #absent = new Set<string>()
   /** What of the marks that were forgotten is remembered, so that none comes back (E2). */
   readonly #forgotten: Forgotten
   readonly #recorder: Recorder | undefined
@@ -139,6 +176,8 @@ export class Store {
   #fence = readWall()
   #numbers = 0
   #marks = 0
+  /** What all of it takes. */
+  #bytes = 0
   /** Told of each change: the snapshots that are being taken. */
   readonly #snapshots = new Set<(entry: Entry, change: Change) => void>()
   #sweep: IterableIterator<Entry> | undefined
@@ -146,7 +185,8 @@ export class Store {
 
   constructor(limits: StoreLimits, recorder?: Recorder, changes: Iterable<Change> = []) {
     this.#limits = limits
-    this.#forgotten = new Forgotten(limits.marks)
+    // Of ids that are forgotten an eighth of the memory is the most.
+    this.#forgotten = new Forgotten(Math.min(limits.marks, Math.ceil((limits.bytes ?? Infinity) / 8 / FORGOTTEN_BYTES)))
     for (const change of changes) this.#apply(change)
     this.#recorder = recorder
     this.#stopSweep = after(SWEEP, () => this.#clean(), false)
@@ -207,6 +247,7 @@ export class Store {
     }
     const before = guest.link
     guest.link = link
+    this.#absent.delete(info.id)
     guest.heard = now()
     guest.watched.set(link, new Map())
     if (before && before !== link) {
@@ -224,6 +265,9 @@ export class Store {
     if (guest.link !== link) return
     guest.link = undefined
     guest.heard = now()
+    this.#absent.delete(session)
+    this.#absent.add(session)
+    if (this.#absent.size > MOST_ABSENT) this.bye(this.#absent.values().next().value as string)
   }
 
   enter(session: string, link: Watcher, holders: readonly HolderRecord[]): TopicState[] {
@@ -242,6 +286,9 @@ export class Store {
       if (guest.holders.size >= this.#limits.names) {
         throw new HubError('ERR_HUB_REFUSED', `more than ${this.#limits.names} tokens over one connection`)
       }
+      const ofTopic = this.#entries.has(keyOf(record.topic)) ? 0 : weightOfTopic(record.topic)
+      this.#makeRoom(weight.holder + ofTopic, 0, TOKENS)
+      this.#bytes += weight.holder
       held = { record, entry: this.#entry(record.topic), session: guest, through: link }
       guest.holders.set(record.id, held)
       held.entry.holders.add(held)
@@ -278,6 +325,7 @@ export class Store {
     if (!guest) return
     for (const held of guest.holders.values()) this.#remove(held)
     this.#guests.delete(session)
+    this.#absent.delete(session)
   }
 
   #guest(session: string): Guest {
@@ -298,6 +346,7 @@ export class Store {
     const { entry, session, through, record } = held
     session.holders.delete(record.id)
     entry.holders.delete(held)
+    this.#bytes -= weight.holder
     const counts = session.watched.get(through)
     const left = (counts?.get(entry) ?? 0) - 1
     if (left > 0) counts?.set(entry, left)
@@ -321,12 +370,7 @@ export class Store {
     const standing = this.#known(topic)?.mark
     if (standing) return standing
     if (this.#forgotten.has(mark.id)) return mark
-    if (this.#marks >= this.#limits.marks) {
-      throw new HubError(
-        'ERR_HUB_REFUSED',
-        `there are ${this.#limits.marks} marks and leases, the most this server takes`,
-      )
-    }
+    this.#makeRoom(weight.mark + weight.text(mark.reason, mark.what, mark.token, mark.host) + weightOfTopic(topic), 1)
     const entry = this.#entry(topic)
     return this.#commit(entry, { type: 'mark', topic, mark, until: readWall() + ttl + TICK }, () => {
       const stands = entry.mark ?? mark
@@ -335,23 +379,44 @@ export class Store {
     })
   }
 
+  /** Errors: `ERR_HUB_REFUSED` if there is no room for so many bytes, in that part of the memory, and marks or leases, more. */
+  #makeRoom(bytes: number, marks: number, part = 1): void {
+    const { bytes: all = Infinity, marks: mostMarks } = this.#limits
+    const mostBytes = all * part
+    if (this.#marks + marks > mostMarks) {
+      throw new HubError('ERR_HUB_REFUSED', `there are ${mostMarks} marks and leases, the most this server takes`)
+    }
+    if (this.#bytes + bytes > mostBytes) {
+      const most = Math.floor(mostBytes / 1_048_576)
+      throw new HubError('ERR_HUB_REFUSED', `what clients have stored takes ${most} MiB, the most this server takes`)
+    }
+  }
+
   forget(topic: Topic): void | Promise<void> {
     const entry = this.#known(topic)
     if (entry) return this.#commit(entry, { type: 'forget', topic }, () => this.#drop(entry))
   }
 
-  list(what: { readonly prefix?: string | undefined; readonly topic?: Topic | undefined }): TopicReport[] {
-    const { prefix, topic } = what
-    const entries = topic ? [this.#known(topic)] : this.#entries.values()
-    const reports: TopicReport[] = []
-    for (const entry of entries) {
-      if (!entry || (prefix !== undefined && !entry.topic.name.startsWith(prefix))) continue
-      this.#refresh(entry)
-      const holders = Array.from(entry.holders, (held) => this.#reportOf(held))
-      const { mark, lease } = this.#stateOf(entry)
-      if (mark || lease || holders.length > 0) reports.push({ topic: entry.topic, mark, lease, holders })
+  list(what: Wanted): TopicReport[] {
+    return Array.from(this.listing(what)).filter((report) => report !== undefined)
+  }
+
+  /**
+   * The same, one topic after the other, with undefined for each that is not wanted. It may be taken in slices: each topic is as it stands
+   * when it is taken, and none that is there from the beginning to the end is left out.
+   */
+  *listing({ prefix, topic }: Wanted): Generator<TopicReport | undefined, undefined> {
+    for (const entry of topic ? [this.#known(topic)] : this.#entries.values()) {
+      const isWanted = entry && (prefix === undefined || entry.topic.name.startsWith(prefix))
+      yield isWanted ? this.#reportOn(entry) : undefined
     }
-    return reports
+  }
+
+  #reportOn(entry: Entry): TopicReport | undefined {
+    this.#refresh(entry)
+    const holders = Array.from(entry.holders, (held) => this.#reportOf(held))
+    const { mark, lease } = this.#stateOf(entry)
+    return mark || lease || holders.length > 0 ? { topic: entry.topic, mark, lease, holders } : undefined
   }
 
   #reportOf({ record, session }: Held): HolderReport {
@@ -364,7 +429,9 @@ export class Store {
   // ---- Leases
 
   acquire(topic: Topic, owner: string, ttl: number): Acquired | Promise<Acquired> {
-    const entry = this.#entry(topic)
+    const known = this.#known(topic)
+    if (!known?.lease) this.#makeRoom(weight.lease + weight.text(owner) + weightOfTopic(topic), known?.mark ? 0 : 1)
+    const entry = known ?? this.#entry(topic)
     const { lease } = entry
     if (lease?.until !== undefined && lease.until > now()) {
       if (lease.owner !== owner) return { held: false, left: lease.until - now() }
@@ -452,10 +519,17 @@ export class Store {
     }
     const entry = this.#entry(change.topic)
     for (const keep of this.#snapshots) keep(entry, change)
-    const before = entry.mark || entry.lease ? 1 : 0
+    this.#count(entry, -1)
     const differs = this.#change(entry, change)
-    this.#marks += (entry.mark || entry.lease ? 1 : 0) - before
+    this.#count(entry, 1)
     return differs
+  }
+
+  /** Adds what an entry has to what there is, or takes it away. */
+  #count(entry: Entry, times: 1 | -1): void {
+    if (!entry.mark && !entry.lease) return
+    this.#marks += times
+    this.#bytes += times * weightOf(entry)
   }
 
   #change(entry: Entry, change: Exclude<Change, { readonly type: 'forgotten' }>): boolean {
@@ -518,6 +592,7 @@ export class Store {
       pending: 0,
     }
     this.#entries.set(key, entry)
+    this.#bytes += weightOfTopic(topic)
     return entry
   }
 
@@ -533,17 +608,22 @@ export class Store {
   /** Takes away what has lived its time. */
   #refresh(entry: Entry): void {
     const { mark, lease } = entry
-    if (!mark && !lease) return
-    if (mark && entry.markUntil <= now()) entry.mark = undefined
-    if (lease && lease.until === undefined && lease.forgotten <= now()) entry.lease = undefined
-    if (!entry.mark && !entry.lease) this.#marks--
+    const isMarkOver = mark !== undefined && entry.markUntil <= now()
+    const isLeaseOver = lease !== undefined && lease.until === undefined && lease.forgotten <= now()
+    if (!isMarkOver && !isLeaseOver) return
+    this.#count(entry, -1)
+    if (isMarkOver) entry.mark = undefined
+    if (isLeaseOver) entry.lease = undefined
+    this.#count(entry, 1)
   }
 
   /** S3. */
   #drop(entry: Entry): void {
     this.#refresh(entry)
     const { mark, lease, holders, pending } = entry
-    if (!mark && !lease && holders.size === 0 && pending === 0) this.#entries.delete(entry.key)
+    if (mark || lease || holders.size > 0 || pending > 0 || this.#entries.get(entry.key) !== entry) return
+    this.#entries.delete(entry.key)
+    this.#bytes -= weightOfTopic(entry.topic)
   }
 
   /** Some topics at a time, so that a million of them never stand in anybody's way. */

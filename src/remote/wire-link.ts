@@ -84,13 +84,20 @@ export class WireLink implements Link {
     this.#send({ type: 'hello', magic: 'calloff', least: VERSION, version: VERSION, nonce })
   }
 
+  /** Read anew after each message, which may have ended it. */
+  get #isOver(): boolean {
+    return this.#phase === 'over'
+  }
+
   /** Bytes have come. */
   receive(chunk: Uint8Array): void {
     if (this.#phase === 'over') return
     try {
-      this.#frames.push(chunk, (frame) => {
-        if (this.#phase !== 'over') this.#take(decode(frame))
-      })
+      this.#frames.add(chunk)
+      for (let frame = this.#frames.next(); frame; frame = this.#frames.next()) {
+        this.#take(decode(frame))
+        if (this.#isOver) return
+      }
     } catch (error) {
       this.fail(error as Error)
     }

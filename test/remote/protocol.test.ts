@@ -62,7 +62,10 @@ const samples: readonly Message[] = [
 function framesIn(chunks: Iterable<Uint8Array>, limit = 65_536): Uint8Array[] {
   const frames = new Frames(limit)
   const found: Uint8Array[] = []
-  for (const chunk of chunks) frames.push(chunk, (frame) => found.push(frame.slice()))
+  for (const chunk of chunks) {
+    frames.add(chunk)
+    for (let frame = frames.next(); frame; frame = frames.next()) found.push(frame.slice())
+  }
   return found
 }
 
