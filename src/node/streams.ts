@@ -2,7 +2,8 @@ import type { Readable } from 'node:stream'
 import { finished, pipeline as connect } from 'node:stream/promises'
 import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { turn } from '../core/clock.js'
-import type { Registration } from '../core/token.js'
+import { isCancellation, isOurs } from '../core/errors.js'
+import type { CancellationToken, Registration } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { lendSignal } from './lend-signal.js'
 import { tokenArgument } from './token-argument.js'
@@ -37,7 +38,8 @@ const PIPELINE_OPTIONS: NamesOf<PipelineOptions> = ['token', 'end']
  * When the token is cancelled, all the streams are destroyed; it rejects when they have closed, or a second later if one of them
  * never does. A function that does not heed its `signal` is not waited for.
  *
- * Errors: rejects with the token's error, itself; with the first failure of any of the streams. The streams themselves are
+ * Errors: rejects with the token's error, itself; with the first failure of any of the streams and functions, itself, where Node hides
+ * it behind an `AbortError`; with `ERR_STREAM_PREMATURE_CLOSE` where one of them stops before the end. The streams themselves are
  * destroyed with Node's `AbortError`, whose `cause` is the token's error.
  * Memory: nothing is left on the token.
  *
@@ -71,7 +73,8 @@ export function pipeline<Result = void>(
     return tokenArgument(token)
   }
   return lendSignal(parse, async (signal, own) => {
-    const all = connect(streams as never, { ...shape, signal }) as Promise<Result>
+    const stages = new Stages(streams, own)
+    const all = connect(stages.watched as never, { ...shape, signal }) as Promise<Result>
     let registration: Registration | undefined
     // The platform waits for functions that do not heed the signal, and so for ever.
     const calledOff = new Promise<never>((_, reject) => {
@@ -83,14 +86,99 @@ export function pipeline<Result = void>(
     try {
       return await Promise.race([all, calledOff])
     } catch (error) {
-      if (!own.error) throw error
+      if (!own.error || stages.haveFailed) throw stages.failure(error)
       await closed(streams) // which Node 20 and 22 do not wait for
       // On Bun the end that we have brought about may be noticed before what it was brought about by.
-      throw (error as { code?: unknown } | null)?.code === 'ERR_STREAM_PREMATURE_CLOSE' ? own.error : error
+      throw (error as { code?: unknown } | null)?.code === PREMATURE ? own.error : error
     } finally {
       registration?.stop()
     }
   })
+}
+
+/**
+ * What each stage has failed with by itself. Node destroys the stages in front of one that stops early with an `AbortError` of its
+ * own making, which may come out instead of the failure, or with it (nodejs/node#62089); nobody has cancelled anything then.
+ */
+class Stages {
+  /** The same, whose functions say what they fail with. */
+  readonly watched: readonly PipelineStep[]
+  readonly #token: CancellationToken
+  /** All streams, also those that functions have made. */
+  readonly #streams: (Partial<Readable> | null)[]
+  /** Of functions, in the order of time. */
+  readonly #thrown: unknown[] = []
+
+  constructor(steps: readonly PipelineStep[], token: CancellationToken) {
+    this.#token = token
+    this.#streams = steps.filter((one) => typeof one !== 'function') as Partial<Readable>[]
+    this.watched = steps.map((step) => (typeof step === 'function' ? this.#watch(step) : step))
+  }
+
+  /** A function has failed while the token was alive. */
+  get haveFailed(): boolean {
+    return this.#thrown.length > 0
+  }
+
+  /** The failure that stands behind the error of the platform. */
+  failure(error: unknown): unknown {
+    const errored: unknown[] = this.#streams.flatMap((one) => one?.errored ?? [])
+    // What a function throws that was thrown at it by its source is not its own.
+    const isOwn = (one: unknown) => !isMakeshift(one) || (this.#thrown.includes(one) && !errored.includes(one))
+    const all = [...this.#thrown, ...errored]
+    if (isOwn(error) && !(this.haveFailed && isCancellation(error, this.#token))) return error
+    const parts = error instanceof AggregateError ? (error.errors as unknown[]) : []
+    const found = [...all, ...parts].find(isOwn)
+    if (found !== undefined) return found
+    if ((error as { readonly code?: unknown }).code === PREMATURE) return error
+    return Object.assign(new Error('a step of the pipeline stopped before the end'), { code: PREMATURE })
+  }
+
+  #watch(step: Function): PipelineStep {
+    return (...given: unknown[]) => {
+      try {
+        return this.#watchResult(step(...given) as unknown) as never
+      } catch (error) {
+        this.#note(error)
+        throw error
+      }
+    }
+  }
+
+  #watchResult(result: unknown): unknown {
+    const { then, pipe, getReader, [Symbol.asyncIterator]: iterate } = Object(result) as Partial<Everything>
+    if (pipe) this.#streams.push(result as Readable)
+    else if (then) void Promise.resolve(result).catch((error: unknown) => this.#note(error))
+    else if (iterate && !getReader) return this.#passOn(result as AsyncIterable<unknown>)
+    return result
+  }
+
+  async *#passOn(items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+    try {
+      yield* items
+    } catch (error) {
+      this.#note(error)
+      throw error
+    }
+  }
+
+  #note(error: unknown): void {
+    if (!this.#token.error) this.#thrown.push(error)
+  }
+}
+
+/** What the result of a function may be. */
+type Everything = PromiseLike<unknown> & NodeJS.ReadableStream & ReadableStream & AsyncIterable<unknown>
+
+const PREMATURE = 'ERR_STREAM_PREMATURE_CLOSE'
+
+/** What Node makes up for a stream that is closed before its end: that error, an `AbortError` of no signal, or both with a failure. */
+function isMakeshift(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.some(isMakeshift)
+  const { name, code } = Object(error) as { readonly name?: unknown; readonly code?: unknown }
+  if (code === PREMATURE) return true
+  // That of a signal has its reason as the cause.
+  return name === 'AbortError' && code === 'ABORT_ERR' && !isOurs(error) && !Object.hasOwn(error as object, 'cause')
 }
 
 /** Waits until those that are destroyed have closed. */

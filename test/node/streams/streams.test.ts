@@ -136,6 +136,158 @@ describe('pipeline', { skip }, () => {
     assert.equal(token.cancelled, false)
   })
 
+  describe('what a stage fails with comes out, where the platform makes an AbortError of it', () => {
+    const broken = new Error('disk full')
+    const fail = () => {
+      throw broken
+    }
+    type Items = Readable & AsyncIterable<unknown>
+    const many = () => Readable.from(Array.from({ length: 1_000 }, (_, i) => `${i}`))
+    const twice = () =>
+      new Transform({
+        objectMode: true,
+        transform(chunk, _encoding, done) {
+          this.push(chunk)
+          done(null, chunk)
+        },
+      })
+    const failing = (error: unknown) =>
+      new Transform({ objectMode: true, transform: (_chunk, _encoding, done) => done(error as Error) })
+    type Steps = Parameters<typeof pipeline>
+    const failures: Readonly<Record<string, () => Steps>> = {
+      'a helper, last': () => [many(), twice(), (items: Items) => items.map(async () => fail())],
+      'a helper in the middle': () => [many(), twice(), (items: Items) => items.filter(async () => fail()), sink()],
+      'a helper that gives a promise': () => [many(), twice(), (items: Items) => items.reduce(fail, 0)],
+      'a function': () => [
+        many(),
+        twice(),
+        async (items: Items) => {
+          for await (const _ of items) fail()
+        },
+      ],
+      'a function that has read nothing': () => [many(), twice(), async () => fail()],
+      'a function, at once': () => [many(), twice(), () => fail()],
+      'a generator, first': () => [
+        async function* () {
+          yield 'a'
+          fail()
+        },
+        twice(),
+        sink(),
+      ],
+      'a generator in the middle': () => [
+        many(),
+        twice(),
+        async function* (items: Items) {
+          for await (const item of items) yield item && fail()
+        },
+        sink(),
+      ],
+      'a stream in the middle': () => [many(), twice(), failing(broken), twice(), sink()],
+      'a stream, last': () => [
+        many(),
+        twice(),
+        new Writable({ objectMode: true, write: (_chunk, _encoding, done) => done(broken) }),
+      ],
+      'a stream of the web': () => [many(), new WritableStream({ write: fail })],
+      'a function behind one that has stopped early': () => [
+        many(),
+        twice(),
+        (items: Items) => items.take(3),
+        async (items: Items) => {
+          for await (const _ of items) fail()
+        },
+      ],
+    }
+    for (const [name, make] of Object.entries(failures)) {
+      it(name, async () => {
+        const token = new SimpleToken()
+        const error = await reason(pipeline(...(make() as [never]), { token } as never))
+        assert.equal(error, broken)
+        assert.equal(isCancellation(error), false)
+        assert.equal(token.cancelled, false)
+      })
+    }
+
+    it('a cancellation of its own, which is no one of the token', async () => {
+      const own = new SimpleToken().cancel('mine').error
+      const abort = new DOMException('gone', 'AbortError')
+      for (const error of [own, abort]) {
+        const token = new SimpleToken()
+        const last = async (items: Items) => {
+          for await (const _ of items) throw error
+        }
+        for (const steps of [
+          [many(), twice(), last],
+          [many(), twice(), failing(error), sink()],
+        ]) {
+          const found = await reason(pipeline(...(steps as [never]), { token } as never))
+          assert.equal(found, error)
+          assert.deepEqual([isCancellation(found), isCancellation(found, token)], [true, false])
+        }
+      }
+    })
+
+    const stops: Readonly<Record<string, () => Steps>> = {
+      'a function that has enough': () => [
+        many(),
+        twice(),
+        async (items: Items) => {
+          for await (const _ of items) break
+        },
+      ],
+      'a helper that has enough': () => [many(), twice(), (items: Items) => items.take(1), sink()],
+      'a helper that has found it': () => [many(), twice(), (items: Items) => items.find(() => true)],
+      'a generator that has enough': () => [
+        many(),
+        twice(),
+        async function* (items: Items) {
+          for await (const item of items) {
+            yield item
+            break
+          }
+        },
+        sink(),
+      ],
+      'a stream that is destroyed': () => {
+        const middle = twice()
+        middle.once('data', () => middle.destroy())
+        return [many(), middle, sink()]
+      },
+    }
+    for (const [name, make] of Object.entries(stops)) {
+      it(`and where none has failed, it is no cancellation: ${name}`, async () => {
+        const token = new SimpleToken()
+        const error = await reason(pipeline(...(make() as [never]), { token } as never))
+        assert.equal((error as { code?: unknown }).code, 'ERR_STREAM_PREMATURE_CLOSE')
+        assert.deepEqual([isCancellation(error), token.cancelled], [false, false])
+      })
+    }
+
+    it('the first of several', async () => {
+      const later = new Error('later')
+      const slowly = new Writable({
+        objectMode: true,
+        write: () => {},
+        destroy: (_error, done) => void setImmediate(() => done(later)),
+      })
+      const steps = [many(), twice(), failing(broken), slowly] as const
+      assert.equal(await reason(pipeline(...steps, { token: new SimpleToken() })), broken)
+    })
+
+    it('a failure that came before the token was cancelled', async () => {
+      const token = new SimpleToken()
+      const middle = async function* (items: Items) {
+        try {
+          for await (const item of items) yield item && fail()
+        } finally {
+          setImmediate(() => token.cancel())
+        }
+      }
+      assert.equal(await reason(pipeline(many(), twice(), middle as never, slow(), { token })), broken)
+    })
+  })
+
   it('end: false leaves the last one open', async () => {
     const chunks: unknown[] = []
     const target = sink(chunks)
