@@ -194,7 +194,7 @@ export const commands: readonly Command[] = [
     name: 'serve',
     summary: 'Be the hub: the server that the other commands talk to.',
     about: [
-      'Listens at your own socket, which nobody else can reach, until SIGTERM or Ctrl+C. The first line it prints is `ready` and the URL.',
+      'Listens at your own socket, which nobody else can reach, unless --listen or CALLOFF_HUB says where, until SIGTERM or Ctrl+C. The first line it prints is `ready` and the URL.',
       'Over TCP a key is needed; the key file is made if it is not there. Whoever has the key may call off any name.',
     ],
     operands: none,
@@ -203,7 +203,7 @@ export const commands: readonly Command[] = [
         short: 'l',
         value: 'WHERE',
         is: 'url',
-        help: 'unix:PATH or tcp://HOST:PORT; port 0 picks a free one. Default: your own socket.',
+        help: 'unix:PATH or tcp://HOST:PORT; port 0 picks a free one. Default: $CALLOFF_HUB, else your own socket.',
       },
       'key-file': {
         value: 'FILE',

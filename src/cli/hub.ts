@@ -18,9 +18,14 @@ export interface Place {
   readonly isOwn: boolean
 }
 
+/** Where the hub is, or is to be, as the option or else the environment says it. */
+export function hubText(given: Given, option: 'hub' | 'listen'): string | undefined {
+  return given.text(option) ?? (process.env['CALLOFF_HUB'] || undefined)
+}
+
 /** Errors: {@link UsageError} for what is no URL of a hub. */
 export function placeOf(given: Given): Place {
-  const text = given.text('hub') ?? (process.env['CALLOFF_HUB'] || undefined)
+  const text = hubText(given, 'hub')
   return text === undefined ? { url: ownHub(), isOwn: true } : { url: urlOf(text), isOwn: false }
 }
 

@@ -8,7 +8,7 @@ import { formatDuration } from './duration.js'
 import { FAILED, OK } from './exit-codes.js'
 import { Failure, messageOf, UsageError } from './failures.js'
 import type { Given } from './given.js'
-import { urlOf } from './hub.js'
+import { hubText, urlOf } from './hub.js'
 import { readOrMakeKey, usualKeyFile } from './key-file.js'
 import { makeOwnFolder, ownHub } from './own-folder.js'
 import { say, show } from './say.js'
@@ -47,7 +47,7 @@ async function listen(given: Given): Promise<TokenServer> {
 
 /** Where, and with which key. */
 function whereOf(given: Given): ServerOptions {
-  const listen = given.text('listen')
+  const listen = hubText(given, 'listen')
   const file = given.text('key-file') ?? (process.env['CALLOFF_KEY_FILE'] || undefined)
   if (listen === undefined) makeOwnFolder()
   const url = new URL(listen === undefined ? ownHub() : urlOf(listen))
@@ -56,7 +56,10 @@ function whereOf(given: Given): ServerOptions {
     // The file system says who may connect. Who wants a key as well gets it, but none is made that nobody has asked for.
     return file === undefined ? { path } : { path, key: keyFrom(file) }
   }
-  if (url.protocol !== 'tcp:') throw new UsageError(`--listen takes unix:PATH or tcp://HOST:PORT, not ${url.protocol}`)
+  if (url.protocol !== 'tcp:') {
+    const where = given.text('listen') === undefined ? 'serve with CALLOFF_HUB' : '--listen'
+    throw new UsageError(`${where} takes unix:PATH or tcp://HOST:PORT, not ${url.protocol}`)
+  }
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port), key: keyFrom(file ?? usualKeyFile()) }
 }
 

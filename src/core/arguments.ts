@@ -49,8 +49,15 @@ export function optionalProgram(argument: string, value: unknown): string | URL 
 /** The options that a function takes. */
 export type NamesOf<T> = readonly (keyof T & string)[]
 
-/** An object of options, with no other names than these; or absent. A symbol is no name, and a value of undefined is absent. */
-export function optionsOf<T extends object>(options: T | undefined, names: NamesOf<T>): Partial<T> {
+/**
+ * An object of options, with no other names than these; or absent. A symbol is no name, and a value of undefined is absent.
+ * `instead` says what to do about names that callers know from elsewhere.
+ */
+export function optionsOf<T extends object>(
+  options: T | undefined,
+  names: NamesOf<T>,
+  instead?: Readonly<Record<string, string>>,
+): Partial<T> {
   if (options === undefined) return {}
   // A plain object, of whatever realm: an array of tokens, or a promise, is somebody's mistake.
   const prototype: unknown =
@@ -60,13 +67,13 @@ export function optionsOf<T extends object>(options: T | undefined, names: Names
   }
   for (const name in options) {
     const isAbsent = options[name] === undefined || name in Object.prototype
-    if (!isAbsent && !(names as readonly string[]).includes(name)) throw unknownOption(name, names)
+    if (!isAbsent && !(names as readonly string[]).includes(name)) throw unknownOption(name, names, instead?.[name])
   }
   return options
 }
 
-function unknownOption(name: string, names: readonly string[]): TypeError {
+function unknownOption(name: string, names: readonly string[], instead: string | undefined): TypeError {
   const meant = nearest(name, names)
-  const instead = meant === undefined ? `only ${names.map(shown).join(', ')}` : `did you mean ${shown(meant)}?`
-  return new TypeError(`there is no option ${shown(name)}, ${instead}`)
+  const others = meant === undefined ? `only ${names.map(shown).join(', ')}` : `did you mean ${shown(meant)}?`
+  return new TypeError(`there is no option ${shown(name)}, ${instead ?? others}`)
 }

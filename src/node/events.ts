@@ -17,6 +17,7 @@ export interface OnOptions {
 }
 
 const ON_OPTIONS: NamesOf<OnOptions> = ['close']
+const SIGNAL = { signal: 'give the signal as the third argument, in place of a token' }
 
 /**
  * The arguments of the next event of that name; Node's `events.once` with a token.
@@ -83,7 +84,7 @@ export function on<Args extends unknown[] = unknown[]>(
   options?: OnOptions,
 ): AsyncIterableIterator<Args, undefined> {
   const own = tokenArgument(token)
-  const { close } = optionsOf(options, ON_OPTIONS)
+  const { close } = optionsOf(options, ON_OPTIONS, SIGNAL)
   own.isCancelled({ direct: false })
   const controller = new AbortController()
   const { signal } = controller

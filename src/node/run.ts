@@ -3,7 +3,14 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
 import { ProcessError } from './process-errors.js'
-import { type ProcessReport, type RunningProcess, spawn, SPAWN_OPTIONS, type SpawnOptions } from './spawn.js'
+import {
+  type ProcessReport,
+  type RunningProcess,
+  spawn,
+  NOT_OF_NODE,
+  SPAWN_OPTIONS,
+  type SpawnOptions,
+} from './spawn.js'
 
 /** How to run a program to its end. */
 export interface RunOptions extends SpawnOptions {
@@ -86,7 +93,7 @@ export async function run(
   args: readonly string[] = [],
   options?: RunOptions,
 ): Promise<RunReport<string | Uint8Array>> {
-  const { input, encoding, maxBuffer, check, ...given } = optionsOf(options, RUN_OPTIONS)
+  const { input, encoding, maxBuffer, check, ...given } = optionsOf(options, RUN_OPTIONS, NOT_OF_NODE)
   if (encoding !== undefined && encoding !== 'utf8' && encoding !== 'bytes') {
     throw wrongType('encoding', "'utf8' or 'bytes'", encoding)
   }

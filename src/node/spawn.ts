@@ -13,7 +13,7 @@ import { watchOver } from './our-end.js'
 import { ProcessError } from './process-errors.js'
 import { type Ending, type Leader, ProcessTree, type TreeOptions } from './process-tree.js'
 import type { PreparedToken } from './lend-token.js'
-import { signalArgument, tokenArgument } from './token-argument.js'
+import { signalArgument, TOKEN_FOR_SIGNAL, tokenArgument } from './token-argument.js'
 
 /** How to start a child process, and how to end it. */
 export interface SpawnOptions extends Pick<
@@ -66,6 +66,18 @@ export const SPAWN_OPTIONS: NamesOf<SpawnOptions> = [
   'windowsHide',
   'windowsVerbatimArguments',
 ]
+
+/** What Node's functions take in its place, and would act upon without calloff's knowing. */
+export const NOT_OF_NODE: Readonly<Record<string, string>> = {
+  ...TOKEN_FOR_SIGNAL,
+  timeout: 'give a TimeoutToken as "token"',
+  killSignal: 'give "stopSignal"',
+  detached: 'the process has a group of its own, unless "foreground" is true; "leftovers" says what may outlive it',
+  serialization: 'messages are the business of fork() of node:child_process',
+}
+
+/** What only `run` takes. */
+const OF_RUN = Object.fromEntries(['input', 'encoding', 'maxBuffer', 'check'].map((name) => [name, 'run() takes it']))
 
 /** What has become of a child process. */
 export interface ProcessReport {
@@ -135,7 +147,7 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
   if (command === '') throw new RangeError('command must not be empty')
   if (!Array.isArray(args)) throw wrongType('args', 'an array of strings', args)
   for (const one of args as readonly unknown[]) if (typeof one !== 'string') throw wrongType('args', 'strings', one)
-  const options = optionsOf(given, SPAWN_OPTIONS)
+  const options = optionsOf(given, SPAWN_OPTIONS, { ...NOT_OF_NODE, ...OF_RUN })
   const { token, name, grace, stopSignal, leftovers, foreground, lend, ...passed } = options
   const signal = signalArgument('stopSignal', stopSignal) ?? 'SIGTERM'
   if (leftovers !== undefined && !LEFTOVERS.has(leftovers)) {

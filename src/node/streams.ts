@@ -6,7 +6,7 @@ import { isCancellation, isOurs } from '../core/errors.js'
 import type { CancellationToken, Registration } from '../core/token.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { lendSignal } from './lend-signal.js'
-import { tokenArgument } from './token-argument.js'
+import { TOKEN_FOR_SIGNAL, tokenArgument } from './token-argument.js'
 
 /** What can stand in a pipeline: streams of Node or of the web, iterables, and functions from one iterable to the next. */
 export type PipelineStep =
@@ -65,7 +65,7 @@ export function pipeline<Result = void>(
   const parse = () => {
     const last = steps.at(-1)
     const hasOptions = isOptions(last)
-    const { token, end } = optionsOf(hasOptions ? last : undefined, PIPELINE_OPTIONS)
+    const { token, end } = optionsOf(hasOptions ? last : undefined, PIPELINE_OPTIONS, TOKEN_FOR_SIGNAL)
     streams = (hasOptions ? steps.slice(0, -1) : steps) as PipelineStep[]
     if (streams.length < 2)
       throw new TypeError(`pipeline must have a source and a destination, got ${streams.length} steps`)
@@ -236,7 +236,7 @@ export function pipeTo<T>(
 ): Promise<void> {
   let given: Omit<PipeToOptions, 'token'>
   const parse = () => {
-    const { token, ...others } = optionsOf(options, PIPE_TO_OPTIONS)
+    const { token, ...others } = optionsOf(options, PIPE_TO_OPTIONS, TOKEN_FOR_SIGNAL)
     if (typeof (source as Partial<ReadableStream> | null)?.pipeTo !== 'function') {
       throw wrongType('source', 'a ReadableStream', source)
     }

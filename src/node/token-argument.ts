@@ -12,6 +12,9 @@ export function tokenArgument(token: Foreign, argument = 'token'): CancellationT
   return found
 }
 
+/** For functions that stand for one of the platform's, which takes a signal. */
+export const TOKEN_FOR_SIGNAL: Readonly<Record<string, string>> = { signal: 'give the signal as "token"' }
+
 /** The name of a process signal, or absent. */
 export function signalArgument(argument: string, signal: unknown): NodeJS.Signals | undefined {
   const name = optional(argument, 'string', signal as string | undefined)

@@ -260,6 +260,87 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.equal(byVariables.stdout, 'x\n')
   })
 
+  describe('every command has its hub from the option, else from CALLOFF_HUB, else its own', () => {
+    const commands: Readonly<Record<string, readonly string[]>> = {
+      ls: ['ls', '--names'],
+      status: ['status', 'x'],
+      cancel: ['cancel', 'x'],
+      wait: ['wait', 'x'],
+      watch: ['watch', '--json'],
+      run: ['run', '--name', 'y', '--', 'true'],
+      forget: ['forget', 'x'],
+    }
+    /** To its end; `watch` has none, but has begun when it prints. */
+    const end = async (program: ReturnType<User['start']>, isEndless: boolean) => {
+      if (isEndless) await program.printed('{').catch(() => {})
+      if (isEndless) program.child.kill()
+      return await program.ended
+    }
+
+    it('to find one', async () => {
+      const user = new User()
+      const { url } = await user.serve('--listen', 'unix:there.sock')
+      const malformed = 'there.sock'
+      for (const [name, args] of Object.entries(commands)) {
+        const start = async (hub: string | undefined, CALLOFF_HUB: string | undefined) => {
+          const given = hub === undefined ? args : [args[0] as string, '--hub', hub, ...args.slice(1)]
+          const { code, stderr } = await end(user.start(given, { env: { CALLOFF_HUB } }), name === 'watch')
+          return [code, stderr] as const
+        }
+        const canceller = new User()
+        assert.equal((await canceller.run('cancel', 'x', '--hub', url)).code, 0)
+        const [byFlag] = await start(url, undefined)
+        assert.equal((await canceller.run('cancel', 'x', '--hub', url)).code, 0)
+        const [byVariable] = await start(undefined, url)
+        assert.equal((await canceller.run('cancel', 'x', '--hub', url)).code, 0)
+        const [byBoth] = await start(url, malformed)
+        assert.deepEqual([byFlag, byVariable, byBoth], [byFlag, byFlag, byFlag], name)
+        for (const [hub, variable] of [
+          [malformed, url],
+          [undefined, malformed],
+        ] as const) {
+          const [code, stderr] = await start(hub, variable)
+          assert.equal(code, 2, `${name}: ${stderr}`)
+          assert.match(stderr, /^calloff: the hub must be a URL such as .*, got "there\.sock"/, name)
+        }
+        if (name === 'watch') continue // it waits for one
+        const [code, stderr] = await start(undefined, '')
+        assert.equal(code, 1, name)
+        assert.match(stderr, /^calloff: no hub is listening at unix:.*calloff\/hub\.sock/, name)
+      }
+    })
+
+    it('to be one', async () => {
+      const user = new User()
+      const listen = async (args: readonly string[], CALLOFF_HUB: string) => {
+        const program = user.start(['serve', ...args], { env: { CALLOFF_HUB } })
+        await program.printed(/^ready .*\n/).catch(() => {})
+        program.child.kill('SIGTERM')
+        const { code, stdout, stderr } = await program.ended
+        return [code, (stdout || stderr).trim()]
+      }
+      const at = (name: string) => `unix:${join(user.folder, name)}`
+      const own = at('calloff/hub.sock')
+      assert.deepEqual(await listen([], at('a.sock')), [0, `ready ${at('a.sock')}`])
+      assert.deepEqual(await listen([], 'unix:a.sock'), [0, `ready ${at('a.sock')}`])
+      assert.deepEqual(await listen(['--listen', at('b.sock')], at('a.sock')), [0, `ready ${at('b.sock')}`])
+      assert.deepEqual(await listen(['--listen', at('b.sock')], 'nonsense'), [0, `ready ${at('b.sock')}`])
+      assert.deepEqual(await listen([], ''), [0, `ready ${own}`])
+      for (const [args, variable, said] of [
+        [[], 'a.sock', /^calloff: the hub must be a URL such as .*, got "a\.sock"/],
+        [['--listen', 'a.sock'], own, /^calloff: the hub must be a URL such as .*, got "a\.sock"/],
+        [[], 'redis://localhost', /^calloff: serve with CALLOFF_HUB takes unix:PATH or tcp:\/\/HOST:PORT, not redis:/],
+        [['--listen', 'redis://localhost'], own, /^calloff: --listen takes unix:PATH or tcp:\/\/HOST:PORT, not redis:/],
+      ] as const) {
+        const [code, text] = await listen(args, variable)
+        assert.equal(code, 2)
+        assert.match(text as string, said)
+      }
+      const [, ready] = await listen([], 'tcp://127.0.0.1:0')
+      assert.match(ready as string, /^ready tcp:\/\/127\.0\.0\.1:\d+/m)
+    })
+  })
+
   it('a hub elsewhere that is not there is said in one line, without its password', async () => {
     const user = new User()
     const { code, stderr } = await user.run('ls', '--hub', 'tcp://127.0.0.1:1')

@@ -213,6 +213,33 @@ describe('run', { skip }, () => {
     assert.equal((await run('head', ['-c', '1000', '/dev/zero'], { maxBuffer: 1_000 })).stdout.length, 1_000)
   })
 
+  it('an option of Node that would end the process behind the token is refused, and the error says what to give', async () => {
+    const others: readonly (readonly [option: string, value: unknown, instead: RegExp])[] = [
+      ['signal', new AbortController().signal, /give the signal as "token"/],
+      ['timeout', 50, /give a TimeoutToken as "token"/],
+      ['killSignal', 'SIGKILL', /give "stopSignal"/],
+      ['detached', true, /"foreground"/],
+      ['serialization', 'json', /fork\(\)/],
+      ['stopsignal', 'SIGINT', /did you mean "stopSignal"\?/],
+    ]
+    for (const start of [run, spawn]) {
+      for (const [option, value, instead] of others) {
+        await assert.rejects(start('true', [], { [option]: value }), (error: Error) => {
+          assert.equal(error.name, 'TypeError')
+          assert.ok(error.message.startsWith(`there is no option "${option}", `), error.message)
+          assert.match(error.message, instead)
+          return true
+        })
+      }
+    }
+    for (const [option, value] of Object.entries({ input: 'x', encoding: 'utf8', maxBuffer: 5, check: false })) {
+      await assert.rejects(spawn('true', [], { [option]: value }), {
+        name: 'TypeError',
+        message: `there is no option "${option}", run() takes it`,
+      })
+    }
+  })
+
   it('takes 100 MB', async () => {
     const { stdout } = await run('head', ['-c', '100000000', '/dev/zero'], { encoding: 'bytes' })
     assert.equal(stdout.length, 100_000_000)
