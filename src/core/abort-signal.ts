@@ -10,6 +10,7 @@
  * so only our graph could hold it: for ever (a leak) or not (a lost abort).
  */
 import { above, hasRule, hubOf, onFire, reasonOf, subscribe, type TokenNode } from './graph.js'
+import { soon } from './clock.js'
 
 /** The signal of a node, the same at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
@@ -123,6 +124,9 @@ function keepLately(): void {
 
 /** The composite that `AbortSignal.any` is looking through just now. */
 let composing: AbortSignal | undefined
+const composed = () => {
+  composing = undefined
+}
 
 class Dependants extends Set<WeakRef<AbortSignal>> {
   readonly #of: AbortSignal
@@ -170,7 +174,7 @@ function watch(composite: AbortSignal, symbol: symbol): void {
       own = value
     },
     get() {
-      if (!composing) queueMicrotask(() => (composing = undefined))
+      if (!composing) soon(composed)
       composing = composite
       return own
     },

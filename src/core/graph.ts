@@ -20,7 +20,7 @@
  *     children's, and a list is cut off its node before the first of its callbacks runs: nobody can join or mend it then.
  * I9. No function here calls itself along the graph: a chain of a million nodes needs no deep stack.
  */
-import { now } from './clock.js'
+import { now, soon } from './clock.js'
 import {
   CancellationError,
   type CancellationKind,
@@ -60,6 +60,8 @@ export interface TokenNode {
   readonly opaque: boolean
   /** Must be polled: nothing pushes it. */
   readonly polled: boolean
+  /** Its rule may end it although this program does nothing more: a poller, another thread, another process. Deadlines are in remaining.ts. */
+  readonly endsItself: boolean
   /** What its rule says is not to be kept (a condition without caching, nobody listening). */
   readonly fleeting: boolean
   /**
@@ -69,7 +71,9 @@ export interface TokenNode {
   ask(mode: Mode, walk: number): Cancellation | undefined
   /** Starts what ends the node by itself; `hub.driver` stops it. */
   arm(): void
-  /** For messages: what happened. */
+  /** For messages: what it is, in the place of the subject, … */
+  subject(): string
+  /** … and what happened. */
   explain(kind: CancellationKind): string
 }
 
@@ -115,8 +119,7 @@ export function makeError(cancellation: Cancellation, said: string | undefined):
 
 /** What a message says before the reason. By these words {@link isCancellation} knows a clone of the error: `CLONED` in errors.ts. */
 export function whatHappened({ origin, kind }: Cancellation): string {
-  const { name } = origin as CancellationToken
-  return `${name === undefined ? 'token' : `token ${JSON.stringify(name)}`} ${origin.explain(kind)}`
+  return `${origin.subject()} ${origin.explain(kind)}`
 }
 
 /** What a message says of a reason: text, or the message of an error of whatever realm. */
@@ -673,9 +676,15 @@ export function call(listener: (error: CancellationError) => void, node: TokenNo
   }
 }
 
+// The real one, on purpose: an error must not wait until somebody moves a fake clock.
+const realMicrotask = queueMicrotask
+declare const reportError: ((error: unknown) => void) | undefined
+
 /** Makes an error an uncaught one, in a job of its own. */
 export function surface(error: unknown): void {
-  queueMicrotask(() => {
+  // Node has no `reportError`, and elsewhere it is the one way that no fake timers replace.
+  if (typeof reportError === 'function') return soon(() => reportError(error))
+  realMicrotask(() => {
     throw error
   })
 }

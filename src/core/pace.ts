@@ -16,12 +16,13 @@ import {
 import { handled, promiseUnder } from './promises.js'
 import { alarm } from './wait.js'
 
-export function sleep(node: TokenNode, ms: number): Promise<void> {
+/** @param canEnd false if nothing can ever cancel the node: then a sleep without end holds no process. */
+export function sleep(node: TokenNode, ms: number, canEnd = true): Promise<void> {
   return promiseUnder(node, (resolve, _, callOff) => {
     nonNegative('ms', ms)
     const dead = discover(node, INDIRECT)
     if (dead) callOff(errorOf(dead))
-    else alarm(node, ms, resolve, callOff)
+    else alarm(node, ms, resolve, callOff, canEnd || ms < Infinity)
   })
 }
 
@@ -76,12 +77,12 @@ type Settle<T> = (result: IteratorResult<T, undefined>) => void
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
 
 /** Ticks at the multiples of `ms` from its start on: no drift, and what the consumer was too slow for is skipped. */
-export function every(node: TokenNode, ms: number): AsyncIterable<number> {
+export function every(node: TokenNode, ms: number, canEnd: boolean): AsyncIterable<number> {
   nonNegative('ms', ms)
-  return { [Symbol.asyncIterator]: () => ticks(node, ms) }
+  return { [Symbol.asyncIterator]: () => ticks(node, ms, canEnd || ms < Infinity) }
 }
 
-function ticks(node: TokenNode, ms: number): AsyncIterableIterator<number, undefined> {
+function ticks(node: TokenNode, ms: number, hold: boolean): AsyncIterableIterator<number, undefined> {
   const began = now()
   /** Where the timers are, should they move without the clock. */
   let reached = 0
@@ -125,7 +126,7 @@ function ticks(node: TokenNode, ms: number): AsyncIterableIterator<number, undef
           if (discover(node, LOOK)) finish()
           else settle({ done: false, value })
         }
-        const stop = after(ms && value * ms - elapsed, ring, true)
+        const stop = after(ms && value * ms - elapsed, ring, hold)
         pending.add(giveUp)
       }),
     return() {

@@ -51,10 +51,3 @@ export function promiseUnder<T>(
 export function asyncUnder<T>(node: TokenNode, run: () => Promise<T>): Promise<T> {
   return promiseUnder(node, (resolve, reject) => void run().then(resolve, reject))
 }
-
-const resolved = Promise.resolve()
-
-/** Calls back in a job of its own, before the event loop goes on. Not by `queueMicrotask`, which fake timers replace. */
-export function soon(job: () => void): void {
-  void resolved.then(job)
-}

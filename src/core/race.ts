@@ -1,17 +1,30 @@
-/** Racing work against a token: the losers really stop, and nothing is left behind. */
+/** Racing tasks against a token: the losers really stop, and nothing is left behind. */
 import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
-import { keepAlive } from './clock.js'
-import { type Ambient, ambientIf } from './context.js'
-import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
-import { promiseUnder, soon } from './promises.js'
+import { keepAlive, soon } from './clock.js'
+import { type Ambient, ambientIf, bind } from './context.js'
+import { isCancellation } from './errors.js'
+import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, surface, type TokenNode } from './graph.js'
+import { handled } from './promises.js'
+import { follow, Follower, thenOf } from './reactions.js'
+import { mayEnd } from './remaining.js'
+import type { CancellationToken } from './token.js'
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
 export type WorkOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLike<T>)
 
 /** How to race. */
-export interface RaceOptions {
-  /** Milliseconds until the race is lost by everybody, with a `TimeoutCancellationError`. Default: never. */
+export interface RaceOptions<T = unknown> {
+  /**
+   * Milliseconds until the race is lost, with a `TimeoutCancellationError`: the same as racing under a `TimeoutToken`, but the
+   * token lives on. Default: never.
+   */
   readonly timeout?: number | undefined
+  /**
+   * Is called with what a task gives after the race was over, once for each such task: for what must be given back, as a
+   * connection of a pool. What it throws surfaces as an uncaught error. As long as such a task has not settled, its promise
+   * keeps this function. Default: what comes late is dropped.
+   */
+  readonly late?: ((value: T) => void) | undefined
   /**
    * The works run with their tokens as the current ones (`currentToken()` of `calloff/node`); and on a token that never ends,
    * which stands for none, the race is raced on the current one. Default: false.
@@ -19,97 +32,186 @@ export interface RaceOptions {
   readonly ambient?: boolean | undefined
 }
 
-const RACE_OPTIONS: NamesOf<RaceOptions> = ['timeout', 'ambient']
+const RACE_OPTIONS: NamesOf<RaceOptions> = ['timeout', 'late', 'ambient']
 
 /** Makes the tokens a race needs. */
 export interface RaceTokens<Token> {
   isNever(node: TokenNode): boolean
   child(...sources: TokenNode[]): Token & TokenNode
-  deadline(ms: number): TokenNode
+  limit(ms: number, operation: string, node: TokenNode): TokenNode
 }
-
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof (value as { then?: unknown } | null)?.then === 'function'
 
 export function race<Token, T>(
   given: TokenNode,
   work: WorkOf<Token, T> | readonly WorkOf<Token, T>[],
-  options: RaceOptions | undefined,
+  options: RaceOptions<T> | undefined,
   make: RaceTokens<Token>,
 ): Promise<T> {
-  return promiseUnder(given, (resolve, reject, refuse) => {
-    const works = (Array.isArray(work) ? work : [work]) as readonly WorkOf<Token, T>[]
-    let timeout: number | undefined
-    let keeper: Ambient | undefined
+  const works = Array.isArray(work) ? (work as readonly WorkOf<Token, T>[]) : undefined
+  const contest = new Contest<Token, T>(given, make)
+  try {
+    let node = given
+    let ms = Infinity
+    if (options !== undefined) {
+      const { timeout, late, ambient } = optionsOf<RaceOptions<T>>(options, RACE_OPTIONS)
+      if (optional('late', 'function', late)) contest.late = bind ? bind(late as (value: T) => void) : late
+      ms = optionalNonNegative('timeout', timeout) ?? Infinity
+      const keeper = (contest.keeper = ambientIf(optional('ambient', 'boolean', ambient)))
+      if (keeper && make.isNever(given)) node = keeper.current()
+    }
+    if (!works) check(work)
+    else if (works.length) works.forEach(check)
+    else throw new RangeError('work must hold something to race, got an empty array')
+    // An option is no more than a token would be, so that both behave alike.
+    contest.begin(ms < Infinity ? make.child(node, make.limit(ms, 'race', node)) : node)
+  } catch (error) {
+    contest.fail(error)
+  }
+  // Promises are heard in any case: their rejections are handled, and what they give may have to be given back.
+  if (works) for (const one of works) contest.enter(one)
+  else contest.enter(work as WorkOf<Token, T>)
+  return contest.result
+}
+
+function check(work: unknown): void {
+  if (typeof work !== 'function' && !thenOf(work)) throw wrongType('work', 'a promise or a function', work)
+}
+
+/** One race. Without private names: to give an object ten of them takes longer than all the rest (Node 20). */
+class Contest<Token, T> extends Follower {
+  readonly result: Promise<T>
+  late: ((value: T) => void) | undefined = undefined
+  keeper: Ambient | undefined = undefined
+  isOver = false
+  private isDead = false
+  private resolve!: (value: T) => void
+  private reject!: (error: unknown) => void
+  private watch: Subscriber | undefined = undefined
+  private letGo: (() => void) | undefined = undefined
+  /** The promises but the first, which the contest follows itself: mostly there is one. */
+  private entrants: Entrant | undefined = undefined
+  private follows = false
+  private children: TokenNode[] | undefined = undefined
+  private readonly make: RaceTokens<Token>
+  private node: TokenNode
+
+  constructor(node: TokenNode, make: RaceTokens<Token>) {
+    super()
+    this.node = node
+    this.make = make
+    this.result = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+  }
+
+  /** From now on the race can be lost. Under a token that is cancelled, promises can still fail first. */
+  begin(node: TokenNode): void {
+    this.node = node
+    const dead = discover(node, INDIRECT)
+    if (dead) {
+      this.isDead = true
+      return this.callOff(errorOf(dead))
+    }
+    this.watch = subscribe(node, (error) => this.callOff(error))
+    // What will end the race ends it even if nothing else keeps the process alive.
+    if (node.rules && mayEnd(node)) this.letGo = keepAlive()
+  }
+
+  enter(work: WorkOf<Token, T>): void {
     try {
-      const { timeout: ms, ambient } = optionsOf(options, RACE_OPTIONS)
-      timeout = optionalNonNegative('timeout', ms)
-      keeper = ambientIf(optional('ambient', 'boolean', ambient))
-      if (!works.length) throw new RangeError('work must hold something to race, got an empty array')
-      for (const one of works) {
-        if (typeof one !== 'function' && !isThenable(one)) throw wrongType('work', 'a promise or a function', one)
+      if (typeof work !== 'function') this.follow(work)
+      else if (!this.isOver && !this.isDead && !discover(this.node, LOOK)) {
+        const child = this.make.child(this.node)
+        ;(this.children ??= []).push(child)
+        const { keeper } = this
+        const result = keeper ? keeper.run(child as never, () => work(child)) : work(child)
+        if (!this.follow(result)) this.succeed(result as T)
       }
     } catch (error) {
-      // Nobody will hear what the promises among them come to.
-      for (const one of works) if (isThenable(one)) one.then(undefined, () => {})
-      throw error
+      this.fail(error)
     }
-    const node = keeper && make.isNever(given) ? keeper.current() : given
-    const dead = discover(node, INDIRECT)
-    const limit = timeout === undefined ? undefined : make.deadline(timeout)
-    const children: TokenNode[] = []
-    let watch: Subscriber | undefined
-    let watchLimit: Subscriber | undefined
-    let letGo: (() => void) | undefined
-    let over = false
+  }
 
-    const finish = () => {
-      over = true
-      watch?.stop()
-      watchLimit?.stop()
-      letGo?.()
-      for (const child of children) end(child, 'race')
+  /** Has a promise take part; false if it is none. */
+  private follow(promise: unknown): boolean {
+    const then = thenOf(promise)
+    if (!then) return false
+    if (this.isOver && !this.late) follow(promise as object, then)
+    else if (this.follows) follow(promise as object, then, (this.entrants = new Entrant(this, this.entrants)))
+    else {
+      this.follows = true
+      follow(promise as object, then, this)
     }
-    const fail = (error: unknown) => {
-      if (over) return
-      finish()
-      reject(error)
-    }
-    const succeed = (value: T) => {
-      if (over) return
-      const late = discover(node, LOOK)
-      if (late) return fail(errorOf(late))
-      finish()
-      resolve(value)
-    }
-    // A job later, so that a work that has failed by now is heard first: its failure says more.
-    const callOff = (error: unknown) =>
-      soon(() => {
-        if (over) return
-        finish()
-        refuse(error)
-      })
+    return true
+  }
 
-    if (!dead) {
-      watch = subscribe(node, callOff)
-      if (limit) watchLimit = subscribe(limit, callOff)
-      // A deadline ends the race even if nothing else keeps the process alive.
-      if (limit || node.rules) letGo = keepAlive()
+  // A job later, so that a task that has failed by now is heard first: its failure says more.
+  private callOff(error: unknown): void {
+    soon(() => this.fail(error))
+  }
+
+  fulfilled(value: unknown): void {
+    this.succeed(value as T)
+  }
+
+  rejected(error: unknown): void {
+    this.fail(error)
+  }
+
+  private succeed(value: T): void {
+    const dead = this.isOver ? undefined : discover(this.node, LOOK)
+    if (dead) this.fail(errorOf(dead))
+    if (this.isOver) return this.giveBack(value)
+    this.finish()
+    this.resolve(value)
+  }
+
+  fail(error: unknown): void {
+    if (this.isOver) return
+    this.finish()
+    if (isCancellation(error, this.node as CancellationToken)) handled(this.result)
+    this.reject(error)
+  }
+
+  private finish(): void {
+    this.isOver = true
+    this.watch?.stop()
+    this.letGo?.()
+    if (this.late) {
+      this.linger()
+      for (let one = this.entrants; one; one = one.before) one.linger()
+    } else {
+      this.leave()
+      for (let one = this.entrants; one; one = one.before) one.leave()
     }
-    for (const one of works) {
-      try {
-        if (typeof one !== 'function') one.then(succeed, fail)
-        else if (!over && !discover(node, LOOK)) {
-          const child = limit ? make.child(node, limit) : make.child(node)
-          children.push(child)
-          const result = keeper ? keeper.run(child as never, () => one(child)) : one(child)
-          if (isThenable(result)) result.then(succeed, fail)
-          else succeed(result)
-        }
-      } catch (error) {
-        fail(error)
-      }
+    if (this.children) for (const child of this.children) end(child, 'race')
+  }
+
+  private giveBack(value: T): void {
+    try {
+      this.late?.(value)
+    } catch (error) {
+      surface(error)
     }
-    if (dead) callOff(errorOf(dead))
-  })
+  }
+}
+
+/** A promise that takes part in a race. */
+class Entrant extends Follower {
+  constructor(
+    readonly contest: Follower,
+    /** The one that entered before it. */
+    readonly before: Entrant | undefined,
+  ) {
+    super()
+  }
+
+  fulfilled(value: unknown): void {
+    this.contest.fulfilled(value)
+  }
+
+  rejected(error: unknown): void {
+    this.contest.rejected(error)
+  }
 }

@@ -12,6 +12,8 @@ interface Timed extends TokenNode {
 }
 
 const aheadOf = (rule: TokenNode) => (rule as Timed).ahead?.(false)
+const perhapsOf = (rule: TokenNode) =>
+  rule.endsItself ? new Cancellation(rule, 'condition', undefined, 0) : aheadOf(rule)
 const toldOf = (rule: TokenNode) => (rule as Timed).ahead?.(true)
 
 /** The cancellation by which a live node ends at the latest, undefined if it may never end. `ofRule` knows it of a rule that is not opaque. */
@@ -64,4 +66,9 @@ export function timeLeft(node: TokenNode, polled: number): number {
     rule.polled ? new Cancellation(rule, 'condition', undefined, at) : aheadOf(rule)
   const end = foresee(node, polled ? aheadOf : perhaps)
   return end ? Math.max(0, end.at - at) : Infinity
+}
+
+/** Whether a live node may end although this program does nothing more: by a deadline, a poller, another thread or process. */
+export function mayEnd(node: TokenNode): boolean {
+  return foresee(node, perhapsOf) !== undefined
 }

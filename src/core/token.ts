@@ -293,13 +293,14 @@ export abstract class CancellationToken implements Disposable {
    * Resolves with the error that says who and why, once it is cancelled.
    *
    * Only what must be polled (conditions, and counters with `direct: false`) is polled, every `step` ms; everything else is
-   * pushed, at no cost while it waits. A pending wait keeps the process alive.
+   * pushed, at no cost while it waits. A pending wait keeps the process alive, unless `hold` is false, or nothing can ever
+   * end it: on a `DefaultToken` without a `timeout`.
    *
    * Errors: rejects with `TimeoutCancellationError` when `timeout` passes; with `RangeError` when `step` is longer than it;
    * with whatever a condition throws that does not suppress it.
    */
   wait(options?: WaitOptions): Promise<CancellationError> {
-    return wait(this, options, deadline)
+    return wait(this, options, make)
   }
 
   /**
@@ -309,8 +310,8 @@ export abstract class CancellationToken implements Disposable {
    * Errors: throws `TimeoutCancellationError` when `timeout` passes; `TypeError` where a thread may not block (a browser's
    * main thread), and where nothing but this very thread could ever cancel the token, rather than hang for ever.
    */
-  waitSync(options?: WaitOptions): CancellationError {
-    return waitSync(this, options, deadline)
+  waitSync(options?: Omit<WaitOptions, 'hold'>): CancellationError {
+    return waitSync(this, options, make)
   }
 
   /**
@@ -331,11 +332,14 @@ export abstract class CancellationToken implements Disposable {
    * console.log(await new SimpleToken().race([slow, async () => 'quick'])) // → quick
    * ```
    */
-  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions): Promise<T>
+  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions<T>): Promise<T>
   /** The same for works of several types. */
-  race<const W extends readonly Work<unknown>[]>(works: W, options?: RaceOptions): Promise<ResultOf<W[number]>>
-  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions): Promise<T> {
-    return race(this, work, options, { child, deadline, isNever })
+  race<const W extends readonly Work<unknown>[]>(
+    works: W,
+    options?: RaceOptions<ResultOf<W[number]>>,
+  ): Promise<ResultOf<W[number]>>
+  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions<T>): Promise<T> {
+    return race(this, work, options, make)
   }
 
   /**
@@ -369,7 +373,7 @@ export abstract class CancellationToken implements Disposable {
 
   /** Resolves after `ms` milliseconds; rejects with the token's error as soon as it is cancelled. Keeps the process alive. */
   sleep(ms: number): Promise<void> {
-    return sleep(this, ms)
+    return sleep(this, ms, !isNever(this))
   }
 
   /**
@@ -404,7 +408,7 @@ export abstract class CancellationToken implements Disposable {
    * 1, the number of the period. It does not drift, and periods a slow consumer missed are skipped, never piled up.
    */
   every(ms: number): AsyncIterable<number> {
-    return every(this, ms)
+    return every(this, ms, !isNever(this))
   }
 
   /**
@@ -475,6 +479,10 @@ export abstract class CancellationToken implements Disposable {
     return false
   }
   /** @internal */
+  get endsItself(): boolean {
+    return true
+  }
+  /** @internal */
   get fleeting(): boolean {
     return false
   }
@@ -484,6 +492,11 @@ export abstract class CancellationToken implements Disposable {
   }
   /** @internal */
   arm(): void {}
+  /** @internal */
+  subject(): string {
+    const { name } = this
+    return name === undefined ? 'token' : `token ${JSON.stringify(name)}`
+  }
   /** @internal */
   explain(kind: CancellationKind): string {
     return kind === 'manual' ? 'was cancelled' : `was cancelled (${kind})`
@@ -502,8 +515,12 @@ Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspec
 })
 
 const child = (...sources: TokenNode[]) => new SimpleToken(...(sources as CancellationToken[]))
-const deadline = (ms: number) => new TimeoutToken(ms)
 const isNever = (node: TokenNode) => node instanceof DefaultToken
+const make = {
+  child,
+  limit: (ms: number, operation: string, of: TokenNode) => new LimitToken(ms, operation, of),
+  isNever,
+}
 
 /** What a constructor was given beside the rule of its kind: puts the new node below its sources, and heeds its options. */
 export function begin(
@@ -696,6 +713,11 @@ export class TimeoutToken extends CancellationToken {
     return new Cancellation(this, 'timeout', undefined, this.deadline)
   }
 
+  /** See ahead(). @internal */
+  override get endsItself(): boolean {
+    return false
+  }
+
   /** @internal */
   ahead(): Cancellation | undefined {
     return this.deadline < Infinity ? this.#over() : undefined
@@ -724,6 +746,24 @@ export class TimeoutToken extends CancellationToken {
 }
 
 Object.assign(TimeoutToken, { error: TimeoutCancellationError })
+
+/** The time limit of one operation, as its `timeout` option has it. */
+class LimitToken extends TimeoutToken {
+  readonly #operation: string
+  readonly #of: TokenNode
+
+  constructor(ms: number, operation: string, of: TokenNode) {
+    super(ms)
+    this.#operation = operation
+    this.#of = of
+  }
+
+  /** @internal */
+  override subject(): string {
+    const { name } = this.#of as CancellationToken
+    return name === undefined ? this.#operation : `${this.#operation} on ${this.#of.subject()}`
+  }
+}
 
 /** What `token.grace(ms)` gives: lives on for `ms` after its source. */
 class GraceToken extends CancellationToken {
@@ -815,6 +855,11 @@ class BridgeToken extends CancellationToken {
   /** @internal */
   override get polled(): boolean {
     return this.#foreign.isPolled()
+  }
+
+  /** A foreign signal is aborted by this program, as far as is known. @internal */
+  override get endsItself(): boolean {
+    return this.polled
   }
 
   /** @internal */

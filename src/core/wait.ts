@@ -1,8 +1,18 @@
 /** Waiting for a cancellation: as a promise, or with the thread blocked. */
-import { type NamesOf, nonNegative, optionalNonNegative, optionsOf } from './arguments.js'
+import { type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf } from './arguments.js'
 import { after, block, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
-import { above, discover, errorOf, expire, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
+import {
+  above,
+  type Cancellation,
+  discover,
+  errorOf,
+  expire,
+  INDIRECT,
+  LOOK,
+  subscribe,
+  type TokenNode,
+} from './graph.js'
 import { promiseUnder } from './promises.js'
 import { timeLeft } from './remaining.js'
 
@@ -12,19 +22,29 @@ export interface WaitOptions {
   readonly timeout?: number | undefined
   /** Milliseconds between two polls of what must be polled: conditions, and counters with `direct: false`. Default: 10. */
   readonly step?: number | undefined
+  /** Whether the pending wait keeps the process alive. Default: true. */
+  readonly hold?: boolean | undefined
 }
 
-const WAIT_OPTIONS: NamesOf<WaitOptions> = ['timeout', 'step']
+const BLOCK_OPTIONS: NamesOf<WaitOptions> = ['timeout', 'step']
+const WAIT_OPTIONS: NamesOf<WaitOptions> = [...BLOCK_OPTIONS, 'hold']
 
-/** Makes the token that a `timeout` stands for. */
-export type MakeDeadline = (ms: number) => TokenNode
+/** Makes the tokens a wait needs. */
+export interface WaitTokens {
+  isNever(node: TokenNode): boolean
+  /** What the `timeout` of an operation stands for. */
+  limit(ms: number, operation: string, of: TokenNode): TokenNode
+}
 
-function parse(options: WaitOptions | undefined): { timeout: number; step: number } {
-  const given = optionsOf(options, WAIT_OPTIONS)
+function parse(
+  options: WaitOptions | undefined,
+  names: NamesOf<WaitOptions>,
+): { timeout: number; step: number; hold: boolean } {
+  const given = optionsOf(options, names)
   const timeout = optionalNonNegative('timeout', given.timeout) ?? Infinity
   const step = given.step === undefined ? Math.min(10, timeout) : nonNegative('step', given.step)
   if (step > timeout) throw new RangeError(`step must not be longer than timeout, got ${step} and ${timeout}`)
-  return { timeout, step }
+  return { timeout, step, hold: optional('hold', 'boolean', given.hold) ?? true }
 }
 
 /** Whether something at or above the node must be polled. */
@@ -33,14 +53,17 @@ export function needsPolls(node: TokenNode): boolean {
 }
 
 /**
- * Calls one of the two: `ring` after `ms`, or `off` when the node is cancelled. Holds the process meanwhile. Gives what takes
- * it back.
+ * Calls one of the two: `ring` after `ms`, or `off` when the node is cancelled. Gives what takes it back.
+ *
+ * @param hold whether it keeps the process alive meanwhile, be `ms` infinite
+ * @param quiet polls by itself (I6 in graph.ts)
  */
 export function alarm(
   node: TokenNode,
   ms: number,
   ring: () => void,
   off: (error: CancellationError) => void,
+  hold: boolean,
   quiet?: boolean,
 ): () => void {
   let isStopped = false
@@ -61,7 +84,7 @@ export function alarm(
   const subscriber = subscribe(node, called, quiet)
   // A deadline may have passed since somebody looked, or another thread have been quicker: then it has been called by now.
   if (isStopped) return stop
-  const stopTimer = after(ms, due, true)
+  const stopTimer = after(ms, due, hold)
   take = () => {
     subscriber.stop()
     stopTimer()
@@ -69,16 +92,17 @@ export function alarm(
   return stop
 }
 
-export function wait(
-  node: TokenNode,
-  options: WaitOptions | undefined,
-  deadline: MakeDeadline,
-): Promise<CancellationError> {
+export function wait(node: TokenNode, options: WaitOptions | undefined, make: WaitTokens): Promise<CancellationError> {
   return promiseUnder(node, (resolve, reject, callOff) => {
-    const { timeout, step } = parse(options)
+    const { timeout, step, hold } = parse(options, WAIT_OPTIONS)
     const found = discover(node, INDIRECT)
     if (found) return resolve(errorOf(found))
-    const late = deadline(timeout)
+    const limit = make.limit(timeout, 'wait', node)
+    const finish = (answer: Cancellation) => {
+      const missed = missedBy(limit, answer)
+      if (missed) callOff(errorOf(missed))
+      else resolve(errorOf(answer))
+    }
     const poll = () => {
       try {
         const answer = discover(node, INDIRECT)
@@ -86,7 +110,7 @@ export function wait(
         // Mostly the alarm has been told by now, but a condition without caching tells only who asks.
         else {
           stop()
-          resolve(errorOf(answer))
+          finish(answer)
         }
       } catch (error) {
         stop()
@@ -95,15 +119,23 @@ export function wait(
     }
     const giveUp = () => {
       stopPolls()
-      callOff(expire(late))
+      callOff(expire(limit))
     }
-    const told = (error: CancellationError) => {
+    const told = () => {
       stopPolls()
-      resolve(error)
+      finish(node.outcome as Cancellation)
     }
     let stopPolls = after(needsPolls(node) ? step : Infinity, poll, false)
-    const stop = alarm(node, timeout, giveUp, told, true)
+    // Nothing could end it: then it holds nothing.
+    const holds = hold && (timeout < Infinity || !make.isNever(node))
+    const stop = alarm(node, timeout, giveUp, told, holds, true)
   })
+}
+
+/** The end of a time limit, if that came before the answer: in a loop that was blocked, timers come late. */
+function missedBy(limit: TokenNode, answer: Cancellation): Cancellation | undefined {
+  const over = discover(limit, LOOK)
+  return over && over.at < answer.at ? over : undefined
 }
 
 /** A rule that another thread may end: it changes a word, on which this thread can sleep. */
@@ -117,16 +149,17 @@ function wordsOf(node: TokenNode): SharedWord[] {
   return [...above(node, true)].flatMap(({ word }: Shared) => word ?? [])
 }
 
-export function waitSync(node: TokenNode, options: WaitOptions | undefined, deadline: MakeDeadline): CancellationError {
-  const { timeout, step } = parse(options)
-  const late = deadline(timeout)
+export function waitSync(node: TokenNode, options: WaitOptions | undefined, make: WaitTokens): CancellationError {
+  const { timeout, step } = parse(options, BLOCK_OPTIONS)
+  const limit = make.limit(timeout, 'waitSync', node)
   for (;;) {
     // Before the look: what changes after it keeps this thread from falling asleep.
     const words = wordsOf(node)
     const found = discover(node, INDIRECT)
+    const missed = found ? missedBy(limit, found) : discover(limit, LOOK)
+    if (missed) throw errorOf(missed)
     if (found) return errorOf(found)
-    if (discover(late, LOOK)) throw expire(late)
-    const left = timeLeft(late, 0)
+    const left = timeLeft(limit, 0)
     if (words.length === 0 && Math.min(left, timeLeft(node, 0)) === Infinity) {
       throw new TypeError(
         'waitSync: only this thread could cancel the token, so it would hang for ever: give a timeout, or await wait()',

@@ -82,22 +82,14 @@ export async function uncaught(run: () => unknown): Promise<unknown[]> {
     return errors
   }
   if ('Bun' in globalThis) {
-    // Its test runner leaves no handle on uncaught errors, so they are caught where they are made: in a job of their own.
-    const { queueMicrotask } = globalThis
-    globalThis.queueMicrotask = (job) => {
-      queueMicrotask(() => {
-        try {
-          job()
-        } catch (error) {
-          errors.push(error)
-        }
-      })
-    }
+    // Its test runner leaves no handle on uncaught errors, so they are caught where they are reported.
+    const { reportError } = globalThis
+    globalThis.reportError = (error) => void errors.push(error)
     try {
       await run()
       await turn()
     } finally {
-      globalThis.queueMicrotask = queueMicrotask
+      globalThis.reportError = reportError
     }
     return errors
   }
@@ -220,3 +212,20 @@ export const looks: readonly (readonly [string, (token: CancellationToken) => un
   ['the inspector', (token) => drawn(token)],
   ['signal', (token) => token.signal],
 ]
+
+/** A program that is blocked: time passes, and no timer of that time has run. Put right again at the end of the block. */
+export function blocking(): Disposable & { block(ms: number): void } {
+  const own = Object.getOwnPropertyDescriptor(performance, 'now')
+  const { now } = performance
+  let ahead = 0
+  Object.defineProperty(performance, 'now', { configurable: true, value: () => now.call(performance) + ahead })
+  return {
+    block(ms) {
+      ahead += ms
+    },
+    [Symbol.dispose]() {
+      if (own) Object.defineProperty(performance, 'now', own)
+      else delete (performance as { now?: unknown }).now
+    },
+  }
+}

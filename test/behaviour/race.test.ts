@@ -1,3 +1,4 @@
+// oxlint-disable unicorn/no-thenable -- the thenables of these tests are meant to be some
 import { describe, it } from 'node:test'
 import assert from 'node:assert/strict'
 import {
@@ -12,12 +13,11 @@ import {
   TimeoutToken,
 } from 'calloff'
 import { manualClock } from 'calloff/testing'
-import { deferred, OtherSignal, rejection, stateOf, turn } from './helpers.js'
+import { blocking, deferred, OtherSignal, rejection, stateOf, turn, uncaught } from './helpers.js'
 import { deadKinds } from './kinds.js'
 
 /** A promise of somebody's own make. */
 class Thenable implements PromiseLike<number> {
-  // oxlint-disable-next-line unicorn/no-thenable -- being one is the point
   then<A>(resolve?: ((value: number) => A | PromiseLike<A>) | null): PromiseLike<A> {
     return Promise.resolve(resolve?.(2) as A)
   }
@@ -321,5 +321,315 @@ describe('9. nothing is left behind', () => {
     for await (const item of token.iterate([1, 2])) assert.ok(item > 0)
     await token.checkpoint()
     assert.equal(signal.listeners.size, 0)
+  })
+})
+
+/** Thenables that break the rules of promises, each in its own way. */
+const unruly: readonly (readonly [string, (value: unknown) => PromiseLike<unknown>])[] = (
+  [
+    ['answers with a promise that never settles', (_, ok) => ok(new Promise(() => {}))],
+    ['answers with a thenable that never settles', (_, ok) => ok({ then() {} })],
+    ['never answers', () => {}],
+    ['answers with itself', (_, ok, _failed, self) => ok(self)],
+    ['answers twice', (value, ok) => (ok(value), ok('again'))],
+    ['answers, then fails', (value, ok, failed) => (ok(value), failed(new Error('late')))],
+    ['fails, then answers', (value, ok, failed) => (failed(new Error('broken')), ok(value))],
+    [
+      'answers, then throws',
+      (value, ok) => {
+        ok(value)
+        throw new Error('late')
+      },
+    ],
+    [
+      'throws',
+      () => {
+        throw new Error('broken')
+      },
+    ],
+    ['answers later, and twice', (value, ok) => void setTimeout(() => (ok(value), ok('again')))],
+  ] as readonly (readonly [
+    string,
+    (value: unknown, ok: (value: unknown) => void, failed: (error: unknown) => void, self: unknown) => void,
+  ])[]
+).map(([name, answer]) => [
+  name,
+  (value) => {
+    const self: PromiseLike<unknown> = {
+      then(ok, failed) {
+        answer(value, ok as (value: unknown) => void, failed as (error: unknown) => void, self)
+        return forever()
+      },
+    }
+    return self
+  },
+])
+
+describe('19. race takes thenables in, and does not trust them', () => {
+  for (const [name, make] of unruly) {
+    for (const [how, work] of [
+      ['given', make],
+      ['from a function', (value: unknown) => () => make(value)],
+      ['from an async function', (value: unknown) => async () => make(value)],
+    ] as const) {
+      it(`${how}, one that ${name}: it ends as await would have it, or with the limit`, async () => {
+        const outcome = async (promise: PromiseLike<unknown>): Promise<string> => {
+          try {
+            return String(await promise)
+          } catch (error) {
+            return (error as Error).name
+          }
+        }
+        // What await itself makes of it, but for the one by which it goes in circles for ever.
+        const native = name.includes('itself')
+          ? 'TypeError'
+          : await outcome(Promise.race([make('value'), turn().then(turn)]))
+        if (name.includes('itself') && how === 'from an async function') return // which is for ever in the platform
+        const raced = await outcome(new SimpleToken().race(work('value'), { timeout: 30 }))
+        assert.equal(raced, native === 'undefined' ? 'TimeoutError' : native)
+      })
+    }
+  }
+
+  it('whose `then` throws when it is read', async () => {
+    const failure = new Error('unreadable')
+    const unreadable = Object.defineProperty({}, 'then', {
+      get() {
+        throw failure
+      },
+    }) as PromiseLike<never>
+    const others = [Promise.reject(new Error('unheard')), forever()]
+    assert.equal(await rejection(new SimpleToken().race([...others, unreadable])), failure)
+    assert.equal(await rejection(new SimpleToken().race(() => unreadable)), failure)
+  })
+
+  it('whose `then` can be read once', async () => {
+    let reads = 0
+    const once = Object.defineProperty({}, 'then', {
+      get() {
+        if (reads++ > 1) throw new Error('read too often')
+        return (ok: (value: string) => void) => ok('value')
+      },
+    }) as PromiseLike<string>
+    assert.equal(await new SimpleToken().race(once), 'value')
+  })
+
+  it('a promise whose own `then` never answers', async () => {
+    const deaf = Object.assign(Promise.resolve(), { then: () => forever() })
+    assert.equal(((await rejection(new SimpleToken().race(deaf, { timeout: 5 }))) as Error).name, 'TimeoutError')
+  })
+})
+
+describe('25. a time limit as an option is the same as a TimeoutToken', () => {
+  type Start = (token: CancellationToken, work: () => unknown, ms: number) => Promise<unknown>
+  const ways: readonly (readonly [string, Start])[] = [
+    ['option', (token, work, timeout) => token.race(work, { timeout })],
+    ['token', (token, work, ms) => new SimpleToken(token, new TimeoutToken(ms)).race(work)],
+  ]
+
+  for (const [name, start] of ways) {
+    it(`under 0 nothing is started: ${name}`, async () => {
+      const error = await rejection(start(new SimpleToken(), () => assert.fail('started'), 0))
+      assert.equal((error as CancellationError).kind, 'timeout')
+    })
+
+    it(`a success after it is too late, in a program that was blocked: ${name}`, async () => {
+      using program = blocking()
+      const work = deferred<string>()
+      const racing = start(new SimpleToken(), () => work.promise, 50_000)
+      program.block(60_000) // no timer has run by then
+      work.resolve('too late')
+      assert.equal(((await rejection(racing)) as CancellationError).kind, 'timeout')
+    })
+
+    it(`also a success of the function itself: ${name}`, async () => {
+      using program = blocking()
+      const racing = start(new SimpleToken(), () => (program.block(60_000), 'too late'), 50_000)
+      assert.equal(((await rejection(racing)) as CancellationError).kind, 'timeout')
+    })
+
+    it(`a failure tells more: ${name}`, async () => {
+      using program = blocking()
+      const failure = new Error('broken')
+      const work = deferred<never>()
+      const racing = start(new SimpleToken(), () => work.promise, 50_000)
+      program.block(60_000)
+      work.reject(failure)
+      assert.equal(await rejection(racing), failure)
+    })
+
+    it(`a token that was cancelled before comes first: ${name}`, async () => {
+      const token = new SimpleToken().cancel()
+      assert.equal(await rejection(start(token, () => assert.fail('started'), 0)), token.error)
+    })
+  }
+
+  it('but it is not the token’s: the message says which operation on which token it was', async () => {
+    const job = new SimpleToken({ name: 'job' })
+    const error = (await rejection(job.race(forever, { timeout: 0 }))) as Error
+    assert.equal(error.message, 'race on token "job" ran out of time after 0 ms')
+    assert.equal(isCancellation(error, job), false)
+    assert.equal(job.cancelled, false)
+    const unnamed = (await rejection(new SimpleToken().race(forever, { timeout: 5 }))) as Error
+    assert.equal(unnamed.message, 'race ran out of time after 5 ms')
+  })
+})
+
+describe('race gives back what comes late', () => {
+  /** A race, and what it was told of late values. */
+  const watched = () => {
+    const given: unknown[] = []
+    return { given, late: (value: unknown) => void given.push(value) }
+  }
+
+  it('of each loser, once, when the race was won', async () => {
+    const [slow, slower] = [deferred<string>(), deferred<string>()]
+    const { given, late } = watched()
+    assert.equal(await new SimpleToken().race([slow.promise, () => slower.promise, async () => 'won'], { late }), 'won')
+    slow.resolve('slow')
+    await turn()
+    slower.resolve('slower')
+    await turn()
+    assert.deepEqual(given, ['slow', 'slower'])
+  })
+
+  it('when it was lost: by a cancel, by its limit, by a failure, under a dead token, for bad input', async () => {
+    using clock = manualClock()
+    const lose: readonly (readonly [
+      string,
+      (work: Promise<string>, late: (value: unknown) => void) => Promise<unknown>,
+    ])[] = [
+      [
+        'cancel',
+        (work, late) => {
+          const token = new SimpleToken()
+          const racing = token.race(work, { late })
+          token.cancel()
+          return racing
+        },
+      ],
+      ['limit', (work, late) => new SimpleToken().race(work, { late, timeout: 5 })],
+      ['limit of 0', (work, late) => new SimpleToken().race(work, { late, timeout: 0 })],
+      ['failure', (work, late) => new SimpleToken().race([work, Promise.reject(new Error('broken'))], { late })],
+      ['dead', (work, late) => new SimpleToken().cancel().race(work, { late })],
+      ['bad input', (work, late) => new SimpleToken().race([work, 5 as never], { late })],
+      ['bad limit', (work, late) => new SimpleToken().race(work, { late, timeout: -1 })],
+    ]
+    for (const [name, start] of lose) {
+      const work = deferred<string>()
+      const { given, late } = watched()
+      const outcome = rejection(start(work.promise, late))
+      await clock.advance(5)
+      await outcome
+      work.resolve('client')
+      await Promise.resolve()
+      await Promise.resolve()
+      assert.deepEqual(given, ['client'], name)
+    }
+  })
+
+  it('when the winner itself was too late', async () => {
+    const token = new SimpleToken()
+    const { given, late } = watched()
+    const work = deferred<string>()
+    const racing = token.race(work.promise, { late })
+    token.cancel()
+    work.resolve('in the same moment')
+    assert.equal(await rejection(racing), token.error)
+    assert.deepEqual(given, ['in the same moment'])
+    assert.equal(await rejection(token.race(() => 'not started', { late })), token.error)
+    const own = new SimpleToken()
+    assert.equal(await rejection(own.race(() => (own.cancel(), 'of the function'), { late })), own.error)
+    assert.deepEqual(given, ['in the same moment', 'of the function'])
+  })
+
+  it('but not what the race has given, nor failures', async () => {
+    const { given, late } = watched()
+    const failing = deferred<never>()
+    assert.equal(await new SimpleToken().race([failing.promise, async () => 'won'], { late }), 'won')
+    failing.reject(new Error('late'))
+    await turn()
+    assert.deepEqual(given, [])
+  })
+
+  it('of a promise in several races to each that asked for it', async () => {
+    const client = deferred<string>()
+    const [one, two, three] = [watched(), watched(), watched()]
+    const token = new SimpleToken()
+    await rejection(token.race(client.promise, { timeout: 0, late: one.late }))
+    await rejection(token.race(client.promise, { timeout: 0, late: two.late }))
+    await rejection(token.race(client.promise, { timeout: 0 }))
+    const racing = token.race(client.promise, { late: three.late })
+    client.resolve('client')
+    assert.equal(await racing, 'client')
+    assert.deepEqual([one.given, two.given, three.given], [['client'], ['client'], []])
+  })
+
+  it('and what it throws surfaces', async () => {
+    const errors = await uncaught(async () => {
+      const work = deferred<string>()
+      await new SimpleToken().race([work.promise, async () => 'won'], {
+        late: () => {
+          throw new Error('cannot give it back')
+        },
+      })
+      work.resolve('late')
+      await turn()
+    })
+    assert.deepEqual(errors.map(String), ['Error: cannot give it back'])
+  })
+
+  it('but refuses what is no function', async () => {
+    assert.match(
+      String(await rejection(new SimpleToken().race(forever(), { late: 5 as never }))),
+      /late must be a function/,
+    )
+  })
+})
+
+describe('27. race leaves one reaction on a promise', () => {
+  /** A promise that counts how often it is asked. */
+  const counting = () => {
+    const { promise, resolve } = deferred<string>()
+    const counted = Object.assign(promise, {
+      asked: 0,
+      then(...handlers: Parameters<Promise<string>['then']>) {
+        counted.asked++
+        return Promise.prototype.then.apply(promise, handlers)
+      },
+    })
+    return { counted, resolve }
+  }
+
+  it('however often it is raced, in turn or at the same time', async () => {
+    const { counted, resolve } = counting()
+    const token = new SimpleToken()
+    for (let i = 0; i < 5; i++) assert.equal(await token.race([counted, async () => i]), i)
+    const racing = [1, 2, 3].map(() => token.race(counted))
+    await rejection(token.race(() => counted, { timeout: 0 }))
+    resolve('value')
+    assert.deepEqual(await Promise.all(racing), ['value', 'value', 'value'])
+    assert.equal(counted.asked, 1)
+    assert.equal(await token.race(counted), 'value')
+  })
+
+  it('and tells each race in the order they began', async () => {
+    const { promise, resolve } = deferred<string>()
+    const token = new SimpleToken()
+    const order: number[] = []
+    await token.race([promise, async () => 'won'])
+    const racing = [1, 2, 3].map((n) => token.race(promise).then(() => order.push(n)))
+    resolve('value')
+    await Promise.all(racing)
+    assert.deepEqual(order, [1, 2, 3])
+  })
+
+  it('but asks a mere thenable each time, which may begin something each time', async () => {
+    let asked = 0
+    const query: PromiseLike<number> = {
+      then: (ok) => Promise.resolve(++asked).then(ok),
+    }
+    const token = new SimpleToken()
+    assert.deepEqual(await Promise.all([token.race(query), token.race(query)]), [1, 2])
   })
 })

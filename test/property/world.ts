@@ -206,8 +206,8 @@ interface Call {
 
 export class World implements Disposable {
   readonly #clock: ManualClock = manualClock()
-  readonly #microtask = globalThis.queueMicrotask
-  readonly #jobs: (() => void)[] = []
+  readonly #reportError = globalThis.reportError
+  #uncaught = 0
   readonly #model = new Model((token, candidates) => this.#choose(token, candidates))
   readonly #entries: Entry[] = []
   readonly #byModel = new Map<ModelToken, CancellationToken>()
@@ -225,22 +225,22 @@ export class World implements Disposable {
     for (let i = 0; i < FOREIGN; i++) {
       this.#foreign.push({ controller: new AbortController(), model: { over: undefined }, bridge: undefined })
     }
-    // What surfaces as an uncaught error goes through here.
-    globalThis.queueMicrotask = (job) => void this.#jobs.push(job)
+    // Where there is one, what surfaces as an uncaught error goes through it.
+    globalThis.reportError = () => void this.#uncaught++
   }
 
   [Symbol.dispose](): void {
-    globalThis.queueMicrotask = this.#microtask
+    globalThis.reportError = this.#reportError
     this.#clock.uninstall()
   }
 
   /** Does all of it, then looks at every token and polls it. False if nobody can say what should happen. */
-  play(operations: readonly Operation[], fromTheEnd: boolean): boolean {
+  async play(operations: readonly Operation[], fromTheEnd: boolean): Promise<boolean> {
     try {
-      for (const one of operations) this.#step(() => this.#do(one))
+      for (const one of operations) await this.#step(() => this.#do(one))
       const last = fromTheEnd ? this.#entries.toReversed() : this.#entries
-      for (const entry of last) this.#step(() => this.#look(entry, 'error'))
-      for (const entry of last) this.#step(() => this.#poll(entry, 'cancelled'))
+      for (const entry of last) await this.#step(() => this.#look(entry, 'error'))
+      for (const entry of last) await this.#step(() => this.#poll(entry, 'cancelled'))
       return true
     } catch (error) {
       if (error instanceof Tie) return false
@@ -251,22 +251,16 @@ export class World implements Disposable {
     }
   }
 
-  #step(act: () => void): void {
+  async #step(act: () => void): Promise<void> {
     const heardBefore = this.#model.called.length
     const uncaughtBefore = this.#model.uncaught
     this.#heard = []
     act()
     this.#compareCalls(heardBefore)
-    let uncaught = 0
-    for (let job; (job = this.#jobs.shift()) !== undefined;) {
-      try {
-        job()
-      } catch {
-        uncaught++
-      }
-    }
+    this.#uncaught = 0
+    await Promise.resolve() // errors surface in jobs of their own
     const thrown = this.#heard.filter(({ listener }) => this.#throwing.has(listener)).length
-    assert.equal(uncaught, this.#model.uncaught - uncaughtBefore + thrown, 'errors that surface as uncaught ones')
+    assert.equal(this.#uncaught, this.#model.uncaught - uncaughtBefore + thrown, 'errors that surface as uncaught ones')
     this.#compareState()
   }
 

@@ -242,7 +242,7 @@ function watch(crew: Crew, patience: number, onStuck: (report: StuckReport) => v
   let stopTimer = nothing
   const begin = () => {
     // It keeps the process alive, to say why nothing else happens.
-    stopTimer = after(patience, ring, true)
+    stopTimer = after(patience, ring, patience < Infinity)
   }
   if (discover(token, LOOK)) begin()
   const subscriber = token.error ? undefined : subscribe(token, begin)

@@ -94,7 +94,8 @@ export function compete<T>(
     do hireNext()
     while (!answer && next < works.length && (hedge === undefined || !working))
     isStarting = false
-    if (!answer && next < works.length) stopTimer = alarm(crew.token, hedge as number, ring, nothing)
+    if (!answer && next < works.length)
+      stopTimer = alarm(crew.token, hedge as number, ring, nothing, (hedge as number) < Infinity)
     else concludeIfOver()
   }
   const ring = bind ? bind(start) : start

@@ -105,6 +105,11 @@ export class CounterToken extends CancellationToken {
     return !this.#direct
   }
 
+  /** Only polls end it. @internal */
+  override get endsItself(): boolean {
+    return false
+  }
+
   /** @internal */
   override ask(mode: Mode, walk: number): Cancellation | undefined {
     if (this.#walk === walk) return undefined // it has paid for this poll
