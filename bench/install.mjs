@@ -1,34 +1,14 @@
 // Puts in place what a run needs: the peers, calloff as users get it, the runtimes. Nothing of it is in a plain install.
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { bundleCommandLine } from '../scripts/build.mjs'
-import { ensureInstalled, root } from '../scripts/installed.mjs'
+import { ensureFolder, ensureInstalled, npmCi, root } from '../scripts/installed.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
-function npmCi(folder) {
-  const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: folder,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    shell: process.platform === 'win32',
-  })
-  return status === 0
-}
-
-/** Whether what is installed is what the manifest asks for. */
-function arePeersThere() {
-  const { dependencies } = JSON.parse(readFileSync(`${here}package.json`, 'utf8'))
-  return Object.entries(dependencies).every(([name, version]) => {
-    const manifest = `${here}node_modules/${name}/package.json`
-    return existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).version === version
-  })
-}
-
 export function installPeers() {
-  if (arePeersThere()) return
-  console.log('installing the peers (about 80 MB, in a folder of their own) …')
-  if (!npmCi(here)) throw new Error('the peers could not be installed')
+  ensureFolder(here, 'the peers (about 80 MB)')
 }
 
 /**

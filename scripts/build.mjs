@@ -34,12 +34,21 @@ function fingerprint({ project, sources }) {
   }
   for (const config of ['package.json', 'tsconfig.base.json', project]) add(config)
   for (const folder of sources) {
-    if (!existsSync(`${root}/${folder}`)) continue
-    for (const name of readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' }).toSorted()) {
-      if (/\.[cm]?ts$/.test(name)) add(`${folder}/${name}`)
+    for (const path of filesIn(folder).toSorted()) {
+      if (/\.[cm]?ts$/.test(path)) add(path)
     }
   }
   return hash.digest('hex')
+}
+
+/** All files of a folder, without what is installed in it, which may be much, and link back to here. */
+function filesIn(folder) {
+  if (!existsSync(`${root}/${folder}`)) return []
+  return readdirSync(`${root}/${folder}`, { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`
+    if (!entry.isDirectory()) return [path]
+    return entry.name === 'node_modules' ? [] : filesIn(path)
+  })
 }
 
 /** A stamp is written only by a build without errors, and taken away first by the next one. */

@@ -1,12 +1,12 @@
 // Runs one suite of compiled tests: node scripts/suite.mjs <suite> [part of a file name …]
 // One line for each file that failed, what was skipped and why, then the counts.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build } from './build.mjs'
-import { ensureInstalled, root } from './installed.mjs'
+import { ensureFolder, ensureInstalled, root } from './installed.mjs'
 import { complaintOf, countsOf, inLanes, isAmiss, isStrict, LIMIT, missingOf, runNodeFile, textOf } from './runner.mjs'
 
 const apart = new Set(['docs', 'leaks', 'package', 'pages'])
@@ -24,6 +24,7 @@ const suites = {
   // Mapped stack traces are kept in memory, which is no good where memory is measured.
   leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
   package: { pick: (file) => file.startsWith('package/') },
+  clients: { prepare: prepareClients, flags: [] },
   soak: {
     pick: (file) => file.includes('/soak/'),
     env: { CALLOFF_SOAK: String(soak) },
@@ -33,13 +34,29 @@ const suites = {
 
 /** The compiled test files of a suite whose path has one of the given parts in it (all of them if none is given). */
 function filesOf(suite, parts) {
+  const isNamed = (file) => parts.length === 0 || parts.some((part) => file.includes(part.replace(/\.ts$/, '.js')))
+  if (suite === 'clients') {
+    const files = readdirSync(`${root}/test/clients`).filter((file) => file.endsWith('.test.mjs') && isNamed(file))
+    return files.map((file) => `test/clients/${file}`)
+  }
   const found = existsSync(`${root}/build/test`) ? readdirSync(`${root}/build/test`, { recursive: true }) : []
   return found
     .map((file) => file.replaceAll('\\', '/'))
     .filter((file) => file.endsWith('.test.js') && suites[suite].pick(file))
-    .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part.replace(/\.ts$/, '.js'))))
+    .filter(isNamed)
     .map((file) => `build/test/${file}`)
     .toSorted()
+}
+
+/** Puts the clients in a folder of their own, and calloff beside them, as it was built. */
+function prepareClients() {
+  const folder = `${root}/test/clients`
+  ensureFolder(folder, 'the clients (160 MB)')
+  const calloff = `${folder}/node_modules/calloff`
+  mkdirSync(calloff, { recursive: true })
+  copyFileSync(`${root}/package.json`, `${calloff}/package.json`)
+  // Not a link to all of the project, in which a walk through the folders would go round in circles.
+  if (!existsSync(`${calloff}/dist`)) symlinkSync(`${root}/dist`, `${calloff}/dist`, 'junction')
 }
 
 /** Runs the suite on what is built. Resolves with its exit code. */
@@ -49,7 +66,8 @@ export async function runSuite(suite, parts = []) {
     console.error(`calloff: no test file of the suite "${suite}" matches ${parts.join(', ') || 'anything'}.`)
     return 1
   }
-  const { lanes = cores, flags = ['--enable-source-maps'], env = {}, limit, isMeasured } = suites[suite]
+  const { lanes = cores, flags = ['--enable-source-maps'], env = {}, limit, isMeasured, prepare } = suites[suite]
+  prepare?.()
   const coverage = isMeasured ? mkdtempSync(join(tmpdir(), 'calloff-coverage-')) : undefined
   const total = { passed: 0, failed: 0, skipped: 0 }
   const skips = []
