@@ -8,7 +8,9 @@ const platform =
   /\b(?<os>android|darwin|freebsd|linux|openharmony|win32)-(?<cpu>arm64|arm|ia32|ppc64|riscv64|s390x|x64)(?:-(?<abi>\w+))?$/
 
 /** What npm would have written, taken from the name: `@oxlint/binding-linux-x64-musl`. */
-function entryOf(name, version, isDev) {
+function entryOf(name, range, isDev) {
+  const version = range.replace(/^[~^]/, '')
+  if (name.includes('-windows-')) return { version, ...(isDev ? { dev: true } : {}), optional: true, os: ['win32'] }
   const { os, cpu, abi = '' } = platform.exec(name)?.groups ?? {}
   if (os === undefined) throw new Error(`${name} names no platform; look at it by hand`)
   const libc = os === 'linux' ? { gnu: 'glibc', glibc: 'glibc', musl: 'musl' }[abi] : undefined
@@ -22,7 +24,7 @@ function entryOf(name, version, isDev) {
   }
 }
 
-for (const file of ['package-lock.json', 'runtimes/package-lock.json']) {
+for (const file of ['package-lock.json', 'runtimes/package-lock.json', 'toolchains/package-lock.json']) {
   const lock = JSON.parse(readFileSync(`${root}/${file}`, 'utf8'))
   let added = 0
   for (const [path, { dev, optionalDependencies = {} }] of Object.entries(lock.packages)) {

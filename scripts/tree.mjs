@@ -83,8 +83,11 @@ async function settle(tree, grace) {
   return texts
 }
 
+let isWatching = false
+
 function begin(tree) {
-  if (trees.size === 0) {
+  if (!isWatching) {
+    isWatching = true
     for (const signal of Object.keys(numbers)) process.once(signal, onSignal)
     process.once('exit', endAll)
   }

@@ -35,6 +35,7 @@ declare global {
   // that they merge with whatever declares them.
   interface AbortSignal {}
   interface AbortController {}
+  interface URL {}
 }
 
 /** How a node is asked: a look never consumes or calls anything, a poll through another token is indirect. */

@@ -82,7 +82,7 @@ export function on<Args extends unknown[] = unknown[]>(
   event: string | symbol,
   token?: Foreign,
   options?: OnOptions,
-): AsyncIterableIterator<Args, undefined> {
+): AsyncIterableIterator<Args> {
   const own = tokenArgument(token)
   const { close } = optionsOf(options, ON_OPTIONS, SIGNAL)
   own.isCancelled({ direct: false })
