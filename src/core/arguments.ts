@@ -5,7 +5,11 @@ import { nearest } from './nearest.js'
 /** A value in a message. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
-  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
+  try {
+    return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
+  } catch {
+    return `a ${typeof value} that has no text` // a revoked proxy
+  }
 }
 
 /** A `TypeError` that says what was wanted and what came. */

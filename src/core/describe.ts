@@ -30,9 +30,20 @@ export interface Described extends TokenNode {
 export const quoted = (text: string): string =>
   `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 
+function nameOf(fn: { readonly name: unknown }): string {
+  try {
+    return typeof fn.name === 'string' ? fn.name : ''
+  } catch {
+    return '' // a proxy that throws
+  }
+}
+
 /** A function's name, else λ. */
-export const functionText = (fn: { readonly name: unknown }): string =>
-  typeof fn.name === 'string' && fn.name ? fn.name : 'λ'
+export const functionText = (fn: { readonly name: unknown }): string => nameOf(fn) || 'λ'
+
+/** The name of a class of the user's; for our own the literal, because bundlers rename classes. */
+export const classText = ({ constructor }: object, own: unknown, literal: string): string =>
+  (constructor !== own && nameOf(constructor)) || literal
 
 const valueText = (value: unknown): string =>
   typeof value === 'string' ? quoted(value) : typeof value === 'function' ? functionText(value) : String(value)

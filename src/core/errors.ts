@@ -95,9 +95,13 @@ mark(ImpossibleCancelError, brand, false)
 mark(ImpossibleCancelError, 'name', 'ImpossibleCancelError')
 mark(ImpossibleCancelError, 'code', 'ERR_IMPOSSIBLE_CANCEL')
 
-/** One of ours, from whatever copy of the package or realm. */
+/** One of ours, from whatever copy of the package or realm. What throws when it is read (a revoked proxy) is none. */
 export function isOurs(value: unknown): value is CancellationError {
-  return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[brand] === true
+  try {
+    return typeof value === 'object' && value !== null && (value as Record<symbol, unknown>)[brand] === true
+  } catch {
+    return false
+  }
 }
 
 // Signs that mean a cancellation for sure (each library was looked at or run). Node and undici, got, p-*, piscina, smithy:
@@ -122,10 +126,14 @@ const CLONED = /^(Abort|Timeout)Error: .*\btoken\b.* (was cancelled|ran out of t
  * may come from any socket.
  */
 export function isPlatformTimeout(error: unknown): boolean {
-  return (
-    (error as { name?: unknown } | null | undefined)?.name === 'TimeoutError' &&
-    (Object.prototype.toString.call(error) === '[object DOMException]' || makerOf(error)?.name === 'DOMException')
-  )
+  try {
+    return (
+      (error as { name?: unknown } | null | undefined)?.name === 'TimeoutError' &&
+      (Object.prototype.toString.call(error) === '[object DOMException]' || makerOf(error)?.name === 'DOMException')
+    )
+  } catch {
+    return false // a getter or a proxy that throws
+  }
 }
 
 const makerOf = (error: unknown) => (error as { constructor?: { name?: unknown } }).constructor

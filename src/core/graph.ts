@@ -8,7 +8,7 @@
  * I1. `outcome` is set once and never changes; only `settle()` and birth set it. A node without one is called live.
  * I2. `epoch` goes up with every new cancellation, before anybody hears of it.
  * I3. `seen === epoch` says: no rule stands at or above this node, and nothing above it was cancelled up to this epoch: it is
- *     alive. `seen === ~epoch` says: nothing above it is on record as cancelled, only `rules` need asking. Else: look up.
+ *     alive. `seen === -epoch` says: nothing above it is on record as cancelled, only `rules` need asking. Else: look up.
  * I4. `rules` are the nodes at or above this one that can end by themselves, each once, in the order a poll meets them. A node
  *     that is `opaque` (all-of, grace) stands for everything above it. Sources and rules do not change in a node's life.
  * I5. A node is linked into the lists of its live sources, and its rule is armed (a timer, a poller, a foreign listener),
@@ -28,6 +28,7 @@ import {
   CounterCancellationError,
   TimeoutCancellationError,
 } from './errors.js'
+import { type Callee, traced } from './traces.js'
 import type { CancellationToken } from './token.js'
 
 declare global {
@@ -90,7 +91,7 @@ export interface OpaqueNode extends TokenNode {
   foretell(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined
 }
 
-/** One cancellation, shared by every token it reaches. Its error is made when somebody looks. */
+/** One cancellation, shared by every token it reaches. */
 export class Cancellation {
   /** The epoch it began, 0 while it is on nobody's record. */
   order = 0
@@ -105,17 +106,28 @@ export class Cancellation {
   ) {}
 }
 
-/** The one error of a cancellation. */
-export function errorOf(cancellation: Cancellation): CancellationError {
-  return (cancellation.error ??= makeError(cancellation, saidOf(cancellation.reason)))
+/** The one error of a cancellation. If it is made now, its stack begins with the caller of `callee`, which is running. */
+export function errorOf(cancellation: Cancellation, callee?: Callee): CancellationError {
+  return (cancellation.error ??= makeError(cancellation, saidOf(cancellation.reason), callee))
 }
 
 /** An error whose message says that of the reason. */
-export function makeError(cancellation: Cancellation, said: string | undefined): CancellationError {
+export function makeError(cancellation: Cancellation, said: string | undefined, callee?: Callee): CancellationError {
   const { origin, kind, reason } = cancellation
   const Class = kind in classes ? classes[kind as keyof typeof classes] : CancellationError
   const what = whatHappened(cancellation)
-  return new Class(said === undefined ? what : `${what}: ${said}`, { token: origin as CancellationToken, kind, reason })
+  const message = said === undefined ? what : `${what}: ${said}`
+  return traced(() => new Class(message, { token: origin as CancellationToken, kind, reason }), callee)
+}
+
+/**
+ * A cancellation by hand. Its error is made at once, because only now the stack says where `callee` was called; of all other
+ * kinds it is made when it is first read.
+ */
+export function byHand(origin: TokenNode, reason: unknown, callee: Callee): Cancellation {
+  const cancellation = new Cancellation(origin, 'manual', reason, now())
+  errorOf(cancellation, callee)
+  return cancellation
 }
 
 /** What a message says before the reason. By these words {@link isCancellation} knows a clone of the error: `CLONED` in errors.ts. */
@@ -139,7 +151,10 @@ const classes = {
   counter: CounterCancellationError,
 }
 
-/** How many cancellations there have been. A plain sum: beyond 2³¹ it gets slower, never wrong. */
+/**
+ * How many cancellations there have been. It is negated with a minus, not with a `~`, which is that of the lower 32 bits only.
+ * So it is right up to 2⁵³ cancellations, which take 28 years at ten million a second.
+ */
 export let epoch = 1
 
 // The clock is read at most once in a walk over the graph. A typed array, because a number in a variable would be boxed.
@@ -179,6 +194,23 @@ export function rulesOf(node: TokenNode): Some<TokenNode> {
   return isMany(node.rules) ? [...above(node, false)] : node.rules
 }
 
+/** The way of a cancellation, from the node where it started down to this one; empty while this one lives. */
+export function pathOf(node: TokenNode): TokenNode[] {
+  const origin = discover(node, LOOK)?.origin
+  if (!origin) return []
+  const path = [node]
+  for (let at = node; at !== origin;) {
+    let next: TokenNode | undefined
+    each(at.sources, (source) => {
+      if (!next && (source === origin || source.outcome?.origin === origin)) next = source
+    })
+    // Of a token that was disposed of, or that lives elsewhere, the way is not known.
+    path.push((at = next ?? origin))
+  }
+  // oxlint-disable-next-line unicorn/no-array-reverse -- its own array, and not every engine has toReversed
+  return path.reverse()
+}
+
 /** Whether the node has a rule of its own. */
 export function hasRule(node: TokenNode): boolean {
   const { rules } = node
@@ -195,7 +227,7 @@ export function newWalk(): number {
 export function discover(node: TokenNode, mode: Mode, walk: number = newWalk()): Cancellation | undefined {
   if (node.outcome) return node.outcome
   reading[0] = 0
-  if (node.seen === ~epoch && !askRules(node, mode, walk) && node.seen === ~epoch) return undefined
+  if (node.seen === -epoch && !askRules(node, mode, walk) && node.seen === -epoch) return undefined
   return !node.rules && isLineAlive(node) ? undefined : climb(node, mode, walk)
 }
 
@@ -318,7 +350,7 @@ function ownAnswer(node: TokenNode, mode: Mode, walk: number): Cancellation | un
 }
 
 function markAlive(node: TokenNode, started: number): void {
-  if (!node.opaque) node.seen = node.rules ? ~started : started
+  if (!node.opaque) node.seen = node.rules ? -started : started
 }
 
 /** The later of two cancellations: by the moment it happened, then by when it was recorded. */
@@ -345,7 +377,7 @@ export function adopt(node: TokenNode, sources: TokenNode | readonly TokenNode[]
     const { rules } = sources as TokenNode
     node.rules = rules === MANY_AND_OWN ? MANY : rules
   }
-  node.seen = node.outcome ? 0 : node.rules ? ~epoch : epoch
+  node.seen = node.outcome ? 0 : node.rules ? -epoch : epoch
 }
 
 function collect(found = new Set<TokenNode>(), rules: Some<TokenNode>): Set<TokenNode> {
@@ -364,7 +396,7 @@ export function giveRule(node: TokenNode): void {
   const { rules, outcome } = node
   const many = isMany(rules) || (Array.isArray(rules) && rules.length >= MOST_RULES)
   node.rules = many ? MANY_AND_OWN : rules ? [node].concat(rules) : node
-  node.seen = outcome ? 0 : ~epoch
+  node.seen = outcome ? 0 : -epoch
   // A source that has ended already is for the first poll to find, since the rule is asked first.
   if (outcome?.origin !== node) node.outcome = undefined
 }
@@ -629,7 +661,7 @@ function announce(origin: TokenNode): void {
   if (several) reached = parentsFirst(reached)
   // … and the platform told, and whoever else knows of the deadlines that this begins, …
   each(stirred, moved)
-  for (const node of reached) if (node === origin || node.opaque) fire(node)
+  for (const node of reached) if (firesAll || node === origin || node.opaque) fire(node)
   // … second half: then the callbacks.
   for (const node of reached) drain(node, hubOf(node))
 }
@@ -693,12 +725,19 @@ export function surface(error: unknown): void {
 /** The cancellations whose signals were aborted, by their reason. */
 export const fired = new WeakMap<object, Cancellation>()
 
+/** Whether the platform does not carry an abort down, so that each node below aborts its own controller. */
+let firesAll = false
+
+/** From now on it does so: the platform has no `AbortSignal.any`. */
+export function fireAll(): void {
+  firesAll = true
+}
+
 function fire(node: TokenNode): void {
   const controller = node.hub?.controller
   if (!controller) return
-  /* c8 ignore next -- set on Node 24 and 26 only, where the behaviour and leak suites run it */
-  keepFired?.(controller)
   controller.abort(reasonOf(node.outcome as Cancellation))
+  for (const listener of afterFire) listener(controller)
 }
 
 /** The error of a cancellation as the reason of a signal, by which the cancellation can be found again. */
@@ -708,11 +747,10 @@ export function reasonOf(cancellation: Cancellation): CancellationError {
   return error
 }
 
-let keepFired: ((controller: AbortController) => void) | undefined
-/** For platforms that forget an abort when the controller is collected too soon: see abort-signal.ts. */
-/* c8 ignore next 3 -- on Node 24 and 26 only, where the behaviour and leak suites run it */
-export function onFire(keep: typeof keepFired): void {
-  keepFired = keep
+const afterFire: ((controller: AbortController) => void)[] = []
+/** For what single platforms need when a controller was aborted: see signal-guards.ts. */
+export function onFire(listener: (controller: AbortController) => void): void {
+  afterFire.push(listener)
 }
 
 let tell: ((node: TokenNode) => void) | undefined

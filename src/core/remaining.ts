@@ -37,7 +37,7 @@ function foresee(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
     if (current.opaque) {
       each(current.sources, (source) => {
         // One that nobody has looked at since the last cancellation may have ended unseen.
-        if (!source.opaque && source.seen !== epoch && source.seen !== ~epoch) discover(source, LOOK)
+        if (!source.opaque && source.seen !== epoch && source.seen !== -epoch) discover(source, LOOK)
         sources.push(source)
       })
     }

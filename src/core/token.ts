@@ -12,7 +12,7 @@ import { type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf, wr
 import { signalOf } from './abort-signal.js'
 import { after, isBefore, isTicking, now } from './clock.js'
 import { bind } from './context.js'
-import { type Form, textOf, treeOf } from './describe.js'
+import { classText, type Form, textOf, treeOf } from './describe.js'
 import {
   CancellationError,
   type CancellationKind,
@@ -21,9 +21,10 @@ import {
   isPlatformTimeout,
   TimeoutCancellationError,
 } from './errors.js'
-import { BRAND, type Foreign, foreignOf } from './foreign.js'
+import { BRAND, type Foreign, foreignOf, NEVER_BRAND } from './foreign.js'
 import {
   adopt,
+  byHand,
   call,
   Cancellation,
   climb,
@@ -40,6 +41,7 @@ import {
   LOOK,
   type Mode,
   moved,
+  pathOf,
   readClock,
   settle,
   type Some,
@@ -52,6 +54,7 @@ import { checkpoint, every, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type WorkOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { retry, type RetryOptions } from './retry.js'
+import type { Callee } from './traces.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
@@ -182,18 +185,39 @@ export abstract class CancellationToken implements Disposable {
   check(): void {
     if (this.seen === epoch) return
     const found = discover(this, DIRECT)
-    if (found) throw errorOf(found)
+    if (found) throw errorOf(found, check)
   }
 
   /** The error that `check` would throw, or undefined. A look: it never calls a condition or consumes a counter. */
   get error(): CancellationError | undefined {
     const found = discover(this, LOOK)
-    return found && errorOf(found)
+    return found && errorOf(found, readError)
   }
 
   /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A look. */
   get cancelledBy(): CancellationToken | undefined {
     return discover(this, LOOK)?.origin as CancellationToken | undefined
+  }
+
+  /**
+   * The way of the cancellation: from where it started (`cancelledBy`) down to this token, each token cancelled by the one before
+   * it. Empty while the token is not cancelled. A read: it never calls a condition or uses up a counter.
+   *
+   * Of a token on the way that was disposed of, the tokens between it and the start are not known, and left out.
+   *
+   * @example
+   * ```ts
+   * import { SimpleToken } from 'calloff'
+   *
+   * const server = new SimpleToken({ name: 'server' })
+   * const request = new SimpleToken({ name: 'request' }, server)
+   * const query = new SimpleToken({ name: 'query' }, request)
+   * server.cancel()
+   * console.log(query.path.map(({ name }) => name).join(' > ')) // → server > request > query
+   * ```
+   */
+  get path(): CancellationToken[] {
+    return pathOf(this) as CancellationToken[]
   }
 
   /** Why it is over, in one word: `error.kind`. A look. */
@@ -252,7 +276,7 @@ export abstract class CancellationToken implements Disposable {
    * @param reason becomes `error.cause`; an `Error` or some text that helps whoever reads the log.
    */
   cancel(reason?: unknown): this {
-    end(this, 'manual', reason)
+    if (!discover(this, LOOK)) settle(this, byHand(this, reason, cancel))
     return this
   }
 
@@ -503,12 +527,16 @@ export abstract class CancellationToken implements Disposable {
   }
   /** @internal */
   form(): Form {
-    return { call: this.constructor.name }
+    return { call: classText(this, CancellationToken, 'CancellationToken') }
   }
 }
 
 // Not in the classes: a static field is compiled to a static block, which React Native's preset does not read.
 Object.assign(CancellationToken, { error: CancellationError })
+// With these an error's stack begins with the caller of the method.
+const { cancel, check } = CancellationToken.prototype
+const readError = Object.getOwnPropertyDescriptor(CancellationToken.prototype, 'error')?.get as Callee
+
 Object.defineProperty(CancellationToken.prototype, BRAND, { value: needsPolls })
 Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
   value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
@@ -530,13 +558,13 @@ export function begin(
   names: readonly string[] = TOKEN_OPTIONS,
 ): void {
   // The commonest by far, ahead of all the checks: one token to derive from.
-  if (nested.length === 0 && first instanceof CancellationToken) {
+  if (nested.length === 0 && isToken(first)) {
     if (!(first instanceof DefaultToken)) adopt(node, first)
     return
   }
   const sources: TokenNode[] = []
   let options: TokenOptions | undefined
-  if (first instanceof CancellationToken) addSource(sources, first)
+  if (isToken(first)) addSource(sources, first)
   else if (first !== undefined) {
     if (typeof first !== 'object' || first === null) {
       throw wrongType('options', 'an object, a token or an AbortSignal', first)
@@ -555,7 +583,7 @@ function heed(node: CancellationToken, options: TokenOptions): void {
   if (name !== undefined) hubOf(node).name = name
   if (optional('cancelled', 'boolean', options.cancelled)) {
     node.outcome = undefined // by hand comes before a source that has ended
-    settle(node, new Cancellation(node, 'manual', undefined, now()))
+    settle(node, byHand(node, undefined, node.constructor))
   }
 }
 
@@ -577,13 +605,22 @@ export function isOptions<T extends object>(first: T | Nested | undefined): firs
   return first !== undefined && !toToken(first)
 }
 
+/** Whether it is a token of this copy of the package. */
+export function isToken(value: unknown): value is CancellationToken {
+  try {
+    return value instanceof CancellationToken
+  } catch {
+    return false // a revoked proxy
+  }
+}
+
 /** A token for whatever can cancel, or undefined for what cannot. */
 export function toToken(value: unknown): CancellationToken | undefined {
-  if (value instanceof CancellationToken) return value
+  if (isToken(value)) return value
   const foreign = foreignOf(value)
   if (!foreign) return undefined
   let bridge = bridges.get(foreign.key)
-  if (!bridge) bridges.set(foreign.key, (bridge = new BridgeToken(foreign)))
+  if (!bridge) bridges.set(foreign.key, (bridge = foreign.isNever ? new DefaultToken() : new BridgeToken(foreign)))
   return bridge
 }
 
@@ -606,6 +643,11 @@ export class SimpleToken extends CancellationToken {
   constructor(options?: TokenOptions | Nested, ...nested: Nested[]) {
     super(UNCLONABLE)
     if (arguments.length > 0) begin(this, options, nested)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: classText(this, SimpleToken, 'SimpleToken') }
   }
 }
 
@@ -636,9 +678,15 @@ export class DefaultToken extends CancellationToken {
 
   /** Does nothing. */
   override [Symbol.dispose](): void {}
+
+  /** @internal */
+  override form(): Form {
+    return { call: classText(this, DefaultToken, 'DefaultToken') }
+  }
 }
 
 Object.assign(DefaultToken, { error: ImpossibleCancelError })
+Object.defineProperty(DefaultToken.prototype, NEVER_BRAND, { value: true })
 
 /**
  * Cancelled once `ms` milliseconds have passed, kind `'timeout'`.
@@ -697,11 +745,11 @@ export class TimeoutToken extends CancellationToken {
 
   override get cancelled(): boolean {
     // Alone and nothing on record above: only the clock is to be asked.
-    return this.seen === ~epoch && this.rules === this && isBefore(this.deadline) ? false : !!discover(this, DIRECT)
+    return this.seen === -epoch && this.rules === this && isBefore(this.deadline) ? false : !!discover(this, DIRECT)
   }
 
   override keepOn(): boolean {
-    return (this.seen === ~epoch && this.rules === this && isBefore(this.deadline)) || !discover(this, DIRECT)
+    return (this.seen === -epoch && this.rules === this && isBefore(this.deadline)) || !discover(this, DIRECT)
   }
 
   /** @internal */
@@ -738,7 +786,7 @@ export class TimeoutToken extends CancellationToken {
   override form(): Form {
     const left = Math.max(0, this.deadline - now())
     return {
-      call: 'TimeoutToken',
+      call: classText(this, TimeoutToken, 'TimeoutToken'),
       own: [String(this.ms)],
       left: `${left === Infinity ? left : Math.ceil(left)} ms left`,
     }
@@ -869,22 +917,31 @@ class BridgeToken extends CancellationToken {
 
   #over(): Cancellation {
     const reason = this.#foreign.reason()
-    if (isOurs(reason)) {
-      // It was one of ours all along: the same error goes on.
-      const known = fired.get(reason)
-      if (known) return known
-      const adopted = new Cancellation(reason.token, reason.kind, reason.cause, now())
-      adopted.error = reason
-      return adopted
-    }
+    const ours = isOurs(reason) && (fired.get(reason) ?? adopted(reason))
+    if (ours) return ours
     // The reason may be of another realm.
     const timeout = isPlatformTimeout(reason)
     return new Cancellation(this, timeout ? 'timeout' : this.#foreign.isToken ? 'condition' : 'signal', reason, now())
   }
 
-  /** @internal */
+  /** Listens to it; where that throws, its state is polled instead. What is heard of counts only if the state says the same. */
   override arm(): void {
-    hubOf(this).driver = this.#foreign.listen(() => settle(this, this.#over()))
+    const hear = () => {
+      if (this.#foreign.isOver(true)) settle(this, this.#over())
+    }
+    const poll = () => {
+      hubOf(this).driver = after(POLL_EVERY, poll, false)
+      hear()
+    }
+    let stop: () => void
+    try {
+      stop = this.#foreign.listen(hear)
+    } catch {
+      return poll()
+    }
+    // It may have called back at once.
+    if (this.outcome) stop()
+    else hubOf(this).driver = stop
   }
 
   /** Of another copy's deadline: it may be moved there, of which nobody here is told. @internal */
@@ -900,4 +957,20 @@ class BridgeToken extends CancellationToken {
   }
 }
 
-const bridges = new WeakMap<object, BridgeToken>()
+/** Milliseconds between two polls of something foreign that cannot be listened to. */
+const POLL_EVERY = 10
+
+/** It was one of ours all along: the same error goes on. Undefined if it only pretends to be one. */
+function adopted(error: CancellationError): Cancellation | undefined {
+  try {
+    const { token, kind, cause } = error
+    if (!foreignOf(token)?.isToken) return undefined
+    const cancellation = new Cancellation(token, kind, cause, now())
+    cancellation.error = error
+    return cancellation
+  } catch {
+    return undefined
+  }
+}
+
+const bridges = new WeakMap<object, CancellationToken>()

@@ -3,7 +3,7 @@ import process from 'node:process'
 import { now, turn } from '../core/clock.js'
 import type { CancellationKind } from '../core/errors.js'
 import { Cancellation, discover, giveRule, hubOf, LOOK, settle, subscribe } from '../core/graph.js'
-import type { Form } from '../core/describe.js'
+import { classText, type Form } from '../core/describe.js'
 import { begin, CancellationToken, type Nested, type TokenOptions, UNCLONABLE } from '../core/token.js'
 
 type Handler = (signal: NodeJS.Signals) => void
@@ -122,7 +122,10 @@ export class ProcessSignalToken extends CancellationToken {
 
   /** @internal */
   override form(): Form {
-    return { call: 'ProcessSignalToken', own: this.#signals.map((signal) => `'${signal}'`) }
+    return {
+      call: classText(this, ProcessSignalToken, 'ProcessSignalToken'),
+      own: this.#signals.map((signal) => `'${signal}'`),
+    }
   }
 }
 

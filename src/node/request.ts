@@ -1,6 +1,7 @@
 import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import type { Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
+import { listenTo } from '../core/foreign.js'
 import { end, hubOf } from '../core/graph.js'
 import { CancellationToken, SimpleToken, UNCLONABLE } from '../core/token.js'
 import { type Incoming, type Outgoing, watchResponse } from './request-events.js'
@@ -134,8 +135,7 @@ function watchSignal(signal: AbortSignal, lost: (reason: unknown) => void): (() 
     listener()
     return undefined
   }
-  signal.addEventListener('abort', listener)
-  return () => signal.removeEventListener('abort', listener)
+  return listenTo(signal, listener)
 }
 
 const isEmitter = (value: unknown): value is { on: unknown } =>

@@ -5,7 +5,7 @@
  * A cancel is on its way, and settled here, before the call that makes it returns (H3).
  */
 import { after, now, readWall } from '../core/clock.js'
-import { Cancellation, settle } from '../core/graph.js'
+import { byHand, type Cancellation, settle } from '../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../core/token.js'
 import {
   type Asked,
@@ -320,7 +320,7 @@ export class HubClient implements TokenHub {
   /** By name, without a token of its own. */
   #cancelHere(topic: Topic, reason: unknown, ttl: number): Delivery {
     const origin = new SimpleToken({ name: topic.name })
-    const cancellation = new Cancellation(origin, 'manual', reason, now())
+    const cancellation = byHand(origin, reason, cancel)
     settle(origin, cancellation)
     return this.#deliver(topic, cancellation, ttl)
   }
@@ -397,3 +397,6 @@ async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined
     stop()
   }
 }
+
+// With this an error's stack begins with the caller of the method.
+const { cancel } = HubClient.prototype

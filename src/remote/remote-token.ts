@@ -7,8 +7,9 @@ import { after, isBefore, now, type SharedWord } from '../core/clock.js'
 import { type Form, quoted } from '../core/describe.js'
 import { Elsewhere } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
+import { byHand, Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
+import { untraced } from '../core/traces.js'
 import { held } from './held.js'
 import type { Who } from './hub.js'
 
@@ -24,10 +25,7 @@ export class OtherProcess extends Elsewhere {
  * and collecting one takes longer than all the rest of an arrival. An error that is made later, by a `check()`, has one.
  */
 function makeError(found: Cancellation): void {
-  const { stackTraceLimit } = Error as { readonly stackTraceLimit?: number }
-  Reflect.set(Error, 'stackTraceLimit', 0) // false where it is frozen
-  errorOf(found)
-  Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+  untraced(() => errorOf(found))
 }
 
 /** The place of a token in its hub. */
@@ -108,7 +106,7 @@ export class RemoteToken extends CancellationToken {
   /** Cancels it here at once, and everywhere else. `await token.delivered` to know that it is stored. */
   override cancel(reason?: unknown): this {
     if (!discover(this, LOOK)) {
-      const mine = new Cancellation(this, 'manual', reason, now())
+      const mine = byHand(this, reason, cancel)
       // On its way before the listeners run, which may take their time.
       this.#desk.deliver(mine)
       this.endBy(mine)
@@ -283,3 +281,6 @@ export class LeaseToken extends RemoteToken {
     return { ...super.form(), call: 'hub.lease', left: `${left} ms left` }
   }
 }
+
+// With this an error's stack begins with the caller of the method.
+const { cancel } = RemoteToken.prototype

@@ -8,10 +8,11 @@
  */
 import { optional } from '../core/arguments.js'
 import { after, now, type SharedWord } from '../core/clock.js'
-import type { Form } from '../core/describe.js'
+import { classText, type Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
 import {
   above,
+  byHand,
   Cancellation,
   climb,
   DIRECT,
@@ -256,13 +257,13 @@ export class SharedToken extends CancellationToken {
   override check(): void {
     if (--this.left > 0 && this.view[this.state] === this.alive) return
     const found = discover(this, DIRECT)
-    if (found) throw errorOf(found)
+    if (found) throw errorOf(found, check)
   }
 
   /** Cancels it, on every side; of several sides at once one wins, and its reason is everybody's. */
   override cancel(reason?: unknown): this {
     if (!discover(this, LOOK)) {
-      settle(this, this.#end(new Cancellation(this, 'manual', reason, now())))
+      settle(this, this.#end(byHand(this, reason, cancelToken)))
       this.#page.look() // other tokens of this thread over the same place
     }
     return this
@@ -524,10 +525,13 @@ export class SharedToken extends CancellationToken {
     const counters = this.counted?.map(({ count }) => `${count.left} left`) ?? []
     const all = left < Infinity ? [`${left} ms left`, ...counters] : counters
     const state = all.length > 0 ? { left: all.join(', ') } : undefined
-    if (this.#from === 'made') return { call: 'SharedToken' }
+    if (this.#from === 'made') return { call: classText(this, SharedToken, 'SharedToken') }
     if (this.#from === 'handle') return { call: 'SharedToken.from', own: ['handle'], ...state }
     return { call: 'SharedToken.at', own: ['buffer', String(this.#place.slot * 4)] }
   }
 }
 
 Object.assign(SharedToken, { BYTES: SLOT_BYTES })
+
+// With these an error's stack begins with the caller of the method.
+const { cancel: cancelToken, check } = SharedToken.prototype

@@ -133,6 +133,31 @@ for (const [direction, mine, theirs] of [
       }
     })
 
+    test('a DefaultToken of the other copy is none: it disappears as ours does', async () => {
+      for (const never of [theirs.NEVER, new theirs.DefaultToken(), theirs.from(undefined)]) {
+        const source = new mine.SimpleToken()
+        for (const [token, text] of [
+          [new mine.SimpleToken(never), 'SimpleToken()'],
+          [new mine.SimpleToken({ name: 'own' }, never), "SimpleToken({ name: 'own' })"],
+          [new mine.TimeoutToken(600_000, never), 'TimeoutToken(600000)'],
+          [source.plus(never), 'SimpleToken(SimpleToken())'],
+          [mine.anyOf(never, source), 'SimpleToken(SimpleToken())'],
+          [mine.from(never), 'DefaultToken()'],
+        ] as const) {
+          assert.equal(String(token), text)
+          assert.equal(token.cancelled, false)
+        }
+        assert.ok(mine.from(never) instanceof mine.DefaultToken)
+        assert.equal(mine.from(never), mine.from(never))
+        const all = mine.allOf(never, new mine.SimpleToken().cancel())
+        assert.equal(all.cancelled, false)
+        assert.throws(() => mine.from(never).cancel(), { code: 'ERR_IMPOSSIBLE_CANCEL' })
+        assert.equal(await mine.from(never).race(async () => 'won'), 'won')
+        assert.equal(await mine.scope(never, () => 'done'), 'done')
+        assert.deepEqual(mine.toHeaders(never), mine.toHeaders(mine.NEVER))
+      }
+    })
+
     test('the kind of error comes through, and what cannot end is no cancellation', () => {
       const counter = new theirs.CounterToken(0)
       const { error } = new mine.SimpleToken(counter)

@@ -1,6 +1,6 @@
 /** What a body is given: it starts works, alone and several together. The engine is in crew.ts. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
-import { end } from '../graph.js'
+import { byHand, discover, LOOK, settle } from '../graph.js'
 import type { CancellationToken, ResultOf } from '../token.js'
 import { type Crew, fail, hire, hold, Job, judge, letGo, ScopeClosedError, type ScopeWork } from './crew.js'
 import { map, type MapOptions, type MapWork } from './map.js'
@@ -153,7 +153,7 @@ export class Handle implements Scope {
   }
 
   cancel(reason?: unknown): void {
-    end(this.token, 'manual', reason)
+    if (!discover(this.token, LOOK)) settle(this.token, byHand(this.token, reason, cancel))
   }
 
   unfinished(): UnfinishedWork[] {
@@ -196,3 +196,6 @@ export class Handle implements Scope {
     return promise
   }
 }
+
+// With this an error's stack begins with the caller of the method.
+const { cancel } = Handle.prototype

@@ -1,6 +1,6 @@
 import { type NamesOf, nonNegative, optional, wrongType } from '../arguments.js'
 import { after, now } from '../clock.js'
-import { type Form, functionText } from '../describe.js'
+import { classText, type Form, functionText } from '../describe.js'
 import { type CancellationError, type CancellationKind, ConditionCancellationError } from '../errors.js'
 import { Cancellation, giveRule, hubOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
 import {
@@ -198,7 +198,7 @@ export class ConditionToken extends CancellationToken {
       caching: caching ? undefined : false,
       pollEvery: pollEvery === DEFAULTS.pollEvery ? undefined : pollEvery,
     }
-    return { call: 'ConditionToken', own: [functionText(this.#condition)], options }
+    return { call: classText(this, ConditionToken, 'ConditionToken'), own: [functionText(this.#condition)], options }
   }
 }
 

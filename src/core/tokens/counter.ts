@@ -1,6 +1,6 @@
 import { type NamesOf, nonNegative, optional } from '../arguments.js'
 import { now, type SharedWord } from '../clock.js'
-import type { Form } from '../describe.js'
+import { classText, type Form } from '../describe.js'
 import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
 import { Cancellation, DIRECT, discover, giveRule, hubOf, isIdle, LOOK, type Mode } from '../graph.js'
 import {
@@ -143,7 +143,7 @@ export class CounterToken extends CancellationToken {
   /** @internal */
   override form(): Form {
     return {
-      call: 'CounterToken',
+      call: classText(this, CounterToken, 'CounterToken'),
       own: [String(this.#initial)],
       options: { direct: this.#direct ? undefined : false },
       left: `${this.counter} left`,

@@ -1,6 +1,6 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
-import { CancellationToken, DefaultToken, type Nested, SimpleToken, toToken } from '../token.js'
+import { type CancellationToken, DefaultToken, isToken, type Nested, SimpleToken, toToken } from '../token.js'
 
 /** A token that is cancelled with the first of the given ones: the same as summing them. */
 export function anyOf(...tokens: Nested[]): CancellationToken {
@@ -43,10 +43,10 @@ export type Foreign =
  */
 export function from(foreign: Foreign): CancellationToken {
   if (foreign === undefined || foreign === null) return new DefaultToken()
-  if (foreign instanceof CancellationToken) return foreign
+  if (isToken(foreign)) return foreign
   const token = toToken(foreign)
   if (!token) throw wrongType('foreign', 'a token, an AbortSignal or an AbortController', foreign)
-  return new FromToken(token)
+  return token instanceof DefaultToken ? token : new FromToken(token)
 }
 
 /** Reads as the bridge it stands on. */

@@ -8,8 +8,8 @@
  * B3. The thread knows of every holder here, or is told of it when it is started again.
  */
 import { wrongType } from '../../core/arguments.js'
-import { after, keepAlive, now, readWall } from '../../core/clock.js'
-import { Cancellation, settle } from '../../core/graph.js'
+import { after, keepAlive, readWall } from '../../core/clock.js'
+import { byHand, type Cancellation, settle } from '../../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../../core/token.js'
 import { cancelAsked, closeAsked, exposeAsked, leaseAsked, openAsked, runAsked } from '../asked.js'
 import { Audience, giveUp } from '../audience.js'
@@ -144,7 +144,7 @@ export class BackgroundHub implements TokenHub {
     if (this.#isClosed) throw closed()
     const { topic, ttl } = asked
     const origin = new SimpleToken({ name: topic.name })
-    const cancellation = new Cancellation(origin, 'manual', reason, now())
+    const cancellation = byHand(origin, reason, cancel)
     settle(origin, cancellation)
     // Here at once, whatever becomes of the thread.
     const { record } = this.#keep(topic, cancellation, ttl)
@@ -389,3 +389,6 @@ export class BackgroundHub implements TokenHub {
     this.#stopGiveUp ??= after(this.#settings.disconnectAfter, ring, false)
   }
 }
+
+// With this an error's stack begins with the caller of the method.
+const { cancel } = BackgroundHub.prototype
