@@ -590,7 +590,8 @@ function heed(node: CancellationToken, options: TokenOptions): void {
 /** One of several tokens is none. */
 export function noToken(argument: string, value: unknown): TypeError {
   const error = wrongType(argument, 'a token or an AbortSignal', value)
-  if (Array.isArray(value)) error.message += ': spread an array, as in anyOf(...tokens)'
+  // Not by Array.isArray, which throws for a revoked proxy.
+  if (error.message.endsWith('[object Array]')) error.message += ': spread an array, as in anyOf(...tokens)'
   return error
 }
 
