@@ -20,7 +20,7 @@ export async function serve(given: Given): Promise<number> {
   const server = await listen(given)
   const { url } = server
   show(given.has('json') ? `${toJson({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`)
-  using failed = new SimpleToken({ name: 'the journal' })
+  using failed = new SimpleToken({ name: 'failed' })
   server.closed.catch((error: unknown) => failed.cancel(error))
   using idle = new SimpleToken({ name: 'idle' })
   const over = anyOf(stopped, failed, idle)
@@ -29,7 +29,7 @@ export async function serve(given: Given): Promise<number> {
   await over.wait()
   await server.close().catch(() => {})
   if (failed.cancelled) {
-    say(`the journal cannot be written any more: ${messageOf(failed.reason)}`)
+    say(messageOf(failed.reason))
     return FAILED
   }
   return OK

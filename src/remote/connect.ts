@@ -6,7 +6,7 @@ import type { Engine } from './engine.js'
 import { HubError } from './errors.js'
 import type { HubOptions, TokenHub } from './hub.js'
 import { here } from './here.js'
-import { pipeOf } from './server.js'
+import { pipeOf } from './socket-place.js'
 import { hubOptionsOf, type Settings, settingsOf } from './settings.js'
 import { SocketEngine } from './socket-engine.js'
 

@@ -5,7 +5,7 @@
  * itself: JSON.
  *
  * Invariants
- * JR1. A change is acknowledged once it is on the disk, and the lock was still ours after that (journal-lock.ts, JL5).
+ * JR1. A change is acknowledged once it is on the disk, and the lock was still ours after that (journal-lock.ts, JL3).
  * JR2. What was acknowledged is in the file at the journal's path, whenever the process or the machine stops. A file takes that path whole
  *      and flushed, by a rename.
  * JR3. Nothing is dropped in silence. Bytes that are no whole record are kept in a file beside the journal, and said; the whole records
@@ -14,11 +14,12 @@
  *      the new file has already goes into it behind (`late`); a change of another topic is seen when its turn comes.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
 import { HubError } from './errors.js'
 import { JournalLock } from './journal-lock.js'
+import { removed } from './kernel-lock.js'
 import type { Change, Recorder } from './store.js'
 
 const HEADER = Buffer.from('calloff journal 1\n')
@@ -105,7 +106,7 @@ export class Journal implements Recorder {
     }
     const { changes, whole, damaged } = recordsIn(content ?? HEADER)
     if (damaged > 0) await keepDamaged(path, content as Buffer, changes.length, damaged)
-    // A new file, so that an owner that was taken over writes to the old one (JL5).
+    // A new file, so that an owner that was taken over writes to the old one (JL3).
     const bytes = [HEADER, ...whole]
     const size = bytes.reduce((sum, { length }) => sum + length, 0)
     let file: FileHandle
@@ -114,7 +115,7 @@ export class Journal implements Recorder {
       await writeAll(file, bytes, 0)
       await replace(path, file)
     } catch (error) {
-      await unlinked(newOf(path))
+      await removed(newOf(path))
       // On a disk that is full a sound journal is still there to be read.
       if (content === undefined || damaged > 0 || content.length < HEADER.length) throw error
       file = await open(path, 'r+')
@@ -210,7 +211,7 @@ export class Journal implements Recorder {
       snapshot?.end()
       await file?.close().catch(() => {})
       // On a full disk it would be in the way of what is still to be written.
-      await unlinked(newOf(this.#path))
+      await removed(newOf(this.#path))
       this.#base = this.#size // not again with every record
     }
     this.#rewriting = undefined
@@ -241,7 +242,7 @@ export class Journal implements Recorder {
     this.#fresh = undefined
     snapshot.end()
     await file.close().catch(() => {})
-    await unlinked(newOf(this.#path))
+    await removed(newOf(this.#path))
   }
 }
 
@@ -267,14 +268,8 @@ const newOf = (path: string): string => `${path}.new`
 
 /** A new file; what an earlier server has left there is removed, and no link is followed. */
 async function begin(path: string): Promise<FileHandle> {
-  await unlinked(path)
+  await removed(path)
   return open(path, 'wx+', 0o600)
-}
-
-async function unlinked(path: string): Promise<void> {
-  await unlink(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
-  })
 }
 
 /** Flushes a new file, and puts it in the place of the journal (JR2). */

@@ -1,9 +1,6 @@
 /** The embedded server: sockets around a store. */
 import { randomBytes } from 'node:crypto'
-import { chmod, lstat, mkdtemp, rename, rm } from 'node:fs/promises'
-import { connect, createServer, type Server, type Socket } from 'node:net'
-import { basename, dirname, join, resolve } from 'node:path'
-import process from 'node:process'
+import { createServer, type Server, type Socket } from 'node:net'
 import { getHeapStatistics } from 'node:v8'
 import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { after } from '../core/clock.js'
@@ -13,8 +10,8 @@ import { Journal } from './journal.js'
 import { Outbox } from './outbox.js'
 import { Peer } from './peer.js'
 import { LEAST_FRAME, NONCE_BYTES } from './protocol.js'
-import { LONGEST_SOCKET_PATH, removeSocketFolder } from '../system/socket-folder.js'
 import { period } from './settings.js'
+import { BACKLOG, listening, SocketPlace } from './socket-place.js'
 import { Store } from './store.js'
 import { Turns } from './turns.js'
 
@@ -109,22 +106,26 @@ function limitsOf(given: ServerLimits | undefined): Limits {
  */
 export class TokenServer implements AsyncDisposable {
   #url = ''
-  readonly #server: Server
+  #listener: Server
   readonly #store: Store
   readonly #journal: Journal | undefined
-  readonly #path: string | undefined
+  readonly #place: SocketPlace | undefined
+  #stopWatching = () => {}
   readonly #sockets = new Set<Socket>()
   #closing: Promise<void> | undefined
   #failure: Error | undefined
   #ended!: (error?: Error) => void
-  /** Resolves when the server is closed; rejects if that was because its journal could not be written any more. */
+  /**
+   * Resolves when the server is closed; rejects if that was because its journal could not be written any more (`ERR_HUB_JOURNAL`), or
+   * its socket was replaced by that of another server (`ERR_HUB_REFUSED`).
+   */
   readonly closed: Promise<void>
 
-  private constructor(server: Server, store: Store, journal: Journal | undefined, path: string | undefined) {
-    this.#server = server
+  private constructor(listener: Server, store: Store, journal: Journal | undefined, place: SocketPlace | undefined) {
+    this.#listener = listener
     this.#store = store
     this.#journal = journal
-    this.#path = path
+    this.#place = place
     this.closed = new Promise((resolve, reject) => {
       this.#ended = (error) => (error ? reject(error) : resolve())
     })
@@ -141,7 +142,7 @@ export class TokenServer implements AsyncDisposable {
    */
   static async listen(options: ServerOptions): Promise<TokenServer> {
     const given = optionsOf(options, SERVER_OPTIONS)
-    const path = pathOf(optional('path', 'string', given.path))
+    const path = optional('path', 'string', given.path)
     const host = optional('host', 'string', given.host) ?? '127.0.0.1'
     const { port, tls } = given
     const key = keyOf(given.key)
@@ -159,25 +160,27 @@ export class TokenServer implements AsyncDisposable {
       throw new TypeError(`key must be given to listen at ${host}, where others can reach it`)
     }
     const file = optional('journal', 'string', given.journal)
-    if (path !== undefined) await makeWay(path)
+    const place = path === undefined ? undefined : SocketPlace.at(path)
     const opened = file === undefined ? undefined : await Journal.open(file)
     const journal = opened?.journal
     const store = new Store(limits, journal, opened?.changes)
     journal?.of(() => store.changes())
     try {
-      const server =
-        tls === undefined
-          ? createServer({ noDelay: true })
-          : // Only who uses it loads it.
-            (await import('node:tls')).createServer({ handshakeTimeout: limits.handshakeWithin, ...tls })
-      const made = new TokenServer(server, store, journal, path)
-      // Before it can be reached: who is let in while nobody looks is never answered.
-      made.#serve(key, limits, tls !== undefined)
-      made.#url =
-        path === undefined
-          ? await listenAt(server, host, port as number, tls === undefined ? 'tcp' : 'tls')
-          : await listenIn(server, path)
-      return made
+      // Only a server that uses TLS loads it.
+      const make = tls && (await import('node:tls')).createServer
+      const listener = make
+        ? make({ handshakeTimeout: limits.handshakeWithin, ...tls })
+        : createServer({ noDelay: true })
+      const server = new TokenServer(listener, store, journal, place)
+      const serve = server.#serve(key, limits, make !== undefined)
+      // Before it can be reached: a connection that comes before the listeners is never answered.
+      serve(listener)
+      if (place) {
+        await place.listen(listener)
+        server.#url = place.url
+        server.#watch(place, serve)
+      } else server.#url = await listenAt(listener, host, port as number, make ? 'tls' : 'tcp')
+      return server
     } catch (error) {
       store.close()
       await journal?.close()
@@ -202,12 +205,14 @@ export class TokenServer implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
+    this.#stopWatching()
+    // First the path, and then the server: as long as it listens no other one takes its path.
+    await this.#place?.remove()
+    const closed = new Promise<void>((resolve) => void this.#listener.close(() => resolve()))
     for (const socket of this.#sockets) socket.destroy()
     this.#store.close()
     await this.#journal?.close()
     await closed
-    if (this.#path !== undefined && !isPipe) await rm(this.#path, { force: true })
     this.#ended(this.#failure)
   }
 
@@ -215,19 +220,48 @@ export class TokenServer implements AsyncDisposable {
     return this.close()
   }
 
-  #serve(key: Uint8Array, limits: Limits, isTls: boolean): void {
+  /**
+   * Looks now and then whether clients can still find the server: what cleans up temporary files may have removed its socket. Then it
+   * listens again at the same path; the connections that there are go on.
+   */
+  #watch(place: SocketPlace, serve: (listener: Server) => void): void {
+    const look = async () => {
+      const standing = await place.look()
+      if (this.#closing) return
+      if (standing === 'gone') {
+        const listener = createServer({ noDelay: true })
+        serve(listener)
+        await place.listen(listener)
+        if (this.#closing) {
+          await place.remove()
+          listener.close()
+          return
+        }
+        this.#listener.close()
+        this.#listener = listener
+      } else if (standing === 'of another')
+        this.#fail(new HubError('ERR_HUB_REFUSED', `another server listens at ${this.#url}`))
+      this.#watch(place, serve)
+    }
+    // Where it cannot be made it is tried again: a folder may be gone and come back.
+    const again = () => void look().catch(() => this.#watch(place, serve))
+    if (!this.#closing) this.#stopWatching = after(LOOK, again, false)
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    void this.close()
+  }
+
+  /** Returns what has a listener let clients in. */
+  #serve(key: Uint8Array, limits: Limits, isTls: boolean): (listener: Server) => void {
     /** Who has not shown the key yet, the oldest first. */
     const strangers = new Set<Socket>()
-    if (this.#journal) {
-      this.#journal.onFailure = (error) => {
-        this.#failure = error
-        void this.close()
-      }
-    }
+    if (this.#journal) this.#journal.onFailure = (error) => this.#fail(error)
     /** Over TLS: the connections below, by where they come from, which is all that tells them. */
     const below = new Map<string, Socket>()
     // Counted by the system's connections, so that a TLS handshake counts as well.
-    this.#server.on('connection', (socket: Socket) => {
+    const count = (socket: Socket) => {
       const source = sourceOf(socket)
       this.#sockets.add(socket)
       strangers.add(socket)
@@ -241,9 +275,9 @@ export class TokenServer implements AsyncDisposable {
       const [oldest] = strangers
       if (this.#sockets.size > limits.connections) socket.destroy()
       else if (strangers.size > limits.handshakes) oldest?.destroy()
-    })
+    }
     const turns = new Turns()
-    this.#server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
+    const letIn = (socket: Socket) => {
       const stranger = isTls ? below.get(sourceOf(socket)) : socket
       const outbox = new Outbox((bytes) => {
         if (socket.destroyed) return
@@ -302,14 +336,18 @@ export class TokenServer implements AsyncDisposable {
       })
       socket.on('error', () => void socket.destroy())
       socket.once('close', cut)
-    })
-    this.#server.on('tlsClientError', (_error: Error, socket: Socket) => void socket.destroy())
-    this.#server.on('error', () => {}) // of accepting: what there is goes on
+    }
+    return (listener) => {
+      listener.on('connection', count)
+      listener.on(isTls ? 'secureConnection' : 'connection', letIn)
+      listener.on('tlsClientError', (_error: Error, socket: Socket) => void socket.destroy())
+      listener.on('error', () => {}) // of accepting: what there is goes on
+    }
   }
 }
 
-/** How many may wait for being let in, where the system allows it: after a restart all clients come at once. */
-const BACKLOG = 4_096
+/** Milliseconds between two looks at the socket. */
+const LOOK = 1_000
 
 /** Who is cut off and does not read why is not waited for any longer, in milliseconds. */
 const LAST_WORD = 1_000
@@ -318,85 +356,12 @@ function sourceOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`
 }
 
-/** A socket's path is whole, so that the URL means the same everywhere. */
-function pathOf(path: string | undefined): string | undefined {
-  return path === undefined || isPipe ? path : resolve(path)
-}
-
-const isPipe = process.platform === 'win32'
-
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
-}
-
-function listening(server: Server, start: () => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.once('listening', () => {
-      server.off('error', reject)
-      resolve()
-    })
-    start()
-  })
 }
 
 async function listenAt(server: Server, host: string, port: number, scheme: string): Promise<string> {
   await listening(server, () => server.listen({ port, host, backlog: BACKLOG }))
   const at = server.address() as { readonly port: number }
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${at.port}`
-}
-
-/** Nobody else can reach the socket at any moment: it is made in a folder of ours, and moved to its place when it is ready. */
-async function listenIn(server: Server, path: string): Promise<string> {
-  if (isPipe) {
-    await listening(server, () => server.listen({ path: pipeOf(path), backlog: BACKLOG }))
-    return `pipe:${path}`
-  }
-  const folder = await mkdtemp(join(dirname(path), '.c'))
-  const inside = join(folder, 's')
-  try {
-    await listening(server, () => server.listen({ path: inside, backlog: BACKLOG }))
-    await chmod(inside, 0o600)
-    await rename(inside, path)
-  } catch (error) {
-    server.close()
-    throw error
-  } finally {
-    removeSocketFolder(folder, 's')
-  }
-  return `unix:${encodeURI(path).replaceAll(/[?#]/g, encodeURIComponent)}`
-}
-
-/** The full name of a pipe on Windows. */
-export function pipeOf(name: string): string {
-  return name.startsWith('\\\\') ? name : `\\\\.\\pipe\\${name}`
-}
-
-/** Whether a socket can be made at the path; what a crashed server has left there is no obstacle. */
-async function makeWay(path: string): Promise<void> {
-  if (isPipe) return
-  const bytes = Buffer.byteLength(join(dirname(path), '.cXXXXXX', basename(path)))
-  if (
-    Buffer.byteLength(path) > LONGEST_SOCKET_PATH ||
-    bytes - Buffer.byteLength(basename(path)) + 1 > LONGEST_SOCKET_PATH
-  ) {
-    throw new RangeError(`path must be shorter, for a socket, got ${JSON.stringify(path)}`)
-  }
-  let found
-  try {
-    found = await lstat(path)
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') return
-    throw error
-  }
-  if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${path} is there, and is no socket`)
-  const isTaken = await new Promise<boolean>((resolve) => {
-    const probe = connect(path)
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(true)
-    })
-    probe.once('error', () => resolve(false))
-  })
-  if (isTaken) throw new HubError('ERR_HUB_REFUSED', `a server is listening at ${path}`)
 }

@@ -1,13 +1,16 @@
 /** The embedded server: where it listens, whom it lets in, and what it puts up with. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { once } from 'node:events'
 import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { connectHub, type HubError, type ServerOptions, TokenServer } from 'calloff/remote'
+import { manualClock } from 'calloff/testing'
 import { protocol, WireLink } from './inside.js'
 import { found, skipWithout } from './servers.js'
 
@@ -196,6 +199,107 @@ async function deaf(server: TokenServer): Promise<{ socket: Socket; closed: Prom
   })
   socket.pause()
   return { socket, closed }
+}
+
+describe('the socket of a server', { skip: process.platform === 'win32' && 'pipes have no files' }, () => {
+  let paths = 0
+  const newPath = () => join(folder, `place-${++paths}`)
+  const beside = (path: string) =>
+    readdirSync(folder).filter((name) => name.startsWith(`${basename(path)}.`) || name.startsWith('.c'))
+
+  it('belongs to one of those that start at once', async () => {
+    for (let round = 0; round < 20; round++) {
+      const path = newPath()
+      // What a killed server has left makes it harder.
+      if (round % 2 === 0) deadSocket(path)
+      const tries = await Promise.allSettled(Array.from({ length: 6 }, () => TokenServer.listen({ path })))
+      const ready = tries.filter((one) => one.status === 'fulfilled').map(({ value }) => value)
+      for (const one of tries)
+        if (one.status === 'rejected') assert.match(String(one.reason), /a server is listening at/)
+      assert.equal(ready.length, 1)
+      await using hub = await connectHub((ready[0] as TokenServer).url)
+      await hub.list()
+      await ready[0]?.close()
+      assert.deepEqual(beside(path), [])
+      assert.ok(!existsSync(path))
+    }
+  })
+
+  it('of a server that is stopped is not taken for dead', async () => {
+    const path = newPath()
+    const child = spawn(process.execPath, [fileURLToPath(new URL('server.child.js', import.meta.url)), path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    try {
+      await once(child.stdout, 'data')
+      child.kill('SIGSTOP')
+      await assert.rejects(TokenServer.listen({ path }), { code: 'ERR_HUB_REFUSED' })
+      child.kill('SIGCONT')
+      await using hub = await connectHub(`unix:${path}`)
+      await hub.list()
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  it('that is removed is made again, and the connections go on', async () => {
+    using clock = manualClock()
+    const path = newPath()
+    await using server = await TokenServer.listen({ path })
+    await using before = await connectHub(server.url)
+    const token = before.open('job')
+    await token.ready
+    rmSync(path)
+    await waitFor(clock, () => existsSync(path))
+    await using after = await connectHub(server.url)
+    await after.cancel('job')
+    await waitFor(clock, () => token.cancelled)
+    await server.close()
+    assert.ok(!existsSync(path))
+  })
+
+  it('that is replaced ends the server, which says why and leaves the other one alone', async () => {
+    using clock = manualClock()
+    const path = newPath()
+    const server = await TokenServer.listen({ path })
+    rmSync(path)
+    await using other = await TokenServer.listen({ path })
+    const reason = server.closed.then(
+      () => 'closed',
+      ({ code }: { code: string }) => code,
+    )
+    let outcome: string | undefined
+    void reason.then((one) => (outcome = one))
+    await waitFor(clock, () => outcome !== undefined)
+    assert.equal(outcome, 'ERR_HUB_REFUSED')
+    await server.close()
+    await using hub = await connectHub(other.url)
+    await hub.list()
+  })
+
+  it('that has become that of another server is left by close', async () => {
+    const path = newPath()
+    const server = await TokenServer.listen({ path })
+    rmSync(path)
+    await using other = await TokenServer.listen({ path })
+    await server.close()
+    await using hub = await connectHub(other.url)
+    await hub.list()
+  })
+})
+
+/** Lets time pass, and the system do its part, until it is so. */
+async function waitFor(clock: ReturnType<typeof manualClock>, isSo: () => boolean): Promise<void> {
+  for (let round = 0; !isSo(); round++) {
+    assert.ok(round < 2_000, 'it happens')
+    await clock.advance(200)
+    await delay(5)
+  }
+}
+
+function deadSocket(path: string): void {
+  const program = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
+  spawnSync(process.execPath, ['-e', program])
 }
 
 describe('limits of what a server keeps', () => {
