@@ -31,7 +31,7 @@ let pending
 for (const folder of ['src', 'test', 'examples']) {
   watch(`${root}/${folder}`, { recursive: true }, () => {
     clearTimeout(pending)
-    pending = setTimeout(turn, 50)
+    pending = setTimeout(() => void turn(), 50)
   })
 }
 await turn()

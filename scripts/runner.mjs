@@ -38,8 +38,8 @@ export async function runNodeFile(node, flags, file, options) {
   try {
     const witness = pathToFileURL(`${root}/scripts/witness.mjs`)
     witness.search = String(new URLSearchParams({ to: told, file }))
-    const reporter = [`--test-reporter=${witness}`, `--test-reporter-destination=${join(folder, 'nothing')}`]
-    const outcome = await runFile(node, [...flags, `--import=${witness}`, ...reporter, file], options)
+    const reporter = [`--test-reporter=${witness.href}`, `--test-reporter-destination=${join(folder, 'nothing')}`]
+    const outcome = await runFile(node, [...flags, `--import=${witness.href}`, ...reporter, file], options)
     const lines = existsSync(told) ? readFileSync(told, 'utf8').split('\n').filter(Boolean) : []
     const events = lines.map((line) => JSON.parse(line))
     const cases = events.filter(({ state }) => state !== undefined)

@@ -42,7 +42,7 @@ export interface Setting {
 const SLICES = 2
 
 interface Step {
-  readonly kind: keyof Shared
+  readonly kind: Exclude<keyof Shared, `${string}Long`>
   readonly word: number
   readonly value: number
   readonly expected: number
