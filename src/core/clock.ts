@@ -216,8 +216,12 @@ export function block(ms: number, word?: SharedWord): void {
 
 let held = 0
 let holder: ReturnType<typeof setInterval> | undefined
+let isLettingGo = false
 
-/** Keeps the process alive; gives what lets it go, once. One interval serves all. */
+/**
+ * Keeps the process alive; gives what lets it go, once. One interval serves all. It is taken away when the event loop has turned,
+ * so that a loop that holds again and again within one turn makes no interval each time.
+ */
 export function keepAlive(): () => void {
   let mine = 1
   held++
@@ -225,8 +229,13 @@ export function keepAlive(): () => void {
   return () => {
     held -= mine
     mine = 0
-    if (held) return
-    realClear(holder)
-    holder = undefined
+    if (held || isLettingGo) return
+    isLettingGo = true
+    turn(() => {
+      isLettingGo = false
+      if (held) return
+      realClear(holder)
+      holder = undefined
+    })
   }
 }

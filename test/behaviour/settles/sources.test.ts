@@ -357,3 +357,58 @@ describe('iterate over a stream of the web', () => {
     assert.equal(stream.locked, false)
   })
 })
+
+describe('iterate over a stream of Node, seen by its shape', () => {
+  /** Its next item fails when it is destroyed, as those of Node do. */
+  const stream = (cancel?: () => unknown) => {
+    const calls: string[] = []
+    let refuse = (_error: unknown) => {}
+    const source = {
+      pipe() {},
+      on: (event: string) => void calls.push(`on ${event}`),
+      ...(cancel && {
+        cancel: () => {
+          calls.push('cancel')
+          return cancel()
+        },
+      }),
+      destroy: () => {
+        calls.push('destroy')
+        refuse(failure)
+      },
+      [Symbol.asyncIterator]: () => ({
+        next: () =>
+          new Promise<IteratorResult<number>>((_, reject) => {
+            refuse = reject
+          }),
+      }),
+    }
+    return { source, calls, refuse: (error: unknown) => refuse(error) }
+  }
+
+  test('closes it by all it has, and hears what it complains of later', async () => {
+    const closings = [undefined, () => {}, fail, silence, () => Promise.reject(failure)]
+    for (const cancel of closings) {
+      for (const how of ['cancel', 'return', 'already'] as const) {
+        const { token } = watched()
+        if (how === 'already') token.cancel()
+        const { source, calls } = stream(cancel)
+        const items = token.iterate(source)[Symbol.asyncIterator]()
+        const next = outcomeOf(items.next())
+        if (how === 'return') await items.return!()
+        token.cancel()
+        const end = how === 'return' ? { value: { done: true, value: undefined } } : { error: token.error }
+        assert.deepEqual(await next, end)
+        assert.deepEqual(calls, cancel ? ['on error', 'cancel', 'destroy'] : ['on error', 'destroy'])
+      }
+    }
+  })
+
+  test('passes its failure on', async () => {
+    const { source, calls, refuse } = stream()
+    const next = errorFrom(watched().token.iterate(source)[Symbol.asyncIterator]().next())
+    refuse(failure)
+    assert.equal(await next, failure)
+    assert.ok(calls.includes('destroy'))
+  })
+})
