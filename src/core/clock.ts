@@ -216,26 +216,36 @@ export function block(ms: number, word?: SharedWord): void {
 
 let held = 0
 let holder: ReturnType<typeof setInterval> | undefined
-let isLettingGo = false
+let isResting = false
+
+function drop(): void {
+  realClear(holder)
+  holder = undefined
+}
 
 /**
- * Keeps the process alive; gives what lets it go, once. One interval serves all. It is taken away when the event loop has turned,
- * so that a loop that holds again and again within one turn makes no interval each time.
+ * Keeps the process alive; gives what lets it go, once. One interval serves all. Where timers can be let go of and held again,
+ * it is taken away when the event loop has turned: what holds again and again within one turn makes no interval each time.
  */
 export function keepAlive(): () => void {
   let mine = 1
-  held++
-  holder ??= realInterval(() => {}, 2 ** 30)
+  if (held++ === 0) {
+    if (holder) holder.ref()
+    else holder = realInterval(() => {}, 2 ** 30)
+  }
   return () => {
+    const isLast = held === mine
     held -= mine
     mine = 0
-    if (held || isLettingGo) return
-    isLettingGo = true
+    if (!isLast || !holder) return
+    /* c8 ignore next -- on Deno and in browsers only, where timers are numbers */
+    if (typeof holder !== 'object') return drop()
+    holder.unref()
+    if (isResting) return
+    isResting = true
     turn(() => {
-      isLettingGo = false
-      if (held) return
-      realClear(holder)
-      holder = undefined
+      isResting = false
+      if (!held) drop()
     })
   }
 }
