@@ -16,9 +16,9 @@ import { APIConnectionTimeoutError, APIUserAbortError } from 'openai'
 import { AbortError as NotToBeRetried } from 'p-retry'
 import { AbortError } from 'redis'
 import { errors } from 'undici'
+import rpc from 'vscode-jsonrpc/node'
 import { failureOf } from './checks.mjs'
 
-const rpc = createRequire(import.meta.url)('vscode-jsonrpc/node')
 const redisErrors = createRequire(createRequire(import.meta.url).resolve('ioredis'))('redis-errors')
 const window = new Window()
 
