@@ -170,8 +170,10 @@ class Contest<Token, T> extends Follower {
   fail(error: unknown): void {
     if (this.isOver) return
     this.finish()
-    if (isCancellation(error, this.node as CancellationToken)) handled(this.result)
-    this.reject(error)
+    // A client that rejects in the moment of the cancellation may say less than the token: its signal is aborted first.
+    const isOwn = isCancellation(error, this.node as CancellationToken)
+    if (isOwn) handled(this.result)
+    this.reject(isOwn ? (this.node as CancellationToken).error : error)
   }
 
   private finish(): void {
