@@ -1,9 +1,9 @@
 /** Going over a source under a token: what it gives until the token is cancelled, and then it is closed. */
 import { wrongType } from './arguments.js'
-import { keepAlive } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { discover, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
 import { handled, promiseUnder } from './promises.js'
+import { holdFor } from './remaining.js'
 
 type Result<T> = IteratorResult<T, undefined>
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
@@ -134,7 +134,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
   /** What ends each promise that waits for the source, before the source does. */
   const pending = new Set<(error: unknown) => void>()
   let subscriber: Subscriber | undefined
-  let letGo = nothing
+  let letGo: (() => void) | undefined
   /** Of a cancellation that came while nothing was pending: for the next call. */
   let missed: CancellationError | undefined
   let isAsked = false
@@ -154,8 +154,8 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
   /** Lets go of the process when nothing is pending, and of the token when nothing ever will be. */
   const rest = () => {
     if (pending.size) return
-    letGo()
-    letGo = nothing
+    letGo?.()
+    letGo = undefined
     if (!isOver) return
     subscriber?.stop()
     subscriber = undefined
@@ -175,8 +175,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
   /** What the source answers. If it is given up before, `next()` fails, and `return()`, whose caller has left, is done. */
   const wait = (answer: Promise<Result<T>>, isLeaving: boolean) =>
     promiseUnder<Result<T>>(node, (resolve, reject, fail) => {
-      // A deadline ends it even if nothing else keeps the process alive.
-      if (!pending.size && node.rules) letGo = keepAlive()
+      if (!pending.size) letGo = holdFor(node)
       const end = (error: unknown) => (isLeaving ? resolve(DONE) : fail(error))
       pending.add(end)
       const settle = (result?: Result<T>) => {

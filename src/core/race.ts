@@ -1,12 +1,12 @@
 /** Racing tasks against a token: the losers really stop, and nothing is left behind. */
 import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
-import { keepAlive, soon } from './clock.js'
+import { soon } from './clock.js'
 import { type Ambient, ambientIf, bind } from './context.js'
 import { isCancellation } from './errors.js'
 import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, surface, type TokenNode } from './graph.js'
 import { handled } from './promises.js'
 import { follow, Follower, thenOf } from './reactions.js'
-import { mayEnd } from './remaining.js'
+import { holdFor } from './remaining.js'
 import type { CancellationToken } from './token.js'
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
@@ -114,8 +114,7 @@ class Contest<Token, T> extends Follower {
       return this.callOff(errorOf(dead))
     }
     this.watch = subscribe(node, (error) => this.callOff(error))
-    // What will end the race ends it even if nothing else keeps the process alive.
-    if (node.rules && mayEnd(node)) this.letGo = keepAlive()
+    this.letGo = holdFor(node)
   }
 
   enter(work: WorkOf<Token, T>): void {

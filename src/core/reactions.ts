@@ -45,6 +45,16 @@ export abstract class Follower {
   }
 }
 
+/** Calls one of two functions. */
+export class Answer<T> extends Follower {
+  constructor(
+    readonly fulfilled: (value: T) => void,
+    readonly rejected: (error: unknown) => void,
+  ) {
+    super()
+  }
+}
+
 /** A reaction on a promise. */
 class Reaction {
   first: Follower | undefined = undefined

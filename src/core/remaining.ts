@@ -1,5 +1,5 @@
 /** What lies ahead of a token: when it ends by itself, and as what. The one question about a graph that is not answered yes or no. */
-import { now } from './clock.js'
+import { keepAlive, now } from './clock.js'
 import { Cancellation, discover, each, epoch, LOOK, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
 
 /** A rule that is not opaque. */
@@ -68,7 +68,10 @@ export function timeLeft(node: TokenNode, polled: number): number {
   return end ? Math.max(0, end.at - at) : Infinity
 }
 
-/** Whether a live node may end although this program does nothing more: by a deadline, a poller, another thread or process. */
-export function mayEnd(node: TokenNode): boolean {
-  return foresee(node, perhapsOf) !== undefined
+/**
+ * Keeps the process alive for what waits under a live node, if that may end although this program does nothing more: by a
+ * deadline, a poller, another thread or another process. Gives what lets the process go.
+ */
+export function holdFor(node: TokenNode): (() => void) | undefined {
+  return node.rules && foresee(node, perhapsOf) ? keepAlive() : undefined
 }

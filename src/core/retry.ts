@@ -1,12 +1,12 @@
 /** Trying again what has failed, at a pace, within the time there is. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
-import { assimilate } from './assimilate.js'
-import { keepAlive, turn } from './clock.js'
+import { turn } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { sleep } from './pace.js'
 import { asyncUnder } from './promises.js'
-import { timeLeft } from './remaining.js'
+import { Answer, follow, thenOf } from './reactions.js'
+import { holdFor, timeLeft } from './remaining.js'
 
 /** How to try again. */
 export interface RetryOptions {
@@ -110,15 +110,17 @@ async function tryAgain<Token, T>(
  */
 function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    // A deadline ends it even if nothing else keeps the process alive.
-    const letGo = node.rules ? keepAlive() : nothing
+    const then = thenOf(given)
+    if (!then) return resolve(given)
+    const letGo = holdFor(node)
     const callOff = (error: CancellationError) => turn(() => rejected(error))
     const dead = discover(node, LOOK)
     const subscriber = dead ? undefined : subscribe(node, callOff)
     if (dead) callOff(errorOf(dead))
     const rest = () => {
       subscriber?.stop()
-      letGo()
+      letGo?.()
+      answer.leave()
     }
     const fulfilled = (value: T) => {
       rest()
@@ -128,11 +130,10 @@ function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
       rest()
       reject(error)
     }
-    void assimilate(given, fulfilled, rejected)
+    const answer = new Answer(fulfilled, rejected)
+    follow(given as object, then, answer)
   })
 }
-
-function nothing(): void {}
 
 function isYes(answer: unknown): boolean {
   if (typeof answer !== 'boolean') throw wrongType('when', 'a function that gives a boolean', answer)

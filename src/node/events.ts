@@ -1,8 +1,8 @@
 import { on as listen, once as hear } from 'node:events'
 import { type NamesOf, optionsOf } from '../core/arguments.js'
-import { keepAlive } from '../core/clock.js'
 import { isCancellation } from '../core/errors.js'
 import { asyncUnder } from '../core/promises.js'
+import { holdFor } from '../core/remaining.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { lendSignal } from './lend-signal.js'
 import { tokenArgument } from './token-argument.js'
@@ -104,8 +104,7 @@ export function on<Args extends unknown[] = unknown[]>(
     try {
       own.isCancelled({ direct: false })
       if (own.error) throw own.error
-      // A deadline ends it even if nothing else keeps the process alive.
-      letGo = own.rules ? keepAlive() : undefined
+      letGo = holdFor(own)
       const result = (await iterator?.next()) ?? DONE
       if (result.done) finish()
       return result.done ? DONE : result

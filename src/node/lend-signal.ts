@@ -1,6 +1,7 @@
-import { after, keepAlive } from '../core/clock.js'
+import { after } from '../core/clock.js'
 import { isCancellation } from '../core/errors.js'
 import { promiseUnder } from '../core/promises.js'
+import { holdFor } from '../core/remaining.js'
 import type { CancellationToken } from '../core/token.js'
 
 /** Milliseconds that an operation gets to end once it was aborted: streams close, buffers are written. */
@@ -31,7 +32,7 @@ export function lendSignal<T>(
       stopTimer = after(GRACE, () => failed(error), true)
       controller.abort(error)
     })
-    const letGo = token.rules ? keepAlive() : undefined
+    const letGo = holdFor(token)
     const rest = () => {
       registration.stop()
       letGo?.()

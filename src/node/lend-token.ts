@@ -3,6 +3,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import process from 'node:process'
 import { type NamesOf, optional, optionsOf } from '../core/arguments.js'
+import { turn } from '../core/clock.js'
 import { type Cancellation, discover, LOOK, type Subscriber, subscribe } from '../core/graph.js'
 import { hearOfMoves } from '../core/moves.js'
 import { foreseeTold } from '../core/remaining.js'
@@ -181,7 +182,7 @@ class Lending {
       if (!this.#isKey(line)) return void socket.destroy()
       this.#borrowers.add(socket)
       // Who asks may have had a signal that has come here as well: it is heard after the sockets, at the latest in the next turn.
-      return void setImmediate(setImmediate, () => this.#borrowers.has(socket) && this.#tell(socket))
+      turn(() => turn(() => this.#borrowers.has(socket) && this.#tell(socket)))
     }
     socket.setEncoding('utf8')
     socket.unref()

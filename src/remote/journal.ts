@@ -17,6 +17,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
+import { turn } from '../core/clock.js'
 import { HubError } from './errors.js'
 import { JournalLock } from './journal-lock.js'
 import { removed } from './kernel-lock.js'
@@ -198,7 +199,7 @@ export class Journal implements Recorder {
       file = await begin(newOf(this.#path))
       let size = await writeAll(file, [HEADER], 0)
       // What was acknowledged in this turn is applied in the next one, and belongs into the snapshot.
-      await new Promise((resolve) => void setImmediate(resolve))
+      await new Promise<void>(turn)
       snapshot = begun()
       for (const slice of slicesOf(snapshot)) {
         if (this.#failure) throw this.#failure
@@ -221,7 +222,7 @@ export class Journal implements Recorder {
   async #switch(fresh: Fresh): Promise<void> {
     const { file, snapshot } = fresh
     // What was acknowledged last is applied in this turn.
-    await new Promise((resolve) => void setImmediate(resolve))
+    await new Promise<void>(turn)
     try {
       const late = snapshot.end().map(encodeRecord)
       const size = fresh.size + (await writeAll(file, late, fresh.size))

@@ -11,7 +11,7 @@
  *     those that are not ready, and, where the engine cannot say that it is newer (`inOrder`), not for long.
  * R4. A target is held weakly, unless somebody listens to it, or it is kept for another reason.
  */
-import { after, now } from '../core/clock.js'
+import { after, now, soon } from '../core/clock.js'
 import type { Cancellation } from '../core/graph.js'
 import { closed, type Connection } from './connection.js'
 import type { LeaseRecord, MarkRecord, Topic, TopicState } from './engine.js'
@@ -166,7 +166,7 @@ export class Roll {
     if (this.#toEnter.size === 0 && this.#toLeave.size === 0 && this.#toRead.size === 0) return
     this.#isTalking = true
     // What is opened in this turn goes together.
-    queueMicrotask(() => {
+    soon(() => {
       const { link } = this.#connection
       const said = () => {
         this.#isTalking = false

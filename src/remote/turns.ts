@@ -5,7 +5,7 @@
  * had a slice, and the event loop has taken in what has come meanwhile. One that comes with something new goes before those that have
  * used up a slice: so what a client asks now and then is answered soon, however much others ask.
  */
-import { now } from '../core/clock.js'
+import { now, turn } from '../core/clock.js'
 
 /** Milliseconds that one connection works at a time; and that all that wait work before the event loop has its turn. */
 const SLICE = 1
@@ -39,7 +39,7 @@ export class Turns {
     if (worker.work(now() + SLICE)) this.#busy.add(worker)
     if (this.#isScheduled || this.#fresh.size + this.#busy.size === 0) return
     this.#isScheduled = true
-    setImmediate(() => this.#round())
+    turn(() => this.#round())
   }
 
   #round(): void {
@@ -53,6 +53,6 @@ export class Turns {
     }
     if (this.#isScheduled || this.#fresh.size + this.#busy.size === 0) return
     this.#isScheduled = true
-    setImmediate(() => this.#round())
+    turn(() => this.#round())
   }
 }

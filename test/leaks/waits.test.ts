@@ -88,3 +88,36 @@ for (const [what, begin] of Object.entries(waits)) {
     await leaves(usesSignal ? FLAT_SIGNAL : FLAT, 10_000, () => begin(parent))
   })
 }
+
+/** A promise that outlives all that is done with it. */
+const races: Readonly<
+  Record<string, (token: CancellationToken, promise: Promise<unknown>, i: number) => Promise<unknown>>
+> = {
+  'beside a winner with a large value': (token, promise) =>
+    token.race<unknown>([promise, Promise.resolve(new Array(1_000))]),
+  'beside a function': (token, promise, i) => token.race<unknown>([promise, async () => i]),
+  'from a function': (token, promise) => token.race<unknown>([() => promise, async () => 1]),
+  'alone, with a limit of 0': (token, promise) => token.race(promise, { timeout: 0 }).catch(refused),
+  'alone, and called off': (token, promise) => {
+    const own = new SimpleToken(token)
+    const race = own.race(promise).catch(refused)
+    own.cancel()
+    return race
+  },
+  'under a token that is cancelled': (_, promise) => new SimpleToken().cancel().race(promise).catch(refused),
+  'with bad options': (token, promise) => token.race(promise, { timeout: -1 }).catch(() => {}),
+  'by retry': (token, promise) => {
+    const own = new SimpleToken(token)
+    const attempts = own.retry(() => promise).catch(refused)
+    own.cancel()
+    return attempts
+  },
+}
+
+for (const [what, begin] of Object.entries(races)) {
+  test(`a race leaves nothing on a promise that lives long: ${what}`, async () => {
+    const parent = new SimpleToken()
+    const promise = new Promise<unknown>(nothing)
+    await leaves(FLAT, 10_000, (i) => begin(parent, promise, i))
+  })
+}

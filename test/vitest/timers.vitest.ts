@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { allOf, ConditionToken, CounterToken, SimpleToken, TimeoutToken } from 'calloff'
+import { allOf, type CancellationToken, ConditionToken, CounterToken, scope, SimpleToken, TimeoutToken } from 'calloff'
 
 /** Lets jobs run, and the event loop turn. Taken before any timer is a fake. */
 const realImmediate = globalThis.setImmediate
@@ -236,5 +236,74 @@ describe('under vitest’s fake timers', () => {
 
   it('waitSync says that the clock stands still, rather than hang', () => {
     expect(() => new TimeoutToken(5).waitSync()).toThrow(/clock stands still/)
+  })
+})
+
+describe('under fake timers that also fake queueMicrotask, as those of Sinon and Jest do', () => {
+  const forever = () => new Promise<never>(() => {})
+  const silent: AsyncIterable<never> = { [Symbol.asyncIterator]: () => ({ next: forever }) }
+  const starts: Record<string, (token: CancellationToken) => Promise<unknown>> = {
+    wait: (token) => token.wait(),
+    'wait with a limit': (token) => token.wait({ timeout: 60_000 }),
+    sleep: (token) => token.sleep(60_000),
+    'race of a promise': (token) => token.race(forever()),
+    'race of a function': (token) => token.race((own) => own.sleep(60_000)),
+    'race with a limit': (token) => token.race(forever, { timeout: 60_000 }),
+    retry: (token) => token.retry(forever),
+    iterate: (token) => token.iterate(silent)[Symbol.asyncIterator]().next(),
+    every: (token) => token.every(60_000)[Symbol.asyncIterator]().next(),
+    'run of a scope': (token) => scope(token, (s) => s.run((own) => own.sleep(60_000))),
+    'map of a scope': (token) => scope(token, (s) => s.map([1], (_, own) => own.wait())),
+    'hedged works of a scope': (token) => scope(token, (s) => s.any([(own) => own.wait()], { hedge: 60_000 })),
+    'a loop with checkpoints': async (token) => {
+      for await (const _ of token.turns());
+    },
+  }
+
+  beforeEach(() => {
+    vi.useFakeTimers({
+      toFake: [
+        ...(['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'] as const),
+        ...(['Date', 'performance', 'hrtime', 'queueMicrotask'] as const),
+      ],
+    })
+  })
+  afterEach(() => void vi.useRealTimers())
+
+  for (const [name, start] of Object.entries(starts)) {
+    it(`a cancel settles it, with no clock moved: ${name}`, async () => {
+      for (const isDead of [false, true]) {
+        const token = new SimpleToken()
+        if (isDead) token.cancel()
+        const seen = watch({ it: start(token) })
+        if (!isDead) {
+          await turn()
+          expect(seen).toEqual([])
+          token.cancel()
+        }
+        for (let turns = 0; turns < 10 && seen.length === 0; turns++) await turn()
+        expect(seen).toHaveLength(1)
+      }
+    })
+  }
+
+  it('what a listener throws surfaces', async () => {
+    const before = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    const errors: unknown[] = []
+    process.on('uncaughtException', (error) => errors.push(error))
+    try {
+      const token = new SimpleToken()
+      const failure = new Error('the listener broke')
+      token.onCancel(() => {
+        throw failure
+      })
+      token.cancel()
+      await turn()
+      expect(errors).toEqual([failure])
+    } finally {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of before) process.on('uncaughtException', listener)
+    }
   })
 })

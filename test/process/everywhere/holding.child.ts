@@ -1,0 +1,64 @@
+/**
+ * Starts what the first argument names, and says what becomes of the process: "held" when it is alive after a while, "free" when
+ * nothing has kept it so long. holding.test.ts says which it should be.
+ */
+import { setTimeout } from 'node:timers'
+import {
+  allOf,
+  type CancellationToken,
+  ConditionToken,
+  CounterToken,
+  from,
+  NEVER,
+  scope,
+  SimpleToken,
+  TimeoutToken,
+} from 'calloff'
+import { SharedToken } from 'calloff/threads'
+
+const HOUR = 3_600_000
+const nothing = (): void => {}
+const forever = (): Promise<never> => new Promise(nothing)
+
+const tokens: Readonly<Record<string, () => CancellationToken>> = {
+  NEVER: () => NEVER,
+  simple: () => new SimpleToken(),
+  counter: () => new CounterToken(3),
+  'indirect counter': () => new CounterToken(1_000_000, { direct: false }),
+  signal: () => from(new AbortController().signal),
+  unlimited: () => new TimeoutToken(Infinity),
+  'allOf nothing': () => allOf(),
+  'grace for ever': () => new SimpleToken().grace(Infinity),
+  'allOf with one that stays': () => allOf(new SimpleToken(), new TimeoutToken(HOUR)),
+  deadline: () => new TimeoutToken(HOUR),
+  'deadline above': () => new SimpleToken(new SimpleToken(), new TimeoutToken(HOUR)),
+  condition: () => new ConditionToken(() => false),
+  shared: () => new SharedToken(),
+  'allOf deadlines': () => allOf(new TimeoutToken(HOUR), new TimeoutToken(HOUR)),
+}
+
+const starts: Readonly<Record<string, (token: CancellationToken) => Promise<unknown>>> = {
+  wait: (token) => token.wait(),
+  'wait without hold': (token) => token.wait({ hold: false }),
+  'wait without hold, limited': (token) => token.wait({ hold: false, timeout: HOUR }),
+  'wait, limited': (token) => token.wait({ timeout: HOUR }),
+  'wait, infinite limit': (token) => token.wait({ timeout: Infinity }),
+  'sleep for ever': (token) => token.sleep(Infinity),
+  'tick for ever': (token) => token.every(Infinity)[Symbol.asyncIterator]().next(),
+  race: (token) => token.race(forever),
+  'race, limited': (token) => token.race(forever, { timeout: HOUR }),
+  'race, infinite limit': (token) => token.race(forever, { timeout: Infinity }),
+  retry: (token) => token.retry(forever),
+  'scope with endless patience': (token) =>
+    scope(token, async (s) => (s.cancel(), await forever()), { patience: Infinity }),
+  'hedge for ever': (token) => scope(token, (s) => s.any([forever, forever], { hedge: Infinity })),
+}
+
+const [start = '', token = ''] = process.argv.slice(2)
+starts[start]?.((tokens[token] as () => CancellationToken)()).catch(nothing)
+const timer = setTimeout(() => {
+  console.log('held')
+  process.exit(0)
+}, 300)
+timer.unref()
+process.on('exit', () => console.log('ended'))
