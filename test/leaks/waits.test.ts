@@ -94,7 +94,7 @@ const races: Readonly<
   Record<string, (token: CancellationToken, promise: Promise<unknown>, i: number) => Promise<unknown>>
 > = {
   'beside a winner with a large value': (token, promise) =>
-    token.race<unknown>([promise, Promise.resolve(new Array(1_000))]),
+    token.race<unknown>([promise, Promise.resolve(Array.from({ length: 1_000 }))]),
   'beside a function': (token, promise, i) => token.race<unknown>([promise, async () => i]),
   'from a function': (token, promise) => token.race<unknown>([() => promise, async () => 1]),
   'alone, with a limit of 0': (token, promise) => token.race(promise, { timeout: 0 }).catch(refused),

@@ -4,8 +4,20 @@ import { describe, test } from 'node:test'
 import { run } from './run.js'
 
 const all = [
-  ...['NEVER', 'simple', 'counter', 'indirect counter', 'signal', 'unlimited', 'allOf nothing', 'grace for ever'],
-  ...['allOf with one that stays', 'deadline', 'deadline above', 'condition', 'shared', 'allOf deadlines'],
+  'NEVER',
+  'simple',
+  'counter',
+  'indirect counter',
+  'signal',
+  'unlimited',
+  'allOf nothing',
+  'grace for ever',
+  'allOf with one that stays',
+  'deadline',
+  'deadline above',
+  'condition',
+  'shared',
+  'allOf deadlines',
 ]
 /** What may end although this program does nothing more. */
 const ending = ['deadline', 'deadline above', 'condition', 'shared', 'allOf deadlines']
@@ -29,12 +41,12 @@ const table: Readonly<Record<string, readonly string[]>> = {
 }
 /** One of each sort is enough where the sorts have been told apart by another row. */
 const some = ['NEVER', 'simple', 'counter', 'deadline']
-const whole = ['wait', 'race']
+const whole = new Set(['wait', 'race'])
 
 describe('26. the process is held', { concurrency: 2 }, () => {
   for (const [start, holding] of Object.entries(table)) {
     test(`by ${start}: ${holding.length === 0 ? 'on no token' : 'only while something can end it'}`, async () => {
-      for (const token of whole.includes(start) ? all : some) {
+      for (const token of whole.has(start) ? all : some) {
         const { lines, errors, code } = await run('holding.child.js', [start, token])
         const expected = holding.includes(token) ? ['held', 'ended'] : ['ended']
         assert.deepEqual([lines, errors, code], [expected, '', 0], `on ${token}`)
