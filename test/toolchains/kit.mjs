@@ -25,7 +25,7 @@ import { runTree } from '../../scripts/tree.mjs'
 export const tools = join(root, 'toolchains', 'node_modules')
 const programs = join(root, 'test', 'toolchains', 'programs')
 /** Milliseconds that one program may take. */
-const LIMIT = 300_000
+const LIMIT = 600_000
 
 /** A thing that cannot be tried here, and why. */
 export class Skip extends Error {}
