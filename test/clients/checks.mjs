@@ -83,9 +83,9 @@ function newHandles(held) {
     .map(([kind]) => kind)
 }
 
-/** Tests all that every client is held to. `open` starts the other side and gives the client. */
-export function checkClient(name, open) {
-  describe(name, () => {
+/** Tests all that every client is held to. `open` starts the other side and gives the client; `skip` says why it cannot. */
+export function checkClient(name, open, { skip = false } = {}) {
+  describe(name, { skip }, () => {
     /** @type {Client} */
     let client
     let held
