@@ -346,7 +346,8 @@ export abstract class CancellationToken implements Disposable {
    * wins over it. Late failures of losers never become unhandled rejections.
    *
    * Errors: `TimeoutCancellationError` when `timeout` passes; `RangeError` for nothing to race.
-   * Memory: afterwards nothing is left on the token, however long it lives.
+   * Memory: afterwards nothing is left on the token, or on the promises, however long they live: one reaction of calloff's at
+   * most on each promise, and no value. With `late` it is called for what arrives later, and kept until then.
    *
    * @example
    * ```ts

@@ -95,9 +95,9 @@ export function alarm(
 export function wait(node: TokenNode, options: WaitOptions | undefined, make: WaitTokens): Promise<CancellationError> {
   return promiseUnder(node, (resolve, reject, callOff) => {
     const { timeout, step, hold } = parse(options, WAIT_OPTIONS)
+    const limit = make.limit(timeout, 'wait', node)
     const found = discover(node, INDIRECT)
     if (found) return resolve(errorOf(found))
-    const limit = make.limit(timeout, 'wait', node)
     const finish = (answer: Cancellation) => {
       const missed = missedBy(limit, answer)
       if (missed) callOff(errorOf(missed))

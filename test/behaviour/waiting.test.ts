@@ -14,7 +14,7 @@ import {
   TimeoutToken,
 } from 'calloff'
 import { manualClock } from 'calloff/testing'
-import { isPage, rejection, stateOf, thrown, turn } from './helpers.js'
+import { blocking, isPage, rejection, stateOf, thrown, turn } from './helpers.js'
 import { kinds } from './kinds.js'
 
 const counting = (answer: (asked: number) => boolean) => {
@@ -78,6 +78,43 @@ describe('7. wait() resolves with the error that says who and why', () => {
     const failed = rejection(waiting)
     await clock.advance(50)
     assert.ok((await failed) instanceof TimeoutCancellationError)
+  })
+})
+
+describe('25. a wait whose limit has passed in a program that was blocked', () => {
+  it('is over, though the token is cancelled before a timer runs', async () => {
+    using program = blocking()
+    const token = new SimpleToken({ name: 'job' })
+    const waiting = token.wait({ timeout: 50_000 })
+    program.block(60_000)
+    token.cancel()
+    const error = (await rejection(waiting)) as CancellationError
+    assert.equal(error.message, 'wait on token "job" ran out of time after 50000 ms')
+    assert.equal(isCancellation(error, token), false)
+  })
+
+  it('but not when the deadline of the token came first, or the cancel', async () => {
+    using program = blocking()
+    const deadline = new TimeoutToken(40_000)
+    const token = new SimpleToken()
+    const waiting = [deadline.wait({ timeout: 50_000 }), token.wait({ timeout: 50_000 })]
+    program.block(45_000)
+    token.cancel()
+    program.block(15_000)
+    assert.equal(deadline.cancelled, true)
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(({ kind }) => kind),
+      ['timeout', 'manual'],
+    )
+  })
+
+  it('also while a condition is asked', async () => {
+    using program = blocking()
+    let asked = 0
+    const slow = new ConditionToken(() => (program.block(60_000), ++asked > 1))
+    const error = (await rejection(slow.wait({ timeout: 100_000 }))) as CancellationError
+    assert.ok(error instanceof TimeoutCancellationError)
+    assert.equal(slow.cancelled, true)
   })
 })
 
