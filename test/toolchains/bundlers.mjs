@@ -221,12 +221,10 @@ export const bundlers = [
         await run(folder, [tool('parcel/lib/bin.js'), 'build', 'index.html', '--no-cache', '--dist-dir', 'out'])
         await sameEverywhere(await pageOf(join(folder, 'out')))
       },
-      'for Node': async () => {
+      'for Node, packages outside of the bundle': async () => {
         const target = { source: 'app.mjs', distDir: 'out', context: 'node', outputFormat: 'esmodule' }
-        // It knows no import that may fail, so it has to be told what is not there.
-        const optional = ['ioredis', 'redis', 'pg', '@nats-io/transport-node', '@nats-io/jetstream']
-        const includeNodeModules = Object.fromEntries(optional.map((name) => [name, false]))
-        const more = { includeNodeModules, engines: { node: '>= 20' }, optimize: true }
+        // It knows no import that may fail, so packages stay outside of the bundle, as they do by default for Node.
+        const more = { engines: { node: '>= 20' }, optimize: true }
         const folder = project('parcel-node', {}, { targets: { default: { ...target, ...more } } })
         await run(folder, [tool('parcel/lib/bin.js'), 'build', '--no-cache'])
         const file = readdirSync(join(folder, 'out')).find((name) => /^app.*js$/.test(name))
