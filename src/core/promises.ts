@@ -34,7 +34,7 @@ export function promiseUnder<T>(
   })
   // The handler comes first: a platform may count a rejection as unhandled in the moment it happens.
   const callOff = (error: unknown) => {
-    handled(promise)
+    void handled(promise)
     fail(error)
   }
   const reject = (error: unknown) =>

@@ -171,7 +171,7 @@ class Contest<Token, T> extends Follower {
     this.finish()
     // A client that rejects in the moment of the cancellation may say less than the token: its signal is aborted first.
     const isOwn = isCancellation(error, this.node as CancellationToken)
-    if (isOwn) handled(this.result)
+    if (isOwn) void handled(this.result)
     this.reject(isOwn ? (this.node as CancellationToken).error : error)
   }
 

@@ -111,7 +111,10 @@ function connectTo(place: Place, hear: (standing: Standing) => void): Socket {
     for (const line of lines.take(text)) {
       const standing = standingOf(line)
       // A lender that says anything else is none.
-      if (!standing) return void socket.destroy()
+      if (!standing) {
+        socket.destroy()
+        return
+      }
       hear(standing)
     }
   })

@@ -153,7 +153,7 @@ class Stages {
     return result
   }
 
-  async *#passOn(items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  async *#passOn(items: AsyncIterable<unknown>): AsyncGenerator {
     try {
       yield* items
     } catch (error) {

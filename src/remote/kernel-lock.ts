@@ -137,7 +137,7 @@ type PathOf = (name: string) => string
 /** The others that listen, and whether one's own socket is still there. */
 async function look(path: string, own: string, to: PathOf) {
   const names = await socketsOf(path)
-  const answers = await Promise.all(names.map((name) => (name === own ? undefined : ask(to(name)))))
+  const answers = await Promise.all(names.map(async (name) => (name === own ? undefined : ask(to(name)))))
   return { isThere: names.includes(own), others: answers.filter((one) => one !== undefined) }
 }
 
@@ -205,8 +205,8 @@ const pause = (ms: number) => new Promise<void>((done) => void after(ms, done, t
 
 /** Removes a file, if it is there. */
 export async function removed(path: string): Promise<void> {
-  await unlink(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
+  await unlink(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   })
 }
 

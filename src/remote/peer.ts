@@ -294,7 +294,10 @@ const NOTHING: readonly TopicReport[] = []
 /** A topic with many holders comes in several reports, which the client puts together. */
 function* inPieces(report: TopicReport): Iterable<TopicReport> {
   const { holders } = report
-  if (holders.length <= HOLDERS) return yield report
+  if (holders.length <= HOLDERS) {
+    yield report
+    return
+  }
   for (let at = 0; at < holders.length; at += HOLDERS) yield { ...report, holders: holders.slice(at, at + HOLDERS) }
 }
 

@@ -110,7 +110,7 @@ describe('23. an option that does not exist', () => {
     const inherited = Object.assign(Object.create(Object.assign(Object.create(null), { timout: 5 })) as object)
     assert.match(String(await rejection(token.wait(inherited))), /there is no option "timout", did you mean "timeout"/)
     assert.equal(await token.wait(Object.create(null) as object), token.error)
-    assert.equal(await token.wait({ [Symbol('a mark of some tool')]: 5 } as object), token.error)
+    assert.equal(await token.wait({ [Symbol('a mark of some tool')]: 5 }), token.error)
     // oxlint-disable-next-line no-extend-native -- what some old libraries do
     Object.defineProperty(Object.prototype, 'kek', { value: 5, enumerable: true, configurable: true })
     try {

@@ -297,7 +297,7 @@ describe('22. token.path', () => {
     assert.equal(token.path.length, 4)
     middle[Symbol.dispose]()
     assert.deepEqual(
-      token.path.map((one) => [root, middle, token].indexOf(one as SimpleToken)),
+      token.path.map((one) => [root, middle, token].indexOf(one)),
       [0, 1, 2],
     )
   })

@@ -114,7 +114,7 @@ describe('the modules of Node end with the token’s error', () => {
       token.cancel('why')
       for (const end of await done) {
         assert.equal(end.status, 'rejected')
-        const { reason } = end as PromiseRejectedResult
+        const { reason } = end
         assert.ok(reason === token.error || (reason as Error).cause === token.error, String(reason))
       }
       await told

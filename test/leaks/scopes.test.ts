@@ -81,9 +81,11 @@ for (const [what, begin] of Object.entries(uses)) {
   })
 }
 
-test('1,000,000 works of one scope leave it flat', async () => {
+// A million in CI.
+const many = globalThis.process?.env.CI ? 1_000_000 : 100_000
+test(`${many} works of one scope leave it flat`, async () => {
   const s = openScope(new SimpleToken(), { trace: false })
-  await leaves(1, 1_000_000, () => s.run(async () => 1))
+  await leaves(1e6 / many, many, () => s.run(async () => 1))
   await s.close()
 })
 

@@ -266,7 +266,7 @@ describe('the socket of a server', { skip: process.platform === 'win32' && 'pipe
     await using other = await TokenServer.listen({ path })
     const reason = server.closed.then(
       () => 'closed',
-      ({ code }: { code: string }) => code,
+      (error: unknown) => (error as { code: string }).code,
     )
     let outcome: string | undefined
     void reason.then((one) => (outcome = one))
