@@ -26,9 +26,8 @@ export function policyOf(value: unknown): 'keep' | 'cancel' | undefined {
 /** A number of milliseconds, from `least` to the longest that crosses. */
 export function period(argument: string, value: unknown, least: number): number {
   const ms = nonNegative(argument, value)
-  if (ms < least || ms > LAST_MOMENT) {
-    throw new RangeError(`${argument} must be ${least} or more, and finite (${LAST_MOMENT} at most), got ${ms}`)
-  }
+  if (ms < least || ms === Infinity) throw new RangeError(`${argument} must be ${least} or more, and finite, got ${ms}`)
+  if (ms > LAST_MOMENT) throw new RangeError(`${argument} must be at most ${LAST_MOMENT}, got ${ms}`)
   return ms
 }
 
