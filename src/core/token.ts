@@ -535,7 +535,9 @@ export abstract class CancellationToken implements Disposable {
 // Not in the classes: a static field is compiled to a static block, which React Native's preset does not read.
 Object.assign(CancellationToken, { error: CancellationError })
 // With these an error's stack begins with the caller of the method.
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel, check } = CancellationToken.prototype
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const readError = Object.getOwnPropertyDescriptor(CancellationToken.prototype, 'error')?.get as Callee
 
 Object.defineProperty(CancellationToken.prototype, BRAND, { value: needsPolls })

@@ -179,7 +179,10 @@ class Lending {
   #greet(socket: Socket): void {
     const lines = new Lines()
     const hear = (line: string) => {
-      if (!this.#isKey(line)) return void socket.destroy()
+      if (!this.#isKey(line)) {
+        socket.destroy()
+        return
+      }
       this.#borrowers.add(socket)
       // Who asks may have had a signal that has come here as well: it is heard after the sockets, at the latest in the next turn.
       turn(() => turn(() => this.#borrowers.has(socket) && this.#tell(socket)))

@@ -399,4 +399,5 @@ async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined
 }
 
 // With this an error's stack begins with the caller of the method.
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel } = HubClient.prototype

@@ -283,4 +283,5 @@ export class LeaseToken extends RemoteToken {
 }
 
 // With this an error's stack begins with the caller of the method.
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel } = RemoteToken.prototype

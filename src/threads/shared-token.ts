@@ -534,4 +534,5 @@ export class SharedToken extends CancellationToken {
 Object.assign(SharedToken, { BYTES: SLOT_BYTES })
 
 // With these an error's stack begins with the caller of the method.
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel: cancelToken, check } = SharedToken.prototype

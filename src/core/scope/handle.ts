@@ -198,4 +198,5 @@ export class Handle implements Scope {
 }
 
 // With this an error's stack begins with the caller of the method.
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel } = Handle.prototype

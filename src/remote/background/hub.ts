@@ -391,4 +391,5 @@ export class BackgroundHub implements TokenHub {
 }
 
 // With this an error's stack begins with the caller of the method.
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel } = BackgroundHub.prototype
