@@ -191,7 +191,9 @@ export abstract class CancellationToken implements Disposable {
   /** The error that `check` would throw, or undefined. A look: it never calls a condition or consumes a counter. */
   get error(): CancellationError | undefined {
     const found = discover(this, LOOK)
-    return found && errorOf(found, readError)
+    // Not in the `return`: JavaScriptCore takes the frame of the caller away for a call in that place.
+    if (found) errorOf(found, readError)
+    return found?.error
   }
 
   /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A look. */

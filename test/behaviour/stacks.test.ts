@@ -142,7 +142,8 @@ describe('22. the stack of a cancel by hand', () => {
         const { error } = new SimpleToken({ name: 'job' }).cancel('why')
         assert.equal(errors.stackTraceLimit, limit)
         assert.equal(error?.stack?.split('\n')[0], 'AbortError: token "job" was cancelled: why')
-        assert.ok(framesOf(error).length <= limit, error?.stack)
+        // Bun gives a frame even where none is asked for.
+        if (!('Bun' in globalThis)) assert.ok(framesOf(error).length <= limit, error?.stack)
       }
       for (const limit of [undefined, 'none']) {
         errors.stackTraceLimit = limit
