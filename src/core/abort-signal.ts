@@ -32,9 +32,9 @@ function liveSignal(node: TokenNode): AbortSignal {
   if (typeof AbortSignal === 'function' && typeof AbortSignal.any === 'function')
     return compose([...above(node, false)].map(sourceOf))
   const { signal } = sourceOf(node)
-  // A node that has just been found cancelled has no lists any more.
   fireAll()
-  if (!node.outcome) subscribe(node, undefined)
+  // For good. If the node was just found cancelled, that wakes nothing.
+  subscribe(node, undefined)
   return signal
 }
 

@@ -1,7 +1,17 @@
 /** Foreign signals are believed by their state, and nothing of theirs, a reason or a getter that throws, hangs or breaks a token. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { allOf, anyOf, type CancellationToken, from, isCancellation, NEVER, SimpleToken, TimeoutToken } from 'calloff'
+import {
+  allOf,
+  anyOf,
+  type CancellationToken,
+  ConditionToken,
+  from,
+  isCancellation,
+  NEVER,
+  SimpleToken,
+  TimeoutToken,
+} from 'calloff'
 import { share, SharedToken } from 'calloff/threads'
 import { manualClock } from 'calloff/testing'
 import { drawn, EditorSource, OtherSignal, rejection, stateOf, thrown } from './helpers.js'
@@ -381,6 +391,16 @@ describe('19. foreign code that misbehaves breaks nothing', () => {
         .stop(),
       true,
     )
+  })
+
+  it('a function whose name throws has none', () => {
+    const condition = new ConditionToken(new Proxy(() => false, { get: throwing }))
+    assert.equal(String(condition), 'ConditionToken(λ)')
+    assert.equal(condition.cancelled, false)
+    class Mine extends SimpleToken {}
+    assert.equal(String(new Mine()), 'Mine()')
+    Object.defineProperty(Mine, 'name', { get: throwing })
+    assert.equal(String(new Mine()), 'SimpleToken()')
   })
 
   it('a text or a deadline of another copy that throws is none', () => {
