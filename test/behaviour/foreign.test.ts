@@ -394,7 +394,8 @@ describe('19. foreign code that misbehaves breaks nothing', () => {
   })
 
   it('a function whose name throws has none', () => {
-    const get = (target: object, key: PropertyKey): unknown => (key === 'name' ? throwing() : Reflect.get(target, key))
+    const get = (target: () => boolean, key: PropertyKey): unknown =>
+      key === 'name' ? throwing() : Reflect.get(target, key)
     const condition = new ConditionToken(new Proxy(() => false, { get }))
     assert.equal(String(condition), 'ConditionToken(λ)')
     assert.equal(condition.cancelled, false)
