@@ -33,3 +33,13 @@ export {
 } from '../core/deadline-headers.js'
 export { fromRequest, type FetchRequest, type RequestOptions } from './request.js'
 export { withRequestToken } from './request-handler.js'
+export {
+  type BunWebSocket,
+  type BunWebSocketHandlers,
+  fromWebSocket,
+  type WebSocketClose,
+  type WebSocketCloseEvent,
+  type WebSocketLike,
+  type WebSocketOptions,
+  withWebSocketTokens,
+} from './web-socket.js'

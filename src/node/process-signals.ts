@@ -51,6 +51,10 @@ export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
  * A second one gets the default action, since the handlers are gone by then: an impatient user always gets out. (Two that
  * arrive while the program does not let the event loop turn are one.)
  *
+ * Timing: the platform delivers signals by the event loop, so a loop that never lets it turn, such as `while (token.keepOn())`, hears none, with
+ * `using` or without: only SIGKILL ends it then. Loop by `for await (… of token.turns())`, await `token.checkpoint()` in the loop, or start
+ * the program with `calloff run` and poll `fromParent({ background: true })`.
+ *
  * Memory: a handler replaces the default action, so handlers are attached only while somebody listens (`onCancel`, `wait`,
  * `race`, a signal, here or in a token derived from this one) or while the token is held by `using`, and are always removed.
  * A mere poll attaches nothing. Handlers do not keep the process alive.
