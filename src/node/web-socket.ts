@@ -122,7 +122,7 @@ const known = new WeakMap<object, WebSocketToken>()
  * server.on('connection', async (socket) => {
  *   const token = fromWebSocket(socket)
  *   const error = await token.wait()
- *   console.log(error.kind, token.reason) // → disconnect WebSocketClose: the WebSocket has closed with code 1000: enough…
+ *   console.log(error.kind, String(token.reason)) // → disconnect WebSocketClose: the WebSocket has closed with code 1000: enough
  *   server.close()
  * })
  * await once(server, 'listening')
