@@ -30,6 +30,11 @@ export function useClock(clock: Clock): () => void {
   }
 }
 
+/** Which clock counts now: moments of different clocks cannot be compared. */
+export function clockInUse(): Clock | undefined {
+  return replaced
+}
+
 /** Milliseconds on a monotonic clock. */
 export function now(): number {
   return replaced ? replaced.now() : performance.now()

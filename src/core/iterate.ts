@@ -130,9 +130,14 @@ function ofReader<T>(reader: Reader<T>): Source<T> {
 
 // ---- The loop
 
+interface Ends {
+  readonly fail: (error: unknown) => void
+  readonly quit: () => void
+}
+
 function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, undefined> {
-  /** What ends each promise that waits for the source, before the source does. */
-  const pending = new Set<(error: unknown) => void>()
+  /** What ends each promise that waits for the source, before the source does: with an error, or without one. */
+  const pending = new Set<Ends>()
   let subscriber: Subscriber | undefined
   let letGo: (() => void) | undefined
   /** Of a cancellation that came while nothing was pending: for the next call. */
@@ -163,7 +168,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
   /** Ends what is pending, and has the source closed. That is not waited for: it may be deaf, and its complaints are nobody's. */
   const giveUp = (error: unknown) => {
     isOver = true
-    for (const end of pending) end(error)
+    for (const { fail } of pending) fail(error)
     pending.clear()
     close().catch(nothing)
     rest()
@@ -176,11 +181,15 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
   const wait = (answer: Promise<Result<T>>, isLeaving: boolean) =>
     promiseUnder<Result<T>>(node, (resolve, reject, fail) => {
       if (!pending.size) letGo = holdFor(node)
-      const end = (error: unknown) => (isLeaving ? resolve(DONE) : fail(error))
-      pending.add(end)
+      const quit = () => resolve(DONE)
+      const ends: Ends = { fail: isLeaving ? quit : fail, quit }
+      pending.add(ends)
       const settle = (result?: Result<T>) => {
         if (!result || result.done) isOver = true
-        pending.delete(end)
+        pending.delete(ends)
+        // A source that is closed answers no `next()` from before that it is still silent about.
+        if (isLeaving) for (const one of pending) one.quit()
+        if (isLeaving) pending.clear()
         rest()
       }
       const fulfilled = (result: Result<T>) => {

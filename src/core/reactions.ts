@@ -160,8 +160,22 @@ export function follow(promise: object, then: Then, follower?: Follower): void {
   if (isPromise && (!isNative || !follower || unlisted > MOST_UNLISTED)) reaction.list(promise)
   const fulfil = (value: unknown) => reaction.fulfil(value)
   const refuse = (error: unknown) => reaction.refuse(error)
-  if (isNative) (promise as Promise<unknown>).then(fulfil, refuse)
-  else ask(promise, then, fulfil, refuse)
+  if (!isNative) return ask(promise, then, fulfil, refuse)
+  try {
+    Promise.prototype.then.call(promise, fulfil, refuse)
+  } catch (error) {
+    refuse(error) // its constructor is a getter that throws
+  }
+}
+
+/** The same as `await` has it: what was put on a promise of the platform as its `then` is not called. */
+export function awaitedThenOf(value: unknown): Then | undefined {
+  if (!(value instanceof Promise)) return thenOf(value)
+  try {
+    return value.constructor === Promise ? Promise.prototype.then : thenOf(value)
+  } catch {
+    return Promise.prototype.then // which meets the same error, and says so
+  }
 }
 
 /** Of another realm, or of a class that extends `Promise`. */

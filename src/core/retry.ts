@@ -5,7 +5,7 @@ import type { CancellationError } from './errors.js'
 import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { sleep } from './pace.js'
 import { asyncUnder } from './promises.js'
-import { Answer, follow, thenOf } from './reactions.js'
+import { Answer, follow, awaitedThenOf } from './reactions.js'
 import { holdFor, timeLeft } from './remaining.js'
 
 /** How to try again. */
@@ -110,7 +110,7 @@ async function tryAgain<Token, T>(
  */
 function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const then = thenOf(given)
+    const then = awaitedThenOf(given)
     if (!then) return resolve(given)
     const letGo = holdFor(node)
     const callOff = (error: CancellationError) => turn(() => rejected(error))

@@ -1,6 +1,6 @@
 /** Waiting for a cancellation: as a promise, or with the thread blocked. */
 import { type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf } from './arguments.js'
-import { after, block, type SharedWord } from './clock.js'
+import { after, block, clockInUse, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
 import {
   above,
@@ -98,8 +98,9 @@ export function wait(node: TokenNode, options: WaitOptions | undefined, make: Wa
     const limit = make.limit(timeout, 'wait', node)
     const found = discover(node, INDIRECT)
     if (found) return resolve(errorOf(found))
+    const clock = clockInUse()
     const finish = (answer: Cancellation) => {
-      const missed = missedBy(limit, answer)
+      const missed = clock === clockInUse() ? missedBy(limit, answer) : undefined
       if (missed) callOff(errorOf(missed))
       else resolve(errorOf(answer))
     }

@@ -222,8 +222,19 @@ describe('return() of a loop over a source that', () => {
     assert.equal(calls.back, 1)
   })
 
-  test('is silent leaves the pending next() to a cancel', async () => {
-    for (const back of Object.values(closings)) {
+  test('is silent ends the pending next() when the source is closed', async () => {
+    const { token, signal } = watched()
+    const { iterable } = source('async', { next: silence, back: () => ({ done: true }) })
+    const items = token.iterate(iterable)[Symbol.asyncIterator]()
+    await items.next()
+    const next = items.next()
+    await items.return!()
+    assert.deepEqual(await outcomeOf(next), { value: { done: true, value: undefined } })
+    assert.equal(signal.listeners.size, 0)
+  })
+
+  test('is silent, and deaf to return(), leaves the pending next() to a cancel', async () => {
+    for (const back of [silence]) {
       const { token, signal } = watched()
       const items = token.iterate(source('async', { next: silence, back }).iterable)[Symbol.asyncIterator]()
       await items.next()
