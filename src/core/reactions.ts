@@ -128,6 +128,9 @@ function listAll(): void {
   for (const { reaction, promise } of all) if (reaction.isUnlisted) reaction.list(promise)
 }
 
+// oxlint-disable-next-line typescript/unbound-method -- called on promises alone
+const platformThen = Promise.prototype.then
+
 type Then = (fulfilled: (value: unknown) => void, rejected: (error: unknown) => void) => unknown
 
 /** The method by which a value is a promise, if it is one. Throws what a getter throws. */
@@ -162,7 +165,7 @@ export function follow(promise: object, then: Then, follower?: Follower): void {
   const refuse = (error: unknown) => reaction.refuse(error)
   if (!isNative) return ask(promise, then, fulfil, refuse)
   try {
-    Promise.prototype.then.call(promise, fulfil, refuse)
+    void platformThen.call(promise as Promise<unknown>, fulfil, refuse)
   } catch (error) {
     refuse(error) // its constructor is a getter that throws
   }
@@ -172,9 +175,9 @@ export function follow(promise: object, then: Then, follower?: Follower): void {
 export function awaitedThenOf(value: unknown): Then | undefined {
   if (!(value instanceof Promise)) return thenOf(value)
   try {
-    return value.constructor === Promise ? Promise.prototype.then : thenOf(value)
+    return value.constructor === Promise ? (platformThen as Then) : thenOf(value)
   } catch {
-    return Promise.prototype.then // which meets the same error, and says so
+    return platformThen as Then // which meets the same error, and says so
   }
 }
 
