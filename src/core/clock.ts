@@ -220,11 +220,12 @@ export function block(ms: number, word?: SharedWord): void {
 }
 
 let held = 0
-let holder: ReturnType<typeof setInterval> | undefined
+/** An interval. On Node and Bun it is an object, elsewhere a number. */
+let holder: { ref(): unknown; unref(): unknown } | number | undefined
 let isResting = false
 
 function drop(): void {
-  realClear(holder)
+  realClear(holder as Parameters<typeof realClear>[0])
   holder = undefined
 }
 
@@ -235,8 +236,8 @@ function drop(): void {
 export function keepAlive(): () => void {
   let mine = 1
   if (held++ === 0) {
-    if (holder) holder.ref()
-    else holder = realInterval(() => {}, 2 ** 30)
+    if (typeof holder === 'object') holder.ref()
+    else holder = realInterval(() => {}, 2 ** 30) as unknown as typeof holder
   }
   return () => {
     const isLast = held === mine
