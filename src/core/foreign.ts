@@ -49,7 +49,7 @@ interface SignalLike {
   readonly aborted: boolean
   readonly reason?: unknown
   addEventListener(type: 'abort', listener: () => void, options?: object): void
-  removeEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void, options?: object): void
 }
 
 /** VS Code's and the language servers' token. */
@@ -144,8 +144,9 @@ function byShape(value: object): Foreign | undefined {
  *
  * The signal carries one listener. On Node that is enough: its own `events.addAbortListener` cannot be stopped, by an option
  * that we take from it. Elsewhere a composite of the signal listens besides, since the platform aborts composites by itself, not
- * by the event. (On Node 20 and 22 each composite leaves something on its source for good.) The signal of a polyfill has
- * neither: there a stopped event is not heard, but seen by the next poll.
+ * by the event. (On Node 20 and 22 each composite leaves something on its source for good.) Bun keeps the sources of a composite
+ * with listeners, so there ours is a capturing listener, which comes before all others that are none. The signal of a polyfill may
+ * have none of this: there a stopped event is not heard, but seen by the next poll.
  */
 export function listenTo(signal: SignalLike, callback: () => void): () => void {
   const heard = () => {
@@ -156,7 +157,7 @@ export function listenTo(signal: SignalLike, callback: () => void): () => void {
   /* c8 ignore next -- not on Node */
   const stopBeside = unstoppable === PLAIN ? listenBeside(signal, heard) : undefined
   return () => {
-    safely(() => signal.removeEventListener('abort', heard), undefined)
+    safely(() => signal.removeEventListener('abort', heard, unstoppable), undefined)
     /* c8 ignore next -- not on Node */
     stopBeside?.()
   }
@@ -164,6 +165,7 @@ export function listenTo(signal: SignalLike, callback: () => void): () => void {
 
 /** Options that say nothing. */
 const PLAIN = {}
+const CAPTURE = { capture: true }
 /** The options of a listener that cannot be stopped, or `PLAIN` where the platform has none. */
 let unstoppable: object | undefined
 
@@ -172,6 +174,8 @@ interface Host {
 }
 
 function probe(): object {
+  /* c8 ignore next -- on Bun only, where the behaviour suite runs it */
+  if ('Bun' in globalThis) return CAPTURE
   return safely(() => {
     const events = (globalThis as Host).process?.getBuiltinModule?.('node:events') as
       | { readonly addAbortListener?: (signal: object, listener: () => void) => unknown }

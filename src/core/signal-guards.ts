@@ -77,7 +77,7 @@ export function guardSource(signal: AbortSignal): void {
 export function compose(controllers: readonly AbortController[]): AbortSignal {
   const { forgets, listening } = (known ??= probe())
   const signals = controllers.map(({ signal }) => signal)
-  composing = undefined
+  composed()
   const composite = AbortSignal.any(signals)
   /* c8 ignore next -- on Node 24 and 26 only, where the behaviour and leak suites run it */
   if (forgets) define(composite, pin, controllers)
@@ -172,7 +172,7 @@ function keepLately(): void {
 let composing: AbortSignal | undefined
 let made: AbortSignal | undefined
 const composed = () => {
-  composing = undefined
+  composing = made = undefined
 }
 
 class Dependants extends Set<WeakRef<AbortSignal>> {
@@ -189,7 +189,7 @@ class Dependants extends Set<WeakRef<AbortSignal>> {
   override add(reference: WeakRef<AbortSignal>): this {
     const composite = reference.deref()
     if (composite) {
-      made ??= composite
+      if (composing) made ??= composite
       if (made !== composite) composing = undefined // the next composite of the same job is not made of it
       const through = symbolsOf(composite)
       const tied = through[tie] as [AbortSignal, unknown] | undefined
