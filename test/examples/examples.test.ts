@@ -156,7 +156,7 @@ describe('the other examples print what they should', () => {
 
   it('race with a timeout', () =>
     prints('race-timeout', [
-      'no answer: token ran out of time after 100 ms; the session goes on: true',
+      'no answer: race on token "session" ran out of time after 100 ms; the session goes on: true',
       'network: called off, the race is over',
       'winner: cache',
     ]))
