@@ -4,7 +4,7 @@ import { after, describe, it } from 'node:test'
 import { allOf, CounterCancellationError, CounterToken, SimpleToken, TimeoutToken } from 'calloff'
 import { share, SharedToken, type SharedHandle } from 'calloff/threads'
 import { manualClock } from 'calloff/testing'
-import { directPolls, drawn, looks, thrown } from '../helpers.js'
+import { directPolls, drawn, isPage, looks, thrown } from '../helpers.js'
 import { Crew } from './crew.js'
 
 /** The token as another thread would open it. */
@@ -221,6 +221,24 @@ describe('two threads use up one counter', () => {
       assert.deepEqual([kind, by, said], ['counter', 'tries', message])
     })
   }
+
+  it('this thread is blocked until a worker has used it up', { skip: isPage && 'a page may not block' }, async () => {
+    const counter = new CounterToken(50_000, { name: 'tries' })
+    await crew.start({ job: 'count', handle: share(counter).handle })
+    assert.equal(counter.waitSync().kind, 'counter')
+    assert.equal(((await crew.result()) as { turns: number }).turns, 50_000)
+  })
+
+  it('a worker is blocked until this thread has used it up', async () => {
+    const counter = new CounterToken(5, { name: 'tries' })
+    // The second one is opened when nothing is left.
+    for (const shared of [share(counter), new SharedToken(counter)]) {
+      const left = counter.counter
+      await crew.start({ job: 'block', handle: shared.handle })
+      assert.equal(turnsOf(counter, 5), left)
+      assert.equal((await crew.seen()).message, message)
+    }
+  })
 
   it('a wait in a worker polls one with direct: false, and no other', async () => {
     const counter = new CounterToken(5, { direct: false, name: 'tries' })
