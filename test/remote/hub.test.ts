@@ -247,7 +247,7 @@ describe('bad input', () => {
     await assert.rejects(here.cancel('a', 0, { until: 'never' as never }), /until must be/)
     await assert.rejects(
       here.cancel('a', 0, { ttl: 0 }),
-      /ttl must be 1 or more, and finite \(8640000000000000 at most\), got 0/,
+      /ttl must be 1 or more, and finite, got 0/,
     )
     await assert.rejects(here.list(5 as never), /prefix must be a string/)
     await assert.rejects(here.forget(''), /name must not be empty/)
