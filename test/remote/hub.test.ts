@@ -245,10 +245,7 @@ describe('bad input', () => {
     bad(() => here.onEvent(5 as never), /listener must be a function, got 5/)
     await assert.rejects(here.cancel('a', 0, { within: -1 }), /within must not be negative or NaN, got -1/)
     await assert.rejects(here.cancel('a', 0, { until: 'never' as never }), /until must be/)
-    await assert.rejects(
-      here.cancel('a', 0, { ttl: 0 }),
-      /ttl must be 1 or more, and finite, got 0/,
-    )
+    await assert.rejects(here.cancel('a', 0, { ttl: 0 }), /ttl must be 1 or more, and finite, got 0/)
     await assert.rejects(here.list(5 as never), /prefix must be a string/)
     await assert.rejects(here.forget(''), /name must not be empty/)
     await assert.rejects(here.lease('a', { ttl: 5 }), /ttl must be 100 or more, and finite, got 5/)
