@@ -28,6 +28,7 @@ import {
   CounterCancellationError,
   TimeoutCancellationError,
 } from './errors.js'
+import { SHOWN, stray, tagOf } from './stray.js'
 import { type Callee, traced } from './traces.js'
 import type { CancellationToken } from './token.js'
 
@@ -57,6 +58,8 @@ export interface TokenNode {
   rules: Some<TokenNode>
   /** What only few tokens have; made when first needed. */
   hub: Hub | undefined
+  /** The node itself: through a proxy, this is what the proxy stands for. */
+  readonly itself: TokenNode
 
   /** Stands for all its sources at once: an {@link OpaqueNode}. */
   readonly opaque: boolean
@@ -223,9 +226,25 @@ export function newWalk(): number {
   return (walks[0] = ((walks[0] as number) + 1) & 0x3fff_ffff)
 }
 
+/** The node that a method was called on: that is itself, or what a proxy of it stands for. */
+export function own<N extends TokenNode>(receiver: N): N {
+  const node = ownIf(receiver)
+  if (!node) throw stray('token', 'cancel')
+  return node
+}
+
+export function ownIf<N extends TokenNode>(receiver: N | undefined): N | undefined {
+  const itself = receiver?.itself
+  return itself === receiver || (itself?.itself === itself && typeof itself?.seen === 'number')
+    ? (itself as N)
+    : undefined
+}
+
 /** Is it over? The answer is on record, and all who listen have heard of it, when this returns. */
 export function discover(node: TokenNode, mode: Mode, walk: number = newWalk()): Cancellation | undefined {
   if (node.outcome) return node.outcome
+  // Its own rule, or it itself, shows that it is a node, and no proxy of one, nor what a method was called on by mistake.
+  if (node.rules !== node && node.itself !== node) return discover(own(node), mode, walk)
   reading[0] = 0
   if (node.seen === -epoch && !askRules(node, mode, walk) && node.seen === -epoch) return undefined
   return !node.rules && isLineAlive(node) ? undefined : climb(node, mode, walk)
@@ -431,10 +450,11 @@ function join<P extends Place>(head: P | undefined, place: P): P {
 function leave<P extends Place>(head: P | undefined, place: P): P | undefined {
   const { next, previous } = place as { next: P; previous: P }
   place.next = place.previous = undefined // one that is kept must not keep its neighbours
-  if (next === place) return undefined
+  // Told by what has just been cleared, not by identity: a proxy may stand for the place.
+  if (!next.next) return undefined
   previous.next = next
   next.previous = previous
-  return head === place ? next : head
+  return head?.next ? head : next
 }
 
 /** The place of a listener. */
@@ -450,8 +470,11 @@ export class Subscriber implements Place {
 
   /** Takes it out of the list; true if it was still in. When it was the last, the node lets go of its sources. */
   stop(): boolean {
-    const { owner } = this
-    if (!owner) return false
+    const owner = (this as Subscriber | undefined)?.owner
+    if (!owner) {
+      if (!(this instanceof Subscriber)) throw stray('registration', 'stop')
+      return false
+    }
     this.owner = undefined
     if (owner.outcome) return true // the list is being drained, which passes over it
     const hub = hubOf(owner)
@@ -463,7 +486,19 @@ export class Subscriber implements Place {
   [Symbol.dispose](): void {
     this.stop()
   }
+
+  /** For JSON: its neighbours are none of its business. @internal */
+  toJSON(): string {
+    return 'Registration'
+  }
+
+  /** As a token's. @internal */
+  get [Symbol.toStringTag](): string {
+    return tagOf(this)
+  }
 }
+
+Object.defineProperty(Subscriber.prototype, SHOWN, { value: [] })
 
 /** The place of a node below that somebody listens to. */
 class Link implements Place {

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import process from 'node:process'
 import { now, turn } from '../core/clock.js'
 import type { CancellationKind } from '../core/errors.js'
-import { Cancellation, discover, giveRule, hubOf, LOOK, settle, subscribe } from '../core/graph.js'
+import { Cancellation, discover, giveRule, hubOf, LOOK, own, settle, subscribe } from '../core/graph.js'
 import { classText, type Form } from '../core/describe.js'
 import { begin, CancellationToken, type Nested, type TokenOptions, UNCLONABLE } from '../core/token.js'
 
@@ -100,8 +100,9 @@ export class ProcessSignalToken extends CancellationToken {
 
   /** What a shell expects of a program that a signal has ended: 128 plus its number (SIGINT 130, SIGTERM 143); undefined before. */
   get exitCode(): number | undefined {
-    const found = discover(this, LOOK)
-    if (found?.origin !== this || found.kind !== 'process-signal') return undefined
+    const token = own(this)
+    const found = discover(token, LOOK)
+    if (found?.origin !== token || found.kind !== 'process-signal') return undefined
     return 128 + constants.signals[found.reason as NodeJS.Signals]
   }
 
@@ -138,7 +139,7 @@ const { [Symbol.dispose]: dispose } = ProcessSignalToken.prototype
 Object.defineProperty(ProcessSignalToken.prototype, Symbol.dispose, {
   configurable: true,
   get(this: ProcessSignalToken) {
-    this.hold()
+    own(this).hold()
     return dispose
   },
 })

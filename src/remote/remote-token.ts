@@ -7,7 +7,19 @@ import { after, isBefore, now, type SharedWord } from '../core/clock.js'
 import { type Form, quoted } from '../core/describe.js'
 import { Elsewhere } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import { byHand, Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, settle } from '../core/graph.js'
+import {
+  byHand,
+  Cancellation,
+  discover,
+  end,
+  errorOf,
+  giveRule,
+  hubOf,
+  LOOK,
+  moved,
+  own,
+  settle,
+} from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
 import { untraced } from '../core/traces.js'
 import { held } from './held.js'
@@ -84,7 +96,8 @@ export class RemoteToken extends CancellationToken {
    * Errors: rejects with `ERR_HUB_CLOSED` if the token or the hub is closed before.
    */
   get ready(): Promise<void> {
-    return held(this.#desk.ready, this)
+    const token = own(this)
+    return held(token.#desk.ready, token)
   }
 
   /**
@@ -93,23 +106,26 @@ export class RemoteToken extends CancellationToken {
    * Errors: rejects with `ERR_HUB_CLOSED` if it ends here alone: it was closed, or its connection was lost for too long.
    */
   get delivered(): Promise<void> {
-    return held(this.#desk.delivered, this)
+    const token = own(this)
+    return held(token.#desk.delivered, token)
   }
 
   /** In which process it was called off, and the name of the token there; undefined while it lives, or where nobody did it. A look. */
   get who(): Who | undefined {
-    const found = discover(this, LOOK)
+    const token = own(this)
+    const found = discover(token, LOOK)
     if (!found) return undefined
-    return this.#who ?? (found.kind === 'manual' ? this.#desk.who : undefined)
+    return token.#who ?? (found.kind === 'manual' ? token.#desk.who : undefined)
   }
 
   /** Cancels it here at once, and everywhere else. `await token.delivered` to know that it is stored. */
   override cancel(reason?: unknown): this {
-    if (!discover(this, LOOK)) {
-      const mine = byHand(this, reason, cancel)
+    const token = own(this)
+    if (!discover(token, LOOK)) {
+      const mine = byHand(token, reason, cancel)
       // On its way before the listeners run, which may take their time.
-      this.#desk.deliver(mine)
-      this.endBy(mine)
+      token.#desk.deliver(mine)
+      token.endBy(mine)
     }
     return this
   }
@@ -122,11 +138,12 @@ export class RemoteToken extends CancellationToken {
    */
   finished<P extends PromiseLike<unknown>>(work: P): P {
     if (typeof (work as { then?: unknown } | undefined)?.then !== 'function') throw wrongType('work', 'a promise', work)
-    this.#works++
-    this.#working++
+    const token = own(this)
+    token.#works++
+    token.#working++
     const settled = () => {
-      this.#working--
-      if (this.outcome) this.#desk.changed()
+      token.#working--
+      if (token.outcome) token.#desk.changed()
     }
     work.then(settled, settled)
     return work
@@ -134,15 +151,16 @@ export class RemoteToken extends CancellationToken {
 
   /** Closes it: whoever holds it here needs it no longer, which is not the others' business but counts as finished. The same as its dispose. */
   close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    end(this, 'dispose')
-    this.#desk.close()
-    this.sources = this.rules = undefined
+    const token = own(this)
+    if (token.#isClosed) return
+    token.#isClosed = true
+    end(token, 'dispose')
+    token.#desk.close()
+    token.sources = token.rules = undefined
   }
 
   override [Symbol.dispose](): void {
-    this.close()
+    own(this).close()
   }
 
   /** @internal */

@@ -29,6 +29,7 @@ import {
   subscribe,
   type TokenNode,
   whatHappened,
+  own,
 } from '../core/graph.js'
 import { hearOfMoves } from '../core/moves.js'
 import { CounterToken } from '../core/tokens/counter.js'
@@ -229,42 +230,55 @@ export class SharedToken extends CancellationToken {
    * From now on it is kept by its sources, if it has any: they end it on every side, whoever still holds it here.
    */
   get handle(): SharedHandle {
-    if (!this.#handle) {
-      const { slot, alive } = this.#place
-      const apart = this.#from === 'memory'
-      if (!apart) remember(this.#page)
-      this.#share()
-      const { buffer } = this.view
-      const { name } = this
+    const token = own(this)
+    if (!token.#handle) {
+      const { slot, alive } = token.#place
+      const apart = token.#from === 'memory'
+      if (!apart) remember(token.#page)
+      token.#share()
+      const { buffer } = token.view
+      const { name } = token
       const generation = alive / aliveState(1)
       const place = { buffer, byteOffset: slot * 4, generation, apart }
-      const counters = this.#counters()
+      const counters = token.#counters()
       const more = counters.length > 0 ? { counters } : {}
-      this.#handle = Object.freeze({ calloff: 'SharedToken', ...place, name, ...more })
+      token.#handle = Object.freeze({ calloff: 'SharedToken', ...place, name, ...more })
     }
-    return this.#handle
+    return token.#handle
   }
 
+  // Compared before it is written, so that nothing is written on what is no token.
   override get cancelled(): boolean {
-    if (--this.left > 0 && this.view[this.state] === this.alive) return false
+    if (this.left > 1 && this.view[this.state] === this.alive) {
+      this.left--
+      return false
+    }
     return !!discover(this, DIRECT)
   }
 
   override keepOn(): boolean {
-    return (--this.left > 0 && this.view[this.state] === this.alive) || !discover(this, DIRECT)
+    if (this.left > 1 && this.view[this.state] === this.alive) {
+      this.left--
+      return true
+    }
+    return !discover(this, DIRECT)
   }
 
   override check(): void {
-    if (--this.left > 0 && this.view[this.state] === this.alive) return
+    if (this.left > 1 && this.view[this.state] === this.alive) {
+      this.left--
+      return
+    }
     const found = discover(this, DIRECT)
     if (found) throw errorOf(found, check)
   }
 
   /** Cancels it, on every side; of several sides at once one wins, and its reason is everybody's. */
   override cancel(reason?: unknown): this {
-    if (!discover(this, LOOK)) {
-      settle(this, this.#end(byHand(this, reason, cancelToken)))
-      this.#page.look() // other tokens of this thread over the same place
+    const token = own(this)
+    if (!discover(token, LOOK)) {
+      settle(token, token.#end(byHand(token, reason, cancelToken)))
+      token.#page.look() // other tokens of this thread over the same place
     }
     return this
   }
@@ -274,21 +288,22 @@ export class SharedToken extends CancellationToken {
    * a side that has opened it, it ends on that side alone.
    */
   override [Symbol.dispose](): void {
-    if (!discover(this, LOOK)) {
-      const mine = new Cancellation(this, 'dispose', undefined, now())
-      if (this.#from === 'made') {
-        const { won, next } = dispose(this.#page.memory, this.#place, this.#told?.words ?? 0)
-        if (next !== undefined) giveBack(this.#page, { ...this.#place, alive: next })
-        this.#letGo()
-        settle(this, won ? mine : this.#read())
-        this.#page.look()
+    const token = own(this)
+    if (!discover(token, LOOK)) {
+      const mine = new Cancellation(token, 'dispose', undefined, now())
+      if (token.#from === 'made') {
+        const { won, next } = dispose(token.#page.memory, token.#place, token.#told?.words ?? 0)
+        if (next !== undefined) giveBack(token.#page, { ...token.#place, alive: next })
+        token.#letGo()
+        settle(token, won ? mine : token.#read())
+        token.#page.look()
       } else {
-        this.#isClosed = true
-        this.#letGo()
-        settle(this, mine)
+        token.#isClosed = true
+        token.#letGo()
+        settle(token, mine)
       }
     }
-    this.sources = this.rules = undefined
+    token.sources = token.rules = undefined
   }
 
   // ---- What ends it

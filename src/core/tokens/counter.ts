@@ -2,7 +2,7 @@ import { type NamesOf, nonNegative, optional } from '../arguments.js'
 import { now, type SharedWord } from '../clock.js'
 import { classText, type Form } from '../describe.js'
 import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
-import { Cancellation, DIRECT, discover, giveRule, hubOf, isIdle, LOOK, type Mode } from '../graph.js'
+import { Cancellation, DIRECT, discover, giveRule, hubOf, isIdle, LOOK, type Mode, own } from '../graph.js'
 import {
   begin,
   CancellationToken,
@@ -77,7 +77,8 @@ export class CounterToken extends CancellationToken {
 
   /** How many polls are left. */
   get counter(): number {
-    return this.#common?.left ?? this.#counter
+    const token = own(this)
+    return token.#common?.left ?? token.#counter
   }
 
   /** Whether only direct polls consume it. @internal */

@@ -1,5 +1,6 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
+import { own } from '../graph.js'
 import { type CancellationToken, DefaultToken, isToken, type Nested, SimpleToken, toToken } from '../token.js'
 
 /** A token that is cancelled with the first of the given ones: the same as summing them. */
@@ -43,7 +44,7 @@ export type Foreign =
  */
 export function from(foreign: Foreign): CancellationToken {
   if (foreign === undefined || foreign === null) return new DefaultToken()
-  if (isToken(foreign)) return foreign
+  if (isToken(foreign)) return own(foreign)
   const token = toToken(foreign)
   if (!token) throw wrongType('foreign', 'a token, an AbortSignal or an AbortController', foreign)
   return token instanceof DefaultToken ? token : new FromToken(token)
