@@ -31,6 +31,7 @@ import {
   whatHappened,
   own,
 } from '../core/graph.js'
+import { stray } from '../core/stray.js'
 import { hearOfMoves } from '../core/moves.js'
 import { CounterToken } from '../core/tokens/counter.js'
 import {
@@ -257,17 +258,25 @@ export class SharedToken extends CancellationToken {
   }
 
   override keepOn(): boolean {
-    if (this.left > 1 && this.view[this.state] === this.alive) {
-      this.left--
-      return true
+    try {
+      if (this.left > 1 && this.view[this.state] === this.alive) {
+        this.left--
+        return true
+      }
+    } catch {
+      throw stray('token', 'keepOn') // called on nothing
     }
     return !discover(this, DIRECT)
   }
 
   override check(): void {
-    if (this.left > 1 && this.view[this.state] === this.alive) {
-      this.left--
-      return
+    try {
+      if (this.left > 1 && this.view[this.state] === this.alive) {
+        this.left--
+        return
+      }
+    } catch {
+      throw stray('token', 'check') // called on nothing
     }
     const found = discover(this, DIRECT)
     if (found) throw errorOf(found, check)
