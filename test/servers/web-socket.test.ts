@@ -52,6 +52,7 @@ interface Ws {
   readonly WebSocketServer: new (options: { port: number; host: string }) => WsServer
   readonly WebSocket: new (url: string) => Socket & EventEmitter
 }
+// oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- untyped on purpose: the tests want no types of it
 const { WebSocketServer, WebSocket: WsSocket } = (await import('ws' as string)) as Ws
 
 async function serveWs(): Promise<Server> {
