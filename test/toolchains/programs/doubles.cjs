@@ -1,6 +1,13 @@
 // What tokens go through in the tests of others, whoever runs them. `same` is how this tool compares.
 exports.cases = function cases({ SimpleToken, TimeoutToken, CounterToken, anyOf, isCancellation }) {
   const live = () => new SimpleToken({ name: 'live' })
+  /** What a structural comparison would walk: parents, levels, listeners in rings, a signal. */
+  const connected = () => {
+    let token = anyOf(...Array.from({ length: 100 }, live))
+    for (let level = 0; level < 100; level++) token = new SimpleToken(token)
+    for (let listener = 0; listener < 100; listener++) token.onCancel(() => {})
+    return token.signal.aborted ? undefined : token
+  }
   return {
     live,
     /** One of each kind, alive and cancelled. */
@@ -9,6 +16,7 @@ exports.cases = function cases({ SimpleToken, TimeoutToken, CounterToken, anyOf,
       timeout: new TimeoutToken(60_000),
       counter: new CounterToken(3),
       combined: anyOf(live(), new TimeoutToken(60_000)),
+      connected: connected(),
       cancelled: new SimpleToken({ name: 'gone' }).cancel('why'),
     },
     /** Under fake timers, all of them: what is pending settles with a cancel; `advance` moves the clock. */
