@@ -676,9 +676,10 @@ export function isToken(value: unknown): value is CancellationToken {
 /** A token for whatever can cancel, or undefined for what cannot. */
 export function toToken(value: unknown): CancellationToken | undefined {
   if (isToken(value)) return own(value)
-  const foreign = foreignOf(value)
-  if (!foreign) return undefined
-  let bridge = bridges.get(foreign.key)
+  let bridge = bridges.get(value as object)
+  const foreign = bridge ? undefined : foreignOf(value)
+  if (!foreign) return bridge
+  bridge = bridges.get(foreign.key) // a controller's signal
   if (!bridge) bridges.set(foreign.key, (bridge = foreign.isNever ? new DefaultToken() : new BridgeToken(foreign)))
   return bridge
 }
