@@ -106,7 +106,7 @@ describe('streams and events', () => {
   test('events have the arguments one says they have', () => {
     expect(once(process, 'exit')).type.toBe<Promise<unknown[]>>()
     expect(once<[number]>(process, 'exit', token)).type.toBe<Promise<[number]>>()
-    expect(on<[number]>(process, 'message', signal)).type.toBe<AsyncIterableIterator<[number], undefined>>()
+    expect(on<[number]>(process, 'message', signal)).type.toBe<AsyncIterableIterator<[number]>>()
     expect(on).type.not.toBeCallableWith(5, 'x')
   })
 
