@@ -3,11 +3,11 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { asNobody, found, type Server, serve, skipWithout } from './servers.js'
 
-const path = found('nats-server', '/usr/sbin', '/usr/local/bin')
+export const path = found('nats-server', '/usr/sbin', '/usr/local/bin')
 export const skip = skipWithout('nats-server', path)
 
 /** Whether it greets, which it does once it has read what it had stored. */
-function answers(port: number): Promise<boolean> {
+export function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
     socket.setTimeout(1_000, () => socket.destroy())

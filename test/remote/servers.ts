@@ -11,6 +11,9 @@ export interface Server {
   readonly port: number
   /** SIGKILL, to all of it. */
   kill(): Promise<void>
+  /** SIGSTOP: it keeps its connections and answers nothing, until it is thawed. */
+  freeze(): void
+  thaw(): void
   /** Starts it again, on the same port and with what it had stored. */
   start(): Promise<void>
   /** Ends it for good, and takes its folder away. */
@@ -38,11 +41,16 @@ export function found(name: string, ...folders: string[]): string | undefined {
 }
 
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => probe.once('listening', resolve))
-  const { port } = probe.address() as AddressInfo
-  await new Promise((resolve) => probe.close(resolve))
-  return port
+  return (await freePorts(1))[0] as number
+}
+
+/** Ports that are free, and all different. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const probes = Array.from({ length: count }, () => createServer())
+  for (const probe of probes) await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
+  const ports = probes.map((probe) => (probe.address() as AddressInfo).port)
+  for (const probe of probes) await new Promise((resolve) => probe.close(resolve))
+  return ports
 }
 
 /**
@@ -56,14 +64,16 @@ export function asNobody(): { uid: number; gid: number } | undefined {
 
 // The shell ends the server when its input is closed, as it is when this process ends, however that happens; and ends with it.
 const GUARD =
-  'exec 3<&0; "$@" 3<&- & server=$!; { read _ <&3; kill -9 $server; } 2>/dev/null & wait $server; kill $! 2>/dev/null'
+  'exec 3<&0; "$@" 3<&- & server=$!; echo "pid $server"; { read _ <&3; kill -9 $server; } 2>/dev/null & wait $server; kill $! 2>/dev/null'
 
-export async function serve(program: Program, user?: { uid: number; gid: number }): Promise<Server> {
+/** Starts a server, on a port that the members of a cluster have agreed on before, or on a free one. */
+export async function serve(program: Program, user?: { uid: number; gid: number }, agreed?: number): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'calloff-server-'))
   if (user) spawnSync('chown', [`${user.uid}:${user.gid}`, folder])
-  const port = await freePort()
+  const port = agreed ?? (await freePort())
   let running: ChildProcess | undefined
   let said = ''
+  let pid = 0
 
   const kill = async () => {
     const guard = running
@@ -75,13 +85,18 @@ export async function serve(program: Program, user?: { uid: number; gid: number 
   }
   const launch = () => {
     said = ''
+    pid = 0
     const guard = spawn('sh', ['-c', GUARD, 'sh', program.command, ...program.arguments(port, folder)], {
       cwd: folder,
       stdio: ['pipe', 'pipe', 'pipe'],
       ...user,
     })
     guard.stdin.on('error', () => {})
-    const hear = (text: string) => (said = (said + text).slice(-4_000))
+    const hear = (text: string) => {
+      // The guard speaks first.
+      pid ||= Number(/^pid (\d+)$/m.exec(text)?.[1] ?? 0)
+      said = (said + text).slice(-4_000)
+    }
     guard.stdout.setEncoding('utf8').on('data', hear)
     guard.stderr.setEncoding('utf8').on('data', hear)
     return guard
@@ -96,11 +111,16 @@ export async function serve(program: Program, user?: { uid: number; gid: number 
     await kill()
     throw new Error(`${program.command} did not start:\n${said}`)
   }
+  const send = (signal: NodeJS.Signals) => {
+    if (running?.exitCode === null && pid > 0) process.kill(pid, signal)
+  }
   program.prepare?.(folder)
   await start()
   return {
     port,
     kill,
+    freeze: () => send('SIGSTOP'),
+    thaw: () => send('SIGCONT'),
     start,
     async end() {
       await kill()

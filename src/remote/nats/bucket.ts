@@ -4,12 +4,19 @@
  * Everything is asked of the stream's leader, never of a replica, which may lag behind (E6). For that reason nothing is read
  * with consumers, and so not watched: those run beside any replica. There is another: in server 2.9 whatever is purged makes
  * all consumers of the stream skip what they have not delivered yet, whether they would be given what was purged or not.
+ *
+ * Invariants
+ * B1. A request that gets no answer, or meets no leader, is sent again within the same call. An election costs no more than its time.
+ * B2. Where several servers keep the stream, a revision that replaces another one counts only once it is known to be the last
+ *     (see `replace`): a leader compares with what it has applied, and not with what is on its way to its followers
+ *     (nats-server#4320), nor always with what the leader before it had accepted (nats-server#8469).
  */
 import type { JetStreamClient, JetStreamManager, MsgRequest, StoredMsg } from '@nats-io/jetstream'
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
-import { now } from '../../core/clock.js'
+import { after, now } from '../../core/clock.js'
 import { HubError } from '../errors.js'
 import { Gate } from './gate.js'
+import { TURN } from './keys.js'
 import { type Library, library } from './library.js'
 
 /** How a bucket is made where there is none. */
@@ -32,13 +39,19 @@ export interface Stored {
 
 /** Requests under way. The server queues several thousand of all clients together. */
 const UNDER_WAY = 256
-/** Milliseconds; who asks is usually less patient. */
+/** Milliseconds after which a request is given up; the caller is usually less patient. */
 const TIMEOUT = 30_000
+/** Milliseconds after which a request is sent again: the server that was asked may be frozen, or no longer lead. */
+const ATTEMPT = 2_000
+/** Milliseconds until a request that met no leader is sent again. */
+const RETRY = 100
 
 /** What the server says about a request that it understands but does not do. */
 const WRONG_LAST_SEQUENCE = new Set<number | undefined>([10071, 10164])
 const NAME_IN_USE = 10058
 const NO_STREAM = 10059
+/** No leader is known at the moment: "not assigned", "temporarily unavailable", "not the leader", "stream is offline". */
+const NO_LEADER = new Set<number | undefined>([10007, 10008, 10009, 10118])
 
 const OPERATION = 'KV-Operation'
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
@@ -56,12 +69,17 @@ export class Bucket {
   /** The server's wall clock when ours was at 0, or earlier: see `setClock`. */
   #clock: number | undefined
   #stored = 0
+  /** Several servers keep the stream. */
+  #isReplicated = false
+  /** How often a request had to be sent again: there may have been an election in between. */
+  #interruptions = 0
+  #isClosed = false
 
   private constructor(known: Library, nc: NatsConnection, jsm: JetStreamManager, name: string) {
     this.#library = known
     this.#nc = nc
     this.#jsm = jsm
-    this.#js = known.jetstream(nc, { timeout: TIMEOUT })
+    this.#js = known.jetstream(nc, { timeout: ATTEMPT })
     this.#stream = `KV_${name}`
     this.#root = `$KV.${name}.`
     this.#news = newsOf(name)
@@ -70,7 +88,7 @@ export class Bucket {
   /** Opens the bucket; makes it if there is none. */
   static async open(nc: NatsConnection, options: BucketOptions): Promise<Bucket> {
     const known = await library()
-    const jsm = await known.jetstreamManager(nc, { checkAPI: false, timeout: TIMEOUT })
+    const jsm = await known.jetstreamManager(nc, { checkAPI: false, timeout: ATTEMPT })
     const bucket = new Bucket(known, nc, jsm, options.name)
     await bucket.#make(options)
     return bucket
@@ -78,24 +96,26 @@ export class Bucket {
 
   async #make({ name, replicas, storage }: BucketOptions): Promise<void> {
     const republish = { src: `${this.#root}mark.>`, dest: `${this.#news}mark.>` }
-    const { config, state } = await this.#jsm.streams.info(this.#stream).catch(async (error: unknown) => {
+    const info = () => this.#again(() => this.#jsm.streams.info(this.#stream), false)
+    const { config, state } = await info().catch(async (error: unknown) => {
       if (codeOf(error) !== NO_STREAM) throw error
-      const made = this.#jsm.streams.add({
-        name: this.#stream,
-        subjects: [`${this.#root}>`],
-        // What makes a stream a bucket, for all tools.
-        max_msgs_per_subject: 1,
-        discard: 'new',
-        allow_rollup_hdrs: true,
-        deny_delete: true,
-        allow_direct: false,
-        storage,
-        num_replicas: replicas,
-        republish,
-      })
-      return made.catch((failure: unknown) => {
-        // Somebody was quicker.
-        if (codeOf(failure) === NAME_IN_USE) return this.#jsm.streams.info(this.#stream)
+      const add = () =>
+        this.#jsm.streams.add({
+          name: this.#stream,
+          subjects: [`${this.#root}>`],
+          // What makes a stream a bucket, for all tools.
+          max_msgs_per_subject: 1,
+          discard: 'new',
+          allow_rollup_hdrs: true,
+          deny_delete: true,
+          allow_direct: false,
+          storage,
+          num_replicas: replicas,
+          republish,
+        })
+      return this.#again(add, false).catch((failure: unknown) => {
+        // Another hub was quicker.
+        if (codeOf(failure) === NAME_IN_USE) return info()
         throw failure
       })
     })
@@ -113,6 +133,12 @@ export class Bucket {
       )
     }
     this.#stored = state.last_seq
+    this.#isReplicated = config.num_replicas > 1
+  }
+
+  /** Nothing is sent again any more. */
+  close(): void {
+    this.#isClosed = true
   }
 
   /** All messages up to this number were stored before now. */
@@ -152,6 +178,40 @@ export class Bucket {
   /** Leaves a note that the key was deleted, if that is still its revision. */
   delete(key: string, expected: number): Promise<number | undefined> {
     return this.#publish(key, undefined, expected)
+  }
+
+  /**
+   * Stores a value in place of the revision `expected`, where several hubs may try it at once: one of them at most gets a
+   * revision, the others undefined (B2). A key that there is not is compared when it is stored, by all servers alike.
+   */
+  async replace(key: string, text: string, expected: number): Promise<number | undefined> {
+    const seq = await this.put(key, text, expected)
+    if (seq === undefined || expected === 0 || !this.#isReplicated) return seq
+    for (;;) {
+      const before = this.#interruptions
+      await this.settle()
+      const last = await this.get(key)
+      if (before === this.#interruptions) return last?.seq === seq ? seq : undefined
+    }
+  }
+
+  /** The last message of a key, which no other hub replaces that does not know of it (B2). */
+  async final(key: string): Promise<Stored | undefined> {
+    for (let found = await this.get(key); ;) {
+      if (!this.#isReplicated) return found
+      await this.settle()
+      const again = await this.get(key)
+      if (again?.seq === found?.seq) return again
+      found = again
+    }
+  }
+
+  /**
+   * Waits until the leader has applied all that was accepted before, by it or by a leader before it: a message of its own has
+   * gone through the log. What was accepted without knowledge of an earlier answer stands before that message.
+   */
+  async settle(): Promise<void> {
+    if (this.#isReplicated) await this.put(TURN, '')
   }
 
   async #publish(key: string, text: string | undefined, expected: number | undefined): Promise<number | undefined> {
@@ -232,7 +292,33 @@ export class Bucket {
 
   /** What is stored goes before what is read: marks and renewals do not wait until thousands of receipts are counted. */
   #ask<T>(what: () => Promise<T>, isUrgent = false): Promise<T> {
-    return this.#gate.pass(isUrgent, what)
+    return this.#gate.pass(isUrgent, () => this.#again(what, true))
+  }
+
+  /** See B1. Where nothing listens to a subject there is no leader, if there has been one before (`isKnown`). */
+  async #again<T>(what: () => Promise<T>, isKnown: boolean): Promise<T> {
+    const began = now()
+    for (;;) {
+      try {
+        return await what()
+      } catch (error) {
+        const isTimeout = error instanceof Error && error.name === 'TimeoutError'
+        const hasNoLeader = NO_LEADER.has(codeOf(error)) || (isKnown && hasNoResponder(error))
+        if (this.#isClosed || now() - began >= TIMEOUT || !(isTimeout || hasNoLeader)) throw error
+        this.#interruptions++
+        if (isTimeout) await this.#ping()
+        else await pause(RETRY)
+      }
+    }
+  }
+
+  /** Rejects where the server at the other end of the connection answers nothing at all: another one may. */
+  async #ping(): Promise<void> {
+    const answered = this.#nc.flush().then(() => true)
+    if (await Promise.race([answered, pause(ATTEMPT)])) return
+    // A connection that is not ours would not notice for minutes.
+    this.#nc.reconnect().catch(() => {})
+    throw new Error(`the server has not answered for ${2 * ATTEMPT} ms`)
   }
 }
 
@@ -240,6 +326,16 @@ export class Bucket {
 function codeOf(error: unknown): number | undefined {
   const { apiError, code } = (error as { apiError?: unknown; code?: unknown } | null) ?? {}
   return typeof apiError === 'function' && typeof code === 'number' ? code : undefined
+}
+
+/** Nothing listens to the subject: JetStream is not enabled, or the stream has no leader. */
+function hasNoResponder(error: unknown): boolean {
+  const { cause } = error as { cause?: { isNoResponders?(): boolean } }
+  return cause?.isNoResponders?.() === true
+}
+
+function pause(ms: number): Promise<undefined> {
+  return new Promise((resolve) => after(ms, () => resolve(undefined), false))
 }
 
 /** What the news of a bucket begin with. */

@@ -7,6 +7,7 @@
  *     holder.<name>.<run>.<session>.<id>   an open token
  *     session.<session>                    a process
  *     sweep                                how far the bucket was tidied up
+ *     turn                                 nothing: a message for its place in the order of the stream alone
  *
  * The number of parts tells marks and leases from the rest, for one filter: see {@link TOPICS}.
  */
@@ -16,6 +17,7 @@ import type { Topic } from '../engine.js'
 /** Every mark and every lease, and nothing else. */
 export const TOPICS = '*.*.*'
 export const SWEEP = 'sweep'
+export const TURN = 'turn'
 
 /** One part of a key. */
 export function partOf(text: string): string {

@@ -76,6 +76,8 @@ export class Leases {
   }
 
   async acquire(path: string, owner: string, ttl: number): Promise<Acquired> {
+    // A leader that has only just been chosen knows of everything then.
+    await this.#bucket.settle()
     for (;;) {
       const stored = await this.#read(path)
       const entry = entryOf(stored)
@@ -134,7 +136,7 @@ export class Leases {
   async #write(path: string, entry: LeaseEntry, expected: number): Promise<Stored | undefined> {
     const key = leaseKey(path)
     const text = JSON.stringify(entry)
-    const seq = await this.#bucket.put(key, text, expected)
+    const seq = await this.#bucket.replace(key, text, expected)
     this.#mine.delete(path)
     if (seq === undefined) return undefined
     const stored = { key, seq, at: this.#bucket.time, text }

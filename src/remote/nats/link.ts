@@ -108,6 +108,7 @@ export class NatsLink implements Link {
   }
 
   #end(): void {
+    this.#bucket.close()
     this.#stopNews()
     this.#stopSweep()
     this.#events.closed()
@@ -306,8 +307,8 @@ export class NatsLink implements Link {
       for (let found: Stored | undefined; ;) {
         const before = this.#forgottenIn(found)
         const text = textOfMarkEntry({ mark, ttl, ...before })
-        if ((await this.#bucket.put(key, text, found?.seq ?? 0)) !== undefined) return mark
-        found = await this.#bucket.get(key)
+        if ((await this.#bucket.replace(key, text, found?.seq ?? 0)) !== undefined) return mark
+        found = await this.#bucket.final(key)
         const standing = this.#markOf(found)
         if (standing) return standing
         if (this.#forgottenIn(found).forgotten.includes(mark.id)) return mark
@@ -329,7 +330,7 @@ export class NatsLink implements Link {
         const forgotten = [mark.id, ...before.forgotten].slice(0, FORGOTTEN)
         const remembered = Math.max(0, ttl, before.remembered)
         const text = textOfMarkEntry({ mark: undefined, ttl: 0, forgotten, remembered })
-        if ((await this.#bucket.put(key, text, found.seq)) !== undefined) break
+        if ((await this.#bucket.replace(key, text, found.seq)) !== undefined) break
       }
       await this.#leases.forget(path)
     })

@@ -1,9 +1,13 @@
 /** `nats://`: each link makes a connection. */
 import type { ConnectionOptions } from '@nats-io/transport-node'
+import type { CancellationToken } from '../../core/token.js'
 import type { Engine } from '../engine.js'
 import { dial } from './connections.js'
 import { NatsEngine, type NatsEngineOptions } from './engine.js'
 import { library } from './library.js'
+
+/** Milliseconds for each of several servers: one that is frozen takes a connection, and says nothing. */
+const TRY = 2_000
 
 /** `nats://[user:password@|token@]host[:port][/bucket][?replicas=3]` */
 export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
@@ -21,5 +25,13 @@ export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
     bucket: decodeURIComponent(pathname.slice(1)) || undefined,
     replicas: replicas === null ? undefined : Number(replicas),
   }
-  return new NatsEngine(place, (token) => dial(options, token), given)
+  // The other servers of its cluster, as the last one that was connected to named them: for when that one is lost.
+  let others: readonly string[] = []
+  const dialOne = async (token: CancellationToken) => {
+    const several = { servers: [host, ...others], noRandomize: true, timeout: TRY }
+    const dialed = await dial({ ...options, ...(others.length > 0 && several) }, token)
+    others = dialed.nc.info?.connect_urls ?? others
+    return dialed
+  }
+  return new NatsEngine(place, dialOne, given)
 }
