@@ -6,29 +6,39 @@ export type Callee = Function
 
 /** V8's and JavaScriptCore's. Looked up at each use: programs replace them. */
 interface Tracing {
-  readonly stackTraceLimit?: unknown
+  stackTraceLimit?: unknown
   readonly captureStackTrace?: (error: object, callee: Callee) => void
+}
+
+/** What gives an error its frames, from the caller of a function that is running on; undefined where the platform has none. */
+export function tracer(): Tracing['captureStackTrace'] {
+  const { captureStackTrace } = Error as Tracing
+  return typeof captureStackTrace === 'function' ? captureStackTrace : undefined
 }
 
 /** Gives what `make` gives, an error, whose stack begins with the caller of `callee`; without one, where it may. */
 export function traced<E extends Error>(make: () => E, callee: Callee | undefined): E {
-  const { captureStackTrace } = Error as Tracing
-  if (!callee || typeof captureStackTrace !== 'function') return make()
+  const trace = callee && tracer()
+  if (!trace) return make()
   // The frames are collected once, not twice.
   const error = untraced(make)
-  captureStackTrace(error, callee)
+  trace(error, callee)
   return error
 }
 
 /** Gives what `make` gives, an error without frames: to collect them takes longer than all the rest. */
 export function untraced<E>(make: () => E): E {
-  const { stackTraceLimit } = Error as Tracing
+  const errors = Error as Tracing
+  const { stackTraceLimit } = errors
   if (typeof stackTraceLimit !== 'number') return make()
-  // Not by assignment, which throws where a program has frozen the intrinsics.
-  Reflect.set(Error, 'stackTraceLimit', 0)
+  try {
+    errors.stackTraceLimit = 0
+  } catch {
+    return make() // a program has frozen the intrinsics
+  }
   try {
     return make()
   } finally {
-    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+    errors.stackTraceLimit = stackTraceLimit
   }
 }

@@ -155,6 +155,20 @@ describe('22. the stack of a cancel by hand', () => {
     }
   })
 
+  it('begins there although the program has frozen the limit', () => {
+    const limit = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit')
+    try {
+      Object.defineProperty(Error, 'stackTraceLimit', { value: 7, writable: false, configurable: true })
+      const token = new SimpleToken()
+      callsCancel(token, 'why')
+      assertFrom(token.error, 'callsCancel')
+      assert.equal(errors.stackTraceLimit, 7)
+    } finally {
+      if (limit) Object.defineProperty(Error, 'stackTraceLimit', limit)
+      else Reflect.deleteProperty(Error, 'stackTraceLimit')
+    }
+  })
+
   it('is what the program prepares, of the error itself', { skip: 'Bun' in globalThis && 'as Bun does it' }, () => {
     const { prepareStackTrace } = errors
     let seen: unknown
