@@ -9,9 +9,18 @@
  * 3. On Linux, whoever was started with the mark in its environment, which every process gives to its children: a daemon that
  *    has left the group, and whose parent is dead (the double fork), is known by nothing else. Jenkins does the same.
  *
- * A number is given to another process once its owner is gone. So members are remembered with the time of their start, and the
- * number of the group is used only while the leader has not been asked for its exit code, or while it is seen in the table with
- * members and without another leader: as long as a group has members its number is not given away.
+ * Whose number it is
+ * A number is given to another process, or group, once its owner is gone: the system may have gone through all numbers meanwhile.
+ * 4. Members are remembered with the time of their start, and looked at again just before they are signalled.
+ * 5. The group is ours until the leader has ended. After that it is ours as long as a remembered member, or one with the mark, is in
+ *    it: a group with members keeps its number. Where the leader has left no group behind, its number is never used again.
+ *
+ * When it is gone
+ * 6. When the leader has ended and nobody is found at a look that was sure: nothing was started unseen while the table was read, and
+ *    nobody in it was just being started or ending, which hides the mark. On a machine where that never comes to be, several
+ *    looks that find nobody are enough.
+ * 7. Who is to be killed is killed at the moment it is found, not when the table is complete: what forks faster than all of it can be
+ *    read is caught by that.
  *
  * What gets away: a process that has left the group, was not there as anybody's child when somebody looked, and has no mark
  * (it has cleared its environment, or the system does not tell); one that runs as another user, which we may not signal; one
@@ -20,7 +29,15 @@
 import { execFile } from 'node:child_process'
 import process from 'node:process'
 import { after, keepAlive, often } from '../core/clock.js'
-import { hasMark, type ProcessEntry, type ProcessTable, readTable, readTableNow } from './process-table.js'
+import {
+  hasMark,
+  isStill,
+  type ProcessEntry,
+  type ProcessTable,
+  readEntryNow,
+  readTable,
+  readTableNow,
+} from './process-table.js'
 import { taskkill } from './taskkill.js'
 
 /** A child process, as far as ending it goes. */
@@ -58,6 +75,8 @@ const PACE = 10
 const GLANCES = 20
 /** After that many looks we give up on what does not die when it is killed: 5 s. */
 const PATIENCE = 500
+/** So many looks in a row that find nobody, but are not sure, are enough. */
+const UNSURE = 20
 
 const isWindows = process.platform === 'win32'
 
@@ -79,10 +98,13 @@ function exists(pid: number): boolean {
   }
 }
 
+/** One look at the table, or at as much of it as has been read. */
 interface Look {
   readonly table: ProcessTable | undefined
   /** Whether the leader had ended before the table was read: else its number in there is its own. */
   readonly hadEnded: boolean
+  /** Who has the mark, as far as that was asked. */
+  readonly marks: Map<ProcessEntry, boolean | undefined>
 }
 
 const keyOf = ({ pid, started }: ProcessEntry) => `${pid} ${started}`
@@ -94,6 +116,10 @@ export class ProcessTree {
   #known: readonly ProcessEntry[] = []
   /** Of these, who was in the group when it was signalled. */
   readonly #inGroup = new Set<string>()
+  /** When the leader was started, in the table's count; undefined where the system does not tell at once. */
+  readonly #born: number | undefined
+  /** The leader has ended, and its group with it: the number may be another one's by now. */
+  #isGroupGone = false
   #isEnding = false
   /** It is to be killed: it is not asked, and not waited for any longer. */
   #isHurried = false
@@ -103,6 +129,9 @@ export class ProcessTree {
   constructor(leader: Leader, options: TreeOptions) {
     this.#leader = leader
     this.#options = options
+    const entry = readEntryNow(leader.pid)
+    this.#born = entry && Number(entry.started)
+    if (options.hasGroup) leader.onEnd(() => this.#rememberGroup())
   }
 
   /**
@@ -117,10 +146,10 @@ export class ProcessTree {
       if (isWindows) return await this.#endOnWindows()
       const isKind = grace > 0 && !this.#isHurried
       // No waiting where there is none to be done: the canceller may be about to leave.
-      const found = this.#look()
+      const found = this.#look(isKind ? undefined : (part) => this.#send(['SIGKILL'], part))
       const look = found instanceof Promise ? await found : found
       // One that is stopped hears of it only when it goes on.
-      this.#send(isKind ? [signal, 'SIGCONT'] : ['SIGKILL'], look)
+      if (isKind) this.#send([signal, 'SIGCONT'], look)
       if (isKind && (await this.#areGone(this.#isHurried ? 0 : grace, undefined))) return { forced: false, left: [] }
       const gone = await this.#areGone(Infinity, PATIENCE)
       return { forced: true, left: gone ? [] : this.#left() }
@@ -142,16 +171,43 @@ export class ProcessTree {
   abandon(): void {
     if (isWindows) return
     const signals: readonly NodeJS.Signals[] = this.#isEnding ? ['SIGKILL'] : [this.#options.signal, 'SIGCONT']
-    const lookNow = () => ({ hadEnded: this.#leader.hasEnded(), table: readTableNow() })
-    const reached = this.#send(signals, lookNow())
+    const reached = new Set<string>()
+    const hadEnded = this.#leader.hasEnded()
+    const marks: Look['marks'] = new Map()
+    const act = (table?: ProcessTable) => this.#send(signals, { hadEnded, table, marks }, reached)
+    if (!readTableNow(act)) act()
     // Somebody may just have left the group.
-    this.#send(signals, lookNow(), reached)
+    else readTableNow(act)
   }
 
-  #look(): Look | Promise<Look> {
+  /** Reads the table. `act` is told as soon as there is more of it, and at least once. */
+  #look(act?: (look: Look) => void): Look | Promise<Look> {
     const hadEnded = this.#leader.hasEnded()
-    const table = readTable()
-    return table instanceof Promise ? table.then((read) => ({ hadEnded, table: read })) : { hadEnded, table }
+    const marks: Look['marks'] = new Map()
+    const found = readTable(act && ((part) => act({ hadEnded, table: part, marks })))
+    const lookAt = (table: ProcessTable | undefined): Look => {
+      const look = { hadEnded, table, marks }
+      if (!table) act?.(look)
+      return look
+    }
+    return found instanceof Promise ? found.then(lookAt) : lookAt(found)
+  }
+
+  /** The leader has just ended: while it was there the group was ours, and who is in it now is known by that later on. */
+  #rememberGroup(): void {
+    if (isWindows || !exists(-this.#leader.pid)) {
+      this.#isGroupGone = true
+      return
+    }
+    const remember = ({ table }: Look) => {
+      if (!table || this.#isGroupGone) return
+      const here = new Set(this.#known.map(keyOf))
+      const more = [...table.values()].filter((entry) => this.#isInGroup(entry) && !here.has(keyOf(entry)))
+      this.#known = [...this.#known, ...more]
+    }
+    const found = this.#look()
+    if (found instanceof Promise) void found.then(remember)
+    else remember(found)
   }
 
   /** Windows knows whose child a process is, so the leader must go with the others, not before them. */
@@ -166,32 +222,67 @@ export class ProcessTree {
     })
   }
 
-  /** Signals the group, and each member outside of it, but for those in `skipped`; gives whom, the group by its negative number. */
-  #send(signals: readonly NodeJS.Signals[], look: Look, skipped?: ReadonlySet<number>): ReadonlySet<number> {
+  /** Signals the group, and each member outside of it, but for those in `reached`, to which it adds them. */
+  #send(signals: readonly NodeJS.Signals[], look: Look, reached = new Set<string>()): void {
     const { pid } = this.#leader
-    const isGroup = this.#options.hasGroup && this.#ownsGroup(look)
-    const targets = new Set(isGroup ? [-pid] : this.#leader.hasEnded() ? [] : [pid])
-    for (const member of this.#membersIn(look)) {
-      if (isGroup && member.group === pid) this.#inGroup.add(keyOf(member))
-      else targets.add(member.pid)
+    const members = this.#membersIn(look)
+    const reach = (target: number, key: string) => {
+      if (reached.has(key)) return
+      reached.add(key)
+      for (const signal of signals) send(target, signal)
     }
-    for (const signal of signals) for (const target of targets) if (!skipped?.has(target)) send(target, signal)
-    return targets
+    const isGroup = this.#hasGroupIn(look, members)
+    const hasEnded = this.#leader.hasEnded()
+    if (isGroup) reach(-pid, 'group')
+    // Its number is its own until then, and it may be hidden from the table.
+    else if (!hasEnded) reach(pid, 'leader')
+    for (const member of members) {
+      if (isGroup && member.group === pid) this.#inGroup.add(keyOf(member))
+      else if ((member.pid !== pid || hasEnded) && isStill(member)) reach(member.pid, keyOf(member))
+    }
   }
 
   /** Who has left the group between the look at the table and the signal has not had it. */
   #askThoseWhoLeft(members: readonly ProcessEntry[]): void {
     for (const member of members) {
-      if (member.group === this.#leader.pid || !this.#inGroup.delete(keyOf(member))) continue
+      if (member.group === this.#leader.pid || !this.#inGroup.delete(keyOf(member)) || !isStill(member)) continue
       send(member.pid, this.#options.signal)
       send(member.pid, 'SIGCONT')
     }
   }
 
-  /** The number of the group has not been given to another one. */
-  #ownsGroup({ hadEnded, table }: Look): boolean {
-    // Without a table one can but trust that so many processes have not been started meanwhile.
-    return !hadEnded || !table?.has(this.#leader.pid)
+  /** Whether the number of the group can be signalled now, and reaches nobody else. */
+  #hasGroupIn({ table }: Look, members: readonly ProcessEntry[]): boolean {
+    if (!this.#options.hasGroup || this.#isGroupGone) return false
+    // Without a table one can but trust that the system has not gone through all numbers since the leader has ended.
+    if (!this.#leader.hasEnded() || !table) return true
+    return members.some((member) => member.group === this.#leader.pid && isStill(member))
+  }
+
+  #isInGroup({ group, session }: ProcessEntry): boolean {
+    return group === this.#leader.pid || session === this.#leader.pid
+  }
+
+  /** Whether the group in this table is ours. */
+  #ownsGroup(table: ProcessTable, look: Look): boolean {
+    if (!this.#options.hasGroup || this.#isGroupGone) return false
+    if (!look.hadEnded) return true
+    if (table.has(this.#leader.pid)) this.#isGroupGone = true
+    if (this.#isGroupGone) return false
+    const isOurs = (entry: ProcessEntry) => this.#isInGroup(entry) && this.#isMarked(entry, look)
+    return (
+      this.#known.some((one) => {
+        const entry = table.get(one.pid)
+        return entry?.started === one.started && this.#isInGroup(entry)
+      }) || [...table.values()].some(isOurs)
+    )
+  }
+
+  /** Whether it was started with the mark. What is older than the leader was not, and is not asked. */
+  #isMarked(entry: ProcessEntry, { marks }: Look): boolean {
+    if (entry.isZombie || (this.#born !== undefined && Number(entry.started) < this.#born)) return false
+    if (!marks.has(entry)) marks.set(entry, hasMark(entry.pid, this.#options.mark))
+    return marks.get(entry) ?? false
   }
 
   /** Who belongs to it, zombies left out. */
@@ -199,14 +290,14 @@ export class ProcessTree {
     const { table, hadEnded } = look
     if (!table) return []
     const { pid } = this.#leader
-    const isLed = this.#options.hasGroup && this.#ownsGroup(look)
+    const isLed = this.#ownsGroup(table, look)
     const members = new Map<number, ProcessEntry>()
     const isMember = (entry: ProcessEntry) =>
-      (isLed && (entry.group === pid || entry.session === pid)) ||
-      (entry.pid === pid && !hadEnded) ||
-      hasMark(entry.pid, this.#options.mark)
-    const known = this.#known.filter(({ pid: one, started }) => table.get(one)?.started === started)
-    for (const { pid: one } of known) members.set(one, table.get(one) as ProcessEntry)
+      (isLed && this.#isInGroup(entry)) || (entry.pid === pid && !hadEnded) || this.#isMarked(entry, look)
+    for (const { pid: one, started } of this.#known) {
+      const entry = table.get(one)
+      if (entry?.started === started) members.set(one, entry)
+    }
     const children = new Map<number, ProcessEntry[]>()
     for (const entry of table.values()) {
       if (!members.has(entry.pid) && isMember(entry)) members.set(entry.pid, entry)
@@ -221,11 +312,17 @@ export class ProcessTree {
     return this.#known
   }
 
+  /** Whether nobody can have been overlooked. */
+  #isSure({ table, marks }: Look): boolean {
+    return !table || (table.isWhole && [...marks.values()].every((mark) => mark !== undefined))
+  }
+
   /** Without the table: whether the group, or anybody who was seen, seems to be there. */
   #seemThere(): boolean {
     const { pid } = this.#leader
     if (!this.#leader.hasEnded()) return true
-    return (this.#options.hasGroup && exists(-pid)) || this.#known.some((member) => exists(member.pid))
+    const hasGroup = this.#options.hasGroup && !this.#isGroupGone
+    return (hasGroup && exists(-pid)) || this.#known.some((member) => exists(member.pid))
   }
 
   /**
@@ -238,6 +335,7 @@ export class ProcessTree {
       let isOver = false
       let glances = 0
       let count = 0
+      let unsure = 0
       const finish = (gone: boolean) => {
         isOver = true
         stopPolls()
@@ -249,16 +347,16 @@ export class ProcessTree {
         // Who seems to be there may be a zombie, which only the table tells.
         if (looks === undefined && ++glances > GLANCES && glances % GLANCES > 0 && this.#seemThere()) return
         isBusy = true
-        const found = this.#look()
+        const found = this.#look(looks === undefined ? undefined : (part) => this.#send(['SIGKILL'], part))
         const seen = found instanceof Promise ? await found : found
         isBusy = false
         if (isOver) return
         const members = this.#membersIn(seen)
-        const isThere = seen.table ? members.length > 0 : this.#seemThere()
-        if (!isThere && this.#leader.hasEnded()) return finish(true)
+        const isThere = !this.#leader.hasEnded() || (seen.table ? members.length > 0 : this.#seemThere())
+        unsure = isThere || this.#isSure(seen) ? 0 : unsure + 1
+        if (!isThere && (unsure === 0 || unsure >= UNSURE)) return finish(true)
         if (looks === undefined) return this.#askThoseWhoLeft(members)
         if (++count > looks) return finish(false)
-        this.#send(['SIGKILL'], seen)
       }
       if (looks === undefined) this.#cutShort = () => finish(false)
       const stopPolls = often(() => void look(), PACE)

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import process from 'node:process'
 import { describe, it } from 'node:test'
 import { SimpleToken, TimeoutToken } from 'calloff'
@@ -9,6 +12,8 @@ import { alive, clear, longTime, sleepers, sleeping, until } from './tree.js'
 
 const skip = process.platform === 'win32' && 'these are trees of POSIX; Windows has not been tried'
 const onlyLinux = process.platform !== 'linux' && 'only Linux tells the environment of a process'
+const noPerl = ['perl', 'flock'].some((one) => spawnSync(one, ['--version']).status !== 0)
+const noRunners = onlyLinux || (noPerl && 'perl or flock is not installed: apt-get install perl util-linux')
 const noBash = !existsSync('/bin/bash') && 'bash is not installed: apt-get install bash'
 
 interface Tree {
@@ -20,6 +25,8 @@ interface Tree {
   readonly sleepers: number
   readonly forced?: boolean
   readonly code?: number
+  /** It is called off after the leader has ended. */
+  readonly hasGone?: boolean
   readonly signal?: NodeJS.Signals
   readonly skip?: string | false
 }
@@ -59,6 +66,13 @@ const trees: readonly Tree[] = [
     script: 'echo hi; sleep T & exit 0',
     sleepers: 1,
     code: 0,
+  },
+  {
+    name: 'a program that has gone, whose child has no mark',
+    script: 'echo hi; env -u CALLOFF_TREE sleep T & sleep 0.2; exit 0',
+    sleepers: 1,
+    code: 0,
+    hasGone: true,
   },
   { name: 'a double fork', script: '(sleep T & exit 0); echo hi; exec sleep T', sleepers: 2 },
   { name: 'a child in a session of its own', script: 'setsid sleep T & echo hi; wait', sleepers: 1 },
@@ -109,6 +123,8 @@ describe('a tree of processes that is called off', { skip }, () => {
           foreground: name.includes('foreground'),
         })
         await sleepers(time, tree.sleepers)
+        if (tree.hasGone)
+          await until(() => alive(`-c echo hi; env -u CALLOFF_TREE sleep ${time}`).length === 0, 'it has gone')
         token.cancel('no longer wanted')
         const report = await running
         assert.deepEqual(alive(time), [])
@@ -220,6 +236,43 @@ describe('a tree of processes that is called off', { skip }, () => {
       clear(time)
     }
   })
+})
+
+/**
+ * Each generation starts the next one in a session of its own, and ends. All of them hold the lock of the file that is given, so it is free
+ * when the last one has gone, whoever has seen it. They give up after half a minute.
+ */
+const RUNNERS = `use POSIX; use Fcntl ':flock'; $SIG{TERM} = 'IGNORE'; $SIG{CONT} = 'IGNORE';
+  open(F, '>>', $ARGV[0]); flock(F, LOCK_EX); $| = 1; print "up\\n"; my $end = time + 30;
+  while (time < $end) { my $child = fork(); exit 0 if $child or !defined $child; POSIX::setsid(); select(undef, undef, undef, $ARGV[1]) if $ARGV[1] }`
+
+describe('a tree that forks while the processes are looked at', { skip: skip || noRunners }, () => {
+  for (const foreground of [false, true]) {
+    for (const [seconds, grace] of [
+      ['0', 0],
+      ['0.001', 0],
+      ['0.003', 50],
+    ] as const) {
+      const how = `${foreground ? 'in the foreground' : 'with a group'}, ${seconds} s each, a grace of ${grace} ms`
+      it(`is gone when it is said to be gone: ${how}`, async () => {
+        const folder = mkdtempSync(join(tmpdir(), 'calloff-runners-'))
+        const file = join(folder, 'lock')
+        try {
+          for (let round = 0; round < 3; round++) {
+            const token = new SimpleToken()
+            const child = await spawn('perl', ['-e', RUNNERS, file, seconds], { token, grace, foreground })
+            await new Promise((resolve) => child.stdout?.once('data', resolve))
+            token.cancel()
+            const { forced, left } = await child.ended
+            assert.deepEqual([forced, left], [true, []])
+            assert.equal(spawnSync('flock', ['-n', file, 'true']).status, 0, 'the lock is still held')
+          }
+        } finally {
+          rmSync(folder, { recursive: true, force: true })
+        }
+      })
+    }
+  }
 })
 
 describe('what a program leaves behind when it ends by itself', { skip }, () => {
