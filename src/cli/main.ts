@@ -3,6 +3,7 @@ import process from 'node:process'
 import { commandNamed } from './command-named.js'
 import { commands } from './commands.js'
 import { OK, type Outcome, USAGE } from './exit-codes.js'
+import { refuseChangedArguments } from './foreign-bytes.js'
 import { Failure, messageOf, UsageError } from './failures.js'
 import { read } from './given.js'
 import { say, show } from './say.js'
@@ -11,6 +12,7 @@ import { visible } from './visible.js'
 /** Runs the command line. Never throws. */
 export async function main(args: readonly string[]): Promise<Outcome> {
   try {
+    refuseChangedArguments(args)
     return await dispatch(args)
   } catch (error) {
     say(messageOf(error))

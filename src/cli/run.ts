@@ -26,8 +26,9 @@ import { lendToken, type ProcessReport, ProcessSignalToken, type RunningProcess,
 import type { RemoteToken, TokenHub } from '../remote/index.js'
 import { byWhom, reasonText } from './describe.js'
 import { formatDuration } from './duration.js'
-import { CALLED_OFF, codeOfSignal, NOT_EXECUTABLE, NOT_FOUND, type Outcome, TIMED_OUT } from './exit-codes.js'
+import { CALLED_OFF, codeOfSignal, FAILED, NOT_EXECUTABLE, NOT_FOUND, type Outcome, TIMED_OUT } from './exit-codes.js'
 import { Failure, UsageError } from './failures.js'
+import { refuseChangedEnvironment } from './foreign-bytes.js'
 import type { Given } from './given.js'
 import { checkName, close, connect, runOf } from './hub.js'
 import { say } from './say.js'
@@ -59,6 +60,7 @@ export async function run(given: Given): Promise<Outcome> {
     throw new UsageError('--hub, --run and --start are of no use without --name')
   }
   if (command === '') throw new UsageError('the command must not be empty')
+  refuseChangedEnvironment()
   if (name !== undefined) checkName(name)
   using interrupted = new ProcessSignalToken(...SIGNALS)
   const connecting = name === undefined ? undefined : openName(given, name)
@@ -127,7 +129,7 @@ async function runUnder(sources: Sources, command: string, args: readonly string
   stopPassing()
   end.stop()
   const { why } = end
-  if (!why) return report.signal === null ? (report.code ?? 1) : codeOfSignal(report.signal)
+  if (!why) return report.code ?? (report.signal === null ? FAILED : codeOfSignal(report.signal))
   tell(`${name} was called off ${wordsFor(why, sources, given)}${howItWent(report, grace)}`)
   // A shell that runs us in a loop is to see that the user wants out of that, too.
   if (end.isTold && why.cause === 'SIGINT') return 'SIGINT'

@@ -14,7 +14,8 @@ export interface ProcessErrorDetails {
 /**
  * A child process has failed; a failure, not a cancellation. `code` says how:
  *
- * - `'ERR_PROCESS_FAILED'`: it has ended with an exit code other than 0, or by a signal that we had not sent;
+ * - `'ERR_PROCESS_FAILED'`: it has ended with an exit code other than 0, or by a signal that we had not sent, with a name or
+ *   without (real-time signals);
  * - `'ERR_PROCESS_OUTPUT'`: it has written more than `maxBuffer`, and was ended;
  * - the system's own (`'ENOENT'`, `'EACCES'`, …): it could not be started; `cause` is the system's error.
  */

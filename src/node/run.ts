@@ -131,7 +131,7 @@ export async function run(
 
 /** With the last line that it had to say. */
 function failed(name: string, { code, signal, stderr }: RunReport<string | Uint8Array>): string {
-  const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`
+  const how = code === null ? `was ended by ${signal ?? 'a signal that has no name'}` : `ended with code ${code}`
   const last = Buffer.from(stderr).subarray(-500).toString('utf8').trim().split('\n').at(-1)
   return `${name} ${how}${last ? `: ${last.slice(-200)}` : ''}`
 }

@@ -9,6 +9,7 @@ import { often } from '../core/clock.js'
 import type { CancellationError } from '../core/errors.js'
 import type { Foreign } from '../core/tokens/from.js'
 import { type CancellationToken, type Registration, SimpleToken } from '../core/token.js'
+import { watchForUnnamed } from './exit-status.js'
 import { watchOver } from './our-end.js'
 import { ProcessError } from './process-errors.js'
 import { type Ending, type Leader, ProcessTree, type TreeOptions } from './process-tree.js'
@@ -84,7 +85,7 @@ export interface ProcessReport {
   readonly pid: number
   /** Its exit code; null if a signal has ended it. */
   readonly code: number | null
-  /** The signal that has ended it, or null. */
+  /** The signal that has ended it, or null. Null, as the code is, if the signal has no name: a real-time signal; see docs/child-processes.md. */
   readonly signal: NodeJS.Signals | null
   /** Who called it off, and why: the error of its token. Undefined if it has ended by itself. */
   readonly calledOff: CancellationError | undefined
@@ -147,11 +148,20 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
   if (command === '') throw new RangeError('command must not be empty')
   if (!Array.isArray(args)) throw wrongType('args', 'an array of strings', args)
   for (const one of args as readonly unknown[]) if (typeof one !== 'string') throw wrongType('args', 'strings', one)
+  checkText('command', command)
+  for (const [at, one] of args.entries()) checkText(`args[${at}]`, one)
   const options = optionsOf(given, SPAWN_OPTIONS, { ...NOT_OF_NODE, ...OF_RUN })
   const { token, name, grace, stopSignal, leftovers, foreground, lend, ...passed } = options
   const signal = signalArgument('stopSignal', stopSignal) ?? 'SIGTERM'
   if (leftovers !== undefined && !LEFTOVERS.has(leftovers)) {
     throw wrongType('leftovers', "'wait', 'end' or 'leave'", leftovers)
+  }
+  const { argv0, cwd } = passed
+  checkText('argv0', argv0)
+  checkText('cwd', cwd)
+  for (const [key, value] of Object.entries(passed.env ?? {})) {
+    checkText(`the name ${JSON.stringify(key)} in env`, key)
+    checkText(`env[${JSON.stringify(key)}]`, value)
   }
   const mark = randomUUID()
   const env = passed.env ?? process.env
@@ -174,6 +184,13 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
   }
 }
 
+/** Half of a character cannot be written as UTF-8: the program would be given something else. */
+function checkText(argument: string, value: unknown): void {
+  if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
+    throw wrongType(argument, 'text that can be written as UTF-8', value)
+  }
+}
+
 /**
  * Starts a child process under a token: when the token is cancelled, the process and everything it has started are asked to
  * end (`SIGTERM`), and killed after `grace`.
@@ -182,7 +199,8 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
  * it was called off. The signal is sent inside the call that cancels.
  *
  * Errors: rejects with the token's error, and starts nothing, if the token is over; with a {@link ProcessError} that has the
- * system's `code` (`'ENOENT'`) if it could not be started. Errors of its pipes are nobody's (a program that has gone reads
+ * system's `code` (`'ENOENT'`) if it could not be started; with a `TypeError` that names the argument if that cannot be passed on as it is
+ * (half of a surrogate pair, a NUL). Errors of its pipes are nobody's (a program that has gone reads
  * no input); reading them tells.
  *
  * Memory: nothing is left on the token when it has ended. While it runs, the program keeps going, and has listeners to
@@ -289,6 +307,7 @@ class Running implements RunningProcess {
     // A program that has gone reads no input.
     for (const stream of child.stdio) stream?.on('error', () => {})
 
+    const isUnnamed = watchForUnnamed(child)
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
     const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
     const leader: Leader = {
@@ -322,7 +341,7 @@ class Running implements RunningProcess {
       if (how?.left.length) giveUp(name, how.left, child)
       return {
         pid,
-        code: child.exitCode,
+        code: isUnnamed() ? null : child.exitCode,
         signal: child.signalCode,
         calledOff: error,
         forced: how?.forced ?? false,

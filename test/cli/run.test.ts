@@ -24,6 +24,28 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     assert.equal((await user.run('run', '--', 'sh', '-c', 'kill -SEGV $$')).code, 139)
   })
 
+  it('refuses arguments and variables that are not UTF-8, rather than change them', async () => {
+    const bytes = String.raw`$'a\xff\nb'`
+    const refused = await user.shell(`calloff run -- touch fine-\u{FFFD} ${bytes}`)
+    assert.deepEqual(
+      [refused.code, refused.stderr],
+      [2, 'calloff: argument 5 is not UTF-8, and would be changed: "a\u{FFFD}\\nb"\n'],
+    )
+    assert.equal((await user.shell(`ls | grep fine`)).stdout, '')
+    // Not a command alone: a name would be another name.
+    assert.equal((await user.shell(`calloff cancel ${bytes}`)).code, 2)
+    const variable = await user.shell(`WORD=${bytes} calloff run -- touch fine-variable`)
+    assert.deepEqual(
+      [variable.code, variable.stderr],
+      [
+        2,
+        'calloff: the environment variable WORD is not UTF-8, and would be changed; without it: env -u WORD calloff run …\n',
+      ],
+    )
+    const fine = await user.shell(`WORD=\u{FFFD} calloff run -- sh -c 'echo "$WORD$1"' sh \u{FFFD}𝄞`)
+    assert.deepEqual([fine.code, fine.stdout], [0, '\u{FFFD}\u{FFFD}𝄞\n'])
+  })
+
   it('ends as the shell does when there is no such command, or none that can be executed', async () => {
     const none = await user.run('run', '--', 'no-such-command-anywhere')
     assert.deepEqual([none.code, none.stderr], [127, 'calloff: no-such-command-anywhere: there is no such command\n'])

@@ -57,6 +57,41 @@ describe('run', { skip }, () => {
     assert.equal(error.report?.calledOff, undefined)
   })
 
+  for (const number of [34, 36, 64]) {
+    const skip =
+      (process.platform !== 'linux' && 'Linux has these signals') ||
+      ((isBun || isDeno) && 'Bun tells of exit code 0, and Deno throws, where a signal has no name')
+    it(`rejects when a real-time signal ends the program: ${number}`, { skip }, async () => {
+      const script = `echo half; kill -${number} $$`
+      const error = await failure(run('sh', ['-c', script], { name: 'job' }))
+      assert.deepEqual(
+        [error.message, error.code],
+        ['job was ended by a signal that has no name', 'ERR_PROCESS_FAILED'],
+      )
+      const { code, signal, stdout } = await run('sh', ['-c', script], { check: false })
+      assert.deepEqual([code, signal, stdout], [null, null, 'half\n'])
+    })
+  }
+
+  it('refuses what cannot be written as UTF-8, and names it', async () => {
+    const half = 'a\uD800b'
+    const cases: readonly (readonly [string, string, readonly string[], object])[] = [
+      ['command', half, [], {}],
+      ['args[1]', 'echo', ['fine 𝄞', half], {}],
+      ['argv0', 'echo', [], { argv0: half }],
+      ['cwd', 'echo', [], { cwd: half }],
+      ['env["A"]', 'echo', [], { env: { A: half } }],
+      ['the name "a\\ud800b" in env', 'echo', [], { env: { [half]: 'A' } }],
+    ]
+    for (const [argument, command, args, options] of cases) {
+      await assert.rejects(run(command, args, options), {
+        name: 'TypeError',
+        message: `${argument} must be text that can be written as UTF-8, got "a\\ud800b"`,
+      })
+    }
+    assert.equal((await run('echo', ['fine 𝄞 \uFFFD'])).stdout, 'fine 𝄞 \uFFFD\n')
+  })
+
   it('with check: false gives the exit code', async () => {
     const report = await run('sh', ['-c', 'echo no; exit 3'], { check: false })
     assert.deepEqual([report.code, report.stdout], [3, 'no\n'])
