@@ -8,6 +8,7 @@ import type * as natsUrlModule from '../../dist/remote/nats/url.js'
 import type * as outboxModule from '../../dist/remote/outbox.js'
 import type * as peerModule from '../../dist/remote/peer.js'
 import type * as protocolModule from '../../dist/remote/protocol.js'
+import type * as redisRepliesModule from '../../dist/remote/redis/replies.js'
 import type * as settingsModule from '../../dist/remote/settings.js'
 import type * as socketModule from '../../dist/remote/socket-engine.js'
 import type * as storeModule from '../../dist/remote/store.js'
@@ -25,6 +26,7 @@ export const natsKeys = (await load('nats/keys')) as typeof natsKeysModule
 export const { Outbox } = (await load('outbox')) as typeof outboxModule
 export const { Peer } = (await load('peer')) as typeof peerModule
 export const protocol = (await load('protocol')) as typeof protocolModule
+export const redisReplies = (await load('redis/replies')) as typeof redisRepliesModule
 export const { settingsOf } = (await load('settings')) as typeof settingsModule
 export const { SocketEngine } = (await load('socket-engine')) as typeof socketModule
 export const { Store } = (await load('store')) as typeof storeModule

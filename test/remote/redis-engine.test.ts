@@ -1,14 +1,18 @@
 /** What is Redis's own: its keys, its channel, what it is asked, and what it refuses. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { SimpleToken } from 'calloff'
-import { connectHub, type TokenHub } from 'calloff/remote'
+import { connectHub, type Engine, type TokenHub } from 'calloff/remote'
 import { redisEngine } from 'calloff/remote/redis'
 import { manualClock } from 'calloff/testing'
 import { Cluster, Redis } from 'ioredis'
+import { Redis as Redis5 } from 'ioredis-5'
 import { createClient, createCluster } from 'redis'
+import { createClient as createClient5 } from 'redis-5'
 import { until } from './adapter.js'
+import { redisReplies } from './inside.js'
 import { proxyTo } from './proxy.js'
 import { redisServer, skip } from './redis-server.js'
 
@@ -200,6 +204,147 @@ describe('the engine over Redis', { skip }, async () => {
       await hub.close()
     } finally {
       await proxy.close()
+    }
+  })
+
+  /** The rights that docs/remote-redis.md says are enough. */
+  const rights = () => {
+    const docs = readFileSync(new URL('../../../docs/remote-redis.md', import.meta.url), 'utf8')
+    const rules = /^ACL SETUSER calloff on >secret (.*(?:\n {2}.*)*)$/m.exec(docs)?.[1] ?? ''
+    return rules.split(/\s+/)
+  }
+  const libraries = ['ioredis', 'ioredis 5', 'node-redis', 'node-redis 5']
+  const clientsAt = (url: string) => [
+    new Redis(url, { lazyConnect: true, enableReadyCheck: false }),
+    new Redis5(url, { lazyConnect: true, enableReadyCheck: false }),
+    createClient({ url }),
+    createClient5({ url }),
+  ]
+  const everything = async (engine: Engine, i: number) => {
+    const session = { id: `rights ${i}`, host: 'here', pid: 1, ttl: 30_000 }
+    const link = await engine.connect(session, { notice() {}, lost() {} }, new SimpleToken())
+    const topic = { name: 'rights', run: String(i) }
+    await link.enter([{ id: 1, topic, state: 0, role: 0, since: 0 }])
+    const taken = await link.acquire(topic, 'me', 30_000)
+    assert.ok(taken.held && (await link.renew(topic, taken.fence, 30_000)))
+    const mark = { id: 'm', kind: 'manual', reason: '', host: 'here', pid: 1, token: '', what: 'was cancelled', at: 0 }
+    await link.mark(topic, mark, 30_000)
+    assert.equal((await link.read([topic])).length, 1)
+    assert.equal((await link.list({ topic })).length + (await link.list({ prefix: 'rights' })).length, 2)
+    await link.release(topic, taken.fence)
+    await link.forget(topic)
+    await link.leave([1])
+    assert.equal(await link.beat(), true)
+    await link.bye()
+    link.close()
+  }
+
+  it('needs no other rights than the docs name, and says what is missing of them, with each library', async () => {
+    const guarded = await redisServer()
+    const admin = new Redis(guarded.port)
+    try {
+      const url = `redis://calloff:secret@127.0.0.1:${guarded.port}`
+      const allow = (rules: readonly string[]) =>
+        admin.call('ACL', 'SETUSER', 'calloff', 'reset', 'on', '>secret', ...rules)
+      const all = rights()
+      assert.ok(all.length > 20)
+      await allow(all)
+      for (const [i, client] of clientsAt(url).entries()) await everything(redisEngine(client), i)
+      for (const missing of ['+evalsha', '+subscribe', '+publish', '+hset', '&{calloff}:heard:*', '~{calloff}*']) {
+        await allow([...all.filter((right) => right !== missing), ...(missing === '+publish' ? ['-publish'] : [])])
+        for (const [i, client] of clientsAt(url).entries()) {
+          await assert.rejects(
+            connectHub(redisEngine(client)),
+            ({ code, message, cause }: Error & { code?: string }) => {
+              assert.equal(code, 'ERR_HUB_AUTH', `${libraries[i]} without ${missing}: ${message}`)
+              assert.match(message, /no permissions|can't (run|access)/)
+              assert.ok(cause instanceof Error)
+              return true
+            },
+          )
+        }
+      }
+    } finally {
+      admin.disconnect()
+      await guarded.end()
+    }
+  })
+
+  it('a server that evicts keys is refused, unless it may', async () => {
+    const short = await redisServer('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru')
+    const admin = new Redis(short.port)
+    try {
+      const url = `redis://127.0.0.1:${short.port}`
+      const engineOf = (eviction?: 'refuse' | 'allow') => redisEngine(admin, { eviction })
+      for (const policy of ['allkeys-lru', 'allkeys-random', 'volatile-ttl', 'volatile-lfu']) {
+        await admin.config('SET', 'maxmemory-policy', policy)
+        const refusal = { code: 'ERR_HUB_REFUSED', message: new RegExp(`maxmemory-policy is ${policy}.*noeviction`) }
+        await assert.rejects(connectHub(engineOf()), refusal)
+        await assert.rejects(connectHub(`${url}?eviction=refuse`), refusal)
+        await (await connectHub(engineOf('allow'))).close()
+        await (await connectHub(`${url}?eviction=allow`)).close()
+      }
+      // Without a limit nothing is ever short.
+      await admin.config('SET', 'maxmemory', '0')
+      await (await connectHub(engineOf())).close()
+      await admin.config('SET', 'maxmemory', '50mb')
+      await admin.config('SET', 'maxmemory-policy', 'noeviction')
+      await (await connectHub(engineOf())).close()
+      // @ts-expect-error neither
+      assert.throws(() => redisEngine(admin, { eviction: 'perhaps' }), TypeError)
+      await assert.rejects(connectHub(`${url}?eviction=perhaps`), TypeError)
+    } finally {
+      admin.disconnect()
+      await short.end()
+    }
+  })
+
+  it('a server that has become a replica answers nothing, reading included, and another connection is made', async () => {
+    const master = await redisServer()
+    const admin = new Redis(master.port)
+    try {
+      const hub = await connectHub(redisEngine(admin, { prefix: 'demoted' }), { backOff: { first: 10, most: 50 } })
+      hubs.push(hub)
+      await hub.cancel('before')
+      const told: string[] = []
+      hub.onEvent((event) => told.push('error' in event ? event.error.message : event.type))
+      await admin.replicaof('127.0.0.1', 1)
+      const listed = hub.list('before')
+      await until(() => told.some((text) => text.includes('READONLY')), 'it is told that this is a replica')
+      await admin.replicaof('NO', 'ONE')
+      assert.equal((await listed).length, 1)
+    } finally {
+      admin.disconnect()
+      await master.end()
+    }
+  })
+
+  it('tells what a server says from what a client says, whatever the version calls it', () => {
+    const kindOf = (message: string, cause?: Error) => redisReplies.errorOf('here', new Error(message, { cause })).code
+    const f = 'ERR Error running script (call to f_1028a5dba704e1d8a01fd96efeba25bb78f62df2): '
+    for (const [message, code] of [
+      ["READONLY You can't write against a read only replica.", 'ERR_HUB_UNREACHABLE'],
+      ["READONLY You can't write against a read only replica. script: 6b81, on @user_script:1.", 'ERR_HUB_UNREACHABLE'],
+      // Redis 6, of which no server is at hand.
+      [
+        `${f}@user_script:4: @user_script: 4: -READONLY You can't write against a read only replica.`,
+        'ERR_HUB_UNREACHABLE',
+      ],
+      [`${f}@user_script:4: @user_script: 4: -MASTERDOWN Link with MASTER is down`, 'ERR_HUB_UNREACHABLE'],
+      [
+        `${f}@user_script:4: @user_script: 4: -OOM command not allowed when used memory > 'maxmemory'.`,
+        'ERR_HUB_REFUSED',
+      ],
+      [`${f}@user_script:4: The user executing the script can't run this command or subcommand`, 'ERR_HUB_AUTH'],
+      ["NOPERM User calloff has no permissions to run the 'hset' command script: 6b81", 'ERR_HUB_AUTH'],
+      ['NOREPLICAS Not enough good replicas to write.', 'ERR_HUB_UNREACHABLE'],
+      ['MISCONF Redis is configured to save RDB snapshots', 'ERR_HUB_REFUSED'],
+      ['ERR unknown command', 'ERR_HUB_REFUSED'],
+      ['connect ECONNREFUSED 127.0.0.1:1', 'ERR_HUB_UNREACHABLE'],
+      ['Connection is closed.', 'ERR_HUB_UNREACHABLE'],
+    ] as const) {
+      assert.equal(kindOf(message), code, message)
+      assert.equal(kindOf('The client has its own words', new Error(message)), code, message)
     }
   })
 

@@ -22,12 +22,18 @@ function answers(port: number): Promise<boolean> {
 const durable = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'always']
 
 export function redisServer(...more: string[]): Promise<Server> {
-  return serve({
+  return redisServerAt(undefined, ...more)
+}
+
+/** On a port that the members of a cluster have agreed on before. */
+export function redisServerAt(agreed: number | undefined, ...more: string[]): Promise<Server> {
+  const program = {
     command: path ?? 'redis-server',
-    arguments: (port, folder) => {
+    arguments: (port: number, folder: string) => {
       const place = `--port ${port} --bind 127.0.0.1 --dir ${folder} --loglevel warning`
       return [...place.split(' '), ...durable, ...more]
     },
     answers,
-  })
+  }
+  return serve(program, undefined, agreed)
 }

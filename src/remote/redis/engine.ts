@@ -1,5 +1,5 @@
 /** Redis as an engine: two connections for each link, one to ask over and one to be told over. */
-import { type NamesOf, optional, optionsOf } from '../../core/arguments.js'
+import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../engine.js'
 import { errorFrom } from '../errors.js'
@@ -11,19 +11,27 @@ import { errorOf } from './replies.js'
 export interface RedisEngineOptions {
   /** What all keys and channels begin with, in braces: `{calloff}:…`. Hubs with another one know nothing of each other. Default: `'calloff'`. */
   readonly prefix?: string | undefined
+  /**
+   * What becomes of a Redis that evicts keys when memory is short (`maxmemory` with any `maxmemory-policy` but `noeviction`), and so
+   * forgets cancels that were acknowledged. `'refuse'`: connecting rejects with `ERR_HUB_REFUSED`. `'allow'`: it is used. Default:
+   * `'refuse'`. A server that does not allow `INFO` is used, since it does not say.
+   */
+  readonly eviction?: 'refuse' | 'allow' | undefined
 }
 
-const ENGINE_OPTIONS: NamesOf<RedisEngineOptions> = ['prefix']
+const ENGINE_OPTIONS: NamesOf<RedisEngineOptions> = ['prefix', 'eviction']
 
 class RedisEngine implements Engine {
   readonly place: string
   readonly #dialer: Dialer
   readonly #root: string
+  readonly #mayEvict: boolean
 
-  constructor(dialer: Dialer, root: string) {
+  constructor(dialer: Dialer, root: string, mayEvict: boolean) {
     this.place = dialer.place
     this.#dialer = dialer
     this.#root = root
+    this.#mayEvict = mayEvict
   }
 
   async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
@@ -59,13 +67,15 @@ class RedisEngine implements Engine {
       })
       const mine = link
       await token.race((hearing as Wire).subscribe(mine.channel, (message) => mine.heard(message)))
-      await mine.begin()
+      await mine.begin(this.#mayEvict)
       if (isGone) throw isGone
       return mine
-    } catch (error) {
+    } catch (thrown) {
+      // Before anything is closed, which some clients report as a loss of its own.
+      const error = isGone ?? errorOf(this.place, errorFrom(thrown))
       link?.close()
       close()
-      throw isGone ?? errorOf(this.place, errorFrom(error))
+      throw error
     } finally {
       given.stop()
     }
@@ -88,7 +98,8 @@ async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
  * The client itself is a pattern: each hub makes two connections like it, and makes them again when they are lost. The client
  * is not used, connected or closed, and what it is told to do about lost connections is of no matter here.
  *
- * Errors: `TypeError` for what is no client; `RangeError` for a prefix with braces.
+ * Errors: `TypeError` for what is no client; `RangeError` for a prefix with braces. Connecting rejects with `ERR_HUB_REFUSED` where the
+ * server evicts keys (see `eviction`).
  *
  * @example
  * ```ts no-run
@@ -103,9 +114,11 @@ async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
  */
 export function redisEngine(client: IoRedisClient | NodeRedisClient, options?: RedisEngineOptions): Engine {
   const dialer = dialerOf(client)
-  const prefix = optional('prefix', 'string', optionsOf(options, ENGINE_OPTIONS).prefix) ?? 'calloff'
+  const { eviction = 'refuse', ...given } = optionsOf(options, ENGINE_OPTIONS)
+  const prefix = optional('prefix', 'string', given.prefix) ?? 'calloff'
   if (prefix === '' || /[{}\0]/.test(prefix)) {
     throw new RangeError(`prefix must be text without braces or NUL, got ${JSON.stringify(prefix)}`)
   }
-  return new RedisEngine(dialer, `{${prefix}}`)
+  if (eviction !== 'refuse' && eviction !== 'allow') throw wrongType('eviction', "'refuse' or 'allow'", eviction)
+  return new RedisEngine(dialer, `{${prefix}}`, eviction === 'allow')
 }

@@ -1,5 +1,5 @@
 /** A link over Redis: what is asked becomes a script, what a script gives an answer. */
-import { now } from '../../core/clock.js'
+import { after, now } from '../../core/clock.js'
 import type {
   Acquired,
   HolderRecord,
@@ -16,13 +16,16 @@ import { keyOf } from '../names.js'
 import { Pending } from '../pending.js'
 import { markOfText, textOfMark } from '../stored.js'
 import type { Wire } from './clients.js'
-import { errorOf, isGone, reportOf, stateOf } from './replies.js'
-import { type Script, scripts } from './scripts.js'
+import { errorOf, evictionOf, isGone, isMoving, reportOf, stateOf } from './replies.js'
+import { keysOf, type Script, scripts } from './scripts.js'
 
 /** So many holders or topics go into one script, so that others get their turn in between. */
 const BATCH = 250
 /** So many topics are on a page of a list. */
 const PAGE = 200
+/** For so many milliseconds what is refused because its slot is moving is offered again, over the same connection, and so often. */
+const MOVING = 5_000
+const AGAIN = 50
 /** The longest time that Redis can count, roughly. */
 const LONGEST = 1e15
 
@@ -51,8 +54,14 @@ export class RedisLink implements Link {
     this.channel = `${root}:heard:${session.id}`
   }
 
-  /** The session is there. */
-  async begin(): Promise<void> {
+  /** The session is there. Rejects where this Redis would forget what it has stored, unless it may. */
+  async begin(mayEvict: boolean): Promise<void> {
+    const policy = mayEvict ? undefined : evictionOf(String(await this.#run(scripts.memory)))
+    if (policy !== undefined) {
+      const what = `maxmemory-policy is ${policy}, so that a cancel is forgotten when memory is short`
+      const text = `${this.#place}: ${what}; set it to noeviction, or give eviction: 'allow'`
+      throw new HubError('ERR_HUB_REFUSED', text)
+    }
     await this.#beat()
   }
 
@@ -85,19 +94,32 @@ export class RedisLink implements Link {
     return this.#pending.ask(() => this.#eval(script, args))
   }
 
-  async #eval({ sha, text }: Script, args: readonly string[]): Promise<unknown> {
-    try {
+  /** Offers a script again, for a while, where the data is on its way from one node of a cluster to another (L1). */
+  async #eval(script: Script, args: readonly string[]): Promise<unknown> {
+    const began = now()
+    for (;;) {
       try {
-        return await this.#wire.command(['EVALSHA', sha, '1', this.#root, ...args])
+        return await this.#send(script, args)
       } catch (error) {
-        // The server has not seen it yet, or has been started again.
-        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-        return await this.#wire.command(['EVAL', text, '1', this.#root, ...args])
+        const known = errorOf(this.#place, error as Error)
+        const mayTryAgain = isMoving(error as Error) && now() - began < MOVING
+        if (this.#pending.over || !mayTryAgain) {
+          if (isGone(error as Error)) this.fail(known)
+          throw known
+        }
       }
+      await new Promise<void>((resolve) => after(AGAIN, resolve, false))
+    }
+  }
+
+  async #send({ sha, text }: Script, args: readonly string[]): Promise<unknown> {
+    const given = ['2', ...keysOf(this.#root), ...args]
+    try {
+      return await this.#wire.command(['EVALSHA', sha, ...given])
     } catch (error) {
-      const known = errorOf(this.#place, error as Error)
-      if (isGone(error as Error)) this.fail(known)
-      throw known
+      // The server has not seen it yet, or has been started again.
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+      return await this.#wire.command(['EVAL', text, ...given])
     }
   }
 

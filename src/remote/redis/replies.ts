@@ -4,23 +4,57 @@ import { markOfText } from '../stored.js'
 import type { HolderReport, Topic, TopicReport, TopicState } from '../engine.js'
 import { holderReport, leaseRecord } from '../records.js'
 
-/** The server is there and refuses, or is not the one to ask any more: the first words of what it says then. */
-const REFUSES_US = /^(WRONGPASS|NOAUTH|NOPERM)\b/
-const GONE = /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|MOVED|ASK|TRYAGAIN)\b/
+/** The server is there and refuses, or is not the one to ask any more: the words that say so. */
+const REFUSES_US = new Set(['WRONGPASS', 'NOAUTH', 'NOPERM'])
+/** What a command in a script is told, before Redis 7.2: without a word of its own. */
+const REFUSES_SCRIPT = /The user executing the script can't (run|access) /
+const MOVING = new Set(['ASK', 'TRYAGAIN'])
+const GONE = new Set('ASK TRYAGAIN READONLY LOADING MASTERDOWN CLUSTERDOWN MOVED NOREPLICAS BUSY UNKILLABLE'.split(' '))
+
+/**
+ * What a server says begins with a word in capitals; undefined for what a client or a connection says. Before Redis 7, what a
+ * command in a script says stands at the end of a sentence about the script.
+ */
+function wordOf(error: Error): string | undefined {
+  const text = textOf(error)
+  const inScript = /^ERR Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) /.exec(text)
+  return (inScript ?? /^-?([A-Z]{2,}) /.exec(text))?.[1]
+}
+
+/** What the server says: a client may have put its own sentence over it. */
+function textOf(error: Error): string {
+  const { message, cause } = error
+  return cause instanceof Error && cause.message !== '' && !/^-?[A-Z]{2,} /.test(message) ? cause.message : message
+}
 
 /** What went wrong, in the words of the hub. */
 export function errorOf(place: string, cause: Error): HubError {
   if (cause instanceof HubError) return cause
-  const text = `${place}: ${cause.message}`
-  if (REFUSES_US.test(cause.message)) return new HubError('ERR_HUB_AUTH', text, { cause })
-  // What the server itself says begins with a word in capitals; the rest is about the connection.
-  if (/^[A-Z]{2,} /.test(cause.message) && !isGone(cause)) return new HubError('ERR_HUB_REFUSED', text, { cause })
+  const text = `${place}: ${textOf(cause)}`
+  const word = wordOf(cause)
+  if (REFUSES_SCRIPT.test(text) || (word !== undefined && REFUSES_US.has(word)))
+    return new HubError('ERR_HUB_AUTH', text, { cause })
+  if (word !== undefined && !GONE.has(word)) return new HubError('ERR_HUB_REFUSED', text, { cause })
   return new HubError('ERR_HUB_UNREACHABLE', text, { cause })
 }
 
 /** Whether a connection to somewhere else is needed: this server has become a replica, is only just loading its data, … */
-export function isGone({ message }: Error): boolean {
-  return GONE.test(message)
+export function isGone(error: Error): boolean {
+  const word = wordOf(error)
+  return word !== undefined && GONE.has(word)
+}
+
+/** Whether the data is on its way to another node, so that no node can answer. */
+export function isMoving(error: Error): boolean {
+  const word = wordOf(error)
+  return word !== undefined && MOVING.has(word)
+}
+
+/** By which policy a server evicts what it has stored, as it says about its memory; undefined if it does not, or does not say. */
+export function evictionOf(memory: string): string | undefined {
+  const fieldOf = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(memory)?.[1]
+  const policy = fieldOf('maxmemory_policy')
+  return policy === 'noeviction' || Number(fieldOf('maxmemory') ?? 0) === 0 ? undefined : policy
 }
 
 export function topicOfKey(key: string): Topic {

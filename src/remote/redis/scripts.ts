@@ -2,12 +2,17 @@
  * What Redis does, in Lua: each script is one step that nobody comes between. Docs/remote-redis.md describes the keys.
  *
  * Invariants
- * L1. All keys begin with the root, KEYS[1], which is a hash tag: so one hub is in one slot of a cluster.
+ * L1. All keys begin with the root, KEYS[1], which is a hash tag: so one hub is in one slot of a cluster. There is never a key
+ *     of that name, nor of KEYS[2]. For while a slot moves from one node to another, its keys are on both, and a script would
+ *     find some of its data missing. Of two keys that are not there each of the nodes says that the other has to be asked, or
+ *     that one has to try again: so no script runs on half of the data, and all of them wait until the slot has moved.
  * L2. A topic is in `topics` whenever it has a mark, a lease or a holder; what is there without any is taken out by whoever
  *     finds it. What may end by itself, and when, is in `ends`.
  * L3. `holds` of a session and `held` of the topics are changed together, so whoever has one finds the other.
  * L4. A session exists exactly while its own hash does. Its holders may be there a little longer, and then count for nothing.
- * L5. Times are those of the server, in milliseconds, with what there is of microseconds.
+ * L5. Each script begins with a write, which changes nothing: so a replica, and a master that may not write at the moment, gives
+ *     no answer at all rather than an old one (E6).
+ * L6. Times are those of the server, in milliseconds, with what there is of microseconds.
  */
 import { createHash } from 'node:crypto'
 
@@ -23,8 +28,14 @@ const LOST = 24 * 3_600_000
 /** So many holders or topics are cleaned away at a time. */
 const SWEPT = 250
 
+/** What stands in KEYS: see L1. */
+export function keysOf(root: string): readonly [string, string] {
+  return [root, `${root}:whole`]
+}
+
 const time = `
 local root = KEYS[1]
+redis.call('DEL', root)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 `
@@ -142,6 +153,12 @@ local function reportOf(topic)
   tidy(topic)
   return nil
 end
+`
+
+/** Gives what the server says about its memory, or nothing where that is not allowed. */
+const memory = `
+local said = redis.pcall('INFO', 'memory')
+return type(said) == 'string' and said or ''
 `
 
 /** ARGV: session, host, pid, ttl. Gives whether the session was known, and whether there is more to clean away. */
@@ -333,6 +350,7 @@ function script(...parts: string[]): Script {
 }
 
 export const scripts = {
+  memory: script(memory),
   beat: script(topics, holders, beat),
   enter: script(standing, topics, enter),
   leave: script(topics, holders, leave),

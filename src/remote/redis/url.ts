@@ -3,14 +3,17 @@ import type { Engine } from '../engine.js'
 import { HubError } from '../errors.js'
 import { missing } from '../missing.js'
 import type { IoRedisClient, NodeRedisClient } from './clients.js'
-import { redisEngine } from './engine.js'
+import { redisEngine, type RedisEngineOptions } from './engine.js'
 
-/** `?prefix=` is the engine's; the rest of the URL is read by the client. */
+/** `?prefix=` and `?eviction=` are the engine's; the rest of the URL is read by the client. */
 export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
   const prefix = url.searchParams.get('prefix') ?? undefined
+  const eviction = url.searchParams.get('eviction') ?? undefined
   const bare = new URL(url)
-  bare.searchParams.delete('prefix')
-  return redisEngine(await clientOf(bare, tls), { prefix })
+  for (const name of ['prefix', 'eviction']) bare.searchParams.delete(name)
+  // The engine looks at it itself.
+  const options = { prefix, eviction } as RedisEngineOptions
+  return redisEngine(await clientOf(bare, tls), options)
 }
 
 async function clientOf({ href, protocol }: URL, tls: object): Promise<IoRedisClient | NodeRedisClient> {
