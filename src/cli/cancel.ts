@@ -20,23 +20,29 @@ export async function cancel(given: Given): Promise<number> {
       const shown = receipts.map((one) => (given.has('json') ? `${toJson(one)}\n` : textOf(one, within)))
       show(shown.join(''))
     }
-    const isDone = receipts.every((one) => one.delivered && (within === undefined || one.waiting.length === 0))
+    const isDone = receipts.every(
+      ({ delivered, complete, waiting }) => delivered && (within === undefined || (complete && waiting.length === 0)),
+    )
     return isDone ? OK : FAILED
   } finally {
     await close(hub)
   }
 }
 
+/** Of a hub that has just come back, or did not answer in time. */
+const UNKNOWN = 'who held it is not known, the hub could not say'
+
 function textOf(receipt: Receipt, within: number | undefined): string {
-  const { name, delivered, holders, acknowledged, finished, waiting, mark } = receipt
+  const { name, delivered, complete, holders, acknowledged, finished, waiting, mark } = receipt
   const shown = visible(name)
   if (!delivered) return `${shown}: not delivered, the hub did not answer\n`
-  // Somebody was first; what he has said is what the others were told.
+  // Another process was first: the holders were told what that one has said.
   const already = isOurs(receipt) ? '' : `, which was done already ${markText(mark)}`
-  if (holders === 0) return `${shown}: called off; nobody held it${already}\n`
-  if (within === undefined) return `${shown}: called off; ${count(holders, 'holder')}${already}\n`
+  const more = complete ? '' : '; there may be more of them, the hub could not say'
+  if (holders === 0) return `${shown}: called off; ${complete ? 'nobody held it' : UNKNOWN}${already}\n`
+  if (within === undefined) return `${shown}: called off; ${count(holders, 'holder')}${more}${already}\n`
   const lines = [
-    `${shown}: called off; ${count(holders, 'holder')}, ${acknowledged} heard of it, ${finished} finished${already}`,
+    `${shown}: called off; ${count(holders, 'holder')}, ${acknowledged} heard of it, ${finished} finished${more}${already}`,
   ]
   for (const holder of waiting) {
     const how = holder.state === 'open' ? 'has not heard of it' : 'has heard of it and not finished'

@@ -23,6 +23,7 @@ import { Deliveries, type Delivery } from './deliveries.js'
 import { HubDesk, type Office } from './desk.js'
 import type { Engine, MarkRecord, Topic, TopicReport } from './engine.js'
 import { HubError } from './errors.js'
+import type { Expiry } from './expiry.js'
 import { Exposed } from './exposed.js'
 import { alive } from './held.js'
 import { Holding, type Target } from './holding.js'
@@ -140,18 +141,30 @@ export class HubClient implements TokenHub {
     // Sent together, and this first, so that who holds it is known from before they react: they may be quick, and this process slow.
     const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
     const delivery = send()
+    const left = () => (within === undefined ? undefined : Math.max(0, within - (now() - began)))
     return alive(async () => {
-      const mark = await inTime(delivery.later.promise, within ?? Infinity)
+      const mark = await inTime(delivery.later.promise, left() ?? Infinity)
       return tally({
         topic,
         mark: mark ?? delivery.record,
         delivered: mark !== undefined,
-        before: mark && (await listed),
+        before: mark && (await inTime(listed, left() ?? Infinity)),
         until,
-        left: () => (within ?? 0) - (now() - began),
-        list: () => this.#connection.ask((link) => link.list({ topic })),
+        left: () => left() ?? 0,
+        list: () => inTime(this.#listed(topic), left() ?? Infinity),
+        isSettled: () => this.#connection.isSettled,
       })
     })
+  }
+
+  /** Resolves with undefined where the engine refuses: the mark is stored all the same. */
+  async #listed(topic: Topic): Promise<readonly TopicReport[] | undefined> {
+    try {
+      return await this.#connection.ask((link) => link.list({ topic }))
+    } catch (error) {
+      if (this.#isClosed) throw error
+      return undefined
+    }
   }
 
   expose(name: string, token: Nested, options?: ExposeOptions): Exposure {
@@ -182,13 +195,13 @@ export class HubClient implements TokenHub {
   /** Takes a lease, for whatever stands and falls with it. */
   async take<T extends Target & Leased>(
     { topic, ttl, within }: AskedLease,
-    make: (desk: Desk, fence: number, deadline: number) => T,
+    make: (desk: Desk, fence: number, expiry: Expiry) => T,
   ): Promise<T> {
     const holding = this.#hold(topic, 'lease', 'keep')
     const keeper = new LeaseKeeper(this.#connection, topic, `${this.#surroundings.session}/${holding.id}`, ttl)
     return alive(async () => {
-      const { fence, deadline } = await keeper.acquire(within)
-      const token = make(new HubDesk(holding, this.#office), fence, deadline)
+      const { fence, expiry } = await keeper.acquire(within)
+      const token = make(new HubDesk(holding, this.#office), fence, expiry)
       this.#leases.set(holding, keeper)
       keeper.keep(token)
       this.#seat(holding, token)
@@ -383,8 +396,8 @@ export class HubClient implements TokenHub {
   }
 }
 
-function makeLease(desk: Desk, fence: number, deadline: number): LeaseToken {
-  return new LeaseToken(desk, fence, deadline)
+function makeLease(desk: Desk, fence: number, expiry: Expiry): LeaseToken {
+  return new LeaseToken(desk, fence, expiry)
 }
 
 /** Resolves with undefined if that takes longer. */

@@ -24,6 +24,9 @@ export interface ConnectionEvents {
   event(event: HubEvent): void
 }
 
+/** After a restart of a server all its clients are back within so many milliseconds: the longest wait before they try, and a second. */
+const RETURN = 6_000
+
 export class Connection {
   state: HubState = 'connecting'
   /** The link in use, while there is one. */
@@ -36,6 +39,8 @@ export class Connection {
   #heard = 0
   /** How often it has failed in a row. */
   #failures = 0
+  /** From then on all holders have had the time to enter again. */
+  #settledAt = -Infinity
   #stopWaiting: (() => void) | undefined
   /** The present attempt. */
   #connecting: CancellationToken | undefined
@@ -51,6 +56,11 @@ export class Connection {
   /** See {@link Engine}. */
   get isInOrder(): boolean {
     return this.#engine.inOrder === true
+  }
+
+  /** Whether all holders that a restart of the server has cut off had the time to enter again. */
+  get isSettled(): boolean {
+    return now() >= this.#settledAt
   }
 
   /** Makes the first link. Rejects if that fails, and then goes on trying only if it is to. */
@@ -167,6 +177,9 @@ export class Connection {
     this.link = link
     this.#heard = now()
     this.#failures = 0
+    // A link that was lost may have been lost by all.
+    const restarted = this.state === 'disconnected' ? 0 : link.sinceRestart
+    if (restarted !== undefined) this.#settledAt = now() + RETURN - restarted
     this.state = 'connected'
     this.#events.opened(link)
     this.#events.event({ type: 'connected' })

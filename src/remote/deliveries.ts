@@ -1,4 +1,11 @@
-/** Cancels on their way: each is kept, and offered over every new link, until the engine has said that it is stored. */
+/**
+ * Cancels on their way: each is kept, and offered over every new link, until the engine has said that it is stored.
+ *
+ * Invariants
+ * D1. Of one topic one cancel at a time is offered. The next one waits until the answer has come.
+ * D2. A cancel stands for a later one of its topic only if it has not been offered yet. Once it has, it may be stored already, and be
+ *     forgotten by the time of the later one, which therefore needs a mark of its own.
+ */
 import { after, keepAlive } from '../core/clock.js'
 import { closed, type Connection } from './connection.js'
 import type { Link, MarkRecord, Topic } from './engine.js'
@@ -15,6 +22,8 @@ export interface Delivery {
   readonly later: Later<MarkRecord>
   /** Over which it was offered last. */
   over: Link | undefined
+  /** See D2. */
+  wasOffered: boolean
   stopPause: () => void
   /** It keeps the process alive. */
   readonly letGo: () => void
@@ -27,7 +36,9 @@ export class Deliveries {
   readonly #connection: Connection
   readonly #stored: (topic: Topic, mark: MarkRecord) => void
   readonly #tell: (event: HubEvent) => void
-  readonly #all = new Map<string, Delivery>()
+  /** By topic. */
+  readonly #first = new Map<string, Delivery>()
+  readonly #next = new Map<string, Delivery>()
 
   constructor(
     connection: Connection,
@@ -40,51 +51,62 @@ export class Deliveries {
   }
 
   get all(): Delivery[] {
-    return [...this.#all.values()]
+    return [...this.#first.values(), ...this.#next.values()]
   }
 
   of(topic: Topic): Delivery | undefined {
-    return this.#all.get(keyOf(topic))
+    return this.#first.get(keyOf(topic))
   }
 
-  /** Sends a cancel on its way; where one of that topic is on its way already, that one stands. */
+  /** Sends a cancel on its way, or gives the one that stands for it (D2). */
   add(topic: Topic, record: MarkRecord, ttl: number): Delivery {
     const key = keyOf(topic)
-    const underWay = this.#all.get(key)
-    if (underWay) return underWay
+    const first = this.#first.get(key)
+    if (first?.wasOffered === false) return first
+    const waiting = this.#next.get(key)
+    if (waiting) return waiting
     const delivery: Delivery = {
       topic,
       record,
       ttl,
       later: new Later(),
       over: undefined,
+      wasOffered: false,
       stopPause: () => {},
       letGo: keepAlive(),
     }
-    this.#all.set(key, delivery)
-    this.#offer(delivery)
+    if (first) this.#next.set(key, delivery)
+    else this.#begin(key, delivery)
     return delivery
   }
 
   /** There is a new link. */
   opened(): void {
-    for (const delivery of this.all) this.#offer(delivery)
+    for (const delivery of this.#first.values()) this.#offer(delivery)
   }
 
   close(): void {
-    for (const { later, letGo, stopPause } of this.#all.values()) {
+    for (const { later, letGo, stopPause } of this.all) {
       stopPause()
       later.reject(closed())
       letGo()
     }
-    this.#all.clear()
+    this.#first.clear()
+    this.#next.clear()
+  }
+
+  #begin(key: string, delivery: Delivery): void {
+    this.#first.set(key, delivery)
+    this.#offer(delivery)
   }
 
   #offer(delivery: Delivery): void {
     const { link } = this.#connection
     delivery.stopPause()
     delivery.over = link
-    if (link) void this.#send(delivery, link)
+    if (!link) return
+    delivery.wasOffered = true
+    void this.#send(delivery, link)
   }
 
   async #send(delivery: Delivery, over: Link): Promise<void> {
@@ -92,13 +114,17 @@ export class Deliveries {
     const key = keyOf(topic)
     try {
       const mark = await this.#connection.call((link) => link.mark(topic, record, ttl))
-      if (!this.#all.delete(key)) return
+      if (this.#first.get(key) !== delivery) return
+      this.#first.delete(key)
       letGo()
+      const next = this.#next.get(key)
+      this.#next.delete(key)
+      if (next) this.#begin(key, next)
       this.#stored(topic, mark)
       later.resolve(mark)
     } catch (error) {
       // Over the next link it is offered again anyway.
-      if (delivery.over !== over || this.#connection.link !== over || !this.#all.has(key)) return
+      if (delivery.over !== over || this.#connection.link !== over || this.#first.get(key) !== delivery) return
       delivery.stopPause = after(REFUSED, () => this.#offer(delivery), false)
       this.#tell({ type: 'refused', name: topic.name, error: errorFrom(error) })
     }

@@ -136,6 +136,11 @@ export interface LinkEvents {
 
 /** A connection, until it is lost. */
 export interface Link {
+  /**
+   * Milliseconds since the server came back from a restart that has cut its holders off, as it said when the link was made; undefined
+   * where there was none. Holders enter again over links of their own, one by one.
+   */
+  readonly sinceRestart?: number | undefined
   /** Enters holders, or enters them again with another state; resolves with how their topics stand, each once (E4, E5). */
   enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]>
   /** Takes holders of this session out. */

@@ -64,9 +64,14 @@ export interface Receipt {
   readonly run: string
   /** Whether the mark is stored. If not, it is kept and offered again; nothing is known of the holders then. */
   readonly delivered: boolean
+  /**
+   * Whether all holders are known. False where the list of them did not come in time, and in the first six seconds after a server has
+   * come back, when holders may still be connecting again: there may then be more of them than the receipt counts.
+   */
+  readonly complete: boolean
   /** The mark that stands, which may be somebody else's, who was first. */
   readonly mark: Mark
-  /** How many held the token when it was cancelled. */
+  /** How many held the token when it was cancelled, as far as that is known: see `complete`. */
   readonly holders: number
   /** How many of these have seen it, those that have finished included. */
   readonly acknowledged: number
@@ -209,7 +214,7 @@ export interface TokenHub extends AsyncDisposable {
    * Cancels a name, whether anybody holds it or not. Local tokens of it at once.
    *
    * Resolves with the receipt when the mark is stored; with `within`, when all that hold it have finished, or that time is
-   * up, whatever comes first. Without a connection and without `within` it waits for one.
+   * up, whatever comes first and whatever happens to the connection. Without a connection and without `within` it waits for one.
    */
   cancel(name: string, reason?: unknown, options?: CancelOptions): Promise<Receipt>
 

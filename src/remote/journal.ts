@@ -54,6 +54,15 @@ interface Fresh {
   readonly snapshot: Snapshot
 }
 
+/** A journal that was opened. */
+interface Opened {
+  readonly journal: Journal
+  /** What it says. */
+  readonly changes: readonly Change[]
+  /** Whether the file was made now. */
+  readonly isNew: boolean
+}
+
 export class Journal implements Recorder {
   readonly #path: string
   readonly #lock: JournalLock
@@ -87,7 +96,7 @@ export class Journal implements Recorder {
    *
    * Errors: `ERR_HUB_JOURNAL` if another server has it; `ERR_HUB_REFUSED` if the file is no journal.
    */
-  static async open(path: string): Promise<{ readonly journal: Journal; readonly changes: readonly Change[] }> {
+  static async open(path: string): Promise<Opened> {
     const lock = await JournalLock.take(path)
     try {
       return await Journal.#open(path, lock)
@@ -97,10 +106,7 @@ export class Journal implements Recorder {
     }
   }
 
-  static async #open(
-    path: string,
-    lock: JournalLock,
-  ): Promise<{ readonly journal: Journal; readonly changes: readonly Change[] }> {
+  static async #open(path: string, lock: JournalLock): Promise<Opened> {
     const content = await contentOf(path)
     if (content && !content.subarray(0, HEADER.length).equals(HEADER.subarray(0, content.length))) {
       throw new HubError('ERR_HUB_REFUSED', `${path} is not a journal of this version of calloff`)
@@ -121,7 +127,7 @@ export class Journal implements Recorder {
       if (content === undefined || damaged > 0 || content.length < HEADER.length) throw error
       file = await open(path, 'r+')
     }
-    return { journal: new Journal(path, lock, file, size), changes }
+    return { journal: new Journal(path, lock, file, size), changes, isNew: content === undefined }
   }
 
   /** Where to ask for what there is to say. A file that is large is written anew now, with what lives. */

@@ -3,6 +3,7 @@ import { after, now } from '../core/clock.js'
 import type { Connection } from './connection.js'
 import type { Topic } from './engine.js'
 import { HubError } from './errors.js'
+import { type Expiry, expiryIn } from './expiry.js'
 
 /** How often it is renewed within its ttl. */
 const RENEWALS = 3
@@ -17,7 +18,7 @@ export interface Leased {
   /** Whether it is over; the others are told that it is over here. */
   readonly isLost: boolean
   /** A renewal was accepted: it may be believed in until then. */
-  extend(deadline: number): void
+  extend(expiry: Expiry): void
   fall(kind: 'lease'): void
 }
 
@@ -38,17 +39,17 @@ export class LeaseKeeper {
   }
 
   /** Takes it, waiting so long for it at the most. Gives until when it may be believed in. */
-  async acquire(within: number): Promise<{ readonly fence: number; readonly deadline: number }> {
+  async acquire(within: number): Promise<{ readonly fence: number; readonly expiry: Expiry }> {
     const began = now()
     for (;;) {
-      let sent = 0
+      let expiry = this.#expiry()
       const outcome = await this.#connection.ask((link) => {
-        sent = now()
+        expiry = this.#expiry()
         return link.acquire(this.#topic, this.#owner, this.#ttl)
       })
       if (outcome.held) {
         this.#fence = outcome.fence
-        return { fence: outcome.fence, deadline: this.#deadline(sent) }
+        return { fence: outcome.fence, expiry }
       }
       const left = within - (now() - began)
       if (left <= 0) {
@@ -80,9 +81,9 @@ export class LeaseKeeper {
     await this.#connection.call((link) => link.release(this.#topic, this.#fence)).catch(() => {})
   }
 
-  #deadline(sent: number): number {
-    // Counted from before it was sent, so never longer than the engine counts.
-    return sent + this.#ttl - marginOf(this.#ttl)
+  /** Of a request that is sent now. Counted from before it is sent, it is never longer than the engine counts. */
+  #expiry(): Expiry {
+    return expiryIn(this.#ttl - marginOf(this.#ttl))
   }
 
   #wait(): void {
@@ -98,10 +99,10 @@ export class LeaseKeeper {
   }
 
   async #ask(token: Leased): Promise<void> {
-    const sent = now()
+    const expiry = this.#expiry()
     const accepted = await this.#connection.call((link) => link.renew(this.#topic, this.#fence, this.#ttl))
     if (this.#token !== token) return
-    if (accepted) return token.extend(this.#deadline(sent))
+    if (accepted) return token.extend(expiry)
     this.#stopTimer()
     token.fall('lease')
   }

@@ -27,6 +27,8 @@ export interface PeerOptions {
   readonly frame: number
   /** Milliseconds until the handshake has to be over. */
   readonly handshakeWithin: number
+  /** When the server took the place of one before it, whose holders now enter again; undefined where there was none. */
+  readonly restartedAt?: number | undefined
   /** The handshake is over. */
   readonly opened?: () => void
 }
@@ -174,7 +176,7 @@ export class Peer implements Watcher {
   }
 
   #admit({ mac, session, host, pid, ttl }: Message<'proof'>): void {
-    const { key, nonce, frame, opened } = this.#options
+    const { key, nonce, frame, restartedAt, opened } = this.#options
     const { least, version: most, nonce: clientNonce } = this.#hello as Message<'hello'>
     const agreed = { least, most, version: VERSION, clientNonce, serverNonce: nonce, session }
     if (!isProof('client', key, agreed, mac)) throw new HubError('ERR_HUB_AUTH', 'the key is another one')
@@ -185,7 +187,8 @@ export class Peer implements Watcher {
     this.#phase = 'open'
     this.#frames.limit = frame
     this.#store.attach({ id: session, host, pid, ttl: this.#ttl }, this)
-    this.#send({ type: 'welcome', mac: proofOf('server', key, agreed), frame })
+    const sinceRestart = restartedAt === undefined ? undefined : Math.max(0, now() - restartedAt)
+    this.#send({ type: 'welcome', mac: proofOf('server', key, agreed), frame, sinceRestart })
     this.#expect()
     opened?.()
   }

@@ -83,7 +83,7 @@ const messages = {
   hello: [1, struct({ magic: text(16), least: u8, version: u8, nonce: bytes(NONCE_BYTES) })],
   challenge: [2, struct({ version: u8, nonce: bytes(NONCE_BYTES) })],
   proof: [3, struct({ mac: bytes(MAC_BYTES), session: name, host: name, pid: u32, ttl: milliseconds })],
-  welcome: [4, struct({ mac: bytes(MAC_BYTES), frame: u32 })],
+  welcome: [4, struct({ mac: bytes(MAC_BYTES), frame: u32, sinceRestart: optional(milliseconds) })],
   goodbye: [5, struct({ code: text(64), message: text(1_024) })],
 
   // Requests

@@ -40,9 +40,12 @@ export interface Tally {
   /** Who held it when the mark was sent, as far as that was heard. */
   readonly before: readonly TopicReport[] | undefined
   readonly until: 'acknowledged' | 'finished'
-  /** Milliseconds that may still be spent. */
+  /** Milliseconds that may still be spent on the holders. */
   readonly left: () => number
-  readonly list: () => Promise<readonly TopicReport[]>
+  /** Rejects, or resolves with undefined, where it cannot be known in time. */
+  readonly list: () => Promise<readonly TopicReport[] | undefined>
+  /** Whether all holders that the server has lost by a restart had the time to come back. */
+  readonly isSettled: () => boolean
 }
 
 /** A receipt, of plain data alone. */
@@ -59,18 +62,20 @@ const FIRST = 5
 const MOST = 250
 
 /**
- * Counts, again and again until all are done or the time is up. Who is no longer listed has closed: one whose process has died
- * stays listed, as silent, for far longer than it takes to look again (E8).
+ * Counts the holders, again and again until all are done or the time is up. A holder that is no longer listed has closed: one whose
+ * process has died stays listed, as silent, for far longer than it takes to look again (E8). After a restart of the server the
+ * holders are listed again one by one, so those that appear meanwhile count as well.
  */
-export async function tally({ topic, mark, delivered, before, until, left, list }: Tally): Promise<Tallied> {
+export async function tally({ topic, mark, delivered, before, until, left, list, isSettled }: Tally): Promise<Tallied> {
   const seen = new Map<string, HolderReport>()
-  const take = (reports: readonly TopicReport[] | undefined, isFirst: boolean) => {
-    const holders = (reports ?? []).flatMap(({ holders }) => holders)
+  let isListed = before !== undefined
+  let wasSettled = false
+  const take = (reports: readonly TopicReport[], areNew: boolean) => {
     const present = new Set<string>()
-    for (const holder of holders) {
+    for (const holder of reports.flatMap(({ holders }) => holders)) {
       const key = `${holder.session}/${holder.id}`
       present.add(key)
-      if (isFirst || seen.has(key)) seen.set(key, holder)
+      if (areNew || seen.has(key)) seen.set(key, holder)
     }
     for (const [key, holder] of seen) {
       if (!present.has(key)) seen.set(key, { ...holder, state: FINISHED, silent: false })
@@ -80,17 +85,19 @@ export async function tally({ topic, mark, delivered, before, until, left, list 
     [...seen.values()].filter(({ state }) => state < (until === 'finished' ? FINISHED : ACKNOWLEDGED))
 
   if (delivered) {
-    take(before, true)
-    // Also who came just before the mark, but after that look.
-    for (let pause = FIRST, isFirst = true; isFirst ? left() > 0 || !before : waiting().length > 0; isFirst = false) {
-      if (!isFirst) {
-        const rest = left()
-        if (rest <= 0) break
-        const ms = Math.min(rest, pause)
-        await new Promise<void>((resolve) => void after(ms, resolve, true))
-        pause = Math.min(MOST, pause * 1.5)
-      }
-      take(await list(), isFirst)
+    wasSettled = isSettled()
+    take(before ?? [], true)
+    // Once more at least, for holders that came just before the mark, but after that look.
+    let isToLook = left() > 0 || !isListed
+    for (let pause = FIRST; isToLook; pause = Math.min(MOST, pause * 1.5)) {
+      const areNew = !wasSettled || pause === FIRST
+      wasSettled = isSettled()
+      const reports = await list()
+      if (reports) take(reports, areNew)
+      isListed ||= reports !== undefined
+      const rest = left()
+      isToLook = rest > 0 && (waiting().length > 0 || !wasSettled || !isListed)
+      if (isToLook) await new Promise<void>((resolve) => void after(Math.min(rest, pause), resolve, true))
     }
   }
   const all = [...seen.values()]
@@ -99,6 +106,7 @@ export async function tally({ topic, mark, delivered, before, until, left, list 
     run: topic.run,
     delivered,
     mark,
+    complete: isListed && wasSettled,
     holders: all.length,
     acknowledged: all.filter(({ state }) => state > OPEN).length,
     finished: all.filter(({ state }) => state === FINISHED).length,

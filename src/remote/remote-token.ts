@@ -22,6 +22,7 @@ import {
 } from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
 import { untraced } from '../core/traces.js'
+import { type Expiry, hasSlept } from './expiry.js'
 import { held } from './held.js'
 import type { Who } from './hub.js'
 
@@ -242,19 +243,24 @@ export class RemoteToken extends CancellationToken {
 export class LeaseToken extends RemoteToken {
   /** Higher than that of any lease before it: what is written under the lease can carry it, and older ones be refused. */
   readonly fence: number
-  /** @internal */ deadline: number
+  #expiry: Expiry
 
   /** @internal */
-  constructor(desk: Desk, fence: number, deadline: number) {
+  constructor(desk: Desk, fence: number, expiry: Expiry) {
     super(desk)
     this.fence = fence
-    this.deadline = deadline
+    this.#expiry = expiry
+  }
+
+  /** @internal */
+  get deadline(): number {
+    return this.#expiry.deadline
   }
 
   /** A renewal was accepted. @internal */
-  extend(deadline: number): void {
-    if (deadline <= this.deadline || discover(this, LOOK)) return
-    this.deadline = deadline
+  extend(expiry: Expiry): void {
+    if (expiry.deadline <= this.deadline || discover(this, LOOK)) return
+    this.#expiry = expiry
     const { hub } = this
     if (!hub?.driver) return
     hub.driver()
@@ -272,7 +278,7 @@ export class LeaseToken extends RemoteToken {
   /** @internal */
   override ask(): Cancellation | undefined {
     super.ask()
-    return isBefore(this.deadline) ? undefined : this.#lost()
+    return isBefore(this.#expiry.deadline) && !hasSlept(this.#expiry) ? undefined : this.#lost()
   }
 
   /** @internal */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import { getHeapStatistics } from 'node:v8'
 import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
-import { after } from '../core/clock.js'
+import { after, now } from '../core/clock.js'
 import { HubError } from './errors.js'
 import { keyOf } from './handshake.js'
 import { Journal } from './journal.js'
@@ -114,6 +114,8 @@ export class TokenServer implements AsyncDisposable {
   readonly #sockets = new Set<Socket>()
   #closing: Promise<void> | undefined
   #failure: Error | undefined
+  /** When it took the place of a server before it, whose clients now enter again; undefined where there was none. */
+  #restartedAt: number | undefined
   #ended!: (error?: Error) => void
   /**
    * Resolves when the server is closed; rejects if that was because its journal could not be written any more (`ERR_HUB_JOURNAL`), or
@@ -172,11 +174,13 @@ export class TokenServer implements AsyncDisposable {
         ? make({ handshakeTimeout: limits.handshakeWithin, ...tls })
         : createServer({ noDelay: true })
       const server = new TokenServer(listener, store, journal, place)
+      if (opened?.isNew === false) server.#restartedAt = now()
       const serve = server.#serve(key, limits, make !== undefined)
       // Before it can be reached: a connection that comes before the listeners is never answered.
       serve(listener)
       if (place) {
         await place.listen(listener)
+        if (place.hasPredecessor) server.#restartedAt ??= now()
         server.#url = place.url
         server.#watch(place, serve)
       } else server.#url = await listenAt(listener, host, port as number, make ? 'tls' : 'tcp')
@@ -317,6 +321,7 @@ export class TokenServer implements AsyncDisposable {
         nonce: randomBytes(NONCE_BYTES),
         frame: limits.frame,
         handshakeWithin: limits.handshakeWithin,
+        restartedAt: this.#restartedAt,
         opened: () => void (stranger && strangers.delete(stranger)),
       })
       const worker = {

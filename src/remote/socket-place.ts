@@ -30,6 +30,9 @@ export class SocketPlace {
   /** The file that we put there: its device and number. */
   #file: readonly [dev: number, ino: number] | undefined
 
+  /** Whether a server has listened there before, and died. */
+  hasPredecessor = false
+
   private constructor(path: string) {
     this.#path = path
   }
@@ -71,6 +74,7 @@ export class SocketPlace {
     if (!found) return
     if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${this.#path} is there, and is no socket`)
     if ((await presenceAt(this.#path)) !== 'dead') throw taken(this.#path)
+    this.hasPredecessor = true
   }
 
   async #put(server: Server): Promise<void> {

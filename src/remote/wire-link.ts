@@ -63,6 +63,7 @@ const ENVELOPE = 16
 const CODES = new Set<string>(['ERR_HUB_AUTH', 'ERR_HUB_PROTOCOL', 'ERR_HUB_REFUSED'] satisfies HubErrorCode[])
 
 export class WireLink implements Link {
+  sinceRestart: number | undefined
   readonly #wire: Wire
   readonly #options: WireOptions
   readonly #frames = new Frames(HANDSHAKE_FRAME)
@@ -174,10 +175,11 @@ export class WireLink implements Link {
     this.#send({ type: 'proof', mac: proofOf('client', key, this.#agreed()), session: id, host, pid, ttl })
   }
 
-  #enterIn({ mac, frame }: Message<'welcome'>): void {
+  #enterIn({ mac, frame, sinceRestart }: Message<'welcome'>): void {
     if (!isProof('server', this.#options.key, this.#agreed(), mac)) {
       throw new HubError('ERR_HUB_AUTH', 'the server does not have the key')
     }
+    this.sinceRestart = sinceRestart
     this.#most = frame
     this.#frames.limit = frame
     this.#phase = 'open'

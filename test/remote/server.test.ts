@@ -397,11 +397,13 @@ describe('a server that is none', () => {
   it('is found out, whatever it says', async () => {
     const answers: Buffer[] = [
       Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'),
-      Buffer.from(protocol.encode({ type: 'welcome', mac: new Uint8Array(32), frame: 100_000 })),
+      Buffer.from(
+        protocol.encode({ type: 'welcome', mac: new Uint8Array(32), frame: 100_000, sinceRestart: undefined }),
+      ),
       Buffer.from(protocol.encode({ type: 'done', id: 1, yes: true })),
       Buffer.concat([
         protocol.encode({ type: 'challenge', version: 1, nonce: new Uint8Array(32) }),
-        protocol.encode({ type: 'welcome', mac: new Uint8Array(32), frame: 100_000 }),
+        protocol.encode({ type: 'welcome', mac: new Uint8Array(32), frame: 100_000, sinceRestart: undefined }),
       ]),
     ]
     for (const answer of answers) {

@@ -13,6 +13,7 @@ import type { Cancellation } from '../../core/graph.js'
 import { clientOf } from '../connect.js'
 import type { HubClient } from '../client.js'
 import { ACKNOWLEDGED, FINISHED, type MarkRecord, OPEN } from '../engine.js'
+import { type Expiry, isOver } from '../expiry.js'
 import type { Target } from '../holding.js'
 import type { Who } from '../hub.js'
 import type { Leased } from '../leases.js'
@@ -69,24 +70,24 @@ class StandIn implements Target {
 }
 
 class LeaseStandIn extends StandIn implements Leased {
-  readonly #toOther: (deadline: number) => number
-  deadline: number
+  readonly #toOther: (expiry: Expiry) => Expiry
+  expiry: Expiry
   #isLost = false
 
-  constructor(desk: Desk, id: number, tell: (news: News) => void, deadline: number, toOther: (at: number) => number) {
+  constructor(desk: Desk, id: number, tell: (news: News) => void, expiry: Expiry, toOther: (expiry: Expiry) => Expiry) {
     super(desk, id, tell)
-    this.deadline = deadline
+    this.expiry = expiry
     this.#toOther = toOther
   }
 
   get isLost(): boolean {
-    return (this.#isLost ||= this.isOver || now() >= this.deadline)
+    return (this.#isLost ||= this.isOver || isOver(this.expiry))
   }
 
-  extend(deadline: number): void {
-    if (deadline <= this.deadline || this.isLost) return
-    this.deadline = deadline
-    this.tell({ type: 'extended', id: this.id, deadline: this.#toOther(deadline) })
+  extend(expiry: Expiry): void {
+    if (expiry.deadline <= this.expiry.deadline || this.isLost) return
+    this.expiry = expiry
+    this.tell({ type: 'extended', id: this.id, expiry: this.#toOther(expiry) })
   }
 }
 
@@ -169,14 +170,14 @@ class HubThread {
         return undefined
       case 'lease': {
         const { id, asked } = request.ask
-        const toOther = (at: number) => at + this.#ahead
+        const toOther = ({ deadline, wall }: Expiry) => ({ deadline: deadline + this.#ahead, wall })
         let fence = 0
-        const standIn = await client.take(asked, (desk, given, deadline) => {
+        const standIn = await client.take(asked, (desk, given, expiry) => {
           fence = given
-          return new LeaseStandIn(desk, id, this.#tell, deadline, toOther)
+          return new LeaseStandIn(desk, id, this.#tell, expiry, toOther)
         })
         this.#standIns.set(id, standIn)
-        return { fence, deadline: toOther(standIn.deadline) }
+        return { fence, expiry: toOther(standIn.expiry) }
       }
       default:
         await client.close(request.ask)

@@ -175,8 +175,8 @@ export class BackgroundHub implements TokenHub {
   async lease(name: string, options: LeaseOptions): Promise<LeaseToken> {
     const asked = leaseAsked(name, options)
     const holding = this.#hold(asked.topic, 'lease', 'keep')
-    const take = ({ fence, deadline }: Taken) => {
-      const token = new LeaseToken(new HubDesk(holding, this.#office), fence, deadline)
+    const take = ({ fence, expiry }: Taken) => {
+      const token = new LeaseToken(new HubDesk(holding, this.#office), fence, expiry)
       this.#seat(holding, token)
       holding.ready.settle()
       return token
@@ -347,7 +347,7 @@ export class BackgroundHub implements TokenHub {
         return this.#stored(news.topic)
       case 'extended': {
         const target = this.#holdings.get(news.id)?.target
-        if (target instanceof LeaseToken) target.extend(news.deadline)
+        if (target instanceof LeaseToken) target.extend(news.expiry)
         return undefined
       }
       case 'event':

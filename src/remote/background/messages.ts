@@ -3,6 +3,7 @@ import type { CancellationKind } from '../../core/errors.js'
 import type { Asked, AskedLease } from '../asked.js'
 import type { MarkRecord, Topic, TopicReport } from '../engine.js'
 import { HubError, type HubErrorCode } from '../errors.js'
+import type { Expiry } from '../expiry.js'
 import type { Holding } from '../holding.js'
 import type { HubEvent, HubOptions } from '../hub.js'
 import type { Tallied } from '../receipts.js'
@@ -27,7 +28,7 @@ export interface Calls {
   forget: { readonly ask: { readonly topic: Topic }; readonly answer: undefined }
   lease: {
     readonly ask: { readonly id: number; readonly asked: AskedLease }
-    readonly answer: { readonly fence: number; readonly deadline: number }
+    readonly answer: { readonly fence: number; readonly expiry: Expiry }
   }
   close: { readonly ask: { readonly within: number }; readonly answer: undefined }
 }
@@ -61,8 +62,8 @@ export type News =
   | { readonly type: 'ready'; readonly id: number; readonly error?: PlainError | undefined }
   /** The mark of a topic is stored. */
   | { readonly type: 'stored'; readonly topic: Topic }
-  /** A lease was renewed, and may be believed in until then, by the clock of the hub's thread. */
-  | { readonly type: 'extended'; readonly id: number; readonly deadline: number }
+  /** A lease was renewed, and may be believed in until then. */
+  | { readonly type: 'extended'; readonly id: number; readonly expiry: Expiry }
   | { readonly type: 'event'; readonly event: PlainEvent }
   | {
       readonly type: 'answer'

@@ -1,0 +1,238 @@
+/** What a receipt says, whatever happens to the connection meanwhile: in time, and nothing that is not known. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { connectHub, type Engine, type Link, type TokenHub, TokenServer } from 'calloff/remote'
+import { node, start } from '../node/programs.js'
+import { engineFor } from './inside.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'calloff-receipts-'))
+const server = await TokenServer.listen({ port: 0 })
+after(async () => {
+  await server.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** The engine of the server, with some of what its links do replaced. */
+function engineWith(change: (link: Link) => Partial<Link>): Engine {
+  const inner = engineFor(server.url)
+  return {
+    place: inner.place,
+    inOrder: true,
+    async connect(...given) {
+      const link = await inner.connect(...given)
+      return Object.assign(link, change(link))
+    },
+  }
+}
+
+const never = <T>() => new Promise<T>(() => {})
+
+describe('a cancel with a limit', () => {
+  const silent: Record<string, (link: Link) => Partial<Link>> = {
+    'nothing is answered': () => ({ mark: never, list: never }),
+    'the list is not answered': () => ({ list: never }),
+    'the list is not answered any more': (link) => {
+      let times = 0
+      const list = link.list.bind(link)
+      return { list: (what) => (times++ === 0 ? list(what) : never()) }
+    },
+    'the list is refused': () => ({ list: () => Promise.reject(new Error('no list')) }),
+    'the connection is lost after the mark': (link) => {
+      const mark = link.mark.bind(link)
+      return {
+        list: never,
+        async mark(...given) {
+          const stored = await mark(...given)
+          setImmediate(() => (link as unknown as { fail(error: Error): void }).fail(new Error('cut')))
+          return stored
+        },
+      }
+    },
+  }
+  for (const [how, change] of Object.entries(silent)) {
+    for (const isHeld of [true, false]) {
+      it(`ends in time where ${how}, ${isHeld ? 'with a holder' : 'without one'}`, async () => {
+        const name = `${how} ${isHeld}`
+        await using there = await connectHub(server.url)
+        using token = isHeld ? there.open(name) : undefined
+        await token?.ready
+        const hub = await connectHub(engineWith(change), { backOff: { first: 60_000, most: 60_000 } })
+        const receipt = await hub.cancel(name, 'stop', { within: 50 })
+        assert.equal(receipt.delivered, how !== 'nothing is answered')
+        if (how !== 'the list is not answered any more') assert.equal(receipt.complete, false)
+        await hub.close({ within: 0 }).catch(() => {})
+      })
+    }
+  }
+})
+
+describe('a receipt', () => {
+  it('is complete where the list came, and the server has not just come back', async () => {
+    await using hub = await connectHub(server.url)
+    await using there = await connectHub(server.url)
+    const { complete, holders } = await hub.cancel('held by no process')
+    assert.deepEqual({ complete, holders }, { complete: true, holders: 0 })
+    using token = there.open('held')
+    await token.ready
+    const receipt = await hub.cancel('held', 'stop', { within: 120_000, until: 'acknowledged' })
+    assert.deepEqual([receipt.complete, receipt.holders, receipt.acknowledged], [true, 1, 1])
+  })
+
+  for (const [where, journal] of [
+    ['in a socket folder', false],
+    ['with a journal', true],
+  ] as const) {
+    it(`counts the holders that come back after their server was killed ${where}`, async () => {
+      const path = join(folder, `${journal}.sock`)
+      const given = journal ? [path, join(folder, 'journal')] : [path]
+      const url = `unix:${path}`
+      let program = start(node, '../remote/server.child.js', ...given)
+      await program.printed(url)
+      // A holder that comes back later than the canceller, as chance has it.
+      const late = { backOff: { first: 900, most: 900 } }
+      const holder = await connectHub(url, late)
+      const canceller = await connectHub(url, { backOff: { first: 1, most: 1 } })
+      try {
+        const token = holder.open('job')
+        await token.ready
+        program.send('SIGKILL')
+        await program.ended
+        program = start(node, '../remote/server.child.js', ...given)
+        await program.printed(url)
+        const asked: readonly [string, () => Promise<TokenHub>][] = [
+          ['that has lost its connection', () => Promise.resolve(canceller)],
+          ['that comes now', () => connectHub(url)],
+        ]
+        while (canceller.state !== 'connected') await delay(1)
+        const receipts = await Promise.all(
+          asked.map(async ([, connect]) => {
+            const hub = await connect()
+            const atOnce = await hub.cancel('job', 'stop')
+            assert.ok(atOnce.holders > 0 || !atOnce.complete, 'says that it is held by no process')
+            const receipt = await hub.cancel('job', 'stop', { within: 120_000, until: 'acknowledged' })
+            await hub.close()
+            return [receipt.complete, receipt.holders, receipt.acknowledged]
+          }),
+        )
+        assert.deepEqual(receipts, [
+          [true, 1, 1],
+          [true, 1, 1],
+        ])
+      } finally {
+        await Promise.allSettled([holder.close({ within: 0 }), canceller.close({ within: 0 })])
+        program.send('SIGKILL')
+        await program.ended
+      }
+    })
+  }
+})
+
+describe('a cancel that follows one of its own', () => {
+  /** A hub that hears late that its first mark is stored. */
+  async function slow() {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    let marks = 0
+    const engine = engineWith((link) => {
+      const mark = link.mark.bind(link)
+      return {
+        async mark(...given) {
+          const isFirst = marks++ === 0
+          const stored = await mark(...given)
+          if (isFirst) await gate
+          return stored
+        },
+      }
+    })
+    const hub = await connectHub(engine)
+    return { hub, release: () => release(), marks: () => marks }
+  }
+
+  for (const through of ['hub', 'token'] as const) {
+    it(`has a mark of its own where the first was forgotten meanwhile (by a ${through})`, async () => {
+      const name = `forgotten by ${through}`
+      const { hub, release } = await slow()
+      await using other = await connectHub(server.url)
+      const cancel = (reason: string) =>
+        through === 'hub' ? hub.cancel(name, reason) : hub.open(name).cancel(reason).delivered
+      const first = hub.cancel(name, 'one')
+      // It is stored when another connection sees it.
+      for (;;) {
+        using seen = other.open(name)
+        await seen.ready
+        if (seen.cancelled) break
+      }
+      await other.forget(name)
+      const second = through === 'hub' ? cancel('two') : hub.cancel(name, 'two')
+      release()
+      assert.equal((await first).delivered, true)
+      const receipt = await second
+      assert.equal((receipt as { mark: { reason: unknown } }).mark.reason, 'two')
+      using later = other.open(name)
+      await later.ready
+      assert.equal(later.reason, 'two')
+      await hub.close()
+    })
+  }
+
+  it('shares the mark of the one before while neither was sent', async () => {
+    const { hub, release, marks } = await slow()
+    const all = ['one', 'two', 'three', 'four'].map((reason) => hub.cancel('often', reason))
+    release()
+    const receipts = await Promise.all(all)
+    assert.deepEqual(
+      receipts.map(({ delivered, mark }) => [delivered, mark.reason]),
+      Array.from({ length: 4 }, () => [true, 'one']),
+    )
+    assert.equal(marks(), 2)
+    await hub.close()
+  })
+
+  it('counts as a cancel that was not delivered when the hub is closed before', async () => {
+    const hub = await connectHub(engineWith(() => ({ mark: never })))
+    const both = [hub.cancel('a', 'one'), hub.cancel('a', 'two')]
+    const rejected = Promise.all(both.map((one) => assert.rejects(one, { code: 'ERR_HUB_CLOSED' })))
+    await assert.rejects(hub.close({ within: 1 }), /^HubError: 2 cancels were not delivered/)
+    await rejected
+  })
+})
+
+describe('the owner of a lease whose machine has slept', () => {
+  // While a machine sleeps the wall clock goes on and, on Linux, the monotonic clock does not.
+  const wakeAfter = <T>(ms: number, what: () => T): T => {
+    const real = Date.now
+    Date.now = () => real() + ms
+    try {
+      return what()
+    } finally {
+      Date.now = real
+    }
+  }
+  for (const background of [false, true]) {
+    it(`gives up before its first poll${background ? ', with the connection in a thread' : ''}`, async () => {
+      await using hub = await connectHub(server.url, { background })
+      for (const [how, poll] of Object.entries({
+        keepOn: (token: { keepOn(): boolean }) => !token.keepOn(),
+        cancelled: (token: { cancelled: boolean }) => token.cancelled,
+        remaining: (token: { remaining: number }) => token.remaining === 0,
+      })) {
+        using lease = await hub.lease(`sleep ${how} ${background}`, { ttl: 60_000 })
+        assert.equal(
+          wakeAfter(30_000, () => lease.cancelled),
+          false,
+          'it has slept for less than its lease lasts',
+        )
+        assert.equal(
+          wakeAfter(70_000, () => poll(lease)),
+          true,
+          how,
+        )
+        assert.equal(lease.kind, 'lease')
+      }
+    })
+  }
+})
