@@ -110,11 +110,10 @@ describe('a receipt', () => {
         while (canceller.state !== 'connected') await delay(1)
         const receipts = await Promise.all(
           asked.map(async ([, connect]) => {
-            const hub = await connect()
+            await using hub = await connect()
             const atOnce = await hub.cancel('job', 'stop')
             assert.ok(atOnce.holders > 0 || !atOnce.complete, 'says that it is held by no process')
             const receipt = await hub.cancel('job', 'stop', { within: 120_000, until: 'acknowledged' })
-            await hub.close()
             return [receipt.complete, receipt.holders, receipt.acknowledged]
           }),
         )

@@ -1,7 +1,7 @@
 /** What is Redis's own: its keys, its channel, what it is asked, and what it refuses. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { after, describe, it } from 'node:test'
+import { after, afterEach, describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { SimpleToken } from 'calloff'
 import { connectHub, type Engine, type TokenHub } from 'calloff/remote'
@@ -21,8 +21,9 @@ describe('the engine over Redis', { skip }, async () => {
   const server = await redisServer()
   const redis = new Redis(server.port)
   const hubs: TokenHub[] = []
+  // A hub that stays has its own scripts run now and then.
+  afterEach(() => Promise.allSettled(hubs.splice(0).map((hub) => hub.close({ within: 0 }))))
   after(async () => {
-    await Promise.allSettled(hubs.map((hub) => hub.close({ within: 0 })))
     redis.disconnect()
     await server.end()
   })

@@ -23,7 +23,9 @@ const CLOSES = 10
 const CUT = 5
 const REPLACE = 50
 
-const options = { ttl: 10_000, sessionTtl: 5_000, reread: 5_000, backOff: { first: 10, most: 500 } }
+// In a long run marks end while it lasts, so that memory may be flat. A short one may be slow, and then has to find the marks it missed.
+const ttl = Number(process.env['CALLOFF_SOAK'] ?? 0) >= 30 ? 10_000 : 600_000
+const options = { ttl, sessionTtl: 5_000, reread: 5_000, backOff: { first: 10, most: 500 } }
 
 let state = Number(seed)
 /** From 0 up to that number, by the seed. */

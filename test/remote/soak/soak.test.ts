@@ -73,7 +73,7 @@ describe(`a soak of ${seconds} s, seed ${seed}`, () => {
 
     // What is still on its way arrives; what was lost never does.
     let apart = Infinity
-    for (let i = 0; i < 300 && apart > 0; i++) {
+    for (let i = 0; i < 1_200 && apart > 0; i++) {
       await pause(100)
       const [one, other] = await all<{ generations: number[] }>('generations')
       apart = (one?.generations ?? []).filter((generation, at) => generation !== other?.generations[at]).length
