@@ -245,10 +245,11 @@ export function ownIf<N extends TokenNode>(receiver: N | undefined): N | undefin
 }
 
 /** Is it over? The answer is on record, and all who listen have heard of it, when this returns. */
-export function discover(node: TokenNode, mode: Mode, walk: number = newWalk()): Cancellation | undefined {
-  if (node.outcome) return node.outcome
+export function discover(node: TokenNode, mode: Mode, given?: number): Cancellation | undefined {
+  if (node.outcome || node.seen === epoch) return node.outcome
   // Its own rule, or it itself, shows that it is a node, and no proxy of one, nor what a method was called on by mistake.
-  if (node.rules !== node && node.itself !== node) return discover(own(node), mode, walk)
+  if (node.rules !== node && node.itself !== node) return discover(own(node), mode, given)
+  const walk = given ?? newWalk()
   reading[0] = 0
   if (node.seen === -epoch && !askRules(node, mode, walk) && node.seen === -epoch) return undefined
   return !node.rules && isLineAlive(node) ? undefined : climb(node, mode, walk)

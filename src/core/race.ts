@@ -1,11 +1,23 @@
 /** Racing tasks against a token: the losers really stop, and nothing is left behind. */
 import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
-import { soon } from './clock.js'
+import { keepAlive, soon } from './clock.js'
 import { type Ambient, ambientIf, bind } from './context.js'
 import { isCancellation } from './errors.js'
-import { discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, surface, type TokenNode } from './graph.js'
+import {
+  discover,
+  each,
+  end,
+  errorOf,
+  INDIRECT,
+  LOOK,
+  type Some,
+  type Subscriber,
+  subscribe,
+  surface,
+  type TokenNode,
+} from './graph.js'
 import { handled } from './promises.js'
-import { follow, Follower, thenOf } from './reactions.js'
+import { follow, type Follower, type Reaction, thenOf } from './reactions.js'
 import { holdFor } from './remaining.js'
 import type { CancellationToken } from './token.js'
 
@@ -60,12 +72,13 @@ export function race<Token, T>(
       if (keeper && make.isNever(given)) node = keeper.current()
     }
     if (!works) check(work)
-    else if (works.length) works.forEach(check)
+    else if (works.length) for (const one of works) check(one)
     else throw new RangeError('work must hold something to race, got an empty array')
     // An option is no more than a token would be, so that both behave alike.
-    contest.begin(ms < Infinity ? make.child(node, make.limit(ms, 'race', node)) : node)
+    if (ms < Infinity) contest.begin(make.child(node, make.limit(ms, 'race', node)), keepAlive)
+    else contest.begin(node, holdFor)
   } catch (error) {
-    contest.fail(error)
+    contest.rejected(error)
   }
   // Promises are heard in any case: their rejections are handled, and what they give may have to be given back.
   if (works) for (const one of works) contest.enter(one)
@@ -78,35 +91,36 @@ function check(work: unknown): void {
 }
 
 /** One race. Without private names: to give an object ten of them takes longer than all the rest (Node 20). */
-class Contest<Token, T> extends Follower {
+class Contest<Token, T> implements Follower {
   readonly result: Promise<T>
   late: ((value: T) => void) | undefined = undefined
   keeper: Ambient | undefined = undefined
-  isOver = false
+  private isOver = false
   private isDead = false
   private resolve!: (value: T) => void
   private reject!: (error: unknown) => void
   private watch: Subscriber | undefined = undefined
   private letGo: (() => void) | undefined = undefined
-  /** The promises but the first, which the contest follows itself: mostly there is one. */
-  private entrants: Entrant | undefined = undefined
-  private follows = false
+  /** Of the promises that it follows. */
+  private reactions: Some<Reaction> = undefined
   private children: TokenNode[] | undefined = undefined
-  private readonly make: RaceTokens<Token>
-  private node: TokenNode
 
-  constructor(node: TokenNode, make: RaceTokens<Token>) {
-    super()
-    this.node = node
-    this.make = make
+  constructor(
+    private node: TokenNode,
+    private readonly make: RaceTokens<Token>,
+  ) {
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
     })
   }
 
-  /** From now on the race can be lost. Under a token that is cancelled, promises can still fail first. */
-  begin(node: TokenNode): void {
+  /**
+   * From now on the race can be lost. Under a token that is cancelled, promises can still fail first.
+   *
+   * @param hold keeps the process alive where something may end the node; gives what lets the process go
+   */
+  begin(node: TokenNode, hold: (node: TokenNode) => (() => void) | undefined): void {
     this.node = node
     const dead = discover(node, INDIRECT)
     if (dead) {
@@ -114,7 +128,7 @@ class Contest<Token, T> extends Follower {
       return this.callOff(errorOf(dead))
     }
     this.watch = subscribe(node, (error) => this.callOff(error))
-    this.letGo = holdFor(node)
+    this.letGo = hold(node)
   }
 
   enter(work: WorkOf<Token, T>): void {
@@ -125,10 +139,10 @@ class Contest<Token, T> extends Follower {
         ;(this.children ??= []).push(child)
         const { keeper } = this
         const result = keeper ? keeper.run(child as never, () => work(child)) : work(child)
-        if (!this.follow(result)) this.succeed(result as T)
+        if (!this.follow(result)) this.fulfilled(result)
       }
     } catch (error) {
-      this.fail(error)
+      this.rejected(error)
     }
   }
 
@@ -136,37 +150,30 @@ class Contest<Token, T> extends Follower {
   private follow(promise: unknown): boolean {
     const then = thenOf(promise)
     if (!then) return false
-    if (this.isOver && !this.late) follow(promise as object, then)
-    else if (this.follows) follow(promise as object, then, (this.entrants = new Entrant(this, this.entrants)))
-    else {
-      this.follows = true
-      follow(promise as object, then, this)
-    }
+    const reaction = follow(promise as object, then, this.isOver && !this.late ? undefined : this)
+    const { reactions } = this
+    if (this.isOver) return true
+    // One or several: a race of one promise needs no array.
+    if (!reactions) this.reactions = reaction
+    else if (Array.isArray(reactions)) reactions.push(reaction)
+    else this.reactions = [reactions as Reaction, reaction]
     return true
   }
 
   // A job later, so that a task that has failed by now is heard first: its failure says more.
   private callOff(error: unknown): void {
-    soon(() => this.fail(error))
+    soon(() => this.rejected(error))
   }
 
   fulfilled(value: unknown): void {
-    this.succeed(value as T)
+    const dead = this.isOver ? undefined : discover(this.node, LOOK)
+    if (dead) this.rejected(errorOf(dead))
+    if (this.isOver) return this.giveBack(value as T)
+    this.finish()
+    this.resolve(value as T)
   }
 
   rejected(error: unknown): void {
-    this.fail(error)
-  }
-
-  private succeed(value: T): void {
-    const dead = this.isOver ? undefined : discover(this.node, LOOK)
-    if (dead) this.fail(errorOf(dead))
-    if (this.isOver) return this.giveBack(value)
-    this.finish()
-    this.resolve(value)
-  }
-
-  fail(error: unknown): void {
     if (this.isOver) return
     this.finish()
     // A client that rejects in the moment of the cancellation may say less than the token: its signal is aborted first.
@@ -179,13 +186,10 @@ class Contest<Token, T> extends Follower {
     this.isOver = true
     this.watch?.stop()
     this.letGo?.()
-    if (this.late) {
-      this.linger()
-      for (let one = this.entrants; one; one = one.before) one.linger()
-    } else {
-      this.leave()
-      for (let one = this.entrants; one; one = one.before) one.leave()
-    }
+    const { late, reactions } = this
+    this.reactions = undefined
+    // With `late` it goes on to follow them.
+    each(reactions, (one) => (late ? one.linger() : one.leave(this)))
     if (this.children) for (const child of this.children) end(child, 'race')
   }
 
@@ -195,24 +199,5 @@ class Contest<Token, T> extends Follower {
     } catch (error) {
       surface(error)
     }
-  }
-}
-
-/** A promise that takes part in a race. */
-class Entrant extends Follower {
-  constructor(
-    readonly contest: Follower,
-    /** The one that entered before it. */
-    readonly before: Entrant | undefined,
-  ) {
-    super()
-  }
-
-  fulfilled(value: unknown): void {
-    this.contest.fulfilled(value)
-  }
-
-  rejected(error: unknown): void {
-    this.contest.rejected(error)
   }
 }

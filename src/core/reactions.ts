@@ -1,107 +1,87 @@
 /**
  * Hearing of promises that are not ours, however long they live.
  *
- * A reaction cannot be taken off a promise. So the followers of a promise share one, and stand in its list, which they can
- * leave. Nothing of what a promise comes to is kept.
+ * A reaction cannot be taken off a promise. So the followers of a promise share one, which they can leave. Nothing of what a
+ * promise comes to is kept.
  *
  * Invariants
  * I1. A reaction that has not settled and has been left by a follower is the one that all later followers of its promise share,
- *     or an empty one: of these a promise has MOST_UNLISTED at most, from followers that came before the first had left.
- * I2. A follower stands in the list of one reaction at most, and leaves it before it is called.
+ *     or an empty one: of these a promise has a few at most, from followers that came before the first had left.
+ * I2. A follower has left the reaction when it is called.
  */
 
 import { soon } from './clock.js'
 
 /** Is called once, with what the promise comes to. */
-export abstract class Follower {
-  /** The neighbours in the list; see `reaction`. */
-  next: Follower | undefined = undefined
-  previous: Follower | undefined = undefined
-  /** In whose list it stands; undefined if it stands in none. */
-  reaction: Reaction | undefined = undefined
-  promise: object | undefined = undefined
-
-  abstract fulfilled(value: unknown): void
-  abstract rejected(error: unknown): void
-
-  /** It hears of the promise no longer. */
-  leave(): void {
-    const { next, previous, reaction } = this
-    if (!reaction) return
-    this.linger()
-    this.next = this.previous = this.reaction = this.promise = undefined
-    if (next) next.previous = previous
-    else reaction.last = previous
-    if (previous) previous.next = next
-    else reaction.first = next
-  }
-
-  /** Whoever follows the promise later on shares its reaction, if it has not settled by then. */
-  linger(): void {
-    const { reaction, promise } = this
-    if (!reaction?.isUnlisted) return
-    if (lingering.length === 0) soon(listAll)
-    lingering.push({ reaction, promise: promise as object })
-  }
-}
-
-/** Calls one of two functions. */
-export class Answer<T> extends Follower {
-  constructor(
-    readonly fulfilled: (value: T) => void,
-    readonly rejected: (error: unknown) => void,
-  ) {
-    super()
-  }
+export interface Follower {
+  fulfilled(value: unknown): void
+  rejected(error: unknown): void
 }
 
 /** A reaction on a promise. */
-class Reaction {
-  first: Follower | undefined = undefined
-  last: Follower | undefined = undefined
+export class Reaction {
+  /** Who follows, first come first called. Mostly it is one, and a set would take longer than all the rest. */
+  private first: Follower | undefined = undefined
+  private others: Set<Follower> | undefined = undefined
   isSettled = false
+  /** See `lingering`. */
+  next: Reaction | undefined = undefined
 
-  /** @param isUnlisted whether the map of reactions lacks it, though it may need an entry */
-  constructor(public isUnlisted: boolean) {
-    if (isUnlisted) unlisted++
+  /** @param promise its promise, as long as the map of reactions lacks it, though it may need an entry */
+  constructor(private promise: object | undefined) {
+    if (promise) unlisted++
   }
 
   add(follower: Follower): void {
-    follower.reaction = this
-    follower.previous = this.last
-    if (this.last) this.last.next = follower
-    else this.first = follower
-    this.last = follower
+    if (!this.first && !this.others?.size) this.first = follower
+    else (this.others ??= new Set()).add(follower)
+  }
+
+  /** The follower hears of the promise no longer. */
+  leave(follower: Follower): void {
+    if (this.first === follower) this.first = undefined
+    this.others?.delete(follower)
+    this.linger()
+  }
+
+  /** Later followers of the promise share it, if it has not settled by the next job. */
+  linger(): void {
+    if (this.promise && !this.next) listSoon(this)
   }
 
   fulfil(value: unknown): void {
     this.settle()
-    for (let one = this.first; one; one = this.first) {
-      one.leave()
-      one.fulfilled(value)
-    }
+    for (let one; (one = this.take());) one.fulfilled(value)
   }
 
   refuse(error: unknown): void {
     this.settle()
-    for (let one = this.first; one; one = this.first) {
-      one.leave()
-      one.rejected(error)
-    }
+    for (let one; (one = this.take());) one.rejected(error)
+  }
+
+  private take(): Follower | undefined {
+    const { first, others } = this
+    this.first = undefined
+    if (first || !others) return first
+    const [other] = others
+    if (other) others.delete(other)
+    return other
   }
 
   private settle(): void {
     this.isSettled = true
-    if (this.isUnlisted) this.needNoEntry()
+    this.needNoEntry()
   }
 
   private needNoEntry(): void {
-    this.isUnlisted = false
-    unlisted--
+    if (this.promise) unlisted--
+    this.promise = undefined
   }
 
-  /** Gets its entry in the map, unless another one has it. */
-  list(promise: object): void {
+  /** Gets its entry in the map, if it needs one, unless another one has it. */
+  list(): void {
+    const { promise } = this
+    if (!promise) return
     this.needNoEntry()
     const known = reactions.get(promise)
     if (!known || known.isSettled) reactions.set(promise, this)
@@ -113,19 +93,37 @@ const reactions = new WeakMap<object, Reaction>()
 
 /**
  * How many reactions have no entry, which takes longer than all the rest of a race: most promises settle before they would
- * need one. Beyond a few, each gets its entry at once; so no promise can gather more than a few reactions of races that go on
- * at the same time (I1).
+ * need one. Beyond a few, one in eight gets its entry at once, by chance; so no promise can gather more than a few reactions
+ * of races that go on at the same time (I1).
  */
 let unlisted = 0
-const MOST_UNLISTED = 64
+const MANY = 64
+let dice = 1
 
-/** Those that have outlived a race, until the next job: it may be that they have settled by then. */
-let lingering: { readonly reaction: Reaction; readonly promise: object }[] = []
+/** True once in eight times. Not by `Math.random`, which programs replace by what gives always the same. */
+function isDrawn(): boolean {
+  dice = (Math.imul(dice, 1_664_525) + 1_013_904_223) | 0
+  return dice >>> 29 === 0
+}
+
+/** Those that have outlived a race, until the next job: it may be that they have settled by then. A list, its end leads to itself. */
+let lingering: Reaction | undefined
+
+function listSoon(reaction: Reaction): void {
+  if (!lingering) soon(listAll)
+  reaction.next = lingering ?? reaction
+  lingering = reaction
+}
 
 function listAll(): void {
-  const all = lingering
-  lingering = []
-  for (const { reaction, promise } of all) if (reaction.isUnlisted) reaction.list(promise)
+  let one = lingering
+  lingering = undefined
+  while (one) {
+    const next: Reaction | undefined = one.next === one ? undefined : one.next
+    one.next = undefined
+    one.list()
+    one = next
+  }
 }
 
 // oxlint-disable-next-line typescript/unbound-method -- called on promises alone
@@ -146,29 +144,31 @@ export function thenOf(value: unknown): Then | undefined {
  *
  * A thenable is not trusted. It counts once; if it resolves with a promise, that counts; if it throws before, it has failed.
  */
-export function follow(promise: object, then: Then, follower?: Follower): void {
+export function follow(promise: object, then: Then, follower?: Follower): Reaction {
   const isNative = promise instanceof Promise && then === Promise.prototype.then
   // A mere thenable may begin its task each time it is asked, as query builders do: so it is asked each time.
   const isPromise = isNative || looksLikePromise(promise)
   const known = isPromise ? reactions.get(promise) : undefined
   if (known && !known.isSettled) {
     if (follower) known.add(follower)
-    return
+    return known
   }
-  const reaction = new Reaction(isPromise)
-  if (follower) {
-    follower.promise = promise
-    reaction.add(follower)
-  }
-  if (isPromise && (!isNative || !follower || unlisted > MOST_UNLISTED)) reaction.list(promise)
+  const reaction = new Reaction(isPromise ? promise : undefined)
+  if (follower) reaction.add(follower)
+  if (!isNative || !follower || (unlisted > MANY && isDrawn())) reaction.list()
   const fulfil = (value: unknown) => reaction.fulfil(value)
   const refuse = (error: unknown) => reaction.refuse(error)
-  if (!isNative) return ask(promise, then, fulfil, refuse)
-  try {
-    void platformThen.call(promise as Promise<unknown>, fulfil, refuse)
-  } catch (error) {
-    refuse(error) // its constructor is a getter that throws
+  if (!isNative) ask(promise, then, fulfil, refuse)
+  else {
+    try {
+      // The same, but V8 inlines the call of a method.
+      if (promise.then === platformThen) void promise.then(fulfil, refuse)
+      else void platformThen.call(promise, fulfil, refuse)
+    } catch (error) {
+      refuse(error) // its constructor is a getter that throws
+    }
   }
+  return reaction
 }
 
 /** The same as `await` has it: what was put on a promise of the platform as its `then` is not called. */

@@ -5,7 +5,7 @@ import type { CancellationError } from './errors.js'
 import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
 import { sleep } from './pace.js'
 import { asyncUnder } from './promises.js'
-import { Answer, follow, awaitedThenOf } from './reactions.js'
+import { awaitedThenOf, follow, type Reaction } from './reactions.js'
 import { holdFor, timeLeft } from './remaining.js'
 
 /** How to try again. */
@@ -117,10 +117,11 @@ function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
     const dead = discover(node, LOOK)
     const subscriber = dead ? undefined : subscribe(node, callOff)
     if (dead) callOff(errorOf(dead))
+    let reaction: Reaction | undefined = undefined
     const rest = () => {
       subscriber?.stop()
       letGo?.()
-      answer.leave()
+      reaction?.leave(follower)
     }
     const fulfilled = (value: T) => {
       rest()
@@ -130,8 +131,8 @@ function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
       rest()
       reject(error)
     }
-    const answer = new Answer(fulfilled, rejected)
-    follow(given as object, then, answer)
+    const follower = { fulfilled, rejected }
+    reaction = follow(given as object, then, follower)
   })
 }
 

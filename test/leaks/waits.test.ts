@@ -121,3 +121,14 @@ for (const [what, begin] of Object.entries(races)) {
     await leaves(FLAT, 10_000, (i) => begin(parent, promise, i))
   })
 }
+
+test('races at once leave a few reactions on a promise that lives long, however many they are', async () => {
+  const parent = new SimpleToken()
+  const promises: Promise<unknown>[] = []
+  await leaves(100_000, 10, async () => {
+    const promise = new Promise<unknown>(nothing)
+    promises.push(promise)
+    await Promise.all(Array.from({ length: 5_000 }, (_, i) => parent.race<unknown>([promise, Promise.resolve(i)])))
+  })
+  assert.equal(promises.length > 0, true)
+})
