@@ -4,7 +4,7 @@ import { count, holderText, markText, toJson } from './describe.js'
 import { formatDuration } from './duration.js'
 import { FAILED, OK } from './exit-codes.js'
 import type { Given } from './given.js'
-import { checkName, close, connect, runOf } from './hub.js'
+import { answered, checkName, close, connect, runOf } from './hub.js'
 import { show } from './say.js'
 import { visible } from './visible.js'
 
@@ -15,7 +15,10 @@ export async function cancel(given: Given): Promise<number> {
   const options = { ...runOf(given), ...(within === undefined ? {} : { within }) }
   const hub = await connect(given)
   try {
-    const receipts = await Promise.all(names.map((name) => hub.cancel(name, given.text('reason'), options)))
+    const cancels = Promise.all(names.map((name) => hub.cancel(name, given.text('reason'), options)))
+    // With a limit of its own a receipt comes in time, and says that it was not delivered.
+    const unknown = `whether ${names.length === 1 ? 'the cancel is' : 'the cancels are'} stored is not known`
+    const receipts = await (within === undefined ? answered(given, unknown, cancels) : cancels)
     if (!given.has('quiet')) {
       const shown = receipts.map((one) => (given.has('json') ? `${toJson(one)}\n` : textOf(one, within)))
       show(shown.join(''))

@@ -12,6 +12,11 @@ const HUB: Readonly<Record<string, Option>> = {
     is: 'file',
     help: 'The key of a hub over TCP or TLS. Default: $CALLOFF_KEY_FILE, else the one that serve makes.',
   },
+  'hub-timeout': {
+    value: 'TIME',
+    is: 'duration',
+    help: 'How long the hub may take to answer. Default: 10s.',
+  },
 }
 const START: Readonly<Record<string, Option>> = {
   start: { help: 'Start a hub at your own socket if none is there. It ends after a minute without anybody.' },
@@ -67,7 +72,7 @@ export const commands: readonly Command[] = [
       ['126', 'the command cannot be executed'],
       ['127', 'there is no such command'],
       ['128+n', 'called off, or ended, by signal n: 130 is Ctrl+C'],
-      ['1', 'the hub cannot be reached; nothing was started'],
+      ['1', 'the hub cannot be reached or does not answer in time; nothing was started'],
     ],
     load: async () => (await import('./run.js')).run,
   },
@@ -99,7 +104,7 @@ export const commands: readonly Command[] = [
     ],
     exits: [
       ['0', 'it is stored, and with --wait, all have finished'],
-      ['1', 'the hub cannot be reached, or somebody did not stop in time'],
+      ['1', 'the hub cannot be reached or does not answer in time, or a holder did not stop in time'],
     ],
     load: async () => (await import('./cancel.js')).cancel,
   },
@@ -122,7 +127,8 @@ export const commands: readonly Command[] = [
     ],
     exits: [
       ['0', 'it was called off'],
-      ['124', '--timeout has passed'],
+      ['124', 'it was not called off before --timeout had passed'],
+      ['1', 'the hub cannot be reached or does not answer in time'],
     ],
     load: async () => (await import('./wait.js')).wait,
   },

@@ -1,7 +1,9 @@
 /** From the options to a hub. */
 import process from 'node:process'
 import { resolve } from 'node:path'
+import { isCancellation, TimeoutToken } from '../index.js'
 import type { HubOptions, TokenHub } from '../remote/index.js'
+import { formatDuration } from './duration.js'
 import { Failure, messageOf, UsageError } from './failures.js'
 import type { Given } from './given.js'
 import { ownFolder, ownHub, refuseForeign, urlOfSocket } from './own-folder.js'
@@ -10,6 +12,8 @@ import { visible } from './visible.js'
 
 const SCHEMES = new Set(['unix:', 'pipe:', 'tcp:', 'tls:', 'nats:', 'postgres:', 'postgresql:', 'redis:', 'rediss:'])
 const LONGEST_NAME = 256
+/** How long the hub may take to answer, unless `--hub-timeout` says otherwise. */
+const PATIENCE = 10_000
 
 /** Where the hub is. */
 export interface Place {
@@ -74,19 +78,55 @@ export function runOf(given: Given): { readonly run?: string } {
   return run === undefined ? {} : { run: checkName(run, 'the run') }
 }
 
+/** How long the hub may take to answer, in milliseconds. */
+export function patienceOf(given: Given): number {
+  const patience = given.duration('hub-timeout') ?? PATIENCE
+  if (patience < 1) throw new UsageError('--hub-timeout must be 1ms or more')
+  return patience
+}
+
+/**
+ * Does something at the hub, and closes the connection.
+ *
+ * Errors: {@link Failure} where the hub does not answer in time; it says what is then not known.
+ */
+export async function atHub<T>(given: Given, unknown: string, work: (hub: TokenHub) => Promise<T>): Promise<T> {
+  const hub = await connect(given)
+  try {
+    return await answered(given, unknown, work(hub))
+  } finally {
+    await close(hub)
+  }
+}
+
+/** What the hub answers. Errors: {@link Failure} where it does not answer in time. */
+export async function answered<T>(given: Given, unknown: string, answer: Promise<T>): Promise<T> {
+  const patience = patienceOf(given)
+  using limit = new TimeoutToken(patience)
+  try {
+    return await limit.race(answer)
+  } catch (error) {
+    if (!isCancellation(error, limit)) throw error
+    const where = shownPlace(placeOf(given).url)
+    throw new Failure(`the hub at ${where} did not answer within ${formatDuration(patience)}: ${unknown}`)
+  }
+}
+
 /** Connects. Errors: {@link Failure} that says what to do about it. */
-export async function connect(given: Given, options: HubOptions = {}): Promise<TokenHub> {
+export async function connect(given: Given, more: HubOptions = {}): Promise<TokenHub> {
   const place = placeOf(given)
+  const patience = patienceOf(given)
   const key = await keyOf(given, place.url)
   const { connectHub } = await import('../remote/index.js')
-  const attempt = () => connectHub(place.url, { ...options, ...(key === undefined ? {} : { key }) })
+  const options = { patience, ...(key === undefined ? {} : { key }) }
+  const attempt = () => connectHub(place.url, { ...options, ...more })
   if (place.isOwn) refuseForeign(ownFolder())
   if (!given.has('start')) return await orFail(attempt, place)
   if (!place.url.startsWith('unix:') && !place.url.startsWith('pipe:')) {
     throw new UsageError('--start is for a hub at a socket of this machine')
   }
   try {
-    return await connectHub(place.url, key === undefined ? {} : { key })
+    return await connectHub(place.url, options)
   } catch (error) {
     if ((error as { readonly code?: unknown }).code !== 'ERR_HUB_UNREACHABLE') throw explained(error, place)
   }

@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty'
 import { OK } from './exit-codes.js'
 import type { Given } from './given.js'
-import { close, connect } from './hub.js'
+import { atHub } from './hub.js'
 import { lineOfJson, tableOfListings } from './listings.js'
 import { say, show } from './say.js'
 import { paintFor } from './text.js'
@@ -9,22 +9,17 @@ import { visible } from './visible.js'
 
 /** `calloff ls` */
 export async function ls(given: Given): Promise<number> {
-  const hub = await connect(given)
-  try {
-    const listings = await hub.list(given.operands[0])
-    if (given.has('json')) return show(listings.map(lineOfJson).join(''))
-    if (given.has('names') || given.has('null')) {
-      const names = [...new Set(listings.map(({ name }) => name))]
-      // A program takes them as they are, and a terminal does not.
-      const asTheyAre = given.has('null') && !isatty(1)
-      return show(names.map((name) => (asTheyAre ? `${name}\0` : `${visible(name)}\n`)).join(''))
-    }
-    if (listings.length === 0) {
-      say('nothing is open, nothing was called off')
-      return OK
-    }
-    return show(`${tableOfListings(listings, paintFor(1), new Date()).join('\n')}\n`)
-  } finally {
-    await close(hub)
+  const listings = await atHub(given, 'what is open is not known', (hub) => hub.list(given.operands[0]))
+  if (given.has('json')) return show(listings.map(lineOfJson).join(''))
+  if (given.has('names') || given.has('null')) {
+    const names = [...new Set(listings.map(({ name }) => name))]
+    // A program takes them as they are, and a terminal does not.
+    const asTheyAre = given.has('null') && !isatty(1)
+    return show(names.map((name) => (asTheyAre ? `${name}\0` : `${visible(name)}\n`)).join(''))
   }
+  if (listings.length === 0) {
+    say('nothing is open, nothing was called off')
+    return OK
+  }
+  return show(`${tableOfListings(listings, paintFor(1), new Date()).join('\n')}\n`)
 }

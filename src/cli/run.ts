@@ -30,7 +30,7 @@ import { CALLED_OFF, codeOfSignal, FAILED, NOT_EXECUTABLE, NOT_FOUND, type Outco
 import { Failure, UsageError } from './failures.js'
 import { refuseChangedEnvironment } from './foreign-bytes.js'
 import type { Given } from './given.js'
-import { checkName, close, connect, runOf } from './hub.js'
+import { answered, checkName, close, connect, runOf } from './hub.js'
 import { say } from './say.js'
 import { visible } from './visible.js'
 
@@ -83,7 +83,12 @@ export async function run(given: Given): Promise<Outcome> {
 async function openName(given: Given, name: string): Promise<{ readonly hub: TokenHub; readonly token: RemoteToken }> {
   const hub = await connect(given)
   const token = hub.open(name, runOf(given))
-  await token.ready
+  try {
+    await answered(given, 'nothing was started', token.ready)
+  } catch (error) {
+    await close(hub)
+    throw error
+  }
   return { hub, token }
 }
 

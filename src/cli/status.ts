@@ -1,27 +1,32 @@
-import type { Listing } from '../remote/index.js'
+import type { Listing, TokenHub } from '../remote/index.js'
 import { holderText } from './describe.js'
 import { CALLED_OFF, OK } from './exit-codes.js'
 import type { Given } from './given.js'
-import { checkName, close, connect, runOf } from './hub.js'
+import { atHub, checkName, runOf } from './hub.js'
 import { lineOfJson, titleOf, whyOf } from './listings.js'
 import { show } from './say.js'
 import { paintFor } from './text.js'
+import { visible } from './visible.js'
 
 /** `calloff status` */
 export async function status(given: Given): Promise<number> {
   const name = checkName(given.operands[0] ?? '')
   const { run = '' } = runOf(given)
-  const hub = await connect(given)
-  try {
-    const all = await hub.list(name)
-    const found = all.find((one) => one.name === name && one.run === run)
-    // Nobody has ever used it, so nobody has called it off.
-    const listing: Listing = found ?? { name, run, state: 'live', mark: undefined, holders: [], lease: undefined }
-    if (!given.has('quiet')) show(given.has('json') ? lineOfJson(listing) : textOf(listing))
-    return listing.state === 'live' ? OK : CALLED_OFF
-  } finally {
-    await close(hub)
-  }
+  const listing = await atHub(given, unknownOf(name), (hub) => stateOf(hub, name, run))
+  if (!given.has('quiet')) show(given.has('json') ? lineOfJson(listing) : textOf(listing))
+  return listing.state === 'live' ? OK : CALLED_OFF
+}
+
+/** What is not known where the hub does not answer. */
+export function unknownOf(name: string): string {
+  return `whether ${visible(name)} was called off is not known`
+}
+
+/** How a name stands. A name that was never used is live. */
+export async function stateOf(hub: TokenHub, name: string, run: string): Promise<Listing> {
+  const all = await hub.list(name)
+  const found = all.find((one) => one.name === name && one.run === run)
+  return found ?? { name, run, state: 'live', mark: undefined, holders: [], lease: undefined }
 }
 
 function textOf(listing: Listing): string {
