@@ -9,7 +9,7 @@ export interface Option {
   /** What stands for the value in help texts; none for a flag. */
   readonly value?: string
   /** What the value is; decides how it is checked and completed. Default: text. */
-  readonly is?: 'duration' | 'file' | 'name' | 'text' | 'url'
+  readonly is?: 'duration' | 'file' | 'name' | 'signal' | 'text' | 'url'
   readonly help: string
 }
 

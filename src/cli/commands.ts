@@ -41,8 +41,8 @@ export const commands: readonly Command[] = [
     name: 'run',
     summary: 'Run a command that can be called off: by time, by name, by Ctrl+C, by a file.',
     about: [
-      'The command has the terminal, its input and its output to itself. When it is called off, it and everything it has started are asked to end (SIGTERM), and killed after the grace. One line on standard error then says who called it off, and why.',
-      'Ctrl+C reaches the command directly; what has not ended by half of the grace is asked with SIGTERM. Ctrl+C again kills at once.',
+      'The command has the terminal, its input and its output to itself. When it is called off, it and everything it has started are asked to end (SIGTERM, or --signal), and killed after the grace. One line on standard error then says who called it off, and why.',
+      "Ctrl+C reaches the command directly; what has not ended by half of the grace is asked to end. Ctrl+C again kills at once. With --foreground it is the command's alone.",
     ],
     operands: { label: '[--] COMMAND [ARGS…]', is: 'command', least: 1, most: Infinity },
     options: {
@@ -52,6 +52,19 @@ export const commands: readonly Command[] = [
         value: 'TIME',
         is: 'duration',
         help: 'How long it may take to end before it is killed. 0 kills at once. Default: 5s.',
+      },
+      signal: {
+        short: 's',
+        value: 'NAME',
+        is: 'signal',
+        help: 'What asks it to end: TERM, INT, HUP, 15, … Default: TERM.',
+      },
+      foreground: {
+        short: 'f',
+        help: 'Ctrl+C is a key of the command, as in python or less +F, and does not call it off.',
+      },
+      guard: {
+        help: 'Start a small process that ends all of it if calloff run itself is killed (SIGKILL).',
       },
       name: { short: 'n', value: 'NAME', is: 'name', help: 'The name that others call it off by, at the hub.' },
       ...RUN,
@@ -63,6 +76,7 @@ export const commands: readonly Command[] = [
     examples: [
       ['calloff run --timeout 30s -- npm test', 'no longer than half a minute'],
       ['calloff run --name deploy-42 --start -- ./deploy.sh', 'called off by: calloff cancel deploy-42'],
+      ['calloff run --foreground --timeout 1h -- python3', 'Ctrl+C interrupts a line, not python'],
       ['calloff run --stop-file /tmp/stop -- make -j8', 'called off by: touch /tmp/stop'],
     ],
     exits: [

@@ -9,6 +9,7 @@ import { UsageError } from './failures.js'
 import { HELP, type Given } from './given.js'
 import { nearest } from '../core/nearest.js'
 import { show } from './say.js'
+import { USUAL_SIGNALS } from './signal-named.js'
 
 type Table = readonly Command[]
 
@@ -131,6 +132,7 @@ function bashValues(command: Command): readonly string[] {
 function bashValue({ is }: Option): string {
   if (is === 'file') return '_calloff_files; '
   if (is === 'name') return '_calloff_names; '
+  if (is === 'signal') return `COMPREPLY=($(compgen -W '${USUAL_SIGNALS.join(' ')}' -- "$cur")); `
   if (is === 'url') return `compopt -o nospace 2>/dev/null; COMPREPLY=($(compgen -W '${URLS.join(' ')}' -- "$cur")); `
   return ''
 }
@@ -177,6 +179,7 @@ function zshOption([name, option]: readonly [string, Option]): string {
 function zshValue(is: Option['is']): string {
   if (is === 'file') return '_files'
   if (is === 'name') return '_calloff_names'
+  if (is === 'signal') return `(${USUAL_SIGNALS.join(' ')})`
   return is === 'url' ? `(${URLS.map((url) => url.replaceAll(':', '\\:')).join(' ')})` : ' '
 }
 
@@ -207,8 +210,9 @@ ${lines.join('\n')}
 
 function fishOption(name: string, { short, value, is, help }: Option): string {
   const takes = value === undefined ? '' : is === 'file' ? ' -r -F' : ' -x'
+  const words = is === 'url' ? URLS : is === 'signal' ? USUAL_SIGNALS : []
   const values =
-    is === 'name' ? ` -a '(${NAMES}(commandline -ct) 2>/dev/null)'` : is === 'url' ? ` -a '${URLS.join(' ')}'` : ''
+    is === 'name' ? ` -a '(${NAMES}(commandline -ct) 2>/dev/null)'` : words.length > 0 ? ` -a '${words.join(' ')}'` : ''
   return `-l ${name}${short === undefined ? '' : ` -s ${short}`}${takes}${values} -d '${brief(help)}'`
 }
 

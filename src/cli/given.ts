@@ -3,6 +3,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { Command, Option } from './command.js'
 import { parseDuration } from './duration.js'
 import { UsageError } from './failures.js'
+import { signalNamed } from './signal-named.js'
 import { nearest } from '../core/nearest.js'
 
 type Table = NonNullable<ParseArgsConfig['options']>
@@ -32,6 +33,11 @@ export class Given {
   duration(name: string): number | undefined {
     const text = this.text(name)
     return text === undefined ? undefined : parseDuration(text)
+  }
+
+  signal(name: string): NodeJS.Signals | undefined {
+    const text = this.text(name)
+    return text === undefined ? undefined : signalNamed(text)
   }
 }
 
@@ -71,6 +77,11 @@ export function read(command: Command, args: readonly string[]): Given {
     if (option.is === 'duration' && parseDuration(token.value as string) === undefined) {
       throw new UsageError(
         `${token.rawName} must be a duration such as 30s, 500ms or 1h30m, got ${JSON.stringify(token.value)}`,
+      )
+    }
+    if (option.is === 'signal' && signalNamed(token.value as string) === undefined) {
+      throw new UsageError(
+        `${token.rawName} must be a signal such as TERM, INT or 15, got ${JSON.stringify(token.value)}`,
       )
     }
     values[token.name] = token.value ?? true

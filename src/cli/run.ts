@@ -7,13 +7,14 @@
  *    for impatience. Who has not ended by half of the grace is asked in our own words, SIGTERM.
  * 2. What was said to us alone (`kill`, a name, a timeout) is passed on at once, as SIGTERM.
  * 3. A second signal kills at once; a third one ends us.
+ * 4. With --foreground Ctrl+C is a key like any other: it is the command's own, and calls nothing off.
+ * 5. A command that Ctrl+C has ended ends us by the same signal, so that a shell that runs us in a loop sees that the user wants out of that, too.
  *
  * Nothing here touches `process.stdin` and its like: see say.ts.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import process from 'node:process'
-import { isatty } from 'node:tty'
 import {
   anyOf,
   type CancellationError,
@@ -26,17 +27,19 @@ import { lendToken, type ProcessReport, ProcessSignalToken, type RunningProcess,
 import type { RemoteToken, TokenHub } from '../remote/index.js'
 import { byWhom, reasonText } from './describe.js'
 import { formatDuration } from './duration.js'
+import { givenDescriptors, stdioWith } from './descriptors.js'
+import { Ending, passOn, SIGNALS } from './ending.js'
 import { CALLED_OFF, codeOfSignal, FAILED, NOT_EXECUTABLE, NOT_FOUND, type Outcome, TIMED_OUT } from './exit-codes.js'
 import { Failure, UsageError } from './failures.js'
+import { leaveFirstPlace } from './first-process.js'
 import { refuseChangedEnvironment } from './foreign-bytes.js'
 import type { Given } from './given.js'
 import { answered, checkName, close, connect, runOf } from './hub.js'
 import { say } from './say.js'
+import type { Guard } from './start-guard.js'
+import { hasTerminal } from './terminal.js'
 import { visible } from './visible.js'
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** What concerns the command alone: passed on to it, where the terminal has not told it. */
-const PASSED_ON = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
 const GRACE = 5_000
 /** Milliseconds between two looks for the stop file. */
 const PACE = 100
@@ -61,8 +64,11 @@ export async function run(given: Given): Promise<Outcome> {
   }
   if (command === '') throw new UsageError('the command must not be empty')
   refuseChangedEnvironment()
+  leaveFirstPlace()
+  const descriptors = givenDescriptors()
   if (name !== undefined) checkName(name)
-  using interrupted = new ProcessSignalToken(...SIGNALS)
+  const isForeground = given.has('foreground')
+  using interrupted = new ProcessSignalToken(...SIGNALS.filter((one) => !isForeground || one !== 'SIGINT'))
   const connecting = name === undefined ? undefined : openName(given, name)
   const hub = connecting && (await interrupted.race(connecting).catch(unlessInterrupted(interrupted)))
   const path = given.text('stop-file')
@@ -74,7 +80,7 @@ export async function run(given: Given): Promise<Outcome> {
     remote: hub?.token,
   }
   try {
-    return await runUnder(sources, command, args, given)
+    return await runUnder(sources, command, args, given, stdioWith(descriptors))
   } finally {
     if (hub) await close(hub.hub)
   }
@@ -99,10 +105,17 @@ function unlessInterrupted(interrupted: CancellationToken): (error: unknown) => 
   }
 }
 
-async function runUnder(sources: Sources, command: string, args: readonly string[], given: Given): Promise<Outcome> {
+async function runUnder(
+  sources: Sources,
+  command: string,
+  args: readonly string[],
+  given: Given,
+  stdio: ('inherit' | 'ignore')[],
+): Promise<Outcome> {
   const tokens = Object.values(sources).filter((one): one is CancellationToken => one !== undefined)
   const calledOff = anyOf(...tokens)
   const grace = given.duration('grace') ?? GRACE
+  const signal = given.signal('signal') ?? 'SIGTERM'
   const name = visible(basename(command))
   const tell = (text: string) => {
     if (!given.has('quiet')) say(text)
@@ -119,90 +132,46 @@ async function runUnder(sources: Sources, command: string, args: readonly string
   const ending = new SimpleToken({ name })
   // What is lent is the sum itself: who has it by `fromParent()` sees at once that it is over, and of what kind its end is.
   // Ctrl+C calls it off, so that who has it may finish in peace then, too.
-  await using lent = await lendToken(calledOff, { name: given.text('name') ?? name, stopSignal: SIGNALS })
-  const env = { ...process.env, ...lent.env }
+  const peaceful = [...SIGNALS, ...(signal === 'SIGKILL' || signal === 'SIGSTOP' ? [] : [signal])]
+  await using lent = await lendToken(calledOff, { name: given.text('name') ?? name, stopSignal: peaceful })
+  await using guard = given.has('guard')
+    ? await startGuard({ name, signal, grace, isQuiet: given.has('quiet') })
+    : undefined
+  const marks = [process.env['CALLOFF_TREE'], guard?.mark].filter(Boolean).join(' ')
+  const env = { ...process.env, ...lent.env, ...(marks && { CALLOFF_TREE: marks }) }
   let running: RunningProcess
   try {
-    running = await spawn(command, args, { token: ending, grace, stdio: 'inherit', foreground: true, env })
+    running = await spawn(command, args, { token: ending, grace, stopSignal: signal, stdio, foreground: true, env })
   } catch (error) {
     throw notStarted(command, error)
   }
-  const stopPassing = passOn(running)
+  guard?.watch(running.pid)
+  const stopPassing = passOn(running, given.has('foreground') ? ['SIGINT'] : [])
   const end = new Ending(running, ending, calledOff, grace)
   void sources.remote?.finished(running.ended)
   const report = await running.ended
+  // Of one Ctrl+C its end may be heard of before the signal itself, which then is here within a turn.
+  const isTyped = hasTerminal()
+  if (isTyped && !end.why) await turns(2)
   stopPassing()
   end.stop()
+  const { interrupted } = sources
+  if (isTyped && !end.why && interrupted.reason === 'SIGINT' && interrupted.error) end.tell(interrupted.error)
   const { why } = end
-  if (!why) return report.code ?? (report.signal === null ? FAILED : codeOfSignal(report.signal))
-  tell(`${name} was called off ${wordsFor(why, sources, given)}${howItWent(report, grace)}`)
-  // A shell that runs us in a loop is to see that the user wants out of that, too.
-  if (end.isTold && why.cause === 'SIGINT') return 'SIGINT'
-  return codeFor(why, sources)
+  if (why) tell(`${name} was called off ${wordsFor(why, sources, given)}${howItWent(report, grace)}`)
+  const isInterrupted = why ? end.isTold && why.cause === 'SIGINT' : isTyped && report.signal === 'SIGINT'
+  if (isInterrupted) return 'SIGINT'
+  if (why) return codeFor(why, sources)
+  return report.code ?? (report.signal === null ? FAILED : codeOfSignal(report.signal))
 }
 
-/** From the cancellation to the end of the last process. */
-class Ending {
-  /** Why it was called off; undefined as long as it was not, and for good if it has ended before. */
-  why: CancellationError | undefined
-  /** The terminal has told the command itself. */
-  isTold = false
-  readonly #stops: (() => void)[] = []
-
-  constructor(running: RunningProcess, ending: CancellationToken, calledOff: CancellationToken, grace: number) {
-    const { child } = running
-    const registration = calledOff.onCancel((why) => {
-      this.why = why
-      this.isTold = why.kind === 'process-signal' && why.cause !== 'SIGTERM' && hasTerminal()
-      const finish = () => void ending.cancel(why)
-      const kill = () => void running.kill(why)
-      this.#listen(new ProcessSignalToken(...SIGNALS), kill)
-      if (!this.isTold) {
-        finish()
-        return
-      }
-      // The terminal tells whom it has in its foreground: who has left that, or does not care, is told when the leader has gone.
-      child.once('exit', finish)
-      this.#listen(calledOff.grace(grace / 2), finish)
-      this.#listen(calledOff.grace(grace), kill)
-    })
-    // It was not called off if it had ended before; the deadline of a moment later is of no interest.
-    child.once('exit', () => registration.stop())
-    this.#stops.push(() => registration.stop())
-  }
-
-  #listen(token: CancellationToken, callback: () => void): void {
-    const registration = token.onCancel(callback)
-    this.#stops.push(() => registration.stop())
-  }
-
-  stop(): void {
-    for (const stop of this.#stops) stop()
-  }
+async function startGuard(about: Parameters<typeof Guard.start>[0]): Promise<Guard> {
+  if (process.platform === 'win32') throw new UsageError('--guard is not there on Windows')
+  return await (await import('./start-guard.js')).Guard.start(about)
 }
 
-/** Whether what is typed in a terminal is heard here, and so by the command as well. */
-function hasTerminal(): boolean {
-  try {
-    // The group, and the one that the terminal talks to: the 5th and the 8th field, counted behind the name, which may have blanks.
-    const fields = readFileSync('/proc/self/stat', 'latin1').split(') ').at(-1)?.split(' ')
-    return fields !== undefined && fields[2] === fields[5]
-  } catch {
-    return [0, 1, 2].some((descriptor) => isatty(descriptor))
-  }
-}
-
-/** Gives what takes it back. */
-function passOn({ child }: RunningProcess): () => void {
-  if (process.platform === 'win32') return () => {}
-  const handler = (signal: NodeJS.Signals) => {
-    // Ctrl+\ has reached it already.
-    if (signal !== 'SIGQUIT' || !hasTerminal()) child.kill(signal)
-  }
-  for (const signal of PASSED_ON) process.on(signal, handler)
-  return () => {
-    for (const signal of PASSED_ON) process.off(signal, handler)
-  }
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 function notStarted(command: string, error: unknown): Failure {

@@ -5,6 +5,7 @@ import { messageOf } from './failures.js'
 import { stateOf, tableOfListings, titleOf, whyOf } from './listings.js'
 import { toJson } from './describe.js'
 import { say, show } from './say.js'
+import { hasTerminal } from './terminal.js'
 import { cutTo, paintFor } from './text.js'
 import type { Change } from './watch.js'
 
@@ -78,11 +79,16 @@ const HOME = '\u001B[H'
 const REST_OF_LINE = '\u001B[K'
 const REST_OF_SCREEN = '\u001B[J'
 
-/** The whole terminal, which is given back as it was. */
+/**
+ * The whole terminal, which is given back as it was: at the end, and while the program is stopped (Ctrl+Z). In the background it draws
+ * nothing: the terminal is another program's.
+ */
 export class TableScreen implements Screen {
   readonly #where: string
   readonly #paint = paintFor(1)
   readonly #draw = () => this.#write()
+  /** The terminal is as it was. */
+  #isAway = true
   #listings: readonly Listing[] | undefined
   #trouble: string | undefined
   #size = { columns: 80, rows: 24 }
@@ -91,7 +97,8 @@ export class TableScreen implements Screen {
     this.#where = where
     // The one place that wants the size of the terminal, and no command shares it.
     process.stdout.on('resize', this.#draw)
-    show(ENTER)
+    process.on('SIGTSTP', this.#suspend)
+    process.on('SIGCONT', this.#draw)
     this.#write()
   }
 
@@ -112,10 +119,28 @@ export class TableScreen implements Screen {
 
   close(): void {
     process.stdout.off('resize', this.#draw)
-    show(LEAVE)
+    process.off('SIGTSTP', this.#suspend)
+    process.off('SIGCONT', this.#draw)
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (!this.#isAway) show(LEAVE)
+    this.#isAway = true
+  }
+
+  /** Stops by the signal itself, for which the shell waits. Where the system does not stop it the next look draws again. */
+  readonly #suspend = () => {
+    this.#leave()
+    process.off('SIGTSTP', this.#suspend)
+    process.kill(process.pid, 'SIGTSTP')
+    process.on('SIGTSTP', this.#suspend)
   }
 
   #write(): void {
+    if (!hasTerminal()) return
+    if (this.#isAway) show(ENTER)
+    this.#isAway = false
     const { columns, rows } = process.stdout
     this.#size = { columns, rows }
     const now = new Date()

@@ -6,7 +6,7 @@
  * that before it asks. So at the end of each output we look at whether the process is ending.
  */
 import type { ChildProcess } from 'node:child_process'
-import { readEndingNow } from './process-table.js'
+import { readEndingNow } from '../system/process-table.js'
 
 /**
  * Whether a signal without a name has ended it, as far as that can be told: on Linux, where it has an output that is read here, and that no other

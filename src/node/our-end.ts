@@ -11,7 +11,7 @@
  */
 import process from 'node:process'
 import { wasHeard } from './process-signals.js'
-import type { ProcessTree } from './process-tree.js'
+import type { ProcessTree } from '../system/process-tree.js'
 
 /** What a terminal, a shell or a service manager ends programs with. */
 const SIGNALS: readonly NodeJS.Signals[] = process.platform === 'win32' ? [] : ['SIGINT', 'SIGTERM', 'SIGHUP']

@@ -12,7 +12,7 @@ import { type CancellationToken, type Registration, SimpleToken } from '../core/
 import { watchForUnnamed } from './exit-status.js'
 import { watchOver } from './our-end.js'
 import { ProcessError } from './process-errors.js'
-import { type Ending, type Leader, ProcessTree, type TreeOptions } from './process-tree.js'
+import { type Ending, type Leader, ProcessTree, type TreeOptions } from '../system/process-tree.js'
 import type { PreparedToken } from './lend-token.js'
 import { signalArgument, TOKEN_FOR_SIGNAL, tokenArgument } from './token-argument.js'
 
@@ -116,7 +116,7 @@ export interface RunningProcess extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** The name of the mark in the environment of a child process: see process-tree.ts. */
+/** The name of the mark in the environment of a child process: see system/process-tree.ts. */
 const MARK = 'CALLOFF_TREE'
 const GRACE = 5_000
 /** Milliseconds between two looks at what is read, after the end; so many without anything are enough, and so many in all. */

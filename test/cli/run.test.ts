@@ -1,13 +1,45 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { withTime } from '../patience.js'
-import { isAlive, User } from './calloff.js'
+import { found, skipWithout } from '../remote/servers.js'
+import { bin, isAlive, until, User } from './calloff.js'
 
 const user = new User()
 const skip = process.platform === 'win32' ? 'these commands are for POSIX' : false
+
+const onlyLinux = process.platform !== 'linux' && 'only Linux has /proc'
+/** The newest Node that is installed beside this one. */
+const [newest] = ['26', '24', '22'].flatMap((version) => {
+  const command = fileURLToPath(
+    new URL(`../../../runtimes/node_modules/node-${version}-linux-x64/bin/node`, import.meta.url),
+  )
+  return existsSync(command) ? [{ command }] : []
+})
+const canBeFirst = () => spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0
+const noFirst =
+  onlyLinux ||
+  (!newest && 'Node 22 or newer is not installed: npm ci --prefix runtimes') ||
+  (!canBeFirst() && 'not permitted to make a space of process numbers')
+
+/** The guards that were started by that user. */
+function guardsOf({ folder }: User): readonly string[] {
+  const isOurs = (pid: string) => {
+    try {
+      const [arguments_, environment] = ['cmdline', 'environ'].map((file) =>
+        readFileSync(`/proc/${pid}/${file}`, 'utf8'),
+      )
+      return arguments_?.includes('guard.js') && environment?.includes(`HOME=${folder}`)
+    } catch {
+      return false
+    }
+  }
+  return existsSync('/proc/self') ? readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isOurs(name)) : []
+}
 
 /** A program for `node -e` that says its number, and does not end when it is asked to. */
 const STUBBORN = `process.on('SIGTERM', () => console.log('asked')); setInterval(() => {}, 1000); console.log('pid ' + process.pid)`
@@ -117,6 +149,88 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     assert.equal(isAlive(Number(/pid (\d+)/.exec(stdout)?.[1])), false)
   })
 
+  for (const name of ['USR1', 'sigusr1', '10']) {
+    it(`asks with --signal ${name}`, { skip: name === '10' && onlyLinux }, async () => {
+      const command = `trap 'echo asked; exit 3' USR1; echo up; while :; do sleep 0.05; done`
+      const program = user.start(['run', '--grace', '10m', '--signal', name, '--', 'sh', '-c', command])
+      await program.printed('up')
+      program.child.kill('SIGTERM')
+      const { code, stdout } = await program.ended
+      assert.deepEqual([code, stdout], [143, 'up\nasked\n'])
+    })
+  }
+
+  it('with --guard its processes end when it is killed, and the guard with them', async () => {
+    const own = new User()
+    const tree =
+      'trap "echo asked; exit" TERM; setsid sleep 64 >&2 & echo "pid $!"; sleep 65 & echo "pid $!"; echo "pid $$"; wait'
+    const program = own.start(['run', '--guard', '--', 'sh', '-c', tree])
+    await program.printed(/(pid \d+\n){3}/)
+    program.child.kill('SIGKILL')
+    const { stdout, stderr, signal } = await program.ended
+    assert.equal(signal, 'SIGKILL')
+    assert.equal(stderr, 'calloff: calloff run was killed, so sh is ended\n')
+    assert.match(stdout, /asked\n$/)
+    const pids = [...stdout.matchAll(/pid (\d+)/g)].map(([, pid]) => Number(pid))
+    await until(() => !pids.some(isAlive), 'they ended')
+    await until(() => guardsOf(own).length === 0, 'the guard ended')
+  })
+
+  it('with --guard its processes end, too, if it is killed while the command is started', async () => {
+    for (let round = 0; round < 5; round++) {
+      // It is the command itself that kills, as early as it can.
+      const program = user.start([
+        'run',
+        '--guard',
+        '-q',
+        '--',
+        'sh',
+        '-c',
+        'sleep 67 & kill -KILL $PPID; echo $$; wait',
+      ])
+      const { stdout } = await program.ended
+      await until(() => !isAlive(Number(stdout)), 'it ended')
+    }
+  })
+
+  it('with --guard kills what does not end when it is asked to', async () => {
+    const program = user.start(['run', '--guard', '--grace', '50ms', '-q', '--', process.execPath, '-e', STUBBORN])
+    await program.printed('pid')
+    program.child.kill('SIGKILL')
+    const { stdout, stderr } = await program.ended
+    assert.equal(stderr, '')
+    await until(() => !isAlive(Number(/pid (\d+)/.exec(stdout)?.[1])), 'it ended')
+  })
+
+  it('with --guard a command that ends by itself leaves behind what it likes', async () => {
+    const own = new User()
+    const { stdout, code, stderr } = await own.run(
+      'run',
+      '--guard',
+      '--',
+      'sh',
+      '-c',
+      'sleep 66 >/dev/null 2>&1 & echo $!; exit 4',
+    )
+    assert.deepEqual([code, stderr], [4, ''])
+    await until(() => guardsOf(own).length === 0, 'the guard ended')
+    assert.equal(isAlive(Number(stdout)), true)
+    process.kill(Number(stdout), 'SIGKILL')
+  })
+
+  it('as process 1 waits for what nobody else waits for', { skip: noFirst }, async () => {
+    const orphans = `for n in 1 2 3; do sh -c 'sleep 0.1 & exit 0'; done; until [ $(ls -d /proc/[0-9]* | wc -l) -lt 8 ]; do sleep 0.05; done
+      sleep 0.3; cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z'; exit 7`
+    const unshare = `unshare --pid --fork --mount-proc --kill-child '${newest?.command}' '${bin}' run --`
+    const { stdout, code } = await user.shell(`${unshare} sh -c '${orphans.replaceAll("'", `'\\''`)}'`)
+    assert.deepEqual([stdout, code], ['0\n', 7])
+    const asked = await user.shell(
+      `${unshare} sh -c 'trap "echo asked; exit 3" TERM; kill -TERM 1; while :; do sleep 0.05; done'; exit $?`,
+    )
+    assert.deepEqual([asked.stdout, asked.code], ['asked\n', 143])
+    assert.match(asked.stderr, /^calloff: sh was called off by SIGTERM$/m)
+  })
+
   it('kills at once when it is told a second time', async () => {
     const program = user.start(['run', '--grace', '10m', '--', process.execPath, '-e', STUBBORN])
     await program.printed('pid')
@@ -163,6 +277,63 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     const lines = stdout.trim().split('\n')
     assert.equal(lines.length, 6)
     for (let at = 0; at < 6; at += 2) assert.equal(lines[at], lines[at + 1])
+  })
+
+  // What a shell opens, and what Node's own look like: pipes of which both ends are there.
+  for (const redirections of [
+    '',
+    '3</dev/null',
+    '4</dev/null 9>file',
+    '3<> file 4<>fifo 5<>fifo',
+    '5<>fifo',
+    '3< <(:) 4> >(:)',
+    '4< <(:) 5<&4',
+    '6< <(:) 63< <(:) 200>file',
+    '15</dev/zero 16</dev/zero 17</dev/zero',
+  ]) {
+    it(
+      `gives its other descriptors to the command, and no others: ${redirections || 'none'}`,
+      { skip: onlyLinux },
+      async () => {
+        const list = `for n in {3..254}; do if [ -L /proc/$$/fd/$n ]; then echo $n; readlink /proc/$$/fd/$n; fi; done`
+        const own = new User()
+        writeFileSync(join(own.folder, 'list.sh'), list)
+        const { stdout } = await own.shell(
+          `mkfifo fifo; ${redirections && `exec ${redirections};`} bash list.sh; echo --; calloff run -- bash list.sh`,
+        )
+        const [without, within] = stdout.split('--\n')
+        assert.equal(within, without)
+      },
+    )
+  }
+
+  // As make has them for its jobs: both ends, which only Node's own have, too.
+  for (const [from, to] of [
+    [3, 4],
+    [4, 5],
+    [5, 6],
+    [20, 30],
+  ] as const) {
+    const skip = onlyLinux || skipWithout('perl', found('perl'))
+    it(`gives both ends of a pipe to the command: ${from} and ${to}`, { skip }, async () => {
+      const program = `use POSIX; $^F = 255; pipe(R, W);
+        POSIX::dup2(fileno(R), 50); POSIX::dup2(fileno(W), 51); close(R); close(W);
+        POSIX::dup2(50, ${from}); POSIX::dup2(51, ${to}); POSIX::close(50); POSIX::close(51); exec @ARGV`
+      const command = `echo through >&${to}; read -r line <&${from}; echo $line`
+      const { stdout } = await user.shell(`exec perl -e '${program}' calloff run -- bash -c '${command}'`)
+      assert.equal(stdout, 'through\n')
+    })
+  }
+
+  it('leaves its jobs to a make below make', { skip: skipWithout('make', found('make')) }, async () => {
+    const own = new User()
+    writeFileSync(join(own.folder, 'Makefile'), 'all:\n\t+calloff run -t 10m -- $(MAKE) -f below.mk\n')
+    // Each waits for the other one: with one job at a time the first would wait for ever.
+    const each = (me: string, other: string) =>
+      `${me}:\n\ttouch ${me}.begun; until [ -e ${other}.begun ]; do sleep 0.05; done\n`
+    writeFileSync(join(own.folder, 'below.mk'), `all: one two\n${each('one', 'two')}${each('two', 'one')}`)
+    const { code, stderr } = await own.shell('make -j4')
+    assert.deepEqual([code, stderr], [0, ''])
   })
 
   it('does not make a shared pipe non-blocking', async () => {

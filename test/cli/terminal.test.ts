@@ -5,6 +5,7 @@ import process from 'node:process'
 import { describe, it } from 'node:test'
 import { withTime } from '../patience.js'
 import { User } from './calloff.js'
+import { found, skipWithout } from '../remote/servers.js'
 import { skip, Terminal } from './terminal.js'
 
 /** A program that hears signals, counts them, and ends when it is told how. */
@@ -103,6 +104,62 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     assert.doesNotMatch(screen, /^turn 2$/m)
   })
 
+  it('a command that an interrupt has ended ends the loop of a shell, as it does without calloff', async () => {
+    // The signal has come to the command alone, or is heard of only after its end.
+    using terminal = new Terminal(new User())
+    for (const before of ['', 'calloff run -- ']) {
+      terminal.type(`for n in 1 2 3; do ${before}sh -c "echo ${before && 'again '}turn $n; kill -INT \\$\\$"; done`)
+      const screen = await terminal.shows(before ? /^again turn 1\n(.*\n)*\$$/m : /^turn 1\n(.*\n)*\$$/m)
+      assert.doesNotMatch(screen, /^(again )?turn 2$/m)
+      assert.doesNotMatch(screen, /called off/)
+    }
+  })
+
+  for (const [program, command, shown, leave] of [
+    ['python3', 'python3 -q', '>>>', 'exit()\n'],
+    ['less', 'less +F text', 'Waiting for data', 'q'],
+  ] as const) {
+    it(`with --foreground Ctrl+C is a key of ${program}`, { skip: skipWithout(program, found(program)) }, async () => {
+      const user = new User()
+      writeFileSync(join(user.folder, 'text'), 'some text\n')
+      using terminal = new Terminal(user)
+      terminal.type(`calloff run --foreground --grace 200ms -- ${command}; echo "code $?"`)
+      await terminal.shows(shown)
+      for (let turn = 1; turn <= 2; turn++) {
+        if (program === 'python3') {
+          terminal.type(`print("busy", ${turn}); import time; time.sleep(600)`)
+          await terminal.shows(new RegExp(`^busy ${turn}$`, 'm'))
+          terminal.press('C-c')
+          await terminal.shows(new RegExp(`(KeyboardInterrupt[^]*){${turn}}>>>$`))
+          terminal.type(`print("goes on", ${turn})`)
+          await terminal.shows(new RegExp(`^goes on ${turn}$`, 'm'))
+        } else {
+          terminal.press('C-c')
+          await terminal.shows(/^(:|\(END\)|text \(END\))$/m)
+          terminal.press('F')
+          await terminal.shows(shown)
+        }
+      }
+      if (program === 'less') terminal.press('C-c')
+      if (program === 'less') await terminal.shows(/^(:|\(END\)|text \(END\))$/m)
+      terminal.keys(leave)
+      const screen = await terminal.shows(/^code \d+$/m)
+      assert.match(screen, /^code 0$/m)
+      assert.doesNotMatch(screen, /called off/)
+    })
+  }
+
+  it('with --foreground a command that Ctrl+C has ended ends the loop of a shell, and a timeout calls off', async () => {
+    using terminal = new Terminal(new User())
+    terminal.type(`for n in 1 2 3; do calloff run -f -- sh -c "echo turn $n; exec sleep 60"; done`)
+    await terminal.shows(/^turn 1$/m)
+    terminal.press('C-c')
+    const screen = await terminal.shows(/^turn 1\n(.*\n)*\$$/m)
+    assert.doesNotMatch(screen, /^turn 2$|called off/m)
+    terminal.type('calloff run -f -t 100ms -- sleep 60; echo "code $?"')
+    await terminal.shows(/called off after 100ms.*\ncode 124$/m)
+  })
+
   it('the command reads from the terminal, and is stopped and continued with its job', async () => {
     using terminal = new Terminal(new User())
     terminal.type('calloff run -- sh -c \'echo "name?"; read name; echo "hello $name"; cat\'')
@@ -153,10 +210,16 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     await user.run('cancel', 'nightly-1', '--reason', 'disk full')
     assert.equal((await program.ended).code, 125)
     await terminal.shows(/nightly-1 +called off .* by process \d+ on .+: disk full/)
+    terminal.press('C-z')
+    await terminal.shows(/^\$ calloff watch[^\n]*\n+\[1\]\+ +Stopped +calloff watch[^\n]*\n\$$/)
+    terminal.type('echo still here; bg')
+    await terminal.shows(/^still here\n\[1\]\+ calloff watch.*&\n\$$/m)
+    terminal.type('fg')
+    await terminal.shows(/nightly-1 +called off .* by process \d+ on .+: disk full/)
     terminal.resize(60, 10)
     await terminal.shows(/nightly-1 +called off .*…$/m)
     terminal.press('C-c')
-    await terminal.shows(/^\$ calloff watch[^\n]*\n+\$$/)
+    await terminal.shows(/^fg\n|\$ fg\n(.*\n)*\$$/)
     terminal.type('echo "code $?"')
     await terminal.shows(/^code 130$/m)
   })

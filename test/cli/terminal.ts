@@ -39,6 +39,11 @@ export class Terminal implements Disposable {
     this.#tmux('send-keys', '-l', `${line}\n`)
   }
 
+  /** Types what is there, and nothing behind it. */
+  keys(text: string): void {
+    this.#tmux('send-keys', '-l', text)
+  }
+
   /** Presses a key, as tmux calls it: `C-c`. */
   press(key: string): void {
     this.#tmux('send-keys', key)

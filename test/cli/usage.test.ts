@@ -58,6 +58,8 @@ const wrong: readonly (readonly [line: string, words: string])[] = [
   ['run --timeout 30 -- true', '--timeout must be a duration such as 30s, 500ms or 1h30m, got "30"'],
   ['run --timeout=-3s -- true', '--timeout must be a duration such as 30s, 500ms or 1h30m, got "-3s"'],
   ['run --grace 5x -- true', '--grace must be a duration such as 30s, 500ms or 1h30m, got "5x"'],
+  ['run --signal FOO -- true', '--signal must be a signal such as TERM, INT or 15, got "FOO"'],
+  ['run -s 36 -- true', '-s must be a signal such as TERM, INT or 15, got "36"'],
   ['run --quiet=yes -- true', '--quiet takes no value, got "yes"'],
   ["run --name '' -- true", 'a name must have 1 to 256 bytes, got 0'],
   ['cancel', 'calloff cancel needs NAME…; see calloff cancel --help'],
@@ -117,6 +119,7 @@ describe('completion', () => {
     assert.throws(() => readFileSync(trap), { code: 'ENOENT' })
     assert.ok((await bash('run', '--timeout', '3s', 'sle')).includes('sleep'))
     assert.deepEqual(await bash('run', '--name', 'oth'), ['other'])
+    assert.deepEqual(await bash('run', '--signal', 'US'), ['USR1', 'USR2'])
     assert.deepEqual(await bash('completion', 'z'), ['zsh'])
     server.child.kill('SIGTERM')
     await server.ended

@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type * as tableModule from '../../../dist/node/process-table.js'
-import type * as treeModule from '../../../dist/node/process-tree.js'
+import type * as tableModule from '../../dist/system/process-table.js'
+import type * as treeModule from '../../dist/system/process-tree.js'
 
-const folder = new URL('../../../../dist/node/', import.meta.url)
+const folder = new URL('../../../dist/system/', import.meta.url)
 const { readEntryNow } = (await import(new URL('process-table.js', folder).href)) as typeof tableModule
 const { ProcessTree } = (await import(new URL('process-tree.js', folder).href)) as typeof treeModule
 

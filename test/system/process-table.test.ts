@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import process from 'node:process'
 import { describe, it } from 'node:test'
-import type * as tableModule from '../../dist/node/process-table.js'
-import type * as taskkillModule from '../../dist/node/taskkill.js'
+import type * as tableModule from '../../dist/system/process-table.js'
+import type * as taskkillModule from '../../dist/system/taskkill.js'
 
-const folder = new URL('../../../dist/node/', import.meta.url)
+const folder = new URL('../../../dist/system/', import.meta.url)
 const table = (await import(new URL('process-table.js', folder).href)) as typeof tableModule
 const { taskkill } = (await import(new URL('taskkill.js', folder).href)) as typeof taskkillModule
 

@@ -43,6 +43,8 @@ import { taskkill } from './taskkill.js'
 /** A child process, as far as ending it goes. */
 export interface Leader {
   readonly pid: number
+  /** As the table has it, where that was asked before; else it is asked at once. */
+  readonly started?: string | undefined
   /** It has ended, and the system may have given its number to another process. */
   hasEnded(): boolean
   /** Calls back when it has ended; not in the same call. */
@@ -129,8 +131,8 @@ export class ProcessTree {
   constructor(leader: Leader, options: TreeOptions) {
     this.#leader = leader
     this.#options = options
-    const entry = readEntryNow(leader.pid)
-    this.#born = entry && Number(entry.started)
+    const started = leader.started ?? readEntryNow(leader.pid)?.started
+    this.#born = started === undefined ? undefined : Number(started)
     if (options.hasGroup) leader.onEnd(() => this.#rememberGroup())
   }
 

@@ -1,0 +1,13 @@
+import { readFileSync } from 'node:fs'
+import { isatty } from 'node:tty'
+
+/** Whether what is typed in a terminal is heard here, and by all others in the foreground. */
+export function hasTerminal(): boolean {
+  try {
+    // The group, and the one that the terminal talks to: the 5th and the 8th field, counted behind the name, which may have blanks.
+    const fields = readFileSync('/proc/self/stat', 'latin1').split(') ').at(-1)?.split(' ')
+    return fields !== undefined && fields[2] === fields[5]
+  } catch {
+    return [0, 1, 2].some((descriptor) => isatty(descriptor))
+  }
+}
