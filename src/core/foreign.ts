@@ -67,20 +67,23 @@ function safely<T>(ask: () => T, otherwise: T): T {
   }
 }
 
-const no = () => false
-const never = () => Infinity
+/** What is true of all but the tokens of another copy. */
+const plain = {
+  isToken: false,
+  isNever: false,
+  isPolled: () => false,
+  reason: (): unknown => undefined,
+  remaining: () => Infinity,
+}
 
 function ofSignal(signal: SignalLike): Foreign {
   return {
+    ...plain,
     key: signal,
     label: 'AbortSignal',
-    isToken: false,
-    isNever: false,
-    isPolled: no,
     isOver: () => isAborted(signal),
     reason: () => safely(() => signal.reason, undefined),
     listen: (callback) => listenTo(signal, callback),
-    remaining: never,
   }
 }
 
@@ -94,18 +97,14 @@ function isAborted(signal: SignalLike): boolean {
 
 function ofEditor(token: EditorToken): Foreign {
   return {
+    ...plain,
     key: token,
     label: 'CancellationToken',
-    isToken: false,
-    isNever: false,
-    isPolled: no,
     isOver: () => safely(() => token.isCancellationRequested, false),
-    reason: () => undefined,
     listen(callback) {
       const registration = token.onCancellationRequested(callback)
       return () => safely(() => registration?.dispose?.(), undefined)
     },
-    remaining: never,
   }
 }
 

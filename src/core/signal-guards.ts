@@ -7,17 +7,17 @@ import { onFire } from './graph.js'
 
 interface Platform {
   /** Node 20: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
-  readonly limit: symbol | undefined
+  readonly limit?: symbol | undefined
   /**
    * Node from 24.16 on, and 26 before 26.9: an abort is forgotten if the controller is collected before the composite is first
    * read (nodejs/node#65995). There a composite without listeners holds its controllers, and the last of those that were
    * aborted are kept.
    */
-  readonly forgets: boolean
+  readonly forgets?: boolean
   /** Node 20 and 22: the symbol under which a signal keeps the composites that depend on it, weakly. */
-  readonly dependants: symbol | undefined
+  readonly dependants?: symbol | undefined
   /** Node: the symbols of what it calls for each listener that a signal gets or loses, and of the sources of a composite. */
-  readonly listening: Listening | undefined
+  readonly listening?: Listening | undefined
 }
 
 interface Listening {
@@ -37,8 +37,7 @@ const define = (signal: AbortSignal, symbol: symbol, value: unknown) =>
 
 function probe(): Platform {
   const { signal } = new AbortController()
-  if (typeof AbortSignal !== 'function' || typeof AbortSignal.any !== 'function')
-    return { limit: undefined, forgets: false, dependants: undefined, listening: undefined }
+  if (typeof AbortSignal !== 'function' || typeof AbortSignal.any !== 'function') return {}
   const middle = AbortSignal.any([signal])
   AbortSignal.any([middle])
   const sources = find(middle, 'kSourceSignals')

@@ -325,9 +325,11 @@ export abstract class CancellationToken implements Disposable {
    */
   onCancel(listener: (error: CancellationError) => void): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
-    const node = own(this)
     const bound = bind ? bind(listener) : listener
-    if (node.seen === epoch || !discover(node, LOOK)) return subscribe(node, bound)
+    // A live token, as mostly, and no proxy of one: to find that out by own() takes a tenth more time.
+    if ((this as this | undefined)?.seen === epoch && this.itself === this) return subscribe(this, bound)
+    const node = own(this)
+    if (!discover(node, LOOK)) return subscribe(node, bound)
     call(bound, node)
     return new Subscriber(undefined, bound, false)
   }
@@ -615,11 +617,18 @@ export function begin(
   nested: readonly Nested[],
   names: readonly string[] = TOKEN_OPTIONS,
 ): void {
-  // The commonest by far, ahead of all the checks: one token to derive from.
-  if (nested.length === 0 && isToken(first)) {
-    if (!(first instanceof DefaultToken)) adopt(node, own(first))
-    return
-  }
+  // The commonest by far, ahead of all the checks: one token to derive from. The rest is a function of its own, so that this
+  // one is small enough for V8 to put it into the constructors (14 instead of 21 ns on Node 20).
+  if (nested.length > 0 || !isItself(first)) beginWith(node, first, nested, names)
+  else if (!(first instanceof DefaultToken)) adopt(node, first)
+}
+
+function beginWith(
+  node: CancellationToken,
+  first: (TokenOptions & object) | Nested | undefined,
+  nested: readonly Nested[],
+  names: readonly string[],
+): void {
   const sources: TokenNode[] = []
   let options: TokenOptions | undefined
   if (isToken(first)) addSource(sources, first)
@@ -662,6 +671,16 @@ function addSource(sources: TokenNode[], one: unknown): void {
 /** Whether a constructor's first argument is its options, not the first of the nested tokens. */
 export function isOptions<T extends object>(first: T | Nested | undefined): first is T {
   return first !== undefined && !toToken(first)
+}
+
+/** Whether it is a token of this copy of the package, and no proxy of one. Not by `instanceof`, which is slow within `try` (7 ns). */
+function isItself(value: unknown): value is CancellationToken {
+  try {
+    const token = value as CancellationToken | null | undefined
+    return token?.unclonable === UNCLONABLE && token.itself === value
+  } catch {
+    return false // a revoked proxy
+  }
 }
 
 /** Whether it is a token of this copy of the package. */
