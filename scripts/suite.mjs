@@ -26,7 +26,7 @@ const suites = {
   package: { pick: (file) => file.startsWith('package/') },
   clients: { prepare: prepareClients, flags: [] },
   soak: {
-    pick: (file) => file.includes('/soak/'),
+    pick: (file) => file.includes('/soak/') || file.startsWith('cluster/'),
     env: { CALLOFF_SOAK: String(soak) },
     limit: LIMIT + soak * 2_000,
   },

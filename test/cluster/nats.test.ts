@@ -8,9 +8,9 @@ import { NEVER } from 'calloff'
 import { connectHub, type HubEvent, type MarkRecord, type TokenHub } from 'calloff/remote'
 import { natsEngine } from 'calloff/remote/nats'
 import { skip } from '../remote/nats-server.js'
+import { type Faults, history, isLong, patient } from './history.js'
 import { natsCluster } from './nats-cluster.js'
 
-const isLong = process.env['CALLOFF_SOAK'] !== undefined
 const markOf = (id: string): MarkRecord => {
   return { id, kind: 'manual', reason: '', host: 'here', pid: 1, token: '', what: 'was cancelled', at: 0 }
 }
@@ -114,8 +114,48 @@ describe('NATS in a cluster of three', { skip }, async () => {
     const token = hub.open('moves')
     await token.ready
     await cluster.members[member]?.kill()
-    await links[(member + 1) % 3]?.mark({ name: 'moves', run: '' }, markOf('moves-1'), 60_000)
+    const other = await connectHub(
+      natsEngine(await dial((member + 1) % 3, (member + 2) % 3), { bucket: BUCKET }),
+      patient,
+    )
+    hubs.push(other)
+    await other.cancel('moves')
     await new Promise((resolve) => token.onCancel(resolve))
     await cluster.members[member]?.start()
+  })
+
+  it('histories hold while a leader is killed, cut off from the others, and frozen', async (t) => {
+    const hubOf = async () => {
+      const hub = await connectHub(natsEngine(await dial(...pick([0, 1, 2])), { bucket: BUCKET }), patient)
+      hubs.push(hub)
+      return hub
+    }
+    /** Some first, the others after it. */
+    let turn = 0
+    const pick = (members: readonly number[]) => members.map((_, i) => members[(i + turn) % 3] as number)
+    const made: TokenHub[] = []
+    for (; turn < 3; turn++) made.push(await hubOf())
+    const done = { killed: 0, 'cut off': 0, frozen: 0 }
+    const faultsOf = (lost: number) => ({
+      killed: [() => cluster.members[lost]?.kill(), () => cluster.members[lost]?.start()],
+      'cut off': [() => cluster.isolate(lost), () => cluster.join(lost)],
+      frozen: [() => cluster.members[lost]?.freeze(), () => cluster.members[lost]?.thaw()],
+    })
+    const inject = async (faults: Faults) => {
+      for (let round = 0; round === 0 || faults.goesOn; round++) {
+        const lost = await cluster.leaderOf(BUCKET)
+        await faults.wait(500)
+        const kind = (['cut off', 'killed', 'frozen'] as const)[round % 3] as keyof typeof done
+        const [begin, end] = faultsOf(lost)[kind]
+        await begin?.()
+        // An election takes 4 to 9 s.
+        await faults.wait(3_000 + faults.random() * 7_000)
+        await end?.()
+        done[kind]++
+      }
+      await cluster.leaderOf(BUCKET)
+    }
+    t.diagnostic(await history(made, hubOf, inject))
+    t.diagnostic(JSON.stringify(done))
   })
 })

@@ -13,6 +13,10 @@ export interface RedisCluster {
   masterOf(key: string): Promise<number>
   /** Makes the replica of the key's master the master. */
   failOver(key: string): Promise<void>
+  /** Resolves when another member has become the master of the slot, in place of one that is lost. */
+  tookOver(key: string, lost: number): Promise<void>
+  /** Resolves when all members are there, and each replica has what its master has. */
+  whole(): Promise<void>
   /** Moves the slot of a key to another master; `between` is called before each key that is moved, and after the last. */
   migrate(key: string, between: (moved: number, left: number) => Promise<void>): Promise<void>
   end(): Promise<void>
@@ -96,16 +100,19 @@ export async function redisCluster(): Promise<RedisCluster> {
     for (const replica of all.slice(MASTERS)) {
       await until(async () => (await ask(replica, 'CLUSTER', 'REPLICATE', idOf(replica - MASTERS))) === 'OK')
     }
-    await until(async () => (await Promise.all(all.map(infoOf))).every((info) => info.includes('cluster_state:ok')))
-    await until(async () => {
-      const lines = await Promise.all(
-        all.slice(MASTERS).map(async (one) => String(await ask(one, 'INFO', 'replication'))),
-      )
-      return lines.every((text) => text.includes('master_link_status:up'))
-    })
+    const whole = () =>
+      until(async () => {
+        const infos = await Promise.all(all.map(infoOf))
+        const roles = await Promise.all(all.map(async (member) => String(await ask(member, 'INFO', 'replication'))))
+        const isWhole = (text: string) => /role:master[\s\S]*state=online|master_link_status:up/.test(text)
+        return infos.every((info) => info.includes('cluster_state:ok')) && roles.every(isWhole)
+      })
+    await whole()
     return {
       members,
       masterOf,
+      whole,
+      tookOver: (key, lost) => until(async () => (await masterOf(key)) !== lost),
       client: () =>
         new Cluster(
           clients.map((port) => ({ host: '127.0.0.1', port })),

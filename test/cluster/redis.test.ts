@@ -5,6 +5,7 @@ import { connectHub, type HubEvent, type TokenHub } from 'calloff/remote'
 import { redisEngine } from 'calloff/remote/redis'
 import { until } from '../remote/adapter.js'
 import { skip } from '../remote/redis-server.js'
+import { type Faults, history, isLong, patient } from './history.js'
 import { redisCluster } from './redis-cluster.js'
 
 describe('a Redis Cluster', { skip }, async () => {
@@ -16,7 +17,7 @@ describe('a Redis Cluster', { skip }, async () => {
     await cluster.end()
   })
   const hubOf = async (prefix: string) => {
-    const hub = await connectHub(redisEngine(cluster.client(), { prefix }), { backOff: { first: 10, most: 200 } })
+    const hub = await connectHub(redisEngine(cluster.client(), { prefix }), patient)
     hubs.push(hub)
     return hub
   }
@@ -56,5 +57,35 @@ describe('a Redis Cluster', { skip }, async () => {
     const next = await other.lease('lease', { ttl: 60_000, within: 60_000 })
     assert.ok(next.fence > held.fence)
     next.close()
+  })
+
+  it('histories hold while the slot moves, a replica takes over, and a master is killed', async (t) => {
+    const hubs = await Promise.all(Array.from({ length: 3 }, () => hubOf('history')))
+    const done = { moves: 0, takeovers: 0, kills: 0 }
+    const inject = async (faults: Faults) => {
+      do {
+        await faults.wait(300)
+        await cluster.migrate('{history}', () => faults.wait(2))
+        done.moves++
+        await faults.wait(300)
+        await cluster.failOver('{history}')
+        done.takeovers++
+        await faults.wait(300)
+        await cluster.whole()
+        const master = await cluster.masterOf('{history}')
+        // A replica is told later than the client: what was acknowledged just before would be lost with the master.
+        await faults.calm(async () => {
+          await faults.wait(100)
+          await cluster.members[master]?.kill()
+        })
+        done.kills++
+        await cluster.tookOver('{history}', master)
+        await faults.wait(300)
+        await cluster.members[master]?.start()
+        await cluster.whole()
+      } while (isLong && faults.goesOn)
+    }
+    t.diagnostic(await history(hubs, () => hubOf('history'), inject))
+    t.diagnostic(JSON.stringify(done))
   })
 })

@@ -84,11 +84,11 @@ class PostgresEngine implements Engine {
   }
 
   async #makeTables(client: Client): Promise<void> {
-    const { topics, fences } = this.#tables
+    const { topics, holders } = this.#tables
     const { rows } = await client.query<(string | null)[]>({
       text: this.#statements.exists,
       // The first that is made, and the last.
-      values: [topics, fences],
+      values: [topics, holders],
       rowMode: 'array',
     })
     if (rows[0]?.every((name) => name !== null)) return

@@ -36,7 +36,8 @@ export function tablesOf(table: unknown): Tables {
  * again.
  *
  * Only topics (marks and leases) are kept by a crash; who has them open is entered again by itself, so these tables are
- * unlogged, and cost the write-ahead log nothing.
+ * unlogged, and cost the write-ahead log nothing. They own no sequence: PostgreSQL 15 and newer make that unlogged, too, and
+ * on a standby that has taken over it cannot be read ("bad magic number in sequence").
  *
  * @param table as given to `postgresEngine`
  *
@@ -60,9 +61,10 @@ CREATE TABLE IF NOT EXISTS ${topics} (
   PRIMARY KEY (name, run)
 );
 CREATE INDEX IF NOT EXISTS ${indexOf(topics, 'over')} ON ${topics} (${OVER});
+CREATE SEQUENCE IF NOT EXISTS ${fences};
 CREATE UNLOGGED TABLE IF NOT EXISTS ${sessions} (
   id text PRIMARY KEY,
-  number bigint GENERATED ALWAYS AS IDENTITY,
+  number bigint NOT NULL DEFAULT nextval('${fences.replaceAll("'", "''")}'),
   channel text NOT NULL, host text NOT NULL, pid bigint NOT NULL,
   ttl double precision NOT NULL, heard timestamptz NOT NULL
 );
@@ -73,7 +75,6 @@ CREATE UNLOGGED TABLE IF NOT EXISTS ${holders} (
   PRIMARY KEY (session, id)
 );
 CREATE INDEX IF NOT EXISTS ${indexOf(holders, 'topic')} ON ${holders} (name, run);
-CREATE SEQUENCE IF NOT EXISTS ${fences};
 `
 }
 
