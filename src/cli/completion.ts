@@ -15,7 +15,7 @@ type Table = readonly Command[]
 
 const SHELLS: Readonly<Record<string, (commands: Table) => string>> = { bash, fish, zsh }
 const URLS = ['unix:', 'tcp://', 'tls://', 'redis://', 'nats://', 'postgres://']
-const NAMES = 'command calloff ls --names -- '
+const NAMES = 'command calloff ls --names --hub-timeout 2s -- '
 
 /** `calloff completion` */
 export async function completion({ operands: [shell = ''] }: Given, all: Table): Promise<number> {

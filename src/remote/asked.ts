@@ -73,12 +73,16 @@ export function exposeAsked(name: unknown, token: Nested, options: ExposeOptions
 export interface AskedLease {
   readonly topic: Topic
   readonly ttl: number
-  readonly within: number
+  readonly within: number | undefined
 }
 
 export function leaseAsked(name: unknown, options: LeaseOptions): AskedLease {
   const { run, ttl, within } = optionsOf(options, LEASE_OPTIONS)
-  return { topic: topicOf(name, run), ttl: period('ttl', ttl, 100), within: period('within', within ?? 0, 0) }
+  return {
+    topic: topicOf(name, run),
+    ttl: period('ttl', ttl, 100),
+    within: within === undefined ? undefined : period('within', within, 0),
+  }
 }
 
 /** How long the last words of a hub may take. */

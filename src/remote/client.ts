@@ -41,7 +41,7 @@ import type {
   TokenHub,
   Who,
 } from './hub.js'
-import { Later } from './later.js'
+import { inTime } from './later.js'
 import { type Leased, LeaseKeeper } from './leases.js'
 import { cancellationFrom, markIdsOf, recordOf } from './marks.js'
 import { prefixOf } from './names.js'
@@ -398,17 +398,6 @@ export class HubClient implements TokenHub {
 
 function makeLease(desk: Desk, fence: number, expiry: Expiry): LeaseToken {
   return new LeaseToken(desk, fence, expiry)
-}
-
-/** Resolves with undefined if that takes longer. */
-async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  const late = new Later<undefined>()
-  const stop = after(ms, () => late.resolve(undefined), false)
-  try {
-    return await Promise.race([promise, late.promise])
-  } finally {
-    stop()
-  }
 }
 
 // With this an error's stack begins with the caller of the method.

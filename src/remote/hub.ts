@@ -171,7 +171,10 @@ export interface ExposeOptions extends RunOptions {
 export interface LeaseOptions extends RunOptions {
   /** How long the owner may be silent, in milliseconds, 100 at least. */
   readonly ttl: number
-  /** Wait so long for somebody else's lease to end. Default: 0, it rejects at once. */
+  /**
+   * Wait so many milliseconds for another owner's lease to end, and for an answer. Default: 0, it rejects at once if there is another owner, and
+   * waits for a connection.
+   */
   readonly within?: number | undefined
 }
 
@@ -243,7 +246,7 @@ export interface TokenHub extends AsyncDisposable {
    * A token of the name that is opened after the loss is cancelled, until somebody takes the lease again: that is a new term,
    * with a higher `fence`. Closing the lease's token releases it, and cancels nobody.
    *
-   * Errors: `ERR_LEASE_HELD` while somebody else has it.
+   * Errors: `ERR_LEASE_HELD` while another owner has it; `ERR_HUB_UNREACHABLE` where no answer comes within the limit.
    */
   lease(name: string, options: LeaseOptions): Promise<LeaseToken>
 

@@ -1,9 +1,10 @@
 /** The owner's side of a lease. */
 import { after, now } from '../core/clock.js'
 import type { Connection } from './connection.js'
-import type { Topic } from './engine.js'
+import type { Acquired, Topic } from './engine.js'
 import { HubError } from './errors.js'
 import { type Expiry, expiryIn } from './expiry.js'
+import { inTime } from './later.js'
 
 /** How often it is renewed within its ttl. */
 const RENEWALS = 3
@@ -38,15 +39,30 @@ export class LeaseKeeper {
     this.#ttl = ttl
   }
 
-  /** Takes it, waiting so long for it at the most. Gives until when it may be believed in. */
-  async acquire(within: number): Promise<{ readonly fence: number; readonly expiry: Expiry }> {
+  /**
+   * Takes it, and returns until when it may be believed in. With a limit above 0 it waits so many milliseconds at the most, for an owner
+   * and for an answer. A lease that it is given later is given back.
+   *
+   * Errors: `ERR_LEASE_HELD`; `ERR_HUB_UNREACHABLE` where no answer comes within the limit.
+   */
+  async acquire(within = 0): Promise<{ readonly fence: number; readonly expiry: Expiry }> {
     const began = now()
+    let isGivenUp = false
     for (;;) {
       let expiry = this.#expiry()
-      const outcome = await this.#connection.ask((link) => {
+      const asked = this.#connection.ask((link) => {
+        if (isGivenUp) return Promise.reject(this.#silent(within))
         expiry = this.#expiry()
         return link.acquire(this.#topic, this.#owner, this.#ttl)
       })
+      const outcome = await (within > 0 ? inTime(asked, Math.max(0, within - (now() - began))) : asked)
+      if (!outcome) {
+        isGivenUp = true
+        const giveBack = (late: Acquired) =>
+          late.held ? this.#connection.call((link) => link.release(this.#topic, late.fence)) : undefined
+        asked.then(giveBack).catch(() => {}) // it ends by itself
+        throw this.#silent(within)
+      }
       if (outcome.held) {
         this.#fence = outcome.fence
         return { fence: outcome.fence, expiry }
@@ -79,6 +95,14 @@ export class LeaseKeeper {
     this.#token = undefined
     if (!token || !this.#connection.link) return
     await this.#connection.call((link) => link.release(this.#topic, this.#fence)).catch(() => {})
+  }
+
+  #silent(within: number): HubError {
+    const { name } = this.#topic
+    return new HubError(
+      'ERR_HUB_UNREACHABLE',
+      `no answer about the lease of ${JSON.stringify(name)} came within ${within} ms`,
+    )
   }
 
   /** Of a request that is sent now. Counted from before it is sent, it is never longer than the engine counts. */

@@ -200,6 +200,41 @@ describe('a cancel that follows one of its own', () => {
   })
 })
 
+describe('a lease with a limit', () => {
+  it('rejects in time where nothing is answered, or there is no connection', async () => {
+    const hub = await connectHub(engineWith(() => ({ acquire: never })))
+    await assert.rejects(hub.lease('silent', { ttl: 1_000, within: 20 }), {
+      code: 'ERR_HUB_UNREACHABLE',
+      message: 'no answer about the lease of "silent" came within 20 ms',
+    })
+    await hub.close()
+    await using lazy = await connectHub('tcp://127.0.0.1:1', { lazy: true })
+    await assert.rejects(lazy.lease('alone', { ttl: 1_000, within: 20 }), { code: 'ERR_HUB_UNREACHABLE' })
+  })
+
+  it('that is given late is given back', async () => {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => (release = resolve))
+    const engine = engineWith((link) => {
+      const acquire = link.acquire.bind(link)
+      return {
+        async acquire(...given) {
+          const acquired = await acquire(...given)
+          await gate
+          return acquired
+        },
+      }
+    })
+    const hub = await connectHub(engine)
+    await assert.rejects(hub.lease('late', { ttl: 60_000, within: 20 }), { code: 'ERR_HUB_UNREACHABLE' })
+    release()
+    await using other = await connectHub(server.url)
+    using lease = await other.lease('late', { ttl: 60_000, within: 50_000 })
+    assert.ok(lease.fence > 0)
+    await hub.close()
+  })
+})
+
 describe('the owner of a lease whose machine has slept', () => {
   // While a machine sleeps the wall clock goes on and, on Linux, the monotonic clock does not.
   const wakeAfter = <T>(ms: number, what: () => T): T => {
