@@ -46,7 +46,10 @@ export class Helper {
 
   constructor(file: string, ...given: string[]) {
     const { NODE_TEST_CONTEXT: _context, NODE_OPTIONS: _options, ...env } = process.env
-    this.#child = fork(fileURLToPath(new URL(file, import.meta.url)), given, { execArgv: ['--expose-gc'], env })
+    this.#child = fork(file.startsWith('/') ? file : fileURLToPath(new URL(file, import.meta.url)), given, {
+      execArgv: ['--expose-gc'],
+      env,
+    })
     this.#exited = once(this.#child, 'exit')
     this.#child.on('message', (message) => {
       const { id, answer, error } = message as { id: number; answer?: unknown; error?: string }
