@@ -182,11 +182,12 @@ export function parsePs(text: string): ProcessTable {
  */
 export function hasMark(pid: number, mark: string): boolean | undefined {
   if (!isLinux) return false
+  const read = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8')
   try {
-    const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
+    const environment = read('environ')
     if (environment !== '') return environment.includes(mark)
-    // Between two programs a process has neither.
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === '' ? undefined : false
+    // Between two programs a process has neither, and then both.
+    return read('cmdline') === '' ? undefined : read('environ').includes(mark)
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EACCES' ? false : undefined
   }

@@ -16,7 +16,7 @@
  *    it: a group with members keeps its number. Where the leader has left no group behind, its number is never used again.
  *
  * When it is gone
- * 6. When the leader has ended and nobody is found at a look that was sure: nothing was started unseen while the table was read, and
+ * 6. When the leader has ended and nobody is found at two looks in a row that were sure: nothing was started unseen while the table was read, and
  *    nobody in it was just being started or ending, which hides the mark. On a machine where that never comes to be, several
  *    looks that find nobody are enough.
  * 7. Who is to be killed is killed at the moment it is found, not when the table is complete: what forks faster than all of it can be
@@ -28,7 +28,7 @@
  */
 import { execFile } from 'node:child_process'
 import process from 'node:process'
-import { after, keepAlive, often } from '../core/clock.js'
+import { after, keepAlive, often, turn } from '../core/clock.js'
 import {
   hasMark,
   isStill,
@@ -77,8 +77,9 @@ const PACE = 10
 const GLANCES = 20
 /** After that many looks we give up on what does not die when it is killed: 5 s. */
 const PATIENCE = 500
-/** So many looks in a row that find nobody, but are not sure, are enough. */
-const UNSURE = 20
+/** So many looks in a row that find nobody are enough. One that was sure counts for several, so two of them are enough. */
+const EMPTY = 20
+const SURE = 10
 
 const isWindows = process.platform === 'win32'
 
@@ -122,6 +123,8 @@ export class ProcessTree {
   readonly #born: number | undefined
   /** The leader has ended, and its group with it: the number may be another one's by now. */
   #isGroupGone = false
+  /** The system has a table, so one that cannot be read just now says nothing. */
+  #hasTable = false
   #isEnding = false
   /** It is to be killed: it is not asked, and not waited for any longer. */
   #isHurried = false
@@ -316,7 +319,9 @@ export class ProcessTree {
 
   /** Whether nobody can have been overlooked. */
   #isSure({ table, marks }: Look): boolean {
-    return !table || (table.isWhole && [...marks.values()].every((mark) => mark !== undefined))
+    if (!table) return !this.#hasTable
+    this.#hasTable = true
+    return table.isWhole && [...marks.values()].every((mark) => mark !== undefined)
   }
 
   /** Without the table: whether the group, or anybody who was seen, seems to be there. */
@@ -337,7 +342,7 @@ export class ProcessTree {
       let isOver = false
       let glances = 0
       let count = 0
-      let unsure = 0
+      let empty = 0
       const finish = (gone: boolean) => {
         isOver = true
         stopPolls()
@@ -355,8 +360,9 @@ export class ProcessTree {
         if (isOver) return
         const members = this.#membersIn(seen)
         const isThere = !this.#leader.hasEnded() || (seen.table ? members.length > 0 : this.#seemThere())
-        unsure = isThere || this.#isSure(seen) ? 0 : unsure + 1
-        if (!isThere && (unsure === 0 || unsure >= UNSURE)) return finish(true)
+        empty = isThere ? 0 : empty + (this.#isSure(seen) ? SURE : 1)
+        if (empty >= EMPTY) return finish(true)
+        if (empty === SURE) turn(() => void look())
         if (looks === undefined) return this.#askThoseWhoLeft(members)
         if (++count > looks) return finish(false)
       }

@@ -327,7 +327,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
 
   it('leaves its jobs to a make below make', { skip: skipWithout('make', found('make')) }, async () => {
     const own = new User()
-    writeFileSync(join(own.folder, 'Makefile'), 'all:\n\t+calloff run -t 10m -- $(MAKE) -f below.mk\n')
+    writeFileSync(join(own.folder, 'Makefile'), 'all:\n\t+calloff run -t 1m -- $(MAKE) -f below.mk\n')
     // Each waits for the other one: with one job at a time the first would wait for ever.
     const each = (me: string, other: string) =>
       `${me}:\n\ttouch ${me}.begun; until [ -e ${other}.begun ]; do sleep 0.05; done\n`
