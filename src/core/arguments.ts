@@ -17,6 +17,15 @@ export function wrongType(argument: string, wanted: string, value: unknown): Typ
   return new TypeError(`${argument} must be ${wanted}, got ${shown(value)}`)
 }
 
+/** Whether it is an array. A revoked proxy, for which `Array.isArray` throws, is none. */
+export function isArray(value: unknown): boolean {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
 /** A number of at least 0, `Infinity` included. */
 export function nonNegative(argument: string, value: unknown): number {
   if (typeof value !== 'number') throw wrongType(argument, 'a number', value)
@@ -64,8 +73,12 @@ export function optionsOf<T extends object>(
 ): Partial<T> {
   if (options === undefined) return {}
   // A plain object, of whatever realm: an array of tokens, or a promise, is somebody's mistake.
-  const prototype: unknown =
-    typeof options === 'object' && options !== null ? Object.getPrototypeOf(options) : undefined
+  let prototype: unknown
+  try {
+    if (typeof options === 'object' && options !== null) prototype = Object.getPrototypeOf(options)
+  } catch {
+    // A revoked proxy has none.
+  }
   if (prototype === undefined || (prototype !== null && Object.getPrototypeOf(prototype) !== null)) {
     throw wrongType('options', 'a plain object', options)
   }

@@ -8,7 +8,7 @@
  * the base class makes them itself (a sum, a deadline, a grace, a bridge to a foreign signal) and they extend it: in files of
  * their own these would have to import each other in a circle. The other kinds are in tokens/.
  */
-import { type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
+import { isArray, type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
 import { after, isBefore, isTicking, now } from './clock.js'
 import { bind } from './context.js'
@@ -637,7 +637,7 @@ function beginWith(
       throw wrongType('options', 'an object, a token or an AbortSignal', first)
     }
     if (toToken(first)) addSource(sources, first)
-    else if (Array.isArray(first)) throw noToken('options', first)
+    else if (isArray(first)) throw noToken('options', first)
     else options = optionsOf(first as TokenOptions, names as NamesOf<TokenOptions>)
   }
   for (const one of nested) if (one !== undefined) addSource(sources, one)
@@ -657,8 +657,7 @@ function heed(node: CancellationToken, options: TokenOptions): void {
 /** One of several tokens is none. */
 export function noToken(argument: string, value: unknown): TypeError {
   const error = wrongType(argument, 'a token or an AbortSignal', value)
-  // Not by Array.isArray, which throws for a revoked proxy.
-  if (error.message.endsWith('[object Array]')) error.message += ': spread an array, as in anyOf(...tokens)'
+  if (isArray(value)) error.message += ': spread an array, as in anyOf(...tokens)'
   return error
 }
 

@@ -419,5 +419,7 @@ describe('19. foreign code that misbehaves breaks nothing', () => {
     assert.throws(() => from(given), { name: 'TypeError', message: /^foreign must be / })
     assert.throws(() => NEVER.plus(given), { name: 'TypeError', message: /^nested must be / })
     assert.throws(() => allOf(given), { name: 'TypeError', message: /^token must be / })
+    assert.throws(() => new SimpleToken(given), { name: 'TypeError', message: /^options must be / })
+    assert.throws(() => new TimeoutToken(5, given), { name: 'TypeError', message: /^options must be / })
   })
 })

@@ -644,6 +644,15 @@ describe('27. race leaves one reaction on a promise', () => {
     assert.equal(await token.race(counted), 'value')
   })
 
+  it('however many races go on at the same time', async () => {
+    const { promise, resolve } = deferred<number>()
+    const token = new SimpleToken()
+    const racing = Array.from({ length: 500 }, (_, i) => token.race([promise, i % 2 === 0 ? promise : forever()]))
+    assert.deepEqual(await Promise.all([1, 2, 3].map((i) => token.race([promise, Promise.resolve(i)]))), [1, 2, 3])
+    resolve(4)
+    assert.deepEqual(new Set(await Promise.all(racing)), new Set([4]))
+  })
+
   it('and tells each race in the order they began', async () => {
     const { promise, resolve } = deferred<string>()
     const token = new SimpleToken()
@@ -653,6 +662,22 @@ describe('27. race leaves one reaction on a promise', () => {
     resolve('value')
     await Promise.all(racing)
     assert.deepEqual(order, [1, 2, 3])
+  })
+
+  it('also where the race that began first was called off', async () => {
+    const { promise, resolve } = deferred<string>()
+    const token = new SimpleToken()
+    const order: number[] = []
+    await token.race([promise, async () => 'won'])
+    const first = new SimpleToken()
+    const calledOff = rejection(first.race(promise))
+    const second = token.race(promise).then(() => order.push(2))
+    first.cancel()
+    await calledOff
+    const third = token.race(promise).then(() => order.push(3))
+    resolve('value')
+    await Promise.all([second, third])
+    assert.deepEqual(order, [2, 3])
   })
 
   it('but asks a mere thenable each time, which may begin something each time', async () => {
