@@ -310,8 +310,10 @@ describe('the engine over Redis', { skip }, async () => {
       const told: string[] = []
       hub.onEvent((event) => told.push('error' in event ? event.error.message : event.type))
       await admin.replicaof('127.0.0.1', 1)
-      const listed = hub.list('before')
+      let isAnswered = false
+      const listed = hub.list('before').finally(() => (isAnswered = true))
       await until(() => told.some((text) => text.includes('READONLY')), 'it is told that this is a replica')
+      assert.equal(isAnswered, false)
       await admin.replicaof('NO', 'ONE')
       assert.equal((await listed).length, 1)
     } finally {

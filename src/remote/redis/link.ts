@@ -16,15 +16,15 @@ import { keyOf } from '../names.js'
 import { Pending } from '../pending.js'
 import { markOfText, textOfMark } from '../stored.js'
 import type { Wire } from './clients.js'
-import { errorOf, evictionOf, isGone, isMoving, reportOf, stateOf } from './replies.js'
+import { errorOf, evictionOf, mayPass, reportOf, stateOf } from './replies.js'
 import { keysOf, type Script, scripts } from './scripts.js'
 
 /** So many holders or topics go into one script, so that others get their turn in between. */
 const BATCH = 250
 /** So many topics are on a page of a list. */
 const PAGE = 200
-/** For so many milliseconds what is refused because its slot is moving is offered again, over the same connection, and so often. */
-const MOVING = 5_000
+/** For so many milliseconds what a cluster that is changing cannot do is offered again, over the same connection, and so often. */
+const CHANGING = 5_000
 const AGAIN = 50
 /** The longest time that Redis can count, roughly. */
 const LONGEST = 1e15
@@ -94,7 +94,7 @@ export class RedisLink implements Link {
     return this.#pending.ask(() => this.#eval(script, args))
   }
 
-  /** Offers a script again, for a while, where the data is on its way from one node of a cluster to another (L1). */
+  /** Offers a script again, for a while, where a cluster is only changing: a slot moves (L1), or a replica takes over. */
   async #eval(script: Script, args: readonly string[]): Promise<unknown> {
     const began = now()
     for (;;) {
@@ -102,9 +102,9 @@ export class RedisLink implements Link {
         return await this.#send(script, args)
       } catch (error) {
         const known = errorOf(this.#place, error as Error)
-        const mayTryAgain = isMoving(error as Error) && now() - began < MOVING
+        const mayTryAgain = mayPass(error as Error) && now() - began < CHANGING
         if (this.#pending.over || !mayTryAgain) {
-          if (isGone(error as Error)) this.fail(known)
+          if (known.code === 'ERR_HUB_UNREACHABLE') this.fail(known)
           throw known
         }
       }

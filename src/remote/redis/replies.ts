@@ -8,7 +8,7 @@ import { holderReport, leaseRecord } from '../records.js'
 const REFUSES_US = new Set(['WRONGPASS', 'NOAUTH', 'NOPERM'])
 /** What a command in a script is told, before Redis 7.2: without a word of its own. */
 const REFUSES_SCRIPT = /The user executing the script can't (run|access) /
-const MOVING = new Set(['ASK', 'TRYAGAIN'])
+const PASSES = new Set(['ASK', 'TRYAGAIN', 'CLUSTERDOWN'])
 const GONE = new Set('ASK TRYAGAIN READONLY LOADING MASTERDOWN CLUSTERDOWN MOVED NOREPLICAS BUSY UNKILLABLE'.split(' '))
 
 /**
@@ -34,20 +34,18 @@ export function errorOf(place: string, cause: Error): HubError {
   const word = wordOf(cause)
   if (REFUSES_SCRIPT.test(text) || (word !== undefined && REFUSES_US.has(word)))
     return new HubError('ERR_HUB_AUTH', text, { cause })
+  // Otherwise another connection is needed: this server has become a replica, is only just loading its data, …
   if (word !== undefined && !GONE.has(word)) return new HubError('ERR_HUB_REFUSED', text, { cause })
   return new HubError('ERR_HUB_UNREACHABLE', text, { cause })
 }
 
-/** Whether a connection to somewhere else is needed: this server has become a replica, is only just loading its data, … */
-export function isGone(error: Error): boolean {
+/**
+ * Whether the same connection may do a moment later: the data is on its way to another node, or a node of a cluster is lost, whose
+ * client lives on and finds the one that takes over.
+ */
+export function mayPass(error: Error): boolean {
   const word = wordOf(error)
-  return word !== undefined && GONE.has(word)
-}
-
-/** Whether the data is on its way to another node, so that no node can answer. */
-export function isMoving(error: Error): boolean {
-  const word = wordOf(error)
-  return word !== undefined && MOVING.has(word)
+  return word === undefined || PASSES.has(word)
 }
 
 /** By which policy a server evicts what it has stored, as it says about its memory; undefined if it does not, or does not say. */
