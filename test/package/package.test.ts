@@ -68,7 +68,7 @@ describe('the packed package', () => {
     }
     for (const path of paths.filter((name) => /\.(js|d\.ts)$/.test(name))) {
       const text = readFileSync(join(installed, path), 'utf8')
-      for (const [, target = ''] of text.matchAll(/^(?:import|export)\b[^'"]*['"](\.[^'"]+)['"]/gm)) {
+      for (const [, target = ''] of text.matchAll(/^(?:import|export)\b[^'"]*['"](\.\.?\/[^'"]+)['"]/gm)) {
         assert.ok(existsSync(join(installed, dirname(path), target)), `${path} imports ${target}, which is missing`)
       }
     }
