@@ -5,8 +5,9 @@
  * A cancel is on its way, and settled here, before the call that makes it returns (H3).
  */
 import { after, now, readWall } from '../core/clock.js'
-import { byHand, type Cancellation, settle } from '../core/graph.js'
+import { Cancellation, errorOf, settle } from '../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../core/token.js'
+import type { Callee } from '../core/traces.js'
 import {
   type Asked,
   type AskedLease,
@@ -70,7 +71,7 @@ export class HubClient implements TokenHub {
   readonly #leases = new Map<Holding, LeaseKeeper>()
   readonly #office: Office = {
     whoOf: ({ topic }) => this.#whoOf(topic),
-    deliver: ({ topic }, cancellation) => void this.#deliver(topic, cancellation, this.#settings.ttl),
+    deliver: ({ topic }, cancellation, callee) => void this.#deliver(topic, cancellation, this.#settings.ttl, callee),
     changed: (holding) => this.#changed(holding),
     leave: (holding) => this.#leave(holding),
   }
@@ -323,9 +324,10 @@ export class HubClient implements TokenHub {
     return this.#deliveries.add(topic, record, ttl)
   }
 
-  #deliver(topic: Topic, cancellation: Cancellation, ttl: number): Delivery {
+  #deliver(topic: Topic, cancellation: Cancellation, ttl: number, callee: Callee | undefined): Delivery {
     const who = this.#whoOf(topic)
     const delivery = this.send(topic, recordOf(cancellation, this.#markId(), who), ttl)
+    if (callee) errorOf(cancellation, callee)
     this.#roll.arrive(topic, cancellation, who)
     return delivery
   }
@@ -333,9 +335,9 @@ export class HubClient implements TokenHub {
   /** By name, without a token of its own. */
   #cancelHere(topic: Topic, reason: unknown, ttl: number): Delivery {
     const origin = new SimpleToken({ name: topic.name })
-    const cancellation = byHand(origin, reason, cancel)
+    const cancellation = new Cancellation(origin, 'manual', reason, now())
     settle(origin, cancellation)
-    return this.#deliver(topic, cancellation, ttl)
+    return this.#deliver(topic, cancellation, ttl, cancel)
   }
 
   // ---- The connection

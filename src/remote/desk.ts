@@ -1,6 +1,7 @@
 /** The place of one token in its hub: what the token knows of the hub, and the hub does for it. */
 import type { SharedWord } from '../core/clock.js'
 import type { Cancellation } from '../core/graph.js'
+import type { Callee } from '../core/traces.js'
 import type { Holding } from './holding.js'
 import type { Who } from './hub.js'
 import type { Desk, RemoteToken } from './remote-token.js'
@@ -8,7 +9,7 @@ import type { Desk, RemoteToken } from './remote-token.js'
 /** What a hub does for all its tokens. */
 export interface Office {
   whoOf(holding: Holding): Who
-  deliver(holding: Holding, cancellation: Cancellation): void
+  deliver(holding: Holding, cancellation: Cancellation, callee: Callee | undefined): void
   changed(holding: Holding): void
   leave(holding: Holding): void
   /** What another thread has to say, where the connection lives in one. */
@@ -49,8 +50,8 @@ export class HubDesk implements Desk {
     return this.#office.whoOf(this.#holding)
   }
 
-  deliver(cancellation: Cancellation): void {
-    this.#office.deliver(this.#holding, cancellation)
+  deliver(cancellation: Cancellation, callee?: Callee): void {
+    this.#office.deliver(this.#holding, cancellation, callee)
   }
 
   changed(): void {

@@ -7,21 +7,9 @@ import { after, isBefore, now, type SharedWord } from '../core/clock.js'
 import { type Form, quoted } from '../core/describe.js'
 import { Elsewhere } from '../core/elsewhere.js'
 import type { CancellationKind } from '../core/errors.js'
-import {
-  byHand,
-  Cancellation,
-  discover,
-  end,
-  errorOf,
-  giveRule,
-  hubOf,
-  LOOK,
-  moved,
-  own,
-  settle,
-} from '../core/graph.js'
+import { Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, own, settle } from '../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../core/token.js'
-import { untraced } from '../core/traces.js'
+import { type Callee, untraced } from '../core/traces.js'
 import { type Expiry, hasSlept } from './expiry.js'
 import { held } from './held.js'
 import type { Who } from './hub.js'
@@ -49,8 +37,11 @@ export interface Desk {
   readonly delivered: Promise<void>
   /** Whom a cancel here is by. */
   readonly who: Who
-  /** It was cancelled here: the others are to be told. */
-  deliver(cancellation: Cancellation): void
+  /**
+   * It was cancelled here: the others are told. With the error of a cancel by hand that waits: to collect its stack, which begins with the
+   * caller of `callee`, takes as long as to write to a socket.
+   */
+  deliver(cancellation: Cancellation, callee?: Callee): void
   /** It is over here, and the listeners have run; or what was being done under it has ended. */
   changed(): void
   /** Whether somebody listens, who must be told even if nobody keeps the token. */
@@ -123,9 +114,9 @@ export class RemoteToken extends CancellationToken {
   override cancel(reason?: unknown): this {
     const token = own(this)
     if (!discover(token, LOOK)) {
-      const mine = byHand(token, reason, cancel)
+      const mine = new Cancellation(token, 'manual', reason, now())
       // On its way before the listeners run, which may take their time.
-      token.#desk.deliver(mine)
+      token.#desk.deliver(mine, cancel)
       token.endBy(mine)
     }
     return this

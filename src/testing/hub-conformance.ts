@@ -439,8 +439,8 @@ function addReceipts(add: Add): void {
     const token = there.open(name)
     await token.ready
     let receipt = await here.cancel(name, 'stop', { within: 300 })
-    // A machine that is busy may take longer for the mark alone.
-    for (let within = 600; !receipt.delivered; within *= 2) receipt = await here.cancel(name, 'stop', { within })
+    // A machine that is busy may take longer for the mark and the list alone.
+    for (let within = 600; !receipt.complete; within *= 2) receipt = await here.cancel(name, 'stop', { within })
     same(receipt.holders, 1, 'the holders')
     same(receipt.finished, 0, 'those who are done')
     same(receipt.waiting.length, 1, 'those who are not')

@@ -1,12 +1,14 @@
 /** What a receipt says, whatever happens to the connection meanwhile: in time, and nothing that is not known. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectHub, type Engine, type Link, type TokenHub, TokenServer } from 'calloff/remote'
 import { node, start } from '../node/programs.js'
+import { withTime } from '../patience.js'
 import { engineFor } from './inside.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'calloff-receipts-'))
@@ -61,7 +63,10 @@ describe('a cancel with a limit', () => {
         using token = isHeld ? there.open(name) : undefined
         await token?.ready
         const hub = await connectHub(engineWith(change), { backOff: { first: 60_000, most: 60_000 } })
-        const receipt = await hub.cancel(name, 'stop', { within: 50 })
+        const receipt = await withTime(50, async (within) => {
+          const found = await hub.cancel(name, 'stop', { within })
+          return found.delivered || how === 'nothing is answered' ? found : undefined
+        })
         assert.equal(receipt.delivered, how !== 'nothing is answered')
         if (how !== 'the list is not answered any more') assert.equal(receipt.complete, false)
         await hub.close({ within: 0 }).catch(() => {})
@@ -177,6 +182,47 @@ describe('a cancel that follows one of its own', () => {
       await hub.close()
     })
   }
+
+  it('has a mark of its own with the connection in a thread, too', async () => {
+    // A way to the server on which answers may be kept back.
+    let isHeld = false
+    const late: (() => void)[] = []
+    const sockets: Socket[] = []
+    const proxy = createServer((client) => {
+      const behind = connect(Number(new URL(server.url).port), '127.0.0.1')
+      sockets.push(client, behind)
+      for (const socket of [client, behind]) socket.on('error', () => {})
+      client.on('data', (data) => void behind.write(data))
+      client.on('close', () => void behind.destroy())
+      behind.on('data', (data) => {
+        const pass = () => void client.write(data)
+        if (isHeld) late.push(pass)
+        else pass()
+      })
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    const hub = await connectHub(`tcp://127.0.0.1:${(proxy.address() as AddressInfo).port}`, { background: true })
+    await using other = await connectHub(server.url)
+    try {
+      isHeld = true
+      const first = hub.cancel('threaded', 'one')
+      while ((await other.list('threaded')).length === 0) await delay(1)
+      await other.forget('threaded')
+      const second = hub.cancel('threaded', 'two')
+      isHeld = false
+      for (const pass of late) pass()
+      assert.equal((await first).mark.reason, 'one')
+      const { delivered, mark } = await second
+      assert.deepEqual([delivered, mark.reason], [true, 'two'])
+      using token = other.open('threaded')
+      await token.ready
+      assert.equal(token.reason, 'two')
+    } finally {
+      await hub.close({ within: 0 }).catch(() => {})
+      for (const socket of sockets) socket.destroy()
+      proxy.close()
+    }
+  })
 
   it('shares the mark of the one before while neither was sent', async () => {
     const { hub, release, marks } = await slow()

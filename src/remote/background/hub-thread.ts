@@ -137,7 +137,7 @@ class HubThread {
     const delivery = this.#client.send(topic, record, ttl)
     // What was not stored when the hub was closed is counted there.
     delivery.later.promise.then(
-      () => this.#tell({ type: 'stored', topic }),
+      () => this.#tell({ type: 'stored', topic, id: record.id }),
       () => {},
     )
     return delivery

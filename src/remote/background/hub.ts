@@ -8,9 +8,10 @@
  * B3. The thread knows of every holder here, or is told of it when it is started again.
  */
 import { wrongType } from '../../core/arguments.js'
-import { after, keepAlive, readWall } from '../../core/clock.js'
-import { byHand, type Cancellation, settle } from '../../core/graph.js'
+import { after, keepAlive, now, readWall } from '../../core/clock.js'
+import { Cancellation, errorOf, settle } from '../../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../../core/token.js'
+import type { Callee } from '../../core/traces.js'
 import { cancelAsked, closeAsked, exposeAsked, leaseAsked, openAsked, runAsked } from '../asked.js'
 import { Audience, giveUp } from '../audience.js'
 import { closed } from '../connection.js'
@@ -68,7 +69,8 @@ export class BackgroundHub implements TokenHub {
   readonly #markId: () => string
   readonly #holdings = new Map<number, Holding>()
   readonly #topics = new Map<string, Set<Holding>>()
-  readonly #underWay = new Map<string, UnderWay>()
+  /** By topic, the first first. */
+  readonly #underWay = new Map<string, UnderWay[]>()
   readonly #audience = new Audience()
   readonly #collected = new FinalizationRegistry<Holding>((holding) => this.#leave(holding))
   readonly #office: Office
@@ -111,7 +113,7 @@ export class BackgroundHub implements TokenHub {
     })
     this.#office = {
       whoOf: ({ topic }) => this.#whoOf(topic),
-      deliver: ({ topic }, cancellation) => this.#deliver(topic, cancellation),
+      deliver: ({ topic }, cancellation, callee) => this.#deliver(topic, cancellation, callee),
       changed: (holding) => this.#changed(holding),
       leave: (holding) => this.#leave(holding),
       line: this.#line,
@@ -134,7 +136,7 @@ export class BackgroundHub implements TokenHub {
     const holding = this.#hold(topic, 'open', onDisconnect)
     const token = new RemoteToken(new HubDesk(holding, this.#office))
     this.#seat(holding, token)
-    const underWay = this.#underWay.get(keyOf(topic))
+    const underWay = this.#underWayOf(topic)
     if (underWay) token.arrive(underWay.found, this.#whoOf(topic))
     return token
   }
@@ -144,11 +146,12 @@ export class BackgroundHub implements TokenHub {
     if (this.#isClosed) throw closed()
     const { topic, ttl } = asked
     const origin = new SimpleToken({ name: topic.name })
-    const cancellation = byHand(origin, reason, cancel)
+    const cancellation = new Cancellation(origin, 'manual', reason, now())
     settle(origin, cancellation)
     // Here at once, whatever becomes of the thread.
     const { record } = this.#keep(topic, cancellation, ttl)
     const answer = this.#line.call('cancel', { asked, record })
+    errorOf(cancellation, cancel)
     this.#arrive(topic, cancellation)
     return receiptFrom(await alive(() => answer))
   }
@@ -211,7 +214,7 @@ export class BackgroundHub implements TokenHub {
     } finally {
       stop()
     }
-    const left = this.#underWay.size
+    const left = this.#allUnderWay.length
     if (left > 0) {
       throw new HubError('ERR_HUB_UNREACHABLE', `${left} cancels were not delivered before the hub was closed`)
     }
@@ -222,7 +225,7 @@ export class BackgroundHub implements TokenHub {
     this.#state = 'closed'
     this.#stopGiveUp?.()
     const ended = this.#line.close()
-    for (const { later, letGo } of this.#underWay.values()) {
+    for (const { later, letGo } of this.#allUnderWay) {
       letGo()
       later.reject(closed())
     }
@@ -259,9 +262,10 @@ export class BackgroundHub implements TokenHub {
     this.#line.say({ type: 'enter', id, topic, role, onDisconnect })
   }
 
-  #deliver(topic: Topic, cancellation: Cancellation): void {
+  #deliver(topic: Topic, cancellation: Cancellation, callee: Callee | undefined): void {
     const { record, ttl } = this.#keep(topic, cancellation, this.#settings.ttl)
     this.#line.say({ type: 'send', topic, record, ttl })
+    if (callee) errorOf(cancellation, callee)
     this.#arrive(topic, cancellation)
   }
 
@@ -273,13 +277,13 @@ export class BackgroundHub implements TokenHub {
     const { id, target, delivered, topic } = holding
     if (!target || !this.#holdings.has(id) || !holding.look()) return
     // What ends here alone is never delivered.
-    if (target.endsAlone && !this.#underWay.has(keyOf(topic))) delivered.settle(closed())
+    if (target.endsAlone && !this.#underWayOf(topic)) delivered.settle(closed())
     this.#line.say({ type: 'changed', id, state: holding.state, endsAlone: target.endsAlone })
   }
 
   #leave(holding: Holding): void {
     const { id, topic, delivered, ready } = holding
-    const underWay = this.#underWay.get(keyOf(topic))
+    const underWay = this.#underWayOf(topic)
     if (underWay) {
       underWay.later.promise.then(
         () => delivered.settle(),
@@ -303,16 +307,23 @@ export class BackgroundHub implements TokenHub {
 
   // ---- Cancels
 
-  /** Keeps a cancel until it is stored (B2); where one of that topic is under way already, that one stands. */
+  /** Keeps a cancel until it is stored (B2). Whether it has a mark of its own is for the thread to say (D2). */
   #keep(topic: Topic, found: Cancellation, ttl: number): UnderWay {
+    const record = recordOf(found, this.#markId(), this.#whoOf(topic))
+    const underWay = { topic, record, ttl, found, later: new Later<void>(), letGo: keepAlive() }
     const key = keyOf(topic)
-    let underWay = this.#underWay.get(key)
-    if (!underWay) {
-      const record = recordOf(found, this.#markId(), this.#whoOf(topic))
-      underWay = { topic, record, ttl, found, later: new Later(), letGo: keepAlive() }
-      this.#underWay.set(key, underWay)
-    }
+    const others = this.#underWay.get(key)
+    if (others) others.push(underWay)
+    else this.#underWay.set(key, [underWay])
     return underWay
+  }
+
+  #underWayOf(topic: Topic): UnderWay | undefined {
+    return this.#underWay.get(keyOf(topic))?.[0]
+  }
+
+  get #allUnderWay(): UnderWay[] {
+    return [...this.#underWay.values()].flat()
   }
 
   #arrive(topic: Topic, found: Cancellation): void {
@@ -320,12 +331,17 @@ export class BackgroundHub implements TokenHub {
     for (const { target } of this.#of(topic)) target?.arrive(found, who)
   }
 
-  #stored(topic: Topic): void {
+  #stored(topic: Topic, id: string): void {
     const key = keyOf(topic)
-    const underWay = this.#underWay.get(key)
-    this.#underWay.delete(key)
-    underWay?.letGo()
-    underWay?.later.resolve()
+    const all = this.#underWay.get(key) ?? []
+    const others = all.filter(({ record }) => record.id !== id)
+    if (others.length > 0) this.#underWay.set(key, others)
+    else this.#underWay.delete(key)
+    for (const { record, letGo, later } of all) {
+      if (record.id !== id) continue
+      letGo()
+      later.resolve()
+    }
     for (const { delivered } of this.#of(topic)) delivered.settle()
   }
 
@@ -344,7 +360,7 @@ export class BackgroundHub implements TokenHub {
       case 'ready':
         return this.#holdings.get(news.id)?.ready.settle(news.error && errorFrom(news.error))
       case 'stored':
-        return this.#stored(news.topic)
+        return this.#stored(news.topic, news.id)
       case 'extended': {
         const target = this.#holdings.get(news.id)?.target
         if (target instanceof LeaseToken) target.extend(news.expiry)
@@ -367,7 +383,7 @@ export class BackgroundHub implements TokenHub {
       const { id, target, state } = holding
       if (target?.isOver) this.#line.say({ type: 'changed', id, state, endsAlone: target.endsAlone })
     }
-    for (const { topic, record, ttl } of this.#underWay.values()) this.#line.say({ type: 'send', topic, record, ttl })
+    for (const { topic, record, ttl } of this.#allUnderWay) this.#line.say({ type: 'send', topic, record, ttl })
   }
 
   #tell(event: HubEvent): void {

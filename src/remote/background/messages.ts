@@ -60,8 +60,8 @@ export type News =
   | { readonly type: 'over'; readonly id: number; readonly record: MarkRecord }
   | { readonly type: 'fell'; readonly id: number; readonly kind: CancellationKind }
   | { readonly type: 'ready'; readonly id: number; readonly error?: PlainError | undefined }
-  /** The mark of a topic is stored. */
-  | { readonly type: 'stored'; readonly topic: Topic }
+  /** A cancel is stored: by the mark of that id, or by one that stands for it. */
+  | { readonly type: 'stored'; readonly topic: Topic; readonly id: string }
   /** A lease was renewed, and may be believed in until then. */
   | { readonly type: 'extended'; readonly id: number; readonly expiry: Expiry }
   | { readonly type: 'event'; readonly event: PlainEvent }
