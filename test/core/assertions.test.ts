@@ -57,7 +57,7 @@ describe('24. in assertions of node:assert', () => {
   for (const [name, make] of Object.entries(makes)) {
     it(`${name} is equal to itself alone`, () => {
       const [one, other] = [make(), make()]
-      for (const equal of [assert.deepEqual, assert.deepStrictEqual]) {
+      for (const equal of [assert.deepEqual, assert.deepStrictEqual] as ((one: unknown, other: unknown) => void)[]) {
         equal(one, one)
         equal({ calls: [['id', one]] }, { calls: [['id', one]] })
         for (const wrong of [other, {}, undefined, 'a token']) {
