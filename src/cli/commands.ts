@@ -19,7 +19,7 @@ const HUB: Readonly<Record<string, Option>> = {
   },
 }
 const START: Readonly<Record<string, Option>> = {
-  start: { help: 'Start a hub at your own socket if none is there. It ends after a minute without anybody.' },
+  start: { help: 'Start a hub at your own socket if none is there. It ends after a minute without a client.' },
 }
 const RUN: Readonly<Record<string, Option>> = {
   run: { value: 'ID', help: 'Which run of the name, where a name is used again and again. Default: none.' },

@@ -17,7 +17,7 @@ const ACCESS = 0o3
 const WRITE = 0o1
 /** Node closes all up to that number. */
 const REACH = 15
-/** A number above is nobody's but a program's that opens thousands, and each below costs a word in a table. */
+/** The highest number that is passed on. Only programs that open thousands have higher ones, and each number up to it costs a word in a table. */
 const HIGHEST = 1023
 
 interface Descriptor {

@@ -96,7 +96,7 @@ function closeOf(code: number | undefined, reason: string): WebSocketClose {
 const known = new WeakMap<object, WebSocketToken>()
 
 /**
- * A WebSocket as a token: cancelled, kind `'disconnect'`, when it has closed, whoever closed it and how: by a close frame, a lost
+ * A WebSocket as a token: cancelled, kind `'disconnect'`, when it has closed, by either side and in any way: by a close frame, a lost
  * connection or an error. The reason is a {@link WebSocketClose} with the close code.
  *
  * It takes the platform's `WebSocket` (of a client, and of `Deno.upgradeWebSocket`) and those of the package `ws`, on both sides. For

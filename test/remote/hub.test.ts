@@ -228,6 +228,26 @@ describe('a remote token is a token like any other', () => {
   })
 })
 
+describe('22. the stack of a cancel by hand', () => {
+  for (const background of [false, true]) {
+    for (const how of ['token', 'hub'] as const) {
+      it(`begins with the caller, for a listener of another token, too: by a ${how}, background ${background}`, async () => {
+        await using hub = await connectHub(server.url, { background })
+        const at = name()
+        const [one, other] = [hub.open(at), hub.open(at)]
+        const heard: (string | undefined)[] = []
+        for (const token of [one, other]) token.onCancel(({ stack }) => heard.push(stack))
+        function cancels(): Promise<unknown> {
+          return how === 'token' ? one.cancel('why').delivered : hub.cancel(at, 'why')
+        }
+        await cancels()
+        assert.equal(heard.length, 2)
+        for (const stack of heard) assert.match(stack?.split('\n')[1] ?? '', /\bcancels\b/, stack)
+      })
+    }
+  }
+})
+
 describe('bad input', () => {
   it('is refused by name', async () => {
     const bad = (what: () => unknown, message: RegExp) => assert.throws(what, message)
