@@ -17,6 +17,8 @@ const HANDSHAKE = 2
 async function way(chunks: number, how: 'silent' | 'gone') {
   const sockets = new Set<Socket>()
   let isOver = false
+  let isHeld = false
+  const late: (() => void)[] = []
   let over = () => {}
   const reached = new Promise<void>((resolve) => (over = resolve))
   const proxy = createServer((client) => {
@@ -28,6 +30,7 @@ async function way(chunks: number, how: 'silent' | 'gone') {
     }
     let sent = 0
     client.on('data', (data) => {
+      for (const pass of late.splice(0)) pass()
       if (sent++ < chunks) {
         behind.write(data)
         return
@@ -36,7 +39,11 @@ async function way(chunks: number, how: 'silent' | 'gone') {
       over()
       if (how === 'gone') end()
     })
-    behind.on('data', (data) => void (isOver || client.write(data)))
+    behind.on('data', (data) => {
+      const pass = () => void (isOver || client.write(data))
+      if (isHeld) late.push(pass)
+      else pass()
+    })
   })
   const end = () => {
     proxy.close()
@@ -49,6 +56,10 @@ async function way(chunks: number, how: 'silent' | 'gone') {
     silence() {
       isOver = true
       chunks = 0
+    },
+    /** From now on what the server says comes when the client says something. */
+    hold() {
+      isHeld = true
     },
     reached,
     [Symbol.dispose]: end,
@@ -117,6 +128,28 @@ describe('a hub that is lost after the handshake', { concurrency: 2 }, () => {
       const { code, stdout, stderr } = await waiting
       assert.deepEqual([code, stdout], [1, ''], stderr)
       assert.match(stderr, /did not answer within .*: whether silent-\d+ was called off is not known/)
+      return true
+    })
+  })
+
+  it('a name that was called off, of which no word has come yet, is said to be called off', async () => {
+    await using canceller = await connectHub(server.url)
+    await withTime(1_000, async (ms) => {
+      using hub = await way(Infinity, 'silent')
+      const name = `late-${ms}`
+      const waiting = new User().run('wait', name, '--hub', hub.url, '--timeout', `${ms}ms`, '--hub-timeout', '2m')
+      const isHeld = async () => (await canceller.list(name)).some(({ holders }) => holders.length > 0)
+      const ended = waiting.then(() => true)
+      while (!(await isHeld())) {
+        if (await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 10, false))])) return undefined
+      }
+      hub.hold()
+      await canceller.cancel(name, undefined, { ttl: 600_000 })
+      const { code, stdout, stderr } = await waiting
+      // It had not heard that it is a holder, yet.
+      if (/did not answer/.test(stderr)) return undefined
+      assert.equal(code, 0, stderr)
+      assert.match(stdout, /^late-\d+ was called off by process/)
       return true
     })
   })

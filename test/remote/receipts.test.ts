@@ -217,6 +217,8 @@ describe('a cancel that follows one of its own', () => {
       using token = other.open('threaded')
       await token.ready
       assert.equal(token.reason, 'two')
+      // Which rejects where a cancel counts as not delivered.
+      await hub.close()
     } finally {
       await hub.close({ within: 0 }).catch(() => {})
       for (const socket of sockets) socket.destroy()
