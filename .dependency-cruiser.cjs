@@ -15,6 +15,14 @@ module.exports = {
       to: { circular: true, viaOnly: atRunTime },
     },
     {
+      name: 'no-folder-cycles',
+      comment: 'Folders too, and types too: a reader can start at the bottom and never has to go back up.',
+      severity: 'error',
+      scope: 'folder',
+      from: { path: '^src/(remote|node|cli)/' },
+      to: { circular: true },
+    },
+    {
       name: 'everything-resolves',
       severity: 'error',
       from: {},
@@ -31,7 +39,7 @@ module.exports = {
     {
       name: 'dependency-of-the-node-part',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/node/spawn\\.ts$' },
+      from: { path: '^src/', pathNot: '^src/node/processes/spawn\\.ts$' },
       to: { path: '^node_modules/tinyexec/' },
     },
     {
@@ -96,7 +104,7 @@ module.exports = {
       name: 'siblings-come-when-they-are-needed',
       comment: 'Loaded only then (`await import`); the program of a thread is loaded only when the thread is started.',
       severity: 'error',
-      from: { path: '^src/(node|threads|remote)/', pathNot: '-thread\\.ts$' },
+      from: { path: '^src/(node|threads|remote)/', pathNot: '/worker\\.ts$' },
       to: {
         path: '^src/(node|threads|remote)/index\\.ts$',
         pathNot: '^src/$1/',
@@ -116,7 +124,7 @@ module.exports = {
         'What every call of the command line loads knows nothing of what the commands do; nearest.ts stands alone.',
       severity: 'error',
       from: {
-        path: '^src/cli/(bin|command|command-named|commands|duration|exit-codes|failures|given|main|say)\\.ts$',
+        path: '^src/cli/(bin|main|commands/table|arguments/[^/]+|terminal/(duration|errors|exit-codes|output|visible))\\.ts$',
       },
       to: { path: '^src/(?!cli/|core/nearest\\.ts$)', ...atRunTime },
     },

@@ -67,7 +67,7 @@ export function bundleCommandLine(dist = `${root}/dist`) {
   const { buildSync } = createRequire(import.meta.url)('esbuild')
   const { errors } = buildSync({
     absWorkingDir: root,
-    entryPoints: { calloff: `${dist}/cli/bin.js`, guard: `${dist}/cli/guard.js` },
+    entryPoints: { calloff: `${dist}/cli/bin.js`, guard: `${dist}/cli/child/guard.js` },
     outdir: `${dist}/bin`,
     bundle: true,
     splitting: true,

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import process from 'node:process'
-import { codeOfSignal } from './exit-codes.js'
+import { codeOfSignal } from './terminal/exit-codes.js'
 import { main } from './main.js'
 
 const outcome = await main(process.argv.slice(2))

@@ -1,13 +1,13 @@
 /** From the arguments to a command, and from what it throws to one line. Loads no more than it must: starting is to be cheap. */
 import process from 'node:process'
-import { commandNamed } from './command-named.js'
-import { commands } from './commands.js'
-import { OK, type Outcome, USAGE } from './exit-codes.js'
-import { refuseChangedArguments } from './foreign-bytes.js'
-import { Failure, messageOf, UsageError } from './failures.js'
-import { read } from './given.js'
-import { say, show } from './say.js'
-import { visible } from './visible.js'
+import { commandNamed } from './arguments/find-command.js'
+import { commands } from './commands/table.js'
+import { OK, type Outcome, USAGE } from './terminal/exit-codes.js'
+import { refuseChangedArguments } from './arguments/argument-bytes.js'
+import { Failure, messageOf, UsageError } from './terminal/errors.js'
+import { read } from './arguments/parse.js'
+import { say, show } from './terminal/output.js'
+import { visible } from './terminal/visible.js'
 
 /** Runs the command line. Never throws. */
 export async function main(args: readonly string[]): Promise<Outcome> {
@@ -25,12 +25,12 @@ export async function main(args: readonly string[]): Promise<Outcome> {
 
 async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
   if (word === undefined) {
-    const { overview } = await import('./help.js')
+    const { overview } = await import('./commands/help.js')
     say(overview(commands, 2).trimEnd(), '')
     return USAGE
   }
   if (word === '--version' || word === '-V') {
-    const { version } = await import('./version.js')
+    const { version } = await import('./commands/version.js')
     return show(`${version()}\n`)
   }
   if (word === '--help' || word === '-h') return showHelp([])
@@ -43,7 +43,7 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
 }
 
 async function showHelp([word]: readonly string[]): Promise<number> {
-  const { helpOf, overview } = await import('./help.js')
+  const { helpOf, overview } = await import('./commands/help.js')
   show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word, commands), 1))
   return OK
 }

@@ -5,22 +5,22 @@
  *
  * @module
  */
-import './async-context.js'
+import './context/async-context.js'
 
-export { currentToken, withToken } from './ambient.js'
-export { type ProcessSignalArgument, ProcessSignalToken } from './process-signals.js'
+export { currentToken, withToken } from './context/ambient.js'
+export { type ProcessSignalArgument, ProcessSignalToken } from './signals/process-signals.js'
 
 // Child processes
-export { ProcessError, type ProcessErrorDetails } from './process-errors.js'
-export { run, type RunInput, type RunOptions, type RunReport } from './run.js'
-export { fromParent, type FromParentOptions } from './from-parent.js'
-export { lendToken, type LendOptions, type LentToken } from './lend-token.js'
-export { NoParentError, ParentThreadError } from './parent-errors.js'
-export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } from './spawn.js'
+export { ProcessError, type ProcessErrorDetails } from './processes/errors.js'
+export { run, type RunInput, type RunOptions, type RunReport } from './processes/run.js'
+export { fromParent, type FromParentOptions } from './lending/from-parent.js'
+export { lendToken, type LendOptions, type LentToken } from './lending/lend-token.js'
+export { NoParentError, ParentThreadError } from './lending/errors.js'
+export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } from './processes/spawn.js'
 
 // Events and streams
-export { type Emitter, on, once, type OnOptions } from './events.js'
-export { pipeline, type PipelineOptions, type PipelineStep, pipeTo, type PipeToOptions } from './streams.js'
+export { type Emitter, on, once, type OnOptions } from './streams/events.js'
+export { pipeline, type PipelineOptions, type PipelineStep, pipeTo, type PipeToOptions } from './streams/streams.js'
 
 // HTTP requests as tokens, and deadlines that travel with them
 export {
@@ -31,8 +31,8 @@ export {
   InvalidDeadlineError,
   toHeaders,
 } from '../core/deadline-headers.js'
-export { fromRequest, type FetchRequest, type RequestOptions } from './request.js'
-export { withRequestToken } from './request-handler.js'
+export { fromRequest, type FetchRequest, type RequestOptions } from './requests/from-request.js'
+export { withRequestToken } from './requests/handler.js'
 export {
   type BunWebSocket,
   type BunWebSocketHandlers,
@@ -42,4 +42,4 @@ export {
   type WebSocketLike,
   type WebSocketOptions,
   withWebSocketTokens,
-} from './web-socket.js'
+} from './requests/web-socket.js'

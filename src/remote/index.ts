@@ -4,8 +4,8 @@
  * @module
  */
 export { connectHub } from './connect.js'
-export { HubError, type HubErrorCode } from './errors.js'
-export { type ServerLimits, type ServerOptions, TokenServer } from './server.js'
+export { HubError, type HubErrorCode } from './contract/errors.js'
+export { type ServerLimits, type ServerOptions, TokenServer } from './server/token-server.js'
 
 export type {
   CancelOptions,
@@ -24,8 +24,8 @@ export type {
   RunOptions,
   TokenHub,
   Who,
-} from './hub.js'
-export type { LeaseToken, RemoteToken } from './remote-token.js'
+} from './contract/hub.js'
+export type { LeaseToken, RemoteToken } from './contract/remote-token.js'
 
 // For engines of one's own
 export type {
@@ -41,4 +41,4 @@ export type {
   Topic,
   TopicReport,
   TopicState,
-} from './engine.js'
+} from './contract/engine.js'

@@ -6,8 +6,8 @@
  */
 import { after, keepAlive, now } from '../core/clock.js'
 import { type CancellationToken, SimpleToken, TimeoutToken } from '../core/token.js'
-import type { Engine, HolderRecord, Link, MarkRecord, Topic, TopicState } from '../remote/engine.js'
-import type { HubOptions, TokenHub } from '../remote/hub.js'
+import type { Engine, HolderRecord, Link, MarkRecord, Topic, TopicState } from '../remote/contract/engine.js'
+import type { HubOptions, TokenHub } from '../remote/contract/hub.js'
 
 /** What carries the hubs that are tried. */
 export interface HubUnderTest {

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type * as durationModule from '../../dist/cli/duration.js'
+import type * as durationModule from '../../dist/cli/terminal/duration.js'
 import type * as nearestModule from '../../dist/core/nearest.js'
-import type * as textModule from '../../dist/cli/text.js'
-import type * as visibleModule from '../../dist/cli/visible.js'
+import type * as textModule from '../../dist/cli/terminal/text.js'
+import type * as visibleModule from '../../dist/cli/terminal/visible.js'
 
 const load = (name: string): Promise<unknown> => import(new URL(`../../../dist/cli/${name}.js`, import.meta.url).href)
-const { formatDuration, parseDuration } = (await load('duration')) as typeof durationModule
+const { formatDuration, parseDuration } = (await load('terminal/duration')) as typeof durationModule
 const { nearest } = (await load('../core/nearest')) as typeof nearestModule
-const { cutTo, tableOf, widthOf, wrap } = (await load('text')) as typeof textModule
-const { visible, visibleJson } = (await load('visible')) as typeof visibleModule
+const { cutTo, tableOf, widthOf, wrap } = (await load('terminal/text')) as typeof textModule
+const { visible, visibleJson } = (await load('terminal/visible')) as typeof visibleModule
 
 describe('a duration', () => {
   const known: readonly (readonly [string, number])[] = [

@@ -1,44 +1,44 @@
 /** What is not exported, and tests need. */
 import type * as clockModule from '../../dist/core/clock.js'
-import type * as clientModule from '../../dist/remote/client.js'
-import type * as handshakeModule from '../../dist/remote/handshake.js'
-import type * as journalModule from '../../dist/remote/journal.js'
+import type * as clientModule from '../../dist/remote/client/hub-client.js'
+import type * as handshakeModule from '../../dist/remote/wire/handshake.js'
+import type * as journalModule from '../../dist/remote/server/journal.js'
 import type * as natsKeysModule from '../../dist/remote/nats/keys.js'
 import type * as natsUrlModule from '../../dist/remote/nats/url.js'
-import type * as outboxModule from '../../dist/remote/outbox.js'
-import type * as peerModule from '../../dist/remote/peer.js'
-import type * as protocolModule from '../../dist/remote/protocol.js'
+import type * as outboxModule from '../../dist/remote/server/write-batch.js'
+import type * as peerModule from '../../dist/remote/server/peer.js'
+import type * as protocolModule from '../../dist/remote/wire/protocol.js'
 import type * as redisRepliesModule from '../../dist/remote/redis/replies.js'
-import type * as settingsModule from '../../dist/remote/settings.js'
-import type * as socketModule from '../../dist/remote/socket-engine.js'
-import type * as storeModule from '../../dist/remote/store.js'
-import type * as wireModule from '../../dist/remote/wire-link.js'
+import type * as settingsModule from '../../dist/remote/client/options.js'
+import type * as socketModule from '../../dist/remote/wire/socket-engine.js'
+import type * as storeModule from '../../dist/remote/server/store.js'
+import type * as wireModule from '../../dist/remote/wire/wire-link.js'
 import type { Engine } from 'calloff/remote'
 
 const folder = new URL('../../../dist/', import.meta.url)
 const load = (name: string): Promise<unknown> => import(new URL(`remote/${name}.js`, folder).href)
 
 export const { after, now } = (await import(new URL('core/clock.js', folder).href)) as typeof clockModule
-export const { HubClient } = (await load('client')) as typeof clientModule
-export const { isProof, proofOf } = (await load('handshake')) as typeof handshakeModule
-export const { Journal, recordsIn } = (await load('journal')) as typeof journalModule
+export const { HubClient } = (await load('client/hub-client')) as typeof clientModule
+export const { isProof, proofOf } = (await load('wire/handshake')) as typeof handshakeModule
+export const { Journal, recordsIn } = (await load('server/journal')) as typeof journalModule
 export const natsKeys = (await load('nats/keys')) as typeof natsKeysModule
-export const { Outbox } = (await load('outbox')) as typeof outboxModule
-export const { Peer } = (await load('peer')) as typeof peerModule
-export const protocol = (await load('protocol')) as typeof protocolModule
+export const { Outbox } = (await load('server/write-batch')) as typeof outboxModule
+export const { Peer } = (await load('server/peer')) as typeof peerModule
+export const protocol = (await load('wire/protocol')) as typeof protocolModule
 export const redisReplies = (await load('redis/replies')) as typeof redisRepliesModule
-export const { settingsOf } = (await load('settings')) as typeof settingsModule
-export const { SocketEngine } = (await load('socket-engine')) as typeof socketModule
-export const { Store } = (await load('store')) as typeof storeModule
-export const { WireLink } = (await load('wire-link')) as typeof wireModule
+export const { settingsOf } = (await load('client/options')) as typeof settingsModule
+export const { SocketEngine } = (await load('wire/socket-engine')) as typeof socketModule
+export const { Store } = (await load('server/store')) as typeof storeModule
+export const { WireLink } = (await load('wire/wire-link')) as typeof wireModule
 
 export type HubClient = clientModule.HubClient
 export type Peer = peerModule.Peer
 export type Store = storeModule.Store
 export type Change = storeModule.Change
 export type WireLink = wireModule.WireLink
-export type { Engine, Link, LinkEvents, Session } from '../../dist/remote/engine.js'
-export type { LeaseToken, RemoteToken } from '../../dist/remote/remote-token.js'
+export type { Engine, Link, LinkEvents, Session } from '../../dist/remote/contract/engine.js'
+export type { LeaseToken, RemoteToken } from '../../dist/remote/contract/remote-token.js'
 export type Message = protocolModule.Message
 
 /** The engine that `connectHub` makes of the URL. */

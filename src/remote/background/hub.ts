@@ -12,16 +12,16 @@ import { after, keepAlive, now, readWall } from '../../core/clock.js'
 import { Cancellation, errorOf, settle } from '../../core/graph.js'
 import { type Nested, type Registration, SimpleToken } from '../../core/token.js'
 import type { Callee } from '../../core/traces.js'
-import { cancelAsked, closeAsked, exposeAsked, leaseAsked, openAsked, runAsked } from '../asked.js'
-import { Audience, giveUp } from '../audience.js'
-import { closed } from '../connection.js'
-import { HubDesk, type Office } from '../desk.js'
-import type { Engine, MarkRecord, Topic } from '../engine.js'
-import { HubError } from '../errors.js'
-import { Exposed } from '../exposed.js'
-import { alive } from '../held.js'
-import { here } from '../here.js'
-import { Holding, type Target } from '../holding.js'
+import { cancelAsked, closeAsked, exposeAsked, leaseAsked, openAsked, runAsked } from '../client/arguments.js'
+import { Audience, giveUp } from '../client/event-listeners.js'
+import { closed } from '../client/connection.js'
+import { HubDesk, type Office } from '../client/token-binding.js'
+import type { Engine, MarkRecord, Topic } from '../contract/engine.js'
+import { HubError } from '../contract/errors.js'
+import { Exposed } from '../client/exposed-token.js'
+import { alive } from '../contract/keep-alive.js'
+import { here } from '../contract/this-process.js'
+import { Holding, type Target } from '../client/registration.js'
 import type {
   CancelOptions,
   ExposeOptions,
@@ -36,15 +36,15 @@ import type {
   RunOptions,
   TokenHub,
   Who,
-} from '../hub.js'
-import { Later } from '../later.js'
-import { cancellationFrom, markIdsOf, recordOf } from '../marks.js'
-import { keyOf, prefixOf } from '../names.js'
-import { listingsFrom, receiptFrom } from '../receipts.js'
-import { LeaseToken, RemoteToken } from '../remote-token.js'
-import { type Settings, settingsOf } from '../settings.js'
+} from '../contract/hub.js'
+import { Later } from '../contract/deferred.js'
+import { cancellationFrom, markIdsOf, recordOf } from '../contract/mark.js'
+import { keyOf, prefixOf } from '../contract/topic.js'
+import { listingsFrom, receiptFrom } from '../client/receipts.js'
+import { LeaseToken, RemoteToken } from '../contract/remote-token.js'
+import { type Settings, settingsOf } from '../client/options.js'
 import { type Calls, errorFrom, eventFrom, type News } from './messages.js'
-import { type Errand, Line } from './line.js'
+import { type Errand, Line } from './worker-connection.js'
 
 /** A cancel that is not stored yet. */
 interface UnderWay {

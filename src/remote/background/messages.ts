@@ -1,12 +1,12 @@
 /** What a background hub and its thread say to each other: plain data. */
 import type { CancellationKind } from '../../core/errors.js'
-import type { Asked, AskedLease } from '../asked.js'
-import type { MarkRecord, Topic, TopicReport } from '../engine.js'
-import { HubError, type HubErrorCode } from '../errors.js'
-import type { Expiry } from '../expiry.js'
-import type { Holding } from '../holding.js'
-import type { HubEvent, HubOptions } from '../hub.js'
-import type { Tallied } from '../receipts.js'
+import type { Asked, AskedLease } from '../client/arguments.js'
+import type { MarkRecord, Topic, TopicReport } from '../contract/engine.js'
+import { HubError, type HubErrorCode } from '../contract/errors.js'
+import type { Expiry } from '../contract/expiry.js'
+import type { Holding } from '../client/registration.js'
+import type { HubEvent, HubOptions } from '../contract/hub.js'
+import type { Tallied } from '../client/receipts.js'
 
 /** What the thread is started with. */
 export interface Order {
@@ -50,7 +50,7 @@ export type Request =
   | { readonly type: 'send'; readonly topic: Topic; readonly record: MarkRecord; readonly ttl: number }
   | ({ readonly type: 'call'; readonly call: number } & Call)
 
-/** A request, and when it was sent, by the clock of the hub's thread: see clocks in hub-thread.ts. */
+/** A request, and when it was sent, by the clock of the hub's thread: see clocks in worker.ts. */
 export type Sent = Request & { readonly at: number }
 
 /** What the thread tells. */

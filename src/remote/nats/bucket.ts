@@ -14,8 +14,8 @@
 import type { JetStreamClient, JetStreamManager, MsgRequest, StoredMsg } from '@nats-io/jetstream'
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { after, now } from '../../core/clock.js'
-import { HubError } from '../errors.js'
-import { Gate } from './gate.js'
+import { HubError } from '../contract/errors.js'
+import { Gate } from './semaphore.js'
 import { TURN } from './keys.js'
 import { type Library, library } from './library.js'
 

@@ -1,7 +1,7 @@
 /** Where links get their connections from. */
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import type { CancellationToken } from '../../core/token.js'
-import { Later } from '../later.js'
+import { Later } from '../contract/deferred.js'
 import { library } from './library.js'
 import { overSockets } from './sockets.js'
 

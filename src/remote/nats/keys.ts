@@ -12,7 +12,7 @@
  * The number of parts tells marks and leases from the rest, for one filter: see {@link TOPICS}.
  */
 import { createHash } from 'node:crypto'
-import type { Topic } from '../engine.js'
+import type { Topic } from '../contract/engine.js'
 
 /** Every mark and every lease, and nothing else. */
 export const TOPICS = '*.*.*'

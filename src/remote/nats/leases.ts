@@ -11,7 +11,7 @@
  * L3. A fence is the number of the message that began the term, and those only go up, as long as the stream lives.
  */
 import { now } from '../../core/clock.js'
-import type { Acquired, LeaseRecord } from '../engine.js'
+import type { Acquired, LeaseRecord } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { leaseKey } from './keys.js'
 import { type LeaseEntry, leaseEntryOf } from './records.js'

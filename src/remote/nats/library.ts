@@ -1,8 +1,8 @@
 /** The packages that are needed, loaded when they are. */
 import type { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { connect, headers } from '@nats-io/transport-node'
-import { HubError } from '../errors.js'
-import { missing } from '../missing.js'
+import { HubError } from '../contract/errors.js'
+import { missing } from '../adapter/optional-package.js'
 
 export interface Library {
   readonly connect: typeof connect

@@ -11,13 +11,13 @@ import type {
   Topic,
   TopicReport,
   TopicState,
-} from '../engine.js'
-import { errorFrom, HubError } from '../errors.js'
-import { Pending } from '../pending.js'
+} from '../contract/engine.js'
+import { errorFrom, HubError } from '../contract/errors.js'
+import { Pending } from '../adapter/pending-requests.js'
 import { type Bucket, isRefusal, type Stored } from './bucket.js'
-import { Census } from './census.js'
-import { Following, type Found } from './following.js'
-import { Gate } from './gate.js'
+import { Census } from './holder-lookup.js'
+import { Following, type Found } from './topic-cache.js'
+import { Gate } from './semaphore.js'
 import { holderKey, leaseKey, markKey, parseKey, pathOf, publicId, sessionKey } from './keys.js'
 import { Leases, type Sightings } from './leases.js'
 import { holderEntryOf, type MarkEntry, markEntryOf, textOfMarkEntry, textOfSession } from './records.js'

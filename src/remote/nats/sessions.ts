@@ -1,5 +1,5 @@
 /** Who holds a token, as others see it. */
-import { FINISHED, type HolderReport } from '../engine.js'
+import { FINISHED, type HolderReport } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { parseKey, sessionKey } from './keys.js'
 import { holderEntryOf, sessionEntryOf } from './records.js'

@@ -1,7 +1,7 @@
 /** `nats://`: each link makes a connection. */
 import type { ConnectionOptions } from '@nats-io/transport-node'
 import type { CancellationToken } from '../../core/token.js'
-import type { Engine } from '../engine.js'
+import type { Engine } from '../contract/engine.js'
 import { dial } from './connections.js'
 import { NatsEngine, type NatsEngineOptions } from './engine.js'
 import { library } from './library.js'

@@ -1,5 +1,5 @@
 /** What PostgreSQL says went wrong, in the words of the hub: told apart by the SQLSTATE. */
-import { HubError } from '../errors.js'
+import { HubError } from '../contract/errors.js'
 
 /** Password, role or certificate: class 28. */
 const REFUSES_US = /^28/

@@ -11,13 +11,13 @@ import type {
   Topic,
   TopicReport,
   TopicState,
-} from '../engine.js'
-import { HubError } from '../errors.js'
-import { Later } from '../later.js'
-import { keyOf } from '../names.js'
-import { Pending } from '../pending.js'
-import { holderReport, leaseRecord } from '../records.js'
-import { markOfText, textOfMark } from '../stored.js'
+} from '../contract/engine.js'
+import { HubError } from '../contract/errors.js'
+import { Later } from '../contract/deferred.js'
+import { keyOf } from '../contract/topic.js'
+import { Pending } from '../adapter/pending-requests.js'
+import { holderReport, leaseRecord } from '../contract/checked-records.js'
+import { markOfText, textOfMark } from '../adapter/mark-json.js'
 import type { Client } from './clients.js'
 import { errorOf, isGone, POOLER } from './failures.js'
 import type { Statements } from './statements.js'

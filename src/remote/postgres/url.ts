@@ -1,7 +1,7 @@
 /** `postgres://` and `postgresql://`. */
-import type { Engine } from '../engine.js'
-import { HubError } from '../errors.js'
-import { missing } from '../missing.js'
+import type { Engine } from '../contract/engine.js'
+import { HubError } from '../contract/errors.js'
+import { missing } from '../adapter/optional-package.js'
 import { postgresEngine } from './engine.js'
 
 /** `?table=` is the engine's; the rest of the URL is read by the client. */

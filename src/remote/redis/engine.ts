@@ -1,8 +1,8 @@
 /** Redis as an engine: two connections for each link, one to ask over and one to be told over. */
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
-import type { Engine, Link, LinkEvents, Session } from '../engine.js'
-import { errorFrom } from '../errors.js'
+import type { Engine, Link, LinkEvents, Session } from '../contract/engine.js'
+import { errorFrom } from '../contract/errors.js'
 import { type Dialer, dialerOf, type IoRedisClient, type NodeRedisClient, type Wire } from './clients.js'
 import { RedisLink } from './link.js'
 import { errorOf } from './replies.js'

@@ -10,11 +10,11 @@ import type {
   Topic,
   TopicReport,
   TopicState,
-} from '../engine.js'
-import { HubError } from '../errors.js'
-import { keyOf } from '../names.js'
-import { Pending } from '../pending.js'
-import { markOfText, textOfMark } from '../stored.js'
+} from '../contract/engine.js'
+import { HubError } from '../contract/errors.js'
+import { keyOf } from '../contract/topic.js'
+import { Pending } from '../adapter/pending-requests.js'
+import { markOfText, textOfMark } from '../adapter/mark-json.js'
 import type { Wire } from './clients.js'
 import { errorOf, evictionOf, mayPass, reportOf, stateOf } from './replies.js'
 import { keysOf, type Script, scripts } from './scripts.js'

@@ -1,8 +1,8 @@
 /** What Redis answers, as what the hub understands. */
-import { HubError } from '../errors.js'
-import { markOfText } from '../stored.js'
-import type { HolderReport, Topic, TopicReport, TopicState } from '../engine.js'
-import { holderReport, leaseRecord } from '../records.js'
+import { HubError } from '../contract/errors.js'
+import { markOfText } from '../adapter/mark-json.js'
+import type { HolderReport, Topic, TopicReport, TopicState } from '../contract/engine.js'
+import { holderReport, leaseRecord } from '../contract/checked-records.js'
 
 /** The server is there and refuses, or is not the one to ask any more: the words that say so. */
 const REFUSES_US = new Set(['WRONGPASS', 'NOAUTH', 'NOPERM'])

@@ -1,7 +1,7 @@
 /** `redis://` and `rediss://`: a client is made with whichever library is installed. */
-import type { Engine } from '../engine.js'
-import { HubError } from '../errors.js'
-import { missing } from '../missing.js'
+import type { Engine } from '../contract/engine.js'
+import { HubError } from '../contract/errors.js'
+import { missing } from '../adapter/optional-package.js'
 import type { IoRedisClient, NodeRedisClient } from './clients.js'
 import { redisEngine, type RedisEngineOptions } from './engine.js'
 

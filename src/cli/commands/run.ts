@@ -1,0 +1,212 @@
+/**
+ * `calloff run`: a command under a sum of tokens.
+ *
+ * Who has the terminal. The command stays in our process group, so that it has the terminal as if we were not there: it reads from it,
+ * is stopped and continued with us, and hears Ctrl+C from the terminal itself. So
+ * 1. What the terminal has told everybody (SIGINT, SIGHUP) is not said to the command a second time: many programs take the second one
+ *    for impatience. Who has not ended by half of the grace is asked in our own words, SIGTERM.
+ * 2. What was said to us alone (`kill`, a name, a timeout) is passed on at once, as SIGTERM.
+ * 3. A second signal kills at once; a third one ends us.
+ * 4. With --foreground Ctrl+C is a key like any other: it is the command's own, and calls nothing off.
+ * 5. A command that Ctrl+C has ended ends us by the same signal, so that a shell that runs us in a loop sees that the user wants out of that, too.
+ *
+ * Nothing here touches `process.stdin` and its like: see terminal/output.ts.
+ */
+import { existsSync } from 'node:fs'
+import { basename } from 'node:path'
+import process from 'node:process'
+import {
+  anyOf,
+  type CancellationError,
+  type CancellationToken,
+  ConditionToken,
+  SimpleToken,
+  TimeoutToken,
+} from '../../index.js'
+import { lendToken, type ProcessReport, ProcessSignalToken, type RunningProcess, spawn } from '../../node/index.js'
+import type { RemoteToken, TokenHub } from '../../remote/index.js'
+import { byWhom, reasonText } from '../terminal/describe.js'
+import { formatDuration } from '../terminal/duration.js'
+import { givenDescriptors, stdioWith } from '../child/descriptors.js'
+import { Ending, passOn, SIGNALS } from '../child/stop-signals.js'
+import {
+  CALLED_OFF,
+  codeOfSignal,
+  FAILED,
+  NOT_EXECUTABLE,
+  NOT_FOUND,
+  type Outcome,
+  TIMED_OUT,
+} from '../terminal/exit-codes.js'
+import { Failure, UsageError } from '../terminal/errors.js'
+import { leaveFirstPlace } from '../child/first-process.js'
+import { refuseChangedEnvironment } from '../arguments/argument-bytes.js'
+import type { Given } from '../arguments/parse.js'
+import { answered, checkName, close, connect, runOf } from '../connect/hub.js'
+import { say } from '../terminal/output.js'
+import type { Guard } from '../child/start-guard.js'
+import { hasTerminal } from '../terminal/foreground.js'
+import { visible } from '../terminal/visible.js'
+
+const GRACE = 5_000
+/** Milliseconds between two looks for the stop file. */
+const PACE = 100
+
+/** Who can call it off. */
+interface Sources {
+  readonly interrupted: ProcessSignalToken
+  readonly timeout: TimeoutToken | undefined
+  readonly stopFile: ConditionToken | undefined
+  readonly remote: RemoteToken | undefined
+}
+
+/** `calloff run` */
+export async function run(given: Given): Promise<Outcome> {
+  const [command = '', ...args] = given.operands
+  const name = given.text('name')
+  if (
+    name === undefined &&
+    (given.text('run') !== undefined || given.text('hub') !== undefined || given.has('start'))
+  ) {
+    throw new UsageError('--hub, --run and --start are of no use without --name')
+  }
+  if (command === '') throw new UsageError('the command must not be empty')
+  refuseChangedEnvironment()
+  leaveFirstPlace()
+  const descriptors = givenDescriptors()
+  if (name !== undefined) checkName(name)
+  const isForeground = given.has('foreground')
+  using interrupted = new ProcessSignalToken(...SIGNALS.filter((one) => !isForeground || one !== 'SIGINT'))
+  const connecting = name === undefined ? undefined : openName(given, name)
+  const hub = connecting && (await interrupted.race(connecting).catch(unlessInterrupted(interrupted)))
+  const path = given.text('stop-file')
+  const within = given.duration('timeout')
+  const sources: Sources = {
+    interrupted,
+    timeout: within === undefined ? undefined : new TimeoutToken(within),
+    stopFile: path === undefined ? undefined : new ConditionToken(() => existsSync(path), { pollEvery: PACE }),
+    remote: hub?.token,
+  }
+  try {
+    return await runUnder(sources, command, args, given, stdioWith(descriptors))
+  } finally {
+    if (hub) await close(hub.hub)
+  }
+}
+
+async function openName(given: Given, name: string): Promise<{ readonly hub: TokenHub; readonly token: RemoteToken }> {
+  const hub = await connect(given)
+  const token = hub.open(name, runOf(given))
+  try {
+    await answered(given, 'nothing was started', token.ready)
+  } catch (error) {
+    await close(hub)
+    throw error
+  }
+  return { hub, token }
+}
+
+function unlessInterrupted(interrupted: CancellationToken): (error: unknown) => undefined {
+  return (error) => {
+    if (!interrupted.cancelled) throw error
+    return undefined
+  }
+}
+
+async function runUnder(
+  sources: Sources,
+  command: string,
+  args: readonly string[],
+  given: Given,
+  stdio: ('inherit' | 'ignore')[],
+): Promise<Outcome> {
+  const tokens = Object.values(sources).filter((one): one is CancellationToken => one !== undefined)
+  const calledOff = anyOf(...tokens)
+  const grace = given.duration('grace') ?? GRACE
+  const signal = given.signal('signal') ?? 'SIGTERM'
+  const name = visible(basename(command))
+  const tell = (text: string) => {
+    if (!given.has('quiet')) say(text)
+  }
+  const early = calledOff.isCancelled({ direct: false }) ? calledOff.error : undefined
+  if (early) {
+    const again =
+      sources.remote?.error === early
+        ? `; to use the name again: calloff forget ${visible(given.text('name') ?? '')}`
+        : ''
+    tell(`${name} was not started, for it was called off ${wordsFor(early, sources, given)}${again}`)
+    return codeFor(early, sources)
+  }
+  const ending = new SimpleToken({ name })
+  // What is lent is the sum itself: who has it by `fromParent()` sees at once that it is over, and of what kind its end is.
+  // Ctrl+C calls it off, so that who has it may finish in peace then, too.
+  const peaceful = [...SIGNALS, ...(signal === 'SIGKILL' || signal === 'SIGSTOP' ? [] : [signal])]
+  await using lent = await lendToken(calledOff, { name: given.text('name') ?? name, stopSignal: peaceful })
+  await using guard = given.has('guard')
+    ? await startGuard({ name, signal, grace, isQuiet: given.has('quiet') })
+    : undefined
+  const marks = [process.env['CALLOFF_TREE'], guard?.mark].filter(Boolean).join(' ')
+  const env = { ...process.env, ...lent.env, ...(marks && { CALLOFF_TREE: marks }) }
+  let running: RunningProcess
+  try {
+    running = await spawn(command, args, { token: ending, grace, stopSignal: signal, stdio, foreground: true, env })
+  } catch (error) {
+    throw notStarted(command, error)
+  }
+  guard?.watch(running.pid)
+  const stopPassing = passOn(running, given.has('foreground') ? ['SIGINT'] : [])
+  const end = new Ending(running, ending, calledOff, grace)
+  void sources.remote?.finished(running.ended)
+  const report = await running.ended
+  // Of one Ctrl+C its end may be heard of before the signal itself, which then is here within a turn.
+  const isTyped = hasTerminal()
+  if (isTyped && !end.why) await turns(2)
+  stopPassing()
+  end.stop()
+  const { interrupted } = sources
+  if (isTyped && !end.why && interrupted.reason === 'SIGINT' && interrupted.error) end.tell(interrupted.error)
+  const { why } = end
+  if (why) tell(`${name} was called off ${wordsFor(why, sources, given)}${howItWent(report, grace)}`)
+  const isInterrupted = why ? end.isTold && why.cause === 'SIGINT' : isTyped && report.signal === 'SIGINT'
+  if (isInterrupted) return 'SIGINT'
+  if (why) return codeFor(why, sources)
+  return report.code ?? (report.signal === null ? FAILED : codeOfSignal(report.signal))
+}
+
+async function startGuard(about: Parameters<typeof Guard.start>[0]): Promise<Guard> {
+  if (process.platform === 'win32') throw new UsageError('--guard is not there on Windows')
+  return await (await import('../child/start-guard.js')).Guard.start(about)
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+function notStarted(command: string, error: unknown): Failure {
+  const shown = visible(command)
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT') return new Failure(`${shown}: there is no such command`, NOT_FOUND)
+  if (code === 'EACCES' || code === 'ENOEXEC' || code === 'EPERM')
+    return new Failure(`${shown}: cannot be executed`, NOT_EXECUTABLE)
+  return new Failure(visible(message), NOT_EXECUTABLE)
+}
+
+function codeFor(error: CancellationError, { interrupted, timeout }: Sources): number {
+  if (interrupted.error === error) return interrupted.exitCode ?? 1
+  return timeout?.error === error ? TIMED_OUT : CALLED_OFF
+}
+
+/** Who it was, and why. */
+function wordsFor(error: CancellationError, { interrupted, timeout, stopFile, remote }: Sources, given: Given): string {
+  if (interrupted.error === error) return `by ${interrupted.reason as string}`
+  if (timeout?.error === error) return `after ${formatDuration(given.duration('timeout') ?? 0)} (--timeout)`
+  if (stopFile?.error === error) return `by the stop file ${visible(given.text('stop-file') ?? '')}`
+  const name = visible(given.text('name') ?? '')
+  const why = reasonText(remote?.reason)
+  return `as ${name}${remote?.who ? ` ${byWhom(remote.who)}` : ''}${why && `: ${why}`}`
+}
+
+function howItWent({ forced, left }: ProcessReport, grace: number): string {
+  if (left.length > 0) return `; still there: process ${left.join(', ')}`
+  return forced && grace > 0 ? `; it had to be killed` : ''
+}

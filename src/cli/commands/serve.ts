@@ -1,0 +1,80 @@
+import { resolve } from 'node:path'
+import process from 'node:process'
+import { anyOf, type CancellationToken, SimpleToken, TimeoutToken } from '../../index.js'
+import { ProcessSignalToken } from '../../node/index.js'
+import { type ServerOptions, TokenServer } from '../../remote/index.js'
+import { toJson } from '../terminal/describe.js'
+import { formatDuration } from '../terminal/duration.js'
+import { FAILED, OK } from '../terminal/exit-codes.js'
+import { Failure, messageOf, UsageError } from '../terminal/errors.js'
+import type { Given } from '../arguments/parse.js'
+import { hubText, urlOf } from '../connect/hub.js'
+import { readOrMakeKey, usualKeyFile } from '../connect/key-file.js'
+import { makeOwnFolder, ownHub } from '../connect/runtime-folder.js'
+import { say, show } from '../terminal/output.js'
+import { visible } from '../terminal/visible.js'
+
+/** `calloff serve`. */
+export async function serve(given: Given): Promise<number> {
+  using stopped = new ProcessSignalToken('SIGTERM', 'SIGINT', 'SIGHUP')
+  const server = await listen(given)
+  const { url } = server
+  show(given.has('json') ? `${toJson({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`)
+  using failed = new SimpleToken({ name: 'failed' })
+  server.closed.catch((error: unknown) => failed.cancel(error))
+  using idle = new SimpleToken({ name: 'idle' })
+  const over = anyOf(stopped, failed, idle)
+  const within = given.duration('idle')
+  if (within !== undefined) endWhenIdle(server, within, idle, over).catch(() => {}) // it is over for another reason
+  await over.wait()
+  await server.close().catch(() => {})
+  if (failed.cancelled) {
+    say(messageOf(failed.reason))
+    return FAILED
+  }
+  return OK
+}
+
+async function listen(given: Given): Promise<TokenServer> {
+  const journal = given.text('journal')
+  const options = { ...whereOf(given), ...(journal === undefined ? {} : { journal: resolve(journal) }) }
+  try {
+    return await TokenServer.listen(options)
+  } catch (error) {
+    throw error instanceof Failure ? error : new Failure(`cannot listen: ${messageOf(error)}`)
+  }
+}
+
+/** Where, and with which key. */
+function whereOf(given: Given): ServerOptions {
+  const listen = hubText(given, 'listen')
+  const file = given.text('key-file') ?? (process.env['CALLOFF_KEY_FILE'] || undefined)
+  if (listen === undefined) makeOwnFolder()
+  const url = new URL(listen === undefined ? ownHub() : urlOf(listen))
+  if (url.protocol === 'unix:' || url.protocol === 'pipe:') {
+    const path = decodeURIComponent(url.pathname)
+    // The file system says who may connect. Who wants a key as well gets it, but none is made that nobody has asked for.
+    return file === undefined ? { path } : { path, key: keyFrom(file) }
+  }
+  if (url.protocol !== 'tcp:') {
+    const where = given.text('listen') === undefined ? 'serve with CALLOFF_HUB' : '--listen'
+    throw new UsageError(`${where} takes unix:PATH or tcp://HOST:PORT, not ${url.protocol}`)
+  }
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port), key: keyFrom(file ?? usualKeyFile()) }
+}
+
+function keyFrom(file: string): string {
+  const { key, isNew } = readOrMakeKey(resolve(file))
+  if (isNew) say(`made a key in ${resolve(file)}; the other machines need a copy`)
+  return key
+}
+
+/** Ends it when nobody has been connected for so long. */
+async function endWhenIdle(server: TokenServer, within: number, idle: CancellationToken, over: CancellationToken) {
+  let quiet = new TimeoutToken(within)
+  while (!quiet.cancelled) {
+    await over.sleep(Math.min(1_000, Math.max(10, within / 10)))
+    if (server.connections > 0) quiet = new TimeoutToken(within)
+  }
+  idle.cancel(`nobody was connected for ${formatDuration(within)}`)
+}

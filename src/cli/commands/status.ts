@@ -1,0 +1,44 @@
+import type { Listing, TokenHub } from '../../remote/index.js'
+import { holderText } from '../terminal/describe.js'
+import { CALLED_OFF, OK } from '../terminal/exit-codes.js'
+import type { Given } from '../arguments/parse.js'
+import { atHub, checkName, runOf } from '../connect/hub.js'
+import { lineOfJson, titleOf, whyOf } from '../terminal/listings.js'
+import { show } from '../terminal/output.js'
+import { paintFor } from '../terminal/text.js'
+import { visible } from '../terminal/visible.js'
+
+/** `calloff status` */
+export async function status(given: Given): Promise<number> {
+  const name = checkName(given.operands[0] ?? '')
+  const { run = '' } = runOf(given)
+  const listing = await atHub(given, unknownOf(name), (hub) => stateOf(hub, name, run))
+  if (!given.has('quiet')) show(given.has('json') ? lineOfJson(listing) : textOf(listing))
+  return listing.state === 'live' ? OK : CALLED_OFF
+}
+
+/** What is not known where the hub does not answer. */
+export function unknownOf(name: string): string {
+  return `whether ${visible(name)} was called off is not known`
+}
+
+/** How a name stands. A name that was never used is live. */
+export async function stateOf(hub: TokenHub, name: string, run: string): Promise<Listing> {
+  const all = await hub.list(name)
+  const found = all.find((one) => one.name === name && one.run === run)
+  return found ?? { name, run, state: 'live', mark: undefined, holders: [], lease: undefined }
+}
+
+function textOf(listing: Listing): string {
+  const { state, mark, holders, lease } = listing
+  const paint = paintFor(1)
+  const shown = state === 'live' ? paint('green', 'live') : paint('red', 'called off')
+  const lines = [`${titleOf(listing)}: ${shown}`]
+  if (mark) lines.push(`  ${whyOf(listing)}`, `  at ${mark.at.toISOString()}`)
+  if (lease) lines.push(`  leased, fence ${lease.fence}${lease.held ? '' : ', by nobody now'}`)
+  for (const holder of holders) {
+    lines.push(`  held by ${holderText(holder)} since ${holder.since.toISOString()}: ${holder.state}`)
+  }
+  if (holders.length === 0) lines.push('  held by nobody')
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,176 @@
+/** From the options to a hub. */
+import process from 'node:process'
+import { resolve } from 'node:path'
+import { isCancellation, TimeoutToken } from '../../index.js'
+import type { HubOptions, TokenHub } from '../../remote/index.js'
+import { formatDuration } from '../terminal/duration.js'
+import { Failure, messageOf, UsageError } from '../terminal/errors.js'
+import type { Given } from '../arguments/parse.js'
+import { ownFolder, ownHub, refuseForeign, urlOfSocket } from './runtime-folder.js'
+import { say } from '../terminal/output.js'
+import { visible } from '../terminal/visible.js'
+
+const SCHEMES = new Set(['unix:', 'pipe:', 'tcp:', 'tls:', 'nats:', 'postgres:', 'postgresql:', 'redis:', 'rediss:'])
+const LONGEST_NAME = 256
+/** How long the hub may take to answer, unless `--hub-timeout` says otherwise. */
+const PATIENCE = 10_000
+
+/** Where the hub is. */
+export interface Place {
+  readonly url: string
+  /** Nobody has said where, so it is the user's own. */
+  readonly isOwn: boolean
+}
+
+/** Where the hub is, or is to be, as the option or else the environment says it. */
+export function hubText(given: Given, option: 'hub' | 'listen'): string | undefined {
+  return given.text(option) ?? (process.env['CALLOFF_HUB'] || undefined)
+}
+
+/** Errors: {@link UsageError} for what is no URL of a hub. */
+export function placeOf(given: Given): Place {
+  const text = hubText(given, 'hub')
+  return text === undefined ? { url: ownHub(), isOwn: true } : { url: urlOf(text), isOwn: false }
+}
+
+function badUrl(what: string): UsageError {
+  return new UsageError(`the hub must be a URL such as unix:/run/hub.sock or tcp://localhost:4747, ${what}`)
+}
+
+/** A path of a socket may be relative. */
+export function urlOf(text: string): string {
+  const scheme = /^[a-z]+:/i.exec(text)?.[0].toLowerCase()
+  if (scheme === undefined) throw badUrl(`got ${JSON.stringify(text)}`)
+  if (!SCHEMES.has(scheme)) throw badUrl(`and there is none for ${scheme}`)
+  if (scheme === 'unix:') {
+    const path = text.slice(scheme.length).replace(/^\/\/(?=\/)/, '')
+    if (path === '' || path.startsWith('//')) throw badUrl(`got ${JSON.stringify(text)}`)
+    return path.startsWith('/') ? `unix:${path}` : urlOfSocket(resolve(path))
+  }
+  try {
+    const { port } = new URL(text)
+    if ((scheme === 'tcp:' || scheme === 'tls:') && port === '') throw badUrl(`and ${scheme} needs a port`)
+  } catch (error) {
+    // The URL may have a password in it.
+    throw error instanceof UsageError ? error : badUrl('and what was given is none')
+  }
+  return text
+}
+
+/** For people: without a password. */
+export function shownPlace(url: string): string {
+  if (url.startsWith('unix:') || url.startsWith('pipe:')) return visible(url)
+  const { protocol, host, pathname } = new URL(url)
+  return visible(`${protocol}//${host}${pathname === '/' ? '' : pathname}`)
+}
+
+/** Errors: {@link UsageError} for what cannot be a name. */
+export function checkName(name: string, what = 'a name'): string {
+  const bytes = Buffer.byteLength(name)
+  if (bytes < 1 || bytes > LONGEST_NAME)
+    throw new UsageError(`${what} must have 1 to ${LONGEST_NAME} bytes, got ${bytes}`)
+  return name
+}
+
+/** The run that was asked for, as options of the hub. */
+export function runOf(given: Given): { readonly run?: string } {
+  const run = given.text('run')
+  return run === undefined ? {} : { run: checkName(run, 'the run') }
+}
+
+/** How long the hub may take to answer, in milliseconds. */
+export function patienceOf(given: Given): number {
+  const patience = given.duration('hub-timeout') ?? PATIENCE
+  if (patience < 1) throw new UsageError('--hub-timeout must be 1ms or more')
+  return patience
+}
+
+/**
+ * Does something at the hub, and closes the connection.
+ *
+ * Errors: {@link Failure} where the hub does not answer in time; it says what is then not known.
+ */
+export async function atHub<T>(given: Given, unknown: string, work: (hub: TokenHub) => Promise<T>): Promise<T> {
+  const hub = await connect(given)
+  try {
+    return await answered(given, unknown, work(hub))
+  } finally {
+    await close(hub)
+  }
+}
+
+/** What the hub answers. Errors: {@link Failure} where it does not answer in time. */
+export async function answered<T>(given: Given, unknown: string, answer: Promise<T>): Promise<T> {
+  const patience = patienceOf(given)
+  using limit = new TimeoutToken(patience)
+  try {
+    return await limit.race(answer)
+  } catch (error) {
+    if (!isCancellation(error, limit)) throw error
+    const where = shownPlace(placeOf(given).url)
+    throw new Failure(`the hub at ${where} did not answer within ${formatDuration(patience)}: ${unknown}`)
+  }
+}
+
+/** Connects. Errors: {@link Failure} that says what to do about it. */
+export async function connect(given: Given, more: HubOptions = {}): Promise<TokenHub> {
+  const place = placeOf(given)
+  const patience = patienceOf(given)
+  const key = await keyOf(given, place.url)
+  const { connectHub } = await import('../../remote/index.js')
+  const options = { patience, ...(key === undefined ? {} : { key }) }
+  const attempt = () => connectHub(place.url, { ...options, ...more })
+  if (place.isOwn) refuseForeign(ownFolder())
+  if (!given.has('start')) return await orFail(attempt, place)
+  if (!place.url.startsWith('unix:') && !place.url.startsWith('pipe:')) {
+    throw new UsageError('--start is for a hub at a socket of this machine')
+  }
+  try {
+    return await connectHub(place.url, options)
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== 'ERR_HUB_UNREACHABLE') throw explained(error, place)
+  }
+  const { startServer } = await import('./start-server.js')
+  await startServer(place)
+  return await orFail(attempt, place)
+}
+
+async function keyOf(given: Given, url: string): Promise<string | undefined> {
+  const file = given.text('key-file') ?? (process.env['CALLOFF_KEY_FILE'] || undefined)
+  if (!/^(tcp|tls|unix|pipe):/.test(url)) return undefined
+  const { readKey, usualKeyFile } = await import('./key-file.js')
+  if (file !== undefined) {
+    const key = readKey(file)
+    if (key === undefined) throw new Failure(`there is no key file ${file}`)
+    return key
+  }
+  return /^(tcp|tls):/.test(url) ? readKey(usualKeyFile()) : undefined
+}
+
+async function orFail(attempt: () => Promise<TokenHub>, place: Place): Promise<TokenHub> {
+  try {
+    return await attempt()
+  } catch (error) {
+    throw explained(error, place)
+  }
+}
+
+/** What to do about it, as far as can be known. */
+function explained(error: unknown, { url, isOwn }: Place): Failure {
+  const where = shownPlace(url)
+  const { code } = error as { readonly code?: unknown }
+  const words = messageOf(error)
+  if (code === 'ERR_HUB_AUTH') return new Failure(`the hub at ${where} has another key; give it with --key-file`)
+  if (code !== 'ERR_HUB_UNREACHABLE') return new Failure(words)
+  if (isOwn) return new Failure(`no hub is listening at ${where}; start one with calloff serve, or give --start`)
+  return new Failure(`the hub at ${where} cannot be reached: ${words}`)
+}
+
+/** Closes it, and says so where something was left undelivered. */
+export async function close(hub: TokenHub, within = 2_000): Promise<void> {
+  try {
+    await hub.close({ within })
+  } catch (error) {
+    say(messageOf(error))
+  }
+}

@@ -1,0 +1,56 @@
+/** The key of a hub over TCP, in a file. */
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, isAbsolute, join } from 'node:path'
+import process from 'node:process'
+import { Failure } from '../terminal/errors.js'
+
+/** Where the key is, unless somebody says otherwise. */
+export function usualKeyFile(): string {
+  const given = process.env['XDG_CONFIG_HOME']
+  const config = given && isAbsolute(given) ? given : join(homedir(), '.config')
+  return join(config, 'calloff', 'key')
+}
+
+/** The key in a file; undefined if there is no such file. Errors: {@link Failure} if others can read it, or it is none. */
+export function readKey(file: string): string | undefined {
+  let text: string
+  try {
+    const { mode, uid } = statSync(file)
+    // As ssh does: what an administrator has laid out is his business.
+    if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
+      throw new Failure(
+        `refusing to use the key in ${file}: others can read it; chmod 600 it, and better make a new one`,
+      )
+    }
+    text = readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return undefined
+    throw error instanceof Failure ? error : new Failure(`the key file cannot be read: ${message}`)
+  }
+  if (Buffer.byteLength(text) < LEAST_BYTES)
+    throw new Failure(`the key in ${file} is shorter than ${LEAST_BYTES} bytes`)
+  return text
+}
+
+/** The key in a file, which is made if it is not there. */
+export function readOrMakeKey(file: string): { readonly key: string; readonly isNew: boolean } {
+  const found = readKey(file)
+  if (found !== undefined) return { key: found, isNew: false }
+  const key = randomBytes(32).toString('base64url')
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileSync(file, `${key}\n`, { mode: 0o600, flag: 'wx' })
+  } catch (error) {
+    // Another server, at the same moment.
+    const other = (error as NodeJS.ErrnoException).code === 'EEXIST' ? readKey(file) : undefined
+    if (other !== undefined) return { key: other, isNew: false }
+    throw new Failure(`the key file cannot be made: ${(error as Error).message}`)
+  }
+  return { key, isNew: true }
+}
+
+/** As the server wants it. */
+const LEAST_BYTES = 16

@@ -1,0 +1,45 @@
+/** The user's own place for sockets, where nobody else can put one. */
+import { chmodSync, lstatSync, mkdirSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import process from 'node:process'
+import { Failure } from '../terminal/errors.js'
+
+const isWindows = process.platform === 'win32'
+
+/** Where the hub of this user listens: a URL. Nothing is made. */
+export function ownHub(): string {
+  if (isWindows) return `pipe:calloff-${encodeURIComponent(userInfo().username)}`
+  return urlOfSocket(join(ownFolder(), 'hub.sock'))
+}
+
+/** As the server writes it. */
+export function urlOfSocket(path: string): string {
+  return `unix:${encodeURI(path).replaceAll(/[?#]/g, encodeURIComponent)}`
+}
+
+/** In the runtime directory, which the system has made for this user, else in the one for temporary files. */
+export function ownFolder(): string {
+  const given = process.env['XDG_RUNTIME_DIR']
+  if (given && isAbsolute(given)) return join(given, 'calloff')
+  return join(tmpdir(), `calloff-${process.getuid?.() ?? userInfo().username}`)
+}
+
+/** Makes the folder, for this user alone. Errors: {@link Failure} if it is there and somebody else could have a hand in it. */
+export function makeOwnFolder(): string {
+  const folder = ownFolder()
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  refuseForeign(folder)
+  return folder
+}
+
+/** A socket in a folder of somebody else may be anybody's. Where there is no folder there is nothing to fear. */
+export function refuseForeign(folder: string): void {
+  if (isWindows) return
+  const found = lstatSync(folder, { throwIfNoEntry: false })
+  if (!found) return
+  const me = process.getuid?.()
+  if (!found.isDirectory()) throw new Failure(`refusing to use ${folder}: it is no folder`)
+  if (found.uid !== me) throw new Failure(`refusing to use ${folder}: it belongs to user ${found.uid}, not to you`)
+  if ((found.mode & 0o077) !== 0) chmodSync(folder, 0o700)
+}

@@ -1,0 +1,41 @@
+/** The words for who has called something off, and why. */
+import { inspect } from 'node:util'
+import type { Holder, Mark, Who } from '../../remote/index.js'
+import { visible, visibleJson } from './visible.js'
+
+/** A reason on one line; the empty text where there is none. */
+export function reasonText(reason: unknown): string {
+  if (reason === undefined || reason === null) return ''
+  if (typeof reason === 'string') return visible(reason)
+  if (reason instanceof Error) return visible(reason.message)
+  return visible(inspect(reason, { breakLength: Infinity, depth: 2, compact: true }))
+}
+
+/** `by process 4711 on build-7` */
+export function byWhom({ host, pid }: Who): string {
+  return `by process ${pid} on ${visible(host)}`
+}
+
+/** `by process 4711 on build-7: wrong branch` */
+export function markText({ who, reason, kind }: Mark): string {
+  const why = reasonText(reason)
+  return `${byWhom(who)}${kind === 'manual' ? '' : ` (${kind})`}${why && `: ${why}`}`
+}
+
+/** `process 4711 on build-7` */
+export function holderText({ host, pid, silent }: Holder): string {
+  return `process ${pid} on ${visible(host)}${silent ? ' (not heard of for a while)' : ''}`
+}
+
+/** `1 holder`, `2 holders` */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`
+}
+
+/** What JSON makes of a mark or a listing, safe for a terminal: dates as ISO text, an error as its message. */
+export function toJson(value: unknown): string {
+  const json = JSON.stringify(value, (_key, one: unknown) =>
+    one instanceof Error ? one.message : typeof one === 'bigint' ? `${one}` : one,
+  )
+  return visibleJson(json)
+}

@@ -1,0 +1,72 @@
+/** What a hub has under a prefix, as rows of a table and as JSON. */
+import type { Holder, Listing } from '../../remote/index.js'
+import { byWhom, reasonText, toJson } from './describe.js'
+import { formatDuration } from './duration.js'
+import { type Cell, type Paint, tableOf } from './text.js'
+import { visible } from './visible.js'
+
+const HEAD = ['NAME', 'STATE', 'HELD BY', 'SINCE', 'WHY'].map((text): Cell => ({ text, format: 'bold' }))
+
+/** Lines, the first of which is the head. `now`: by the wall clock. */
+export function tableOfListings(listings: readonly Listing[], paint: Paint, now: Date, width?: number): string[] {
+  return tableOf([HEAD, ...listings.map((one) => rowOf(one, now))], paint, width)
+}
+
+/** One value on one line. */
+export function lineOfJson(listing: Listing): string {
+  return `${toJson(listing)}\n`
+}
+
+/** Tells one run of a name from another. */
+export function keyOf({ name, run }: Listing): string {
+  return JSON.stringify([name, run])
+}
+
+/** The name, and which run of it. */
+export function titleOf({ name, run }: Listing): string {
+  return visible(run === '' ? name : `${name} (run ${run})`)
+}
+
+/** Who has called it off and why; the empty text while it lives. */
+export function whyOf({ mark }: Listing): string {
+  if (!mark) return ''
+  const why = reasonText(mark.reason)
+  return `${byWhom(mark.who)}${mark.kind === 'manual' ? '' : ` (${mark.kind})`}${why && `: ${why}`}`
+}
+
+/** Live, or how far its end has come. */
+export function stateOf({ state, holders, lease }: Listing): string {
+  if (state === 'live') return lease?.held === true ? 'leased' : 'live'
+  return holders.some((holder) => holder.state !== 'finished') ? 'ending' : 'called off'
+}
+
+const FORMATS: Readonly<Record<string, Cell['format']>> = { live: 'green', leased: 'green', ending: 'yellow' }
+
+function rowOf(listing: Listing, now: Date): readonly Cell[] {
+  const { mark, holders } = listing
+  const state = stateOf(listing)
+  // Of what is called off, since then; of what is live, since it was opened first.
+  const begins = mark ? [mark.at] : holders.map(({ since }) => since)
+  const since = Math.min(...begins.map(Number))
+  return [
+    { text: titleOf(listing) },
+    { text: state, format: FORMATS[state] ?? 'red' },
+    { text: heldBy(holders) },
+    { text: Number.isFinite(since) ? ago(since, now) : '' },
+    { text: whyOf(listing) },
+  ]
+}
+
+/** Two of them, and how many more. */
+function heldBy(holders: readonly Holder[]): string {
+  const here = holders.filter(({ state }) => state !== 'finished')
+  const shown = here.slice(0, 2).map(({ host, pid, silent }) => `${visible(host)}:${pid}${silent ? '?' : ''}`)
+  if (here.length > 2) shown.push(`${here.length - 2} more`)
+  return shown.join(', ') || '-'
+}
+
+/** To the second; what is years ago is known to the day. */
+function ago(since: number, now: Date): string {
+  const passed = Math.max(0, Number(now) - since)
+  return formatDuration(passed < 1_000 ? 0 : Math.floor(passed / 1_000) * 1_000)
+}

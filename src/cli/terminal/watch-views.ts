@@ -1,0 +1,170 @@
+/** How a watch looks: a table in a terminal, lines in a file, JSON for programs. */
+import type { Listing } from '../../remote/index.js'
+import process from 'node:process'
+import { messageOf } from './errors.js'
+import { stateOf, tableOfListings, titleOf, whyOf } from './listings.js'
+import { toJson } from './describe.js'
+import { say, show } from './output.js'
+import { hasTerminal } from './foreground.js'
+import { cutTo, paintFor } from './text.js'
+
+/** What has happened to one name. */
+export interface Change {
+  readonly event: 'opened' | 'changed' | 'called-off' | 'gone'
+  readonly listing: Listing
+}
+
+/** What a watch tells. */
+export interface Screen {
+  show(listings: readonly Listing[], changes: readonly Change[]): void
+  connected(): void
+  disconnected(error: Error): void
+  close(): void
+}
+
+/** One object a line: `event`, `at` and what it is about. */
+export class JsonScreen implements Screen {
+  #isLost = false
+
+  show(_listings: readonly Listing[], changes: readonly Change[]): void {
+    for (const { event, listing } of changes) line({ event, at: new Date(), ...listing })
+  }
+
+  connected(): void {
+    this.#isLost = false
+    line({ event: 'connected', at: new Date() })
+  }
+
+  disconnected(error: Error): void {
+    // Once, however often it is tried again.
+    if (!this.#isLost) line({ event: 'disconnected', at: new Date(), error: messageOf(error) })
+    this.#isLost = true
+  }
+
+  close(): void {}
+}
+
+function line(value: object): void {
+  show(`${toJson(value)}\n`)
+}
+
+/** A line for each change. */
+export class LineScreen implements Screen {
+  readonly #where: string
+  #isLost = false
+
+  constructor(where: string) {
+    this.#where = where
+  }
+
+  show(_listings: readonly Listing[], changes: readonly Change[]): void {
+    for (const { event, listing } of changes) {
+      const why = whyOf(listing)
+      const what = event === 'gone' ? 'gone' : stateOf(listing)
+      show(`${new Date().toISOString()} ${titleOf(listing)}: ${what}${why && ` ${why}`}\n`)
+    }
+  }
+
+  connected(): void {
+    if (this.#isLost) say(`the hub at ${this.#where} is back`)
+    this.#isLost = false
+  }
+
+  disconnected(error: Error): void {
+    if (!this.#isLost) say(`the hub at ${this.#where} cannot be reached, waiting for it: ${messageOf(error)}`)
+    this.#isLost = true
+  }
+
+  close(): void {}
+}
+
+const ENTER = '\u001B[?1049h\u001B[?25l'
+const LEAVE = '\u001B[?25h\u001B[?1049l'
+const HOME = '\u001B[H'
+const REST_OF_LINE = '\u001B[K'
+const REST_OF_SCREEN = '\u001B[J'
+
+/**
+ * The whole terminal, which is given back as it was: at the end, and while the program is stopped (Ctrl+Z). In the background it draws
+ * nothing: the terminal is another program's.
+ */
+export class TableScreen implements Screen {
+  readonly #where: string
+  readonly #paint = paintFor(1)
+  readonly #draw = () => this.#write()
+  /** The terminal is as it was. */
+  #isAway = true
+  #listings: readonly Listing[] | undefined
+  #trouble: string | undefined
+  #size = { columns: 80, rows: 24 }
+
+  constructor(where: string) {
+    this.#where = where
+    // The one place that wants the size of the terminal, and no command shares it.
+    process.stdout.on('resize', this.#draw)
+    process.on('SIGTSTP', this.#suspend)
+    process.on('SIGCONT', this.#draw)
+    this.#write()
+  }
+
+  show(listings: readonly Listing[]): void {
+    this.#listings = listings
+    this.#write()
+  }
+
+  connected(): void {
+    this.#trouble = undefined
+    this.#write()
+  }
+
+  disconnected(error: Error): void {
+    this.#trouble = messageOf(error)
+    this.#write()
+  }
+
+  close(): void {
+    process.stdout.off('resize', this.#draw)
+    process.off('SIGTSTP', this.#suspend)
+    process.off('SIGCONT', this.#draw)
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (!this.#isAway) show(LEAVE)
+    this.#isAway = true
+  }
+
+  /** Stops by the signal itself, for which the shell waits. Where the system does not stop it the next look draws again. */
+  readonly #suspend = () => {
+    this.#leave()
+    process.off('SIGTSTP', this.#suspend)
+    process.kill(process.pid, 'SIGTSTP')
+    process.on('SIGTSTP', this.#suspend)
+  }
+
+  #write(): void {
+    if (!hasTerminal()) return
+    if (this.#isAway) show(ENTER)
+    this.#isAway = false
+    const { columns, rows } = process.stdout
+    this.#size = { columns, rows }
+    const now = new Date()
+    const lines = [this.#title(now), '', ...this.#body(now)]
+    const shown = lines.slice(0, rows - 1)
+    if (lines.length > rows - 1) shown.splice(-1, 1, `… ${lines.length - shown.length + 1} more`)
+    show(`${HOME}${shown.map((one) => `${one}${REST_OF_LINE}\n`).join('')}${REST_OF_SCREEN}`)
+  }
+
+  #title(now: Date): string {
+    const time = now.toTimeString().slice(0, 8)
+    if (this.#trouble === undefined) return cutTo(`${time}  ${this.#where}`, this.#size.columns)
+    const state = this.#listings ? 'the hub is gone, waiting for it' : 'waiting for the hub'
+    return this.#paint('red', cutTo(`${time}  ${this.#where}: ${state} (${this.#trouble})`, this.#size.columns))
+  }
+
+  #body(now: Date): string[] {
+    if (!this.#listings) return this.#trouble === undefined ? ['connecting …'] : []
+    if (this.#listings.length === 0) return ['nothing is open, nothing was called off']
+    return tableOfListings(this.#listings, this.#paint, now, this.#size.columns)
+  }
+}

@@ -1,0 +1,145 @@
+/** The borrower's side of a token that another process has lent: see protocol.ts. */
+import { connect, type Socket } from 'node:net'
+import { after, keepAlive, now, turn } from '../../core/clock.js'
+import type { Form } from '../../core/describe.js'
+import type { CancellationKind } from '../../core/errors.js'
+import { Cancellation, discover, giveRule, LOOK, moved, settle } from '../../core/graph.js'
+import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
+import { removeIfDead } from './lent-folder.js'
+import { cancellationFrom, Lines, type Place, type Standing, standingOf, type Story } from './protocol.js'
+
+/** A token of the process that has started this one. Whoever asks gets a token of his own that derives from it. */
+export class ParentToken extends CancellationToken {
+  readonly #place: Place
+  /** What its deadline will be. */
+  #ahead: Cancellation | undefined
+  #stopTimer: (() => void) | undefined
+
+  constructor(place: Place, name: string | undefined) {
+    super(UNCLONABLE)
+    begin(this, { name }, [])
+    this.#place = place
+    giveRule(this)
+  }
+
+  /** The lender says how it stands. */
+  stands(standing: Standing): void {
+    if (discover(this, LOOK)) return
+    if (standing.type === 'live') return this.#foresee(standing.ahead)
+    this.#stopTimer?.()
+    if (standing.type === 'over') settle(this, cancellationFrom(standing.story, this.#place))
+    else this.#end('dispose')
+  }
+
+  /** The lender is gone. */
+  fall(): void {
+    this.#stopTimer?.()
+    if (!discover(this, LOOK)) this.#end('disconnect')
+  }
+
+  #end(kind: CancellationKind): void {
+    settle(this, new Cancellation(this, kind, undefined, now()))
+  }
+
+  #foresee(story: Story | undefined): void {
+    this.#stopTimer?.()
+    const ahead = (this.#ahead = story && cancellationFrom(story, this.#place))
+    if (ahead) {
+      // Not before the lender had his say: that it was moved may have arrived already.
+      const ring = () => turn(() => this.#ahead === ahead && settle(this, ahead))
+      this.#stopTimer = after(ahead.at - now(), ring, false)
+    }
+    moved(this)
+  }
+
+  /** @internal */
+  ahead(): Cancellation | undefined {
+    return this.#ahead
+  }
+
+  /** @internal */
+  override explain(kind: CancellationKind): string {
+    const lender = `process ${this.#place.pid}, which has lent it,`
+    if (kind === 'disconnect') return `was cancelled because ${lender} is gone`
+    if (kind === 'dispose') return `was cancelled because ${lender} does so no longer`
+    return super.explain(kind)
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'fromParent' }
+  }
+}
+
+export interface ParentLink {
+  readonly token: CancellationToken
+  /** Resolves once the token is no older than the call; soon in any case. */
+  readonly ask: () => Promise<void>
+}
+
+/** Milliseconds for an answer: a lender that is busy is not waited for any longer. */
+const PATIENCE = 500
+
+/** Resolves when it is known how the token stands. Of a lender that cannot be reached it is over. Never rejects. */
+export function openLink(place: Place): Promise<ParentLink> {
+  const letGo = keepAlive()
+  return new Promise((resolve) => {
+    let token: ParentToken | undefined
+    const hear = (standing: Standing | undefined) => {
+      const told = (token ??= new ParentToken(place, standing?.type === 'closed' ? undefined : standing?.name))
+      if (standing) told.stands(standing)
+      else told.fall()
+      letGo()
+      resolve({ token: told, ask: () => ask(place, told) })
+    }
+    connectTo(place, hear).once('close', () => {
+      const isNews = !token?.outcome
+      hear(undefined)
+      if (isNews) removeIfDead(place.path).catch(() => {}) // of a lender that was killed
+    })
+  })
+}
+
+/** Calls `hear` with whatever the lender says, until the socket closes. */
+function connectTo(place: Place, hear: (standing: Standing) => void): Socket {
+  const socket = connect(place.path)
+  const lines = new Lines()
+  socket.setEncoding('utf8')
+  socket.unref()
+  socket.once('connect', () => socket.write(`${place.key}\n`))
+  socket.on('data', (text: string) => {
+    for (const line of lines.take(text)) {
+      const standing = standingOf(line)
+      // A lender that says anything else is none.
+      if (!standing) {
+        socket.destroy()
+        return
+      }
+      hear(standing)
+    }
+  })
+  socket.on('error', () => {}) // the end follows
+  return socket
+}
+
+/**
+ * By a connection of its own: what is written to one that the lender has just ended takes along what he has said last.
+ * Where he takes none any more, that is still to be heard.
+ */
+function ask(place: Place, token: ParentToken): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connectTo(place, (standing) => {
+      // What moves has been told, and may have been moved again since.
+      if (standing.type !== 'live') token.stands(standing)
+      done()
+    })
+    const done = () => {
+      stop()
+      registration.stop()
+      socket.destroy()
+      resolve()
+    }
+    const stop = after(PATIENCE, done, false)
+    const registration = token.onCancel(done)
+  })
+}

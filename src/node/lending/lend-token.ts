@@ -1,0 +1,209 @@
+/** The lender's side of `fromParent()`: see protocol.ts. */
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { createServer, type Server, type Socket } from 'node:net'
+import process from 'node:process'
+import { type NamesOf, optional, optionsOf } from '../../core/arguments.js'
+import { turn } from '../../core/clock.js'
+import { type Cancellation, discover, LOOK, type Subscriber, subscribe } from '../../core/graph.js'
+import { hearOfMoves } from '../../core/moves.js'
+import { foreseeTold } from '../../core/remaining.js'
+import type { CancellationToken } from '../../core/token.js'
+import type { Foreign } from '../../core/tokens/from.js'
+import { makeFolder, removeFolder } from './lent-folder.js'
+import { lineOf, Lines, type Standing, storyOf, textOfPlace, VARIABLE } from './protocol.js'
+import { signalsArgument, tokenArgument } from '../context/token-argument.js'
+
+/** How a token is lent. */
+export interface LendOptions {
+  /** What the borrowers call it. Default: its own name. */
+  readonly name?: string | undefined
+  /**
+   * The signals with which the borrowers are ended, by you or by whatever cancels the token: one that comes with a cancel does not
+   * end them at once. An empty list: each does. Default: `'SIGTERM'`.
+   */
+  readonly stopSignal?: NodeJS.Signals | readonly NodeJS.Signals[] | undefined
+}
+
+const LEND_OPTIONS: NamesOf<LendOptions> = ['name', 'stopSignal']
+
+/** A token that other processes can have by `fromParent()`. */
+export interface LentToken extends AsyncDisposable {
+  /** For the environment of the process that is to have it: `{ env: { ...process.env, ...lent.env } }`. */
+  readonly env: { readonly CALLOFF_PARENT: string }
+  /** Lends it no longer: who still has it is told that it is over, kind `'dispose'`. The same as its dispose. */
+  close(): Promise<void>
+}
+
+/**
+ * Lends a token to other processes, who have it by `fromParent()`: for those that you start yourself, with `fork` or `spawn` of
+ * `node:child_process`. `run` and `spawn` of this package do it with `lend: true`.
+ *
+ * The borrowers, and whatever they start in their turn, see the token end, with kind, reason and who; they cannot cancel it. When
+ * this process ends, in whatever way, theirs ends too, kind `'disconnect'`.
+ *
+ * Timing: what a borrower reads is never older than what was sent to it, in the call that cancels.
+ *
+ * Memory: a socket, in a folder of its own that nobody else can open, until it is closed. Does not keep the process alive.
+ *
+ * Errors: what the system says if the socket cannot be made.
+ *
+ * @example
+ * ```ts
+ * import { fork } from 'node:child_process'
+ * import { once } from 'node:events'
+ * import { writeFileSync } from 'node:fs'
+ * import process from 'node:process'
+ * import { SimpleToken } from 'calloff'
+ * import { lendToken } from 'calloff/node'
+ *
+ * writeFileSync('borrower.mjs', `
+ *   import { fromParent } from 'calloff/node'
+ *   const token = await fromParent()
+ *   process.send('ready')
+ *   console.log((await token.wait()).message)
+ * `)
+ * const token = new SimpleToken({ name: 'import' })
+ * await using lent = await lendToken(token)
+ * const child = fork('borrower.mjs', { env: { ...process.env, ...lent.env } })
+ * await once(child, 'message')
+ * token.cancel('the user has left') // → token "import" was cancelled in process …: the user has left
+ * child.disconnect()
+ * await once(child, 'exit')
+ * ```
+ */
+export async function lendToken(token: Foreign, options?: LendOptions): Promise<LentToken> {
+  const lent = await prepareToLend(token, options)
+  lent.begin()
+  return lent
+}
+
+/** A token that is lent from when its `begin` is called: who has it already is told of its end, and of moves, only from then on. */
+export interface PreparedToken extends LentToken {
+  begin(): void
+}
+
+/** The same in two steps: for whoever has something to do first when the token is cancelled. */
+export async function prepareToLend(token: Foreign, options?: LendOptions): Promise<PreparedToken> {
+  const { name, stopSignal } = optionsOf(options, LEND_OPTIONS)
+  const source = tokenArgument(token)
+  const called = optional('name', 'string', name) ?? source.name
+  const signals = signalsArgument('stopSignal', stopSignal) ?? ['SIGTERM']
+  const key = randomBytes(32).toString('base64url')
+  const lending = new Lending(source, called, key)
+  const path = isWindows ? `\\\\.\\pipe\\calloff-${randomBytes(16).toString('hex')}` : await makeFolder()
+  let closing: Promise<void> | undefined
+  const close = () => (closing ??= lending.close(isWindows ? undefined : path))
+  try {
+    await lending.listen(path)
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const env = { [VARIABLE]: textOfPlace({ path, key, pid: process.pid, signals }) } as LentToken['env']
+  return { env, begin: () => lending.begin(), close, [Symbol.asyncDispose]: close }
+}
+
+const isWindows = process.platform === 'win32'
+/** Whoever has no key is cut off after so many characters. */
+const LONGEST_KEY = 256
+
+class Lending {
+  readonly #token: CancellationToken
+  readonly #name: string | undefined
+  readonly #key: Buffer
+  readonly #server: Server
+  readonly #borrowers = new Set<Socket>()
+  #place: Subscriber | undefined
+  #ahead: Cancellation | undefined
+  #isClosed = false
+
+  constructor(token: CancellationToken, name: string | undefined, key: string) {
+    this.#token = token
+    this.#name = name
+    this.#key = Buffer.from(key)
+    this.#server = createServer((socket) => this.#greet(socket))
+  }
+
+  async listen(path: string): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(path, resolve)
+    })
+    this.#server.on('error', () => {}) // of accepting: who could not connect tries no more
+    this.#server.unref()
+  }
+
+  begin(): void {
+    if (discover(this.#token, LOOK)) return this.#tellAll()
+    this.#place = subscribe(this.#token, () => this.#tellAll())
+    hearOfMoves(this.#place, this)
+    this.#ahead = foreseeTold(this.#token)
+  }
+
+  /** The deadlines above it have been moved, or have begun. */
+  tellDeadline(): void {
+    if (discover(this.#token, LOOK)) return
+    const ahead = foreseeTold(this.#token)
+    if (ahead?.at === this.#ahead?.at && ahead?.kind === this.#ahead?.kind) return
+    this.#ahead = ahead
+    this.#tellAll()
+  }
+
+  async close(path: string | undefined): Promise<void> {
+    this.#place?.stop()
+    this.#isClosed = true
+    this.#tellAll()
+    this.#server.close()
+    if (path !== undefined) removeFolder(path)
+  }
+
+  get #standing(): Standing {
+    const name = this.#name
+    const found = discover(this.#token, LOOK)
+    if (found) return { type: 'over', name, story: storyOf(found) }
+    if (this.#isClosed) return { type: 'closed' }
+    return { type: 'live', name, ahead: this.#ahead && storyOf(this.#ahead) }
+  }
+
+  #tellAll(): void {
+    for (const socket of this.#borrowers) this.#tell(socket)
+  }
+
+  #tell(socket: Socket): void {
+    const standing = this.#standing
+    if (standing.type === 'live') return void socket.write(lineOf(standing))
+    this.#borrowers.delete(socket)
+    sayLast(socket, standing)
+  }
+
+  #greet(socket: Socket): void {
+    const lines = new Lines()
+    const hear = (line: string) => {
+      if (!this.#isKey(line)) {
+        socket.destroy()
+        return
+      }
+      this.#borrowers.add(socket)
+      // Who asks may have had a signal that has come here as well: it is heard after the sockets, at the latest in the next turn.
+      turn(() => turn(() => this.#borrowers.has(socket) && this.#tell(socket)))
+    }
+    socket.setEncoding('utf8')
+    socket.unref()
+    socket.on('error', () => void socket.destroy())
+    socket.on('close', () => void this.#borrowers.delete(socket))
+    socket.on('data', (text: string) => {
+      for (const line of lines.take(text)) if (!socket.destroyed && !this.#borrowers.has(socket)) hear(line)
+      if (lines.unfinished > LONGEST_KEY) socket.destroy()
+    })
+  }
+
+  #isKey(line: string): boolean {
+    const given = Buffer.from(line)
+    return given.length === this.#key.length && timingSafeEqual(given, this.#key)
+  }
+}
+
+/** What a borrower is told last is what ends the connection; nobody waits until he has read it. */
+function sayLast(socket: Socket, standing: Standing): void {
+  socket.end(lineOf(standing), () => void socket.destroy())
+}

@@ -1,0 +1,65 @@
+/** The options of a hub, checked, with their defaults. */
+import { type NamesOf, nonNegative, optional, optionsOf, wrongType } from '../../core/arguments.js'
+import { keyOf } from '../wire/handshake.js'
+import type { HubOptions } from '../contract/hub.js'
+import { period } from '../contract/limits.js'
+
+export interface Settings {
+  readonly key: Uint8Array
+  readonly tls: object
+  readonly ttl: number
+  readonly onDisconnect: 'keep' | 'cancel'
+  readonly disconnectAfter: number
+  readonly lazy: boolean
+  readonly patience: number
+  readonly sessionTtl: number
+  readonly reread: number
+  readonly first: number
+  readonly most: number
+}
+
+export function policyOf(value: unknown): 'keep' | 'cancel' | undefined {
+  if (value === undefined || value === 'keep' || value === 'cancel') return value
+  throw wrongType('onDisconnect', "'keep' or 'cancel'", value)
+}
+
+const HUB_OPTIONS: NamesOf<HubOptions> = [
+  'key',
+  'tls',
+  'ttl',
+  'onDisconnect',
+  'disconnectAfter',
+  'lazy',
+  'patience',
+  'sessionTtl',
+  'reread',
+  'background',
+  'worker',
+  'backOff',
+]
+const BACK_OFF_OPTIONS: NamesOf<NonNullable<HubOptions['backOff']>> = ['first', 'most']
+
+export function hubOptionsOf(options: HubOptions | undefined): HubOptions {
+  return optionsOf(options, HUB_OPTIONS)
+}
+
+export function settingsOf(options: HubOptions | undefined): Settings {
+  const given = hubOptionsOf(options)
+  const { first = 50, most = 5_000 } = optionsOf(given.backOff, BACK_OFF_OPTIONS)
+  if (given.tls !== undefined && (typeof given.tls !== 'object' || given.tls === null)) {
+    throw wrongType('tls', 'an object of options for node:tls', given.tls)
+  }
+  return {
+    key: keyOf(given.key),
+    tls: given.tls ?? {},
+    ttl: period('ttl', given.ttl ?? 24 * 3_600_000, 1),
+    onDisconnect: policyOf(given.onDisconnect) ?? 'keep',
+    disconnectAfter: nonNegative('disconnectAfter', given.disconnectAfter ?? 30_000),
+    lazy: optional('lazy', 'boolean', given.lazy) ?? false,
+    patience: period('patience', given.patience ?? 10_000, 1),
+    sessionTtl: period('sessionTtl', given.sessionTtl ?? 30_000, 100),
+    reread: period('reread', given.reread ?? 30_000, 10),
+    first: period('backOff.first', first, 1),
+    most: period('backOff.most', most, 1),
+  }
+}

@@ -1,0 +1,76 @@
+/** A cancellation as it is stored, and back. */
+import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import { now, readWall } from '../../core/clock.js'
+import { arrived, kindFrom, saidIn } from '../../core/elsewhere.js'
+import { type Cancellation, settle } from '../../core/graph.js'
+import { type Crossed, decodeReason, encodeReason } from '../../core/reasons.js'
+import type { CancellationToken } from '../../core/token.js'
+import type { MarkRecord } from './engine.js'
+import type { Mark, Who } from './hub.js'
+import { NAME_BYTES, REASON_BYTES } from './limits.js'
+import { OtherProcess } from './remote-token.js'
+
+const sizeOf = (text: string): number => Buffer.byteLength(text)
+
+const encoder = new TextEncoder()
+
+/** As much of a text as fits in so many bytes of UTF-8, and is well-formed. */
+export function cut(text: string, most: number): string {
+  if (Buffer.byteLength(text) === text.length && text.length <= most) return text // ASCII
+  let bytes = encoder.encode(text)
+  if (bytes.length > most) {
+    let end = most
+    // Not in the middle of a character.
+    while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--
+    bytes = bytes.slice(0, end)
+  }
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
+}
+
+/** Ids for the marks of a session (E2), each used once; whoever reads one does not learn the id of the session, its secret. */
+export function markIdsOf(session: string): () => string {
+  const stem = createHash('sha256').update(session, 'utf8').digest('base64url').slice(0, 22)
+  let count = 0
+  return () => `${stem}-${++count}`
+}
+
+/** What the others are told of a cancellation. */
+export function recordOf(cancellation: Cancellation, id: string, { host, pid, token }: Who): MarkRecord {
+  const { origin, kind, reason } = cancellation
+  const name = (origin as CancellationToken).name ?? token
+  return {
+    id,
+    kind,
+    reason: reason === undefined ? '' : (encodeReason(reason, saidIn(cancellation), true, REASON_BYTES, sizeOf) ?? ''),
+    host,
+    pid,
+    token: name === undefined ? '' : cut(name, NAME_BYTES),
+    what: cut(origin.explain(kind), NAME_BYTES * 2),
+    at: Math.max(0, readWall()),
+  }
+}
+
+/** What people are shown of it. */
+export function markFrom(record: MarkRecord): Mark {
+  const { kind, host, pid, token, at } = record
+  return {
+    kind: kindFrom(kind),
+    reason: reasonOf(record).reason,
+    who: { host, pid, token: token || undefined },
+    at: new Date(at),
+  }
+}
+
+const reasonOf = ({ reason, host, pid }: MarkRecord): Crossed =>
+  reason ? decodeReason(reason, `process ${pid} on ${host}`) : { reason: undefined, saying: undefined }
+
+/** What it means here: a cancellation that a token of another process has started. */
+export function cancellationFrom(record: MarkRecord): { readonly found: Cancellation; readonly who: Who } {
+  const { host, pid, token } = record
+  const who = { host, pid, token: token || undefined }
+  const origin = new OtherProcess(who, record.what)
+  const found = arrived(origin, kindFrom(record.kind), reasonOf(record), now())
+  settle(origin, found)
+  return { found, who }
+}

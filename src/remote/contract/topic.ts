@@ -1,0 +1,35 @@
+/** What tokens may be called. */
+import { Buffer } from 'node:buffer'
+import { optional, wrongType } from '../../core/arguments.js'
+import type { Topic } from './engine.js'
+import { NAME_BYTES } from './limits.js'
+
+/** Text that is the same on every side: well-formed, not too long, and with no NUL, which separates names and runs. */
+function checked(argument: string, value: string): string {
+  const bytes = Buffer.byteLength(value)
+  if (bytes > NAME_BYTES) {
+    throw new RangeError(`${argument} must have at most ${NAME_BYTES} bytes of UTF-8, got ${bytes}`)
+  }
+  if (value.includes('\0') || /[\uD800-\uDFFF]/u.test(value)) {
+    throw new RangeError(`${argument} must be well-formed text without NUL, got ${JSON.stringify(value)}`)
+  }
+  return value
+}
+
+/** Which token is meant. */
+export function topicOf(name: unknown, run = ''): Topic {
+  if (typeof name !== 'string') throw wrongType('name', 'a string', name)
+  if (name === '') throw new RangeError('name must not be empty')
+  return { name: checked('name', name), run: checked('run', optional('run', 'string', run)) }
+}
+
+/** What names are to begin with. */
+export function prefixOf(prefix: unknown): string {
+  if (typeof prefix !== 'string') throw wrongType('prefix', 'a string', prefix)
+  return checked('prefix', prefix)
+}
+
+/** The same for the same topic alone. */
+export function keyOf({ name, run }: Topic): string {
+  return `${name}\0${run}`
+}

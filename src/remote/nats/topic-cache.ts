@@ -1,0 +1,120 @@
+/**
+ * The topics that a link follows, and what it knows of them: so that reading thousands of them again costs a question or two,
+ * and not two for each.
+ *
+ * F1. What is known of a topic whose `round` is the present one is all that was stored up to message `#upTo`, or something newer.
+ * F2. `#upTo` moves by asking the stream's leader for the next mark or lease after it, one after the other, until there is none:
+ *     so whoever has got there knows what stood when he asked (E6). Deletions are notes in the stream, too, and are seen alike.
+ * F3. Where too much has happened meanwhile a new round begins, in which every topic is first read by itself.
+ */
+import type { Topic } from '../contract/engine.js'
+import type { Bucket, Stored } from './bucket.js'
+import { leaseKey, markKey, parseKey, pathOf, TOPICS } from './keys.js'
+
+export interface Followed {
+  readonly topic: Topic
+  readonly path: string
+  /** The holders for whose sake it is followed. */
+  readonly holders: Set<number>
+  mark: Stored | undefined
+  lease: Stored | undefined
+  /** In which it was read last. */
+  round: number
+}
+
+/** How a topic is stored. */
+export type Found = Pick<Followed, 'mark' | 'lease'>
+
+/** Up to so many topics are read by themselves anyway. */
+const FEW = 4
+/** So many steps at a time. */
+const STEPS = 100
+
+export class Following {
+  readonly #bucket: Bucket
+  readonly #topics = new Map<string, Followed>()
+  #round = 0
+  #upTo: number
+
+  constructor(bucket: Bucket) {
+    this.#bucket = bucket
+    this.#upTo = bucket.stored
+  }
+
+  of(path: string): Followed | undefined {
+    return this.#topics.get(path)
+  }
+
+  add(topic: Topic, id: number): void {
+    const path = pathOf(topic)
+    const known = this.#topics.get(path)
+    if (known) known.holders.add(id)
+    else {
+      const { name, run } = topic
+      const holders = new Set([id])
+      this.#topics.set(path, { topic: { name, run }, path, holders, mark: undefined, lease: undefined, round: -1 })
+    }
+  }
+
+  remove(path: string, id: number): void {
+    const known = this.#topics.get(path)
+    known?.holders.delete(id)
+    if (known?.holders.size === 0) this.#topics.delete(path)
+  }
+
+  /** Something was stored. Gives the topic, if it is followed. */
+  learn(stored: Stored): Followed | undefined {
+    const parsed = parseKey(stored.key)
+    if (parsed?.kind !== 'mark' && parsed?.kind !== 'lease') return undefined
+    const known = this.#topics.get(parsed.path)
+    if (known && (known[parsed.kind]?.seq ?? 0) <= stored.seq) known[parsed.kind] = stored
+    return known
+  }
+
+  /** How a topic is stored at this moment. */
+  async read(path: string): Promise<Found> {
+    const [before, round] = [this.#bucket.stored, this.#round]
+    const [mark, lease] = await Promise.all([this.#bucket.get(markKey(path)), this.#bucket.get(leaseKey(path))])
+    const known = this.#topics.get(path)
+    if (!known) return { mark, lease }
+    for (const [kind, found] of [
+      ['mark', mark],
+      ['lease', lease],
+    ] as const) {
+      if (found) this.learn(found)
+      // It was tidied up; unless it was stored only after we had asked, and that was heard of earlier than the answer.
+      else if ((known[kind]?.seq ?? 0) <= before) known[kind] = undefined
+    }
+    known.round = round
+    return known
+  }
+
+  /** How topics are stored at this moment. */
+  async readAll(paths: readonly string[]): Promise<readonly Found[]> {
+    const known = paths.filter((path) => this.#topics.get(path)?.round === this.#round)
+    if (known.length > FEW) await this.#catchUp()
+    const caughtUp = new Set(known.length > FEW ? known : [])
+    return Promise.all(
+      paths.map(async (path) => {
+        const followed = caughtUp.has(path) ? this.#topics.get(path) : undefined
+        return followed?.round === this.#round ? followed : this.read(path)
+      }),
+    )
+  }
+
+  async #catchUp(): Promise<void> {
+    const before = this.#bucket.stored
+    // A step costs half as much as to read a topic.
+    for (let i = Math.min(STEPS, 2 * this.#topics.size); i >= 0; i--) {
+      const next = await this.#bucket.next(TOPICS, this.#upTo + 1)
+      if (!next) {
+        this.#upTo = Math.max(this.#upTo, before)
+        return
+      }
+      this.#upTo = Math.max(this.#upTo, next.seq)
+      this.learn(next)
+    }
+    this.#round++
+    this.#upTo = Math.max(this.#upTo, before)
+  }
+}

@@ -1,0 +1,82 @@
+/** Which engine a URL stands for: the one table of the schemes. */
+import process from 'node:process'
+import { wrongType } from '../../core/arguments.js'
+import type { Settings } from '../client/options.js'
+import type { Engine } from '../contract/engine.js'
+import { HubError } from '../contract/errors.js'
+import { SocketEngine } from '../wire/socket-engine.js'
+import { pipeOf } from '../wire/socket-path.js'
+
+/** Makes the engine of a URL. */
+type Make = (url: URL, settings: Settings) => Engine | Promise<Engine>
+
+/** By scheme, as a URL has it. An adapter is loaded only when a URL asks for it. */
+const engines: Readonly<Record<string, Make>> = {
+  'unix:': (url, { key }) => {
+    const path = decodeURIComponent(url.pathname)
+    if (!path.startsWith('/')) throw new RangeError(`url must be unix:/path with a whole path, got ${url.href}`)
+    return new SocketEngine(url.href, { path }, key)
+  },
+  'pipe:': (url, { key }) => {
+    if (process.platform !== 'win32')
+      throw new HubError('ERR_HUB_SCHEME', 'pipe: is for Windows, here it is unix:/path')
+    return new SocketEngine(url.href, { path: pipeOf(decodeURIComponent(url.pathname)) }, key)
+  },
+  'tcp:': (url, { key }) => new SocketEngine(placeOf(url), addressOf(url), key),
+  'tls:': (url, { key, tls }) => {
+    const address = addressOf(url)
+    return new SocketEngine(placeOf(url), { ...address, tls: { servername: serverName(address.host), ...tls } }, key)
+  },
+  'nats:': adapter(() => import('../nats/url.js')),
+  'postgres:': adapter(() => import('../postgres/url.js')),
+  'postgresql:': adapter(() => import('../postgres/url.js')),
+  'redis:': adapter(() => import('../redis/url.js')),
+  'rediss:': adapter(() => import('../redis/url.js')),
+}
+
+function adapter(load: () => Promise<{ engineOfUrl: (url: URL, tls: object) => Promise<Engine> }>): Make {
+  return async (url, { key, tls }) => {
+    if (key.length > 0) {
+      throw new RangeError(`key is for a TokenServer; for ${url.protocol} the URL has the user and the password`)
+    }
+    const { engineOfUrl } = await load()
+    return engineOfUrl(url, tls)
+  }
+}
+
+function addressOf(url: URL): { readonly host: string; readonly port: number } {
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  if (!host || !url.port) throw new RangeError(`url must name a host and a port, got ${placeOf(url)}`)
+  if (url.password || url.username) throw new RangeError('url must not have a password, the key is an option')
+  return { host, port: Number(url.port) }
+}
+
+/** An address has no name that a certificate could be asked for. */
+function serverName(host: string): string {
+  return /^[\d.]+$|:/.test(host) ? '' : host
+}
+
+/** The URL, without what is nobody's business. */
+function placeOf({ protocol, host }: URL): string {
+  return `${protocol}//${host}`
+}
+
+/** The engine of a URL, or the one that was given. */
+export async function engineOf(url: string | URL | Engine, settings: Settings): Promise<Engine> {
+  if (typeof url === 'object' && !(url instanceof URL)) {
+    if (typeof (url as { connect?: unknown } | null)?.connect !== 'function') {
+      throw wrongType('url', 'a string, a URL or an engine', url)
+    }
+    return url
+  }
+  if (typeof url !== 'string' && !(url instanceof URL)) throw wrongType('url', 'a string, a URL or an engine', url)
+  let parsed: URL
+  try {
+    parsed = new URL(url)
+  } catch (cause) {
+    throw new RangeError('url must be one, such as unix:/run/hub.sock or tcp://localhost:4000', { cause })
+  }
+  const make = Object.hasOwn(engines, parsed.protocol) ? engines[parsed.protocol] : undefined
+  if (!make) throw new HubError('ERR_HUB_SCHEME', `there is no engine for ${parsed.protocol}`)
+  return make(parsed, settings)
+}

@@ -1,0 +1,128 @@
+/**
+ * The lock of a journal: one server at a time.
+ *
+ * Invariants
+ * JL1. On one machine the kernel keeps the lock (kernel-lock.ts).
+ * JL2. It knows nothing of a process on another machine that shares the disk. So the file `….lock` names the owner and its kernel, and
+ *      the owner touches it. A file of another kernel is watched for a while, and the lock is taken if it does not move.
+ * JL3. An owner that was asleep meanwhile finds that `….lock` is no longer its own. The journal asks so before it acknowledges anything,
+ *      and each new owner writes to a new file: an owner that was taken over acknowledges nothing and destroys nothing.
+ */
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { readFile, rename, stat, utimes, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import process from 'node:process'
+import { after } from '../../core/clock.js'
+import { HubError } from '../contract/errors.js'
+import { fieldsOf, KernelLock, type Owner, ownerIn, removed } from '../../system/kernel-lock.js'
+
+/** Milliseconds between two touches; how long a lock of another kernel is watched. */
+const TOUCH = 1_000
+const WATCH = 5_000
+export class JournalLock {
+  readonly #path: string
+  readonly #text: string
+  readonly #kernelLock: KernelLock
+  #stopTouching = () => {}
+  /** Told once, when the lock is found to be another server's. */
+  onLost: (error: HubError) => void = () => {}
+
+  private constructor(path: string, text: string, kernelLock: KernelLock) {
+    this.#path = path
+    this.#text = text
+    this.#kernelLock = kernelLock
+    this.#touch()
+  }
+
+  /** Rejects with `ERR_HUB_JOURNAL` if another server has the lock. */
+  static async take(journal: string): Promise<JournalLock> {
+    const path = `${resolve(journal)}.lock`
+    const owner: Owner = { pid: process.pid, host: hostname(), id: randomBytes(6).toString('hex') }
+    const text = JSON.stringify({ ...owner, kernel: kernel() })
+    const kernelLock = await KernelLock.take(path, owner, (other) => inUse(journal, other))
+    try {
+      await outlast(path, journal)
+      const written = `${path}.${owner.id}`
+      await writeFile(written, text, { mode: 0o600, flag: 'wx' })
+      await rename(written, path)
+      return new JournalLock(path, text, kernelLock)
+    } catch (error) {
+      await kernelLock.leave()
+      throw error
+    }
+  }
+
+  /** Whether no other server has taken the lock meanwhile: JL3. */
+  async isHeld(): Promise<boolean> {
+    return (await textOf(this.#path)) === this.#text
+  }
+
+  async release(): Promise<void> {
+    this.#stopTouching()
+    if (await this.isHeld()) await removed(this.#path)
+    await this.#kernelLock.leave()
+  }
+
+  #touch(): void {
+    const touch = async () => {
+      if (!(await this.isHeld())) return this.onLost(taken(this.#path))
+      const time = new Date()
+      await utimes(this.#path, time, time)
+      this.#touch()
+    }
+    this.#stopTouching = after(TOUCH, () => void touch().catch(() => this.#touch()), false)
+  }
+}
+
+function taken(path: string): HubError {
+  return new HubError('ERR_HUB_JOURNAL', `another server has taken the lock ${path}`)
+}
+
+function inUse(journal: string, owner: Owner | undefined): HubError {
+  const who = owner ? `in process ${owner.pid} on ${owner.host}` : 'that does not answer'
+  return new HubError('ERR_HUB_JOURNAL', `the journal ${journal} is that of a server ${who}`)
+}
+
+/** Waits until it is clear that no server on another machine has the lock; rejects if one has. */
+async function outlast(path: string, journal: string): Promise<void> {
+  const text = await textOf(path)
+  if (text === undefined) return
+  const fields = fieldsOf(text)
+  const owner = ownerIn(fields)
+  // An older version has written no kernel.
+  const isHere = owner && (fields['kernel'] === undefined ? owner.host === hostname() : fields['kernel'] === kernel())
+  if (!isHere && (await isTouched(path, text))) throw inUse(journal, owner)
+}
+
+async function isTouched(path: string, text: string): Promise<boolean> {
+  const timeOf = async () => (await stat(path)).mtimeMs
+  try {
+    const before = await timeOf()
+    await pause(WATCH)
+    return (await timeOf()) !== before || (await textOf(path)) !== text
+  } catch {
+    return false // It is gone.
+  }
+}
+
+const pause = (ms: number) => new Promise<void>((done) => void after(ms, done, true))
+
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Which start of which machine this is. Containers on one machine share it, even those that are called alike. */
+function kernel(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return hostname()
+  }
+}

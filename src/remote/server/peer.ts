@@ -1,0 +1,339 @@
+/**
+ * The server's side of one connection: bytes in, bytes out. Shakes hands, then does what is asked of the store.
+ *
+ * A peer that does not keep to the protocol, or takes too long, is cut off with a word why, and costs the others nothing.
+ */
+import { after, now } from '../../core/clock.js'
+import { type TopicReport, type TopicState } from '../contract/engine.js'
+import { errorFrom, HubError } from '../contract/errors.js'
+import { isProof, proofOf } from '../wire/handshake.js'
+import { decode, encode, Frames, HANDSHAKE_FRAME, type Message, sizeOf, VERSION } from '../wire/protocol.js'
+import { isHolder, type Store, type Watcher } from './store.js'
+
+/** What a peer writes to. */
+export interface Output {
+  send(bytes: Uint8Array): void
+  /** Ends the connection once what was sent is on its way. Nothing is received or sent after that. */
+  end(): void
+  /** Whether the other side leaves so much unread that it is to read first. */
+  readonly isFull?: boolean
+}
+
+export interface PeerOptions {
+  readonly key: Uint8Array
+  /** 32 random bytes, never the same. */
+  readonly nonce: Uint8Array
+  /** The largest frame after the handshake. */
+  readonly frame: number
+  /** Milliseconds until the handshake has to be over. */
+  readonly handshakeWithin: number
+  /** When the server took the place of one before it, whose holders now enter again; undefined where there was none. */
+  readonly restartedAt?: number | undefined
+  /** The handshake is over. */
+  readonly opened?: () => void
+}
+
+/** A session may be silent for so long at the most, and for no shorter at the least. */
+const LONGEST_SESSION = 600_000
+const SHORTEST_SESSION = 100
+
+/** What a frame has besides the parts of an answer. */
+const ENVELOPE = 16
+
+type Request = Exclude<
+  Message,
+  {
+    readonly type:
+      | 'hello'
+      | 'challenge'
+      | 'proof'
+      | 'welcome'
+      | 'goodbye'
+      | 'done'
+      | 'states'
+      | 'marked'
+      | 'reports'
+      | 'acquired'
+      | 'failed'
+      | 'notice'
+  }
+>
+
+export class Peer implements Watcher {
+  readonly #store: Store
+  readonly #output: Output
+  readonly #options: PeerOptions
+  readonly #frames = new Frames(HANDSHAKE_FRAME)
+  #phase: 'hello' | 'proof' | 'open' | 'over' = 'hello'
+  #hello: Message<'hello'> | undefined
+  #session = ''
+  #ttl = 0
+  #heard = 0
+  /** The list that is being written. What was asked after it waits, so that answers come in order. */
+  #listing: Iterator<void> | undefined
+  #stopTimer: () => void
+
+  constructor(store: Store, output: Output, options: PeerOptions) {
+    this.#store = store
+    this.#output = output
+    this.#options = options
+    const late = () => this.#cut(new HubError('ERR_HUB_PROTOCOL', 'the handshake took too long'))
+    this.#stopTimer = after(options.handshakeWithin, late, false)
+  }
+
+  /** Whether the other side has shown that it has the key. */
+  get isOpen(): boolean {
+    return this.#phase === 'open'
+  }
+
+  /** Bytes have come: does what they ask for. */
+  receive(chunk: Uint8Array): void {
+    this.hold(chunk)
+    this.work(Infinity)
+  }
+
+  /** Bytes have come, to be worked on. */
+  hold(chunk: Uint8Array): void {
+    if (this.#phase === 'over') return
+    this.#heard = now()
+    this.#frames.add(chunk)
+  }
+
+  /**
+   * Does what it was asked for, in order, until that moment. Returns whether anything is left that could be done at once; what is left
+   * because the other side does not read is not.
+   */
+  work(until: number): boolean {
+    try {
+      while (this.#phase !== 'over' && this.#output.isFull !== true) {
+        if (this.#listing) {
+          if (this.#listing.next().done === true) this.#listing = undefined
+        } else {
+          const frame = this.#frames.next()
+          if (!frame) return false
+          this.#take(decode(frame))
+        }
+        if (until < Infinity && now() >= until) return true
+      }
+    } catch (error) {
+      this.#cut(error)
+    }
+    return false
+  }
+
+  /** The connection is gone. */
+  closed(): void {
+    if (this.#phase === 'open') this.#store.detach(this.#session, this)
+    this.#phase = 'over'
+    this.#listing = undefined
+    this.#stopTimer()
+  }
+
+  notice(state: TopicState): void {
+    this.#send({ type: 'notice', ...state })
+  }
+
+  replaced(): void {
+    this.#cut(new HubError('ERR_HUB_PROTOCOL', 'the session goes on over another connection'))
+  }
+
+  /** Tells why, and ends it. */
+  #cut(thrown: unknown): void {
+    if (this.#phase === 'over') return
+    const error = errorFrom(thrown)
+    const code = error instanceof HubError ? error.code : 'ERR_HUB_PROTOCOL'
+    this.#send({ type: 'goodbye', code, message: cropped(error.message) })
+    this.closed()
+    this.#output.end()
+  }
+
+  #send(message: Message): void {
+    if (this.#phase !== 'over') this.#output.send(encode(message))
+  }
+
+  #take(message: Message): void {
+    switch (this.#phase) {
+      case 'hello':
+        if (message.type !== 'hello') throw unexpected(message)
+        return this.#greet(message)
+      case 'proof':
+        if (message.type !== 'proof') throw unexpected(message)
+        return this.#admit(message)
+      case 'open':
+        return this.#serve(message as Request)
+      case 'over':
+    }
+  }
+
+  #greet(hello: Message<'hello'>): void {
+    if (hello.magic !== 'calloff') throw new HubError('ERR_HUB_PROTOCOL', 'that is not a client of calloff')
+    if (hello.least > VERSION || hello.version < VERSION) {
+      throw new HubError('ERR_HUB_PROTOCOL', `this server speaks version ${VERSION} alone`)
+    }
+    this.#hello = hello
+    this.#phase = 'proof'
+    this.#send({ type: 'challenge', version: VERSION, nonce: this.#options.nonce })
+  }
+
+  #admit({ mac, session, host, pid, ttl }: Message<'proof'>): void {
+    const { key, nonce, frame, restartedAt, opened } = this.#options
+    const { least, version: most, nonce: clientNonce } = this.#hello as Message<'hello'>
+    const agreed = { least, most, version: VERSION, clientNonce, serverNonce: nonce, session }
+    if (!isProof('client', key, agreed, mac)) throw new HubError('ERR_HUB_AUTH', 'the key is another one')
+    if (session === '') throw new HubError('ERR_HUB_PROTOCOL', 'a session needs an id')
+    this.#stopTimer()
+    this.#session = session
+    this.#ttl = Math.min(LONGEST_SESSION, Math.max(SHORTEST_SESSION, ttl))
+    this.#phase = 'open'
+    this.#frames.limit = frame
+    this.#store.attach({ id: session, host, pid, ttl: this.#ttl }, this)
+    const sinceRestart = restartedAt === undefined ? undefined : Math.max(0, now() - restartedAt)
+    this.#send({ type: 'welcome', mac: proofOf('server', key, agreed), frame, sinceRestart })
+    this.#expect()
+    opened?.()
+  }
+
+  /** Whoever has not been heard of for the ttl of his session is gone, and only the network does not know yet. */
+  #expect(): void {
+    const left = this.#heard + this.#ttl - now()
+    const look = () => {
+      if (this.#heard + this.#ttl <= now())
+        this.#cut(new HubError('ERR_HUB_PROTOCOL', 'nothing was heard for too long'))
+      else this.#expect()
+    }
+    this.#stopTimer = after(Math.max(1, left), look, false)
+  }
+
+  #serve(request: Request): void {
+    const { id } = request
+    const fail = (thrown: unknown) => {
+      const error = errorFrom(thrown)
+      const code = error instanceof HubError ? error.code : 'ERR_HUB_REFUSED'
+      this.#send({ type: 'failed', id, code, message: cropped(error.message) })
+    }
+    // At once where it can be, so that a cancel is on its way to the others before anything else is done.
+    const answer = <T>(outcome: T | Promise<T>, send: (value: T) => void) => {
+      if (outcome instanceof Promise) void outcome.then(send).catch(fail)
+      else send(outcome)
+    }
+    const done = (yes: boolean | void) => this.#send({ type: 'done', id, yes: yes !== false })
+    const store = this.#store
+    const session = this.#session
+    try {
+      switch (request.type) {
+        case 'enter':
+          if (!request.holders.every(isHolder)) throw new HubError('ERR_HUB_PROTOCOL', 'a holder of no known kind')
+          return this.#sendStates(id, store.enter(session, this, request.holders))
+        case 'leave':
+          return done(store.leave(session, request.holders))
+        case 'read':
+          return this.#sendStates(id, store.read(request.topics))
+        case 'mark': {
+          const { topic, mark, ttl } = request
+          return answer(store.mark(topic, mark, ttl), (mark) => this.#send({ type: 'marked', id, mark }))
+        }
+        case 'list':
+          this.#listing = this.#sendReports(id, store.listing(request))
+          return
+        case 'forget':
+          return answer(store.forget(request.topic), done)
+        case 'beat':
+          return done(store.beat(session))
+        case 'acquire': {
+          const { topic, owner, ttl } = request
+          return answer(store.acquire(topic, owner, ttl), (outcome) =>
+            this.#send({ type: 'acquired', id, fence: 0, left: 0, ...outcome }),
+          )
+        }
+        case 'renew':
+          return done(store.renew(request.topic, request.fence))
+        case 'release':
+          return answer(store.release(request.topic, request.fence), done)
+        case 'bye':
+          return done(store.bye(session))
+        default:
+          throw unexpected(request)
+      }
+    } catch (error) {
+      if (error instanceof HubError && error.code === 'ERR_HUB_PROTOCOL') throw error
+      fail(error)
+    }
+  }
+
+  /** In as many frames as it takes. */
+  #sendStates(id: number, states: readonly TopicState[]): void {
+    for (const { part, more } of inFrames(states, this.#options.frame)) {
+      this.#send({ type: 'states', id, states: part, more })
+    }
+  }
+
+  /** The same, in steps: a list may be long, and others have their turn in between. */
+  *#sendReports(id: number, found: Iterable<TopicReport | undefined>): Generator<undefined, undefined> {
+    let part: TopicReport[] = []
+    let size = ENVELOPE
+    let steps = 0
+    for (const report of found) {
+      for (const small of report ? inPieces(report) : NOTHING) {
+        const own = sizeOf('reports', small)
+        if (part.length > 0 && (size + own > this.#options.frame || part.length === MOST_PARTS)) {
+          this.#send({ type: 'reports', id, reports: part, more: true })
+          part = []
+          size = ENVELOPE
+        }
+        part.push(small)
+        size += own
+        if (++steps % STEP === 0) yield
+      }
+      if (++steps % STEP === 0) yield
+    }
+    this.#send({ type: 'reports', id, reports: part, more: false })
+  }
+}
+
+/** How many topics and holders are looked at in one step of a list. */
+const STEP = 32
+const NOTHING: readonly TopicReport[] = []
+
+/** A topic with many holders comes in several reports, which the client puts together. */
+function* inPieces(report: TopicReport): Iterable<TopicReport> {
+  const { holders } = report
+  if (holders.length <= HOLDERS) {
+    yield report
+    return
+  }
+  for (let at = 0; at < holders.length; at += HOLDERS) yield { ...report, holders: holders.slice(at, at + HOLDERS) }
+}
+
+/** The most parts of an answer in one frame, whatever fits. */
+const MOST_PARTS = 0xffff
+
+/** So many holders, however long the names of their hosts, fit in the smallest frame, with a mark. */
+const HOLDERS = 8
+
+function* inFrames(
+  all: readonly TopicState[],
+  frame: number,
+): Iterable<{ readonly part: readonly TopicState[]; readonly more: boolean }> {
+  let part: TopicState[] = []
+  let size = ENVELOPE
+  for (const one of all) {
+    const own = sizeOf('states', one)
+    if (part.length > 0 && (size + own > frame || part.length === MOST_PARTS)) {
+      yield { part, more: true }
+      part = []
+      size = ENVELOPE
+    }
+    part.push(one)
+    size += own
+  }
+  yield { part, more: false }
+}
+
+function unexpected({ type }: Message): HubError {
+  return new HubError('ERR_HUB_PROTOCOL', `"${type}" was not expected here`)
+}
+
+/** Short enough for a frame, whatever its characters take. */
+function cropped(message: string): string {
+  return message.slice(0, 300)
+}

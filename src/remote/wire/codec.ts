@@ -1,0 +1,287 @@
+/**
+ * How values stand in a frame, in both directions at once. Numbers are big-endian. What does not fit, or is not well-formed,
+ * is a {@link HubError}: nothing on a wire is trusted.
+ */
+import { Buffer } from 'node:buffer'
+import { HubError } from '../contract/errors.js'
+import { LAST_MOMENT } from '../contract/limits.js'
+
+/** One kind of value. */
+export interface Codec<T> {
+  write(to: Writer, value: T): void
+  read(from: Reader): T
+}
+
+export type ValueOf<C> = C extends Codec<infer T> ? T : never
+
+export function malformed(what: string): HubError {
+  return new HubError('ERR_HUB_PROTOCOL', `malformed frame: ${what}`)
+}
+
+const encoder = new TextEncoder()
+// A byte order mark is a character of the text like any other.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Bytes that are being written. */
+export class Writer {
+  #bytes = new Uint8Array(256)
+  #view = new DataView(this.#bytes.buffer)
+  #length = 0
+
+  /** Makes room for so many bytes; gives where they begin. */
+  #take(count: number): number {
+    const at = this.#length
+    this.#length += count
+    if (this.#length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2))
+      larger.set(this.#bytes.subarray(0, at))
+      this.#bytes = larger
+      this.#view = new DataView(larger.buffer)
+    }
+    return at
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  u8(value: number): void {
+    const at = this.#take(1)
+    this.#bytes[at] = value
+  }
+
+  u16(value: number): void {
+    const at = this.#take(2)
+    this.#view.setUint16(at, value)
+  }
+
+  u32(value: number): void {
+    const at = this.#take(4)
+    this.#view.setUint32(at, value)
+  }
+
+  f64(value: number): void {
+    const at = this.#take(8)
+    this.#view.setFloat64(at, value)
+  }
+
+  bytes(value: Uint8Array): void {
+    const at = this.#take(value.length)
+    this.#bytes.set(value, at)
+  }
+
+  /** Text in UTF-8; gives how many bytes. Most of it is ASCII and short, and an encoder takes ten times as long for that. */
+  text(value: string): number {
+    const { length } = value
+    const at = this.#take(length)
+    const bytes = this.#bytes
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i)
+      if (code > 127) {
+        this.#length = at
+        const encoded = encoder.encode(value)
+        this.bytes(encoded)
+        return encoded.length
+      }
+      bytes[at + i] = code
+    }
+    return length
+  }
+
+  /** Overwrites a number of 16 bits that was written before. */
+  patch16(at: number, value: number): void {
+    this.#view.setUint16(at, value)
+  }
+
+  /** Overwrites a number of 32 bits that was written before. */
+  patch(at: number, value: number): void {
+    this.#view.setUint32(at, value)
+  }
+
+  /** What was written, in memory that nobody writes to again. Ready to write something else. */
+  done(): Uint8Array {
+    const written = this.#bytes.subarray(0, this.#length)
+    this.#length = 0
+    // A small buffer is a piece of a larger one; one of its own would be memory outside of the heap for each frame.
+    return Buffer.from(written)
+  }
+
+  /** Forgets what was written. */
+  clear(): void {
+    this.#length = 0
+  }
+}
+
+/** Bytes that are being read, once, from front to back. */
+export class Reader {
+  readonly #bytes: Buffer
+  #at = 0
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at
+  }
+
+  #take(count: number): number {
+    if (count > this.left) throw malformed('it ends too early')
+    const at = this.#at
+    this.#at += count
+    return at
+  }
+
+  u8(): number {
+    return this.#bytes[this.#take(1)] as number
+  }
+
+  u16(): number {
+    return this.#bytes.readUInt16BE(this.#take(2))
+  }
+
+  u32(): number {
+    return this.#bytes.readUInt32BE(this.#take(4))
+  }
+
+  f64(): number {
+    return this.#bytes.readDoubleBE(this.#take(8))
+  }
+
+  bytes(count: number): Uint8Array {
+    const at = this.#take(count)
+    return this.#bytes.subarray(at, at + count)
+  }
+
+  /** So many bytes of UTF-8. ASCII is told by a look, and taken without a decoder. */
+  text(count: number): string {
+    if (count === 0) return ''
+    const bytes = this.#bytes
+    const at = this.#take(count)
+    const end = at + count
+    for (let i = at; i < end; i++) {
+      if ((bytes[i] as number) > 127) return decode(bytes.subarray(at, end))
+    }
+    return bytes.toString('latin1', at, end)
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw malformed('text that is not UTF-8')
+  }
+}
+
+export const u8: Codec<number> = {
+  write: (to, value) => to.u8(value),
+  read: (from) => from.u8(),
+}
+
+export const u32: Codec<number> = {
+  write: (to, value) => to.u32(value),
+  read: (from) => from.u32(),
+}
+
+export const flag: Codec<boolean> = {
+  write: (to, value) => to.u8(value ? 1 : 0),
+  read(from) {
+    const value = from.u8()
+    if (value > 1) throw malformed(`a flag is ${value}`)
+    return value === 1
+  },
+}
+
+/** A number of milliseconds: a duration, or a moment since 1970, at most the last one that a `Date` can be. */
+export const milliseconds: Codec<number> = {
+  write: (to, value) => to.f64(value),
+  read(from) {
+    const value = from.f64()
+    if (!(value >= 0 && value <= LAST_MOMENT)) throw malformed(`a number of milliseconds is ${value}`)
+    return value
+  },
+}
+
+/** A whole number up to 2⁵³. */
+export const whole: Codec<number> = {
+  write: (to, value) => to.f64(value),
+  read(from) {
+    const value = from.f64()
+    if (!(value >= 0 && Number.isSafeInteger(value))) throw malformed(`a whole number is ${value}`)
+    return value
+  },
+}
+
+/** Text of at most `most` bytes of UTF-8. */
+export function text(most: number): Codec<string> {
+  return {
+    write(to, value) {
+      const at = to.length
+      to.u16(0)
+      // Never fewer bytes than characters: what is far too long is not written first.
+      const length = value.length > most ? Buffer.byteLength(value) : to.text(value)
+      if (length > most) throw malformed(`text of ${length} bytes, ${most} are the most`)
+      to.patch16(at, length)
+    },
+    read(from) {
+      const length = from.u16()
+      if (length > most) throw malformed(`text of ${length} bytes, ${most} are the most`)
+      return from.text(length)
+    },
+  }
+}
+
+/** Exactly so many bytes. */
+export function bytes(count: number): Codec<Uint8Array> {
+  return {
+    write(to, value) {
+      if (value.length !== count) throw malformed(`${value.length} bytes instead of ${count}`)
+      to.bytes(value)
+    },
+    // A copy: what it is read from will be used again.
+    read: (from) => new Uint8Array(from.bytes(count)),
+  }
+}
+
+export function list<T>(of: Codec<T>): Codec<readonly T[]> {
+  return {
+    write(to, values) {
+      to.u16(values.length)
+      for (const value of values) of.write(to, value)
+    },
+    read(from) {
+      const count = from.u16()
+      // Nothing takes less than a byte, so a count alone takes no memory.
+      if (count > from.left) throw malformed('a list ends too early')
+      const values: T[] = []
+      for (let i = 0; i < count; i++) values.push(of.read(from))
+      return values
+    },
+  }
+}
+
+export function optional<T>(of: Codec<T>): Codec<T | undefined> {
+  return {
+    write(to, value) {
+      flag.write(to, value !== undefined)
+      if (value !== undefined) of.write(to, value)
+    },
+    read: (from) => (flag.read(from) ? of.read(from) : undefined),
+  }
+}
+
+/** Several values, in the order they are named. */
+export function struct<T extends object>(fields: { readonly [K in keyof T]: Codec<T[K]> }): Codec<Readonly<T>> {
+  const entries = Object.entries(fields) as [keyof T, Codec<unknown>][]
+  return {
+    write(to, value) {
+      for (const [key, of] of entries) of.write(to, value[key])
+    },
+    read(from) {
+      const value: Partial<T> = {}
+      for (const [key, of] of entries) value[key] = of.read(from) as T[keyof T]
+      return value as T
+    },
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * What client and server of the embedded engine say to each other: frames, as docs/protocol.md describes them. Pure: bytes
+ * in, messages out, and back.
+ *
+ * A frame is a length of 32 bits, then so many bytes: a type of 8 bits and the fields of the message. Bytes after the last
+ * field are ignored, so a later version may add some. Every request may be repeated, and comes to the same (E11).
+ */
+import {
+  bytes,
+  type Codec,
+  flag,
+  list,
+  malformed,
+  milliseconds,
+  optional,
+  Reader,
+  struct,
+  text,
+  u32,
+  u8,
+  type ValueOf,
+  whole,
+  Writer,
+} from './codec.js'
+import { HubError } from '../contract/errors.js'
+import { NAME_BYTES, REASON_BYTES } from '../contract/limits.js'
+
+/** The only one so far. */
+export const VERSION = 1
+export const NONCE_BYTES = 32
+export const MAC_BYTES = 32
+
+/** The largest frame before the handshake is over, and the least that a server may allow after it. */
+export const HANDSHAKE_FRAME = 2_048
+export const LEAST_FRAME = 16_384
+
+/** The most that the id of a mark may take. */
+const ID_BYTES = 64
+
+const name = text(NAME_BYTES)
+
+/** No NUL, which separates names and runs where there is one string for both. */
+const part: Codec<string> = {
+  write: (to, value) => name.write(to, value),
+  read(from) {
+    const value = name.read(from)
+    if (value.includes('\0')) throw malformed('a name with a NUL')
+    return value
+  },
+}
+
+const topic = struct({ name: part, run: part })
+
+const mark = struct({
+  id: text(ID_BYTES),
+  kind: text(32),
+  reason: text(REASON_BYTES),
+  host: name,
+  pid: u32,
+  token: name,
+  what: text(NAME_BYTES * 2),
+  at: milliseconds,
+})
+
+const lease = struct({ fence: whole, left: milliseconds, lost: whole })
+
+const state = struct({ topic, mark: optional(mark), lease: optional(lease) })
+
+const holder = struct({ id: u32, topic, state: u8, role: u8, since: milliseconds })
+
+const report = struct({
+  topic,
+  mark: optional(mark),
+  lease: optional(lease),
+  holders: list(
+    struct({ session: name, host: name, pid: u32, id: u32, state: u8, role: u8, since: milliseconds, silent: flag }),
+  ),
+})
+
+/** By name: the type's number, and the fields. Numbers are never used again for something else. */
+const messages = {
+  // The handshake
+  hello: [1, struct({ magic: text(16), least: u8, version: u8, nonce: bytes(NONCE_BYTES) })],
+  challenge: [2, struct({ version: u8, nonce: bytes(NONCE_BYTES) })],
+  proof: [3, struct({ mac: bytes(MAC_BYTES), session: name, host: name, pid: u32, ttl: milliseconds })],
+  welcome: [4, struct({ mac: bytes(MAC_BYTES), frame: u32, sinceRestart: optional(milliseconds) })],
+  goodbye: [5, struct({ code: text(64), message: text(1_024) })],
+
+  // Requests
+  enter: [16, struct({ id: u32, holders: list(holder) })],
+  leave: [17, struct({ id: u32, holders: list(u32) })],
+  read: [18, struct({ id: u32, topics: list(topic) })],
+  mark: [19, struct({ id: u32, topic, mark, ttl: milliseconds })],
+  list: [20, struct({ id: u32, prefix: optional(name), topic: optional(topic) })],
+  forget: [21, struct({ id: u32, topic })],
+  beat: [22, struct({ id: u32 })],
+  acquire: [23, struct({ id: u32, topic, owner: name, ttl: milliseconds })],
+  renew: [24, struct({ id: u32, topic, fence: whole, ttl: milliseconds })],
+  release: [25, struct({ id: u32, topic, fence: whole })],
+  bye: [26, struct({ id: u32 })],
+
+  // Answers
+  done: [32, struct({ id: u32, yes: flag })],
+  states: [33, struct({ id: u32, states: list(state), more: flag })],
+  marked: [34, struct({ id: u32, mark })],
+  reports: [35, struct({ id: u32, reports: list(report), more: flag })],
+  acquired: [36, struct({ id: u32, held: flag, fence: whole, left: milliseconds })],
+  failed: [37, struct({ id: u32, code: text(64), message: text(1_024) })],
+
+  // What the server says by itself
+  notice: [48, state],
+} as const
+
+type Table = typeof messages
+export type MessageType = keyof Table
+/** A message of some type, or of any. */
+export type Message<T extends MessageType = MessageType> = {
+  [K in T]: { readonly type: K } & ValueOf<Table[K][1]>
+}[T]
+
+const byNumber = new Map<number, MessageType>(
+  (Object.keys(messages) as MessageType[]).map((type) => [messages[type][0], type]),
+)
+
+/** One for all: nobody else has a turn while something is written. */
+const to = new Writer()
+
+/** The whole frame of a message. */
+export function encode(message: Message): Uint8Array {
+  const [number, codec] = messages[message.type] as readonly [number, Codec<unknown>]
+  to.clear() // of what did not fit
+  to.u32(0)
+  to.u8(number)
+  codec.write(to, message)
+  to.patch(0, to.length - 4)
+  return to.done()
+}
+
+/** The message in a frame, without its length. Throws a `HubError` for what is none. */
+export function decode(frame: Uint8Array): Message {
+  const from = new Reader(frame)
+  const number = from.u8()
+  const type = byNumber.get(number)
+  if (type === undefined) throw malformed(`there is no type ${number}`)
+  return { type, ...(messages[type][1] as Codec<object>).read(from) } as Message
+}
+
+/** How many bytes a part of an answer takes in a frame. */
+export function sizeOf<T extends 'states' | 'reports'>(type: T, part: Part<T>): number {
+  to.clear()
+  if (type === 'states') state.write(to, part)
+  else report.write(to, part as Part<'reports'>)
+  return to.length
+}
+
+type Part<T extends 'states' | 'reports'> = T extends 'states' ? ValueOf<typeof state> : ValueOf<typeof report>
+
+/**
+ * Cuts a stream of bytes into frames. Of a frame that is not complete it holds what has come, and takes memory for it only as its
+ * bytes arrive, whatever length was announced.
+ */
+export class Frames {
+  /** The largest frame that is let through. */
+  limit: number
+  /** Bytes that were not looked at yet, the first ones first. */
+  #chunks: Uint8Array[] = []
+  /** The beginning of a frame whose end has not come. */
+  #held = new Uint8Array(64)
+  #length = 0
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  /** Takes bytes in. They must not change before they are taken out. */
+  add(chunk: Uint8Array): void {
+    if (chunk.length > 0) this.#chunks.push(chunk)
+  }
+
+  /** Returns the next frame that is complete, good until the next call; undefined if there is none. Throws for one too large. */
+  next(): Uint8Array | undefined {
+    for (let chunk = this.#chunks[0]; chunk; chunk = this.#chunks[0]) {
+      // Mostly frames arrive whole, and are taken where they are.
+      const whole = this.#length === 0 && chunk.length >= 4 ? 4 + this.#lengthIn(chunk) : Infinity
+      if (whole <= chunk.length) {
+        this.#drop(chunk, whole)
+        return chunk.subarray(4, whole)
+      }
+      const wanted = this.#length < 4 ? 4 : 4 + this.#lengthIn(this.#held)
+      const taken = chunk.subarray(0, wanted - this.#length)
+      this.#hold(taken)
+      this.#drop(chunk, taken.length)
+      if (this.#length >= 4 && this.#length === 4 + this.#lengthIn(this.#held)) {
+        const frame = this.#held.subarray(4, this.#length)
+        this.#held = new Uint8Array(64)
+        this.#length = 0
+        return frame
+      }
+    }
+    return undefined
+  }
+
+  /** Drops so many bytes of the first chunk. */
+  #drop(chunk: Uint8Array, count: number): void {
+    if (count < chunk.length) this.#chunks[0] = chunk.subarray(count)
+    else this.#chunks.shift()
+  }
+
+  #lengthIn(start: Uint8Array): number {
+    const [a = 0, b = 0, c = 0, d = 0] = start
+    const length = a * 2 ** 24 + (b << 16) + (c << 8) + d
+    if (length > this.limit) {
+      throw new HubError('ERR_HUB_PROTOCOL', `a frame of ${length} bytes, ${this.limit} are the most`)
+    }
+    return length
+  }
+
+  #hold(part: Uint8Array): void {
+    const length = this.#length + part.length
+    if (length > this.#held.length) {
+      const larger = new Uint8Array(Math.max(length, this.#held.length * 2))
+      larger.set(this.#held.subarray(0, this.#length))
+      this.#held = larger
+    }
+    this.#held.set(part, this.#length)
+    this.#length = length
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The place of a server's Unix socket, or the name of its pipe on Windows.
+ *
+ * Invariants
+ * SP1. Servers that start at one path do so one after the other (kernel-lock.ts), so only one of them finds the path free.
+ * SP2. Only a socket that the kernel refuses to connect to is replaced: a server that is busy, or stopped, keeps its own.
+ * SP3. The socket is made in a folder of ours, and moved to its path when it is ready: no other user can reach it at any moment.
+ * SP4. What is at the path is removed, or made again, only if it is the very file that we put there, or none.
+ */
+import { randomBytes } from 'node:crypto'
+import { chmod, lstat, mkdtemp, rename, rmdir, unlink } from 'node:fs/promises'
+import type { Server } from 'node:net'
+import { hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import process from 'node:process'
+import { LONGEST_SOCKET_PATH, presenceAt, removeSocketFolder } from '../../system/socket-folder.js'
+import { HubError } from '../contract/errors.js'
+import { KernelLock } from '../../system/kernel-lock.js'
+
+const isPipe = process.platform === 'win32'
+
+/** How many may wait for being let in, where the system allows it: after a restart all clients come at once. */
+export const BACKLOG = 4_096
+
+/** What is at the path of a server. */
+export type Standing = 'ours' | 'gone' | 'of another'
+
+export class SocketPlace {
+  readonly #path: string
+  /** The file that we put there: its device and number. */
+  #file: readonly [dev: number, ino: number] | undefined
+
+  /** Whether a server has listened there before, and died. */
+  hasPredecessor = false
+
+  private constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Errors: `RangeError` if the path is too long for a socket. */
+  static at(path: string): SocketPlace {
+    // Whole, so that the URL means the same everywhere.
+    const whole = isPipe ? path : resolve(path)
+    const longest = Math.max(Buffer.byteLength(whole), Buffer.byteLength(join(dirname(whole), '.cXXXXXX', 's')))
+    if (!isPipe && longest > LONGEST_SOCKET_PATH) {
+      throw new RangeError(`path must be shorter, for a socket, got ${JSON.stringify(path)}`)
+    }
+    return new SocketPlace(whole)
+  }
+
+  get url(): string {
+    return isPipe ? `pipe:${this.#path}` : `unix:${encodeURI(this.#path).replaceAll(/[?#]/g, encodeURIComponent)}`
+  }
+
+  /**
+   * Has the server listen there.
+   *
+   * Errors: `ERR_HUB_REFUSED` if a server is listening there, or something else is there.
+   */
+  async listen(server: Server): Promise<void> {
+    if (isPipe) return listening(server, () => server.listen({ path: pipeOf(this.#path), backlog: BACKLOG }))
+    const owner = { pid: process.pid, host: hostname(), id: randomBytes(6).toString('hex') }
+    const lock = await KernelLock.take(`${this.#path}.start`, owner, () => taken(this.#path))
+    try {
+      await this.#makeWay()
+      await this.#put(server)
+    } finally {
+      await lock.leave()
+    }
+  }
+
+  async #makeWay(): Promise<void> {
+    const found = await statOf(this.#path)
+    if (!found) return
+    if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${this.#path} is there, and is no socket`)
+    if ((await presenceAt(this.#path)) !== 'dead') throw taken(this.#path)
+    this.hasPredecessor = true
+  }
+
+  async #put(server: Server): Promise<void> {
+    const folder = await mkdtemp(join(dirname(this.#path), '.c'))
+    const inside = join(folder, 's')
+    try {
+      await listening(server, () => server.listen({ path: inside, backlog: BACKLOG }))
+      await chmod(inside, 0o600)
+      const { dev, ino } = await lstat(inside)
+      await rename(inside, this.#path)
+      this.#file = [dev, ino]
+    } catch (error) {
+      server.close()
+      removeSocketFolder(folder, 's')
+      throw error
+    }
+    await rmdir(folder).catch(() => {})
+  }
+
+  /** What is there now. A pipe cannot be taken away. */
+  async look(): Promise<Standing> {
+    if (isPipe) return 'ours'
+    const found = await statOf(this.#path)
+    if (!found) return 'gone'
+    return found.dev === this.#file?.[0] && found.ino === this.#file[1] ? 'ours' : 'of another'
+  }
+
+  /** Removes the socket, if it is ours. The server must still listen, so that no other takes the path meanwhile. */
+  async remove(): Promise<void> {
+    if (!isPipe && (await this.look()) === 'ours') await unlink(this.#path).catch(() => {})
+  }
+}
+
+function taken(path: string): HubError {
+  return new HubError('ERR_HUB_REFUSED', `a server is listening at ${path}`)
+}
+
+async function statOf(path: string) {
+  try {
+    return await lstat(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Resolves when the server listens. */
+export function listening(server: Server, start: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.once('listening', () => {
+      server.off('error', reject)
+      resolve()
+    })
+    start()
+  })
+}
+
+/** The full name of a pipe on Windows. */
+export function pipeOf(name: string): string {
+  return name.startsWith('\\\\') ? name : `\\\\.\\pipe\\${name}`
+}

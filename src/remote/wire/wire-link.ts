@@ -1,0 +1,308 @@
+/** The client's side of a connection to an embedded server: bytes in, bytes out. */
+import type {
+  Acquired,
+  HolderRecord,
+  HolderReport,
+  Link,
+  LinkEvents,
+  MarkRecord,
+  Session,
+  Topic,
+  TopicReport,
+  TopicState,
+} from '../contract/engine.js'
+import { HubError, type HubErrorCode } from '../contract/errors.js'
+import { isProof, proofOf } from './handshake.js'
+import { keyOf } from '../contract/topic.js'
+import { decode, encode, Frames, HANDSHAKE_FRAME, type Message, VERSION } from './protocol.js'
+
+/** What a link writes to. */
+export interface Wire {
+  send(bytes: Uint8Array): void
+  /** Ends the connection; nothing is received after that. */
+  end(): void
+}
+
+export interface WireOptions {
+  readonly session: Session
+  readonly key: Uint8Array
+  /** 32 random bytes, never the same. */
+  readonly nonce: Uint8Array
+  readonly events: LinkEvents
+  /** The handshake is over. */
+  readonly opened: () => void
+}
+
+type Answer = Message<'done' | 'states' | 'marked' | 'reports' | 'acquired'>
+type RequestType =
+  | 'enter'
+  | 'leave'
+  | 'read'
+  | 'mark'
+  | 'list'
+  | 'forget'
+  | 'beat'
+  | 'acquire'
+  | 'renew'
+  | 'release'
+  | 'bye'
+/** A request without its id. */
+type Question<T extends RequestType = RequestType> = { [K in T]: Omit<Message<K>, 'id'> }[T]
+
+interface Pending {
+  /** The answers so far, of those that come in parts. */
+  readonly parts: Answer[]
+  readonly resolve: (answers: Answer[]) => void
+  readonly reject: (error: Error) => void
+}
+
+/** What a frame has besides the parts of a request. */
+const ENVELOPE = 16
+
+/** The reasons that a server may give; any other is a breach of the protocol. */
+const CODES = new Set<string>(['ERR_HUB_AUTH', 'ERR_HUB_PROTOCOL', 'ERR_HUB_REFUSED'] satisfies HubErrorCode[])
+
+export class WireLink implements Link {
+  sinceRestart: number | undefined
+  readonly #wire: Wire
+  readonly #options: WireOptions
+  readonly #frames = new Frames(HANDSHAKE_FRAME)
+  readonly #pending = new Map<number, Pending>()
+  #phase: 'hello' | 'proof' | 'open' | 'over' = 'hello'
+  #serverNonce = new Uint8Array()
+  /** The largest frame the server takes. */
+  #most = HANDSHAKE_FRAME
+  #ids = 0
+
+  constructor(wire: Wire, options: WireOptions) {
+    this.#wire = wire
+    this.#options = options
+  }
+
+  /** The connection is there: begins the handshake. */
+  begin(): void {
+    const { nonce } = this.#options
+    this.#send({ type: 'hello', magic: 'calloff', least: VERSION, version: VERSION, nonce })
+  }
+
+  /** Read anew after each message, which may have ended it. */
+  get #isOver(): boolean {
+    return this.#phase === 'over'
+  }
+
+  /** Bytes have come. */
+  receive(chunk: Uint8Array): void {
+    if (this.#phase === 'over') return
+    try {
+      this.#frames.add(chunk)
+      for (let frame = this.#frames.next(); frame; frame = this.#frames.next()) {
+        this.#take(decode(frame))
+        if (this.#isOver) return
+      }
+    } catch (error) {
+      this.fail(error as Error)
+    }
+  }
+
+  /** The connection is gone, or good for nothing any more. */
+  fail(error: Error): void {
+    if (this.#phase === 'over') return
+    this.#phase = 'over'
+    this.#wire.end()
+    for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+    this.#options.events.lost(error)
+  }
+
+  close(): void {
+    if (this.#phase === 'over') return
+    this.#phase = 'over'
+    this.#wire.end()
+    const error = new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed')
+    for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+  }
+
+  #send(message: Message): void {
+    this.#wire.send(encode(message))
+  }
+
+  #take(message: Message): void {
+    switch (message.type) {
+      case 'goodbye': {
+        const { code, message: text } = message
+        throw new HubError(CODES.has(code) ? (code as HubErrorCode) : 'ERR_HUB_PROTOCOL', text)
+      }
+      case 'challenge':
+        if (this.#phase !== 'hello') throw unexpected(message)
+        return this.#prove(message)
+      case 'welcome':
+        if (this.#phase !== 'proof') throw unexpected(message)
+        return this.#enterIn(message)
+      case 'notice':
+        if (this.#phase !== 'open') throw unexpected(message)
+        return this.#options.events.notice(message)
+      case 'done':
+      case 'states':
+      case 'marked':
+      case 'reports':
+      case 'acquired':
+      case 'failed':
+        return this.#answer(message)
+      default:
+        throw unexpected(message)
+    }
+  }
+
+  #agreed() {
+    const { nonce, session } = this.#options
+    return {
+      least: VERSION,
+      most: VERSION,
+      version: VERSION,
+      clientNonce: nonce,
+      serverNonce: this.#serverNonce,
+      session: session.id,
+    }
+  }
+
+  #prove({ version, nonce }: Message<'challenge'>): void {
+    if (version !== VERSION) throw new HubError('ERR_HUB_PROTOCOL', `the server speaks version ${version}`)
+    this.#serverNonce = nonce as Uint8Array<ArrayBuffer>
+    this.#phase = 'proof'
+    const { key, session } = this.#options
+    const { id, host, pid, ttl } = session
+    this.#send({ type: 'proof', mac: proofOf('client', key, this.#agreed()), session: id, host, pid, ttl })
+  }
+
+  #enterIn({ mac, frame, sinceRestart }: Message<'welcome'>): void {
+    if (!isProof('server', this.#options.key, this.#agreed(), mac)) {
+      throw new HubError('ERR_HUB_AUTH', 'the server does not have the key')
+    }
+    this.sinceRestart = sinceRestart
+    this.#most = frame
+    this.#frames.limit = frame
+    this.#phase = 'open'
+    this.#options.opened()
+  }
+
+  #answer(message: Answer | Message<'failed'>): void {
+    const pending = this.#pending.get(message.id)
+    if (!pending) throw unexpected(message)
+    if ((message.type === 'states' || message.type === 'reports') && message.more) {
+      pending.parts.push(message)
+      return
+    }
+    this.#pending.delete(message.id)
+    if (message.type === 'failed') {
+      const code = CODES.has(message.code) ? (message.code as HubErrorCode) : 'ERR_HUB_REFUSED'
+      pending.reject(new HubError(code, message.message))
+    } else pending.resolve([...pending.parts, message])
+  }
+
+  /** Sends a request; resolves with its answers, which are of the given type. */
+  async #ask<A extends Answer['type']>(question: Question, type: A): Promise<Message<A>[]> {
+    if (this.#phase !== 'open') throw new HubError('ERR_HUB_UNREACHABLE', 'the connection is gone')
+    const id = (this.#ids = (this.#ids + 1) >>> 0)
+    const answers = await new Promise<Answer[]>((resolve, reject) => {
+      this.#pending.set(id, { parts: [], resolve, reject })
+      this.#send({ ...question, id })
+    })
+    for (const answer of answers) {
+      if (answer.type === type) continue
+      const error = unexpected(answer)
+      this.fail(error)
+      throw error
+    }
+    return answers as unknown as Message<A>[]
+  }
+
+  async enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
+    const parts = inFrames(holders, ({ topic }) => ENVELOPE + 16 + room(topic), this.#most)
+    const answers = await Promise.all(parts.map((part) => this.#ask({ type: 'enter', holders: part }, 'states')))
+    return answers.flat().flatMap(({ states }) => states)
+  }
+
+  async leave(ids: readonly number[]): Promise<void> {
+    const parts = inFrames(ids, () => 4, this.#most)
+    await Promise.all(parts.map((part) => this.#ask({ type: 'leave', holders: part }, 'done')))
+  }
+
+  async read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
+    const parts = inFrames(topics, room, this.#most)
+    const answers = await Promise.all(parts.map((part) => this.#ask({ type: 'read', topics: part }, 'states')))
+    return answers.flat().flatMap(({ states }) => states)
+  }
+
+  async mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
+    const [answer] = await this.#ask({ type: 'mark', topic, mark, ttl }, 'marked')
+    return (answer as Message<'marked'>).mark
+  }
+
+  async list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
+    const { prefix, topic } = what as { readonly prefix?: string; readonly topic?: Topic }
+    const answers = await this.#ask({ type: 'list', prefix, topic }, 'reports')
+    // A topic with many holders comes in several parts.
+    const found = new Map<string, TopicReport & { readonly holders: HolderReport[] }>()
+    for (const report of answers.flatMap(({ reports }) => reports)) {
+      const key = keyOf(report.topic)
+      const known = found.get(key)
+      if (known) known.holders.push(...report.holders)
+      else found.set(key, { ...report, holders: [...report.holders] })
+    }
+    return [...found.values()]
+  }
+
+  async forget(topic: Topic): Promise<void> {
+    await this.#ask({ type: 'forget', topic }, 'done')
+  }
+
+  async beat(): Promise<boolean> {
+    const [answer] = await this.#ask({ type: 'beat' }, 'done')
+    return (answer as Message<'done'>).yes
+  }
+
+  async acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
+    const [answer] = await this.#ask({ type: 'acquire', topic, owner, ttl }, 'acquired')
+    const { held, fence, left } = answer as Message<'acquired'>
+    return held ? { held, fence } : { held, left }
+  }
+
+  async renew(topic: Topic, fence: number, ttl: number): Promise<boolean> {
+    const [answer] = await this.#ask({ type: 'renew', topic, fence, ttl }, 'done')
+    return (answer as Message<'done'>).yes
+  }
+
+  async release(topic: Topic, fence: number): Promise<void> {
+    await this.#ask({ type: 'release', topic, fence }, 'done')
+  }
+
+  async bye(): Promise<void> {
+    await this.#ask({ type: 'bye' }, 'done')
+  }
+}
+
+/** The most that a topic takes: a character of UTF-16 is at most three bytes of UTF-8. */
+function room({ name, run }: Topic): number {
+  return 4 + 3 * (name.length + run.length)
+}
+
+/** Cuts a list into parts that fit in a frame each. */
+function inFrames<T>(all: readonly T[], size: (one: T) => number, most: number): T[][] {
+  const parts: T[][] = []
+  let taken = Infinity
+  for (const one of all) {
+    const own = size(one)
+    if (taken + own > most) {
+      parts.push([])
+      taken = ENVELOPE
+    }
+    parts.at(-1)?.push(one)
+    taken += own
+  }
+  return parts
+}
+
+function unexpected({ type }: Message): HubError {
+  return new HubError('ERR_HUB_PROTOCOL', `"${type}" was not expected here`)
+}
