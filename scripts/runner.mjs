@@ -13,6 +13,10 @@ export const LIMIT = Number(process.env.CALLOFF_TEST_LIMIT ?? 300_000)
 /** Where everything has to be installed. */
 export const isStrict = Boolean(process.env.CI) && process.env.CI !== 'false'
 
+/** The share of what is long that is run, as test/effort.ts has it, and whether that is all of it. */
+const effort = Number(process.env.CALLOFF_EFFORT || (isStrict ? 1 : 0.1))
+export const isFull = effort >= 1
+
 /** Runs a command that runs one test file. Resolves with what it printed, and what went wrong apart from the tests. */
 export async function runFile(command, args, { limit = LIMIT, env, onText } = {}) {
   const tree = { cwd: root, env: { ...ownEnvironment(), ...env }, limit, onText }

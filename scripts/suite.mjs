@@ -1,5 +1,5 @@
 // Runs one suite of compiled tests: node scripts/suite.mjs <suite> [part of a file name …]
-// One line for each file that failed, what was skipped and why, then the counts.
+// One line for each file that failed, what was skipped and why, then the counts. With CALLOFF_TIMES=1, how long each file took.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -7,46 +7,75 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build } from './build.mjs'
 import { ensureFolder, ensureInstalled, root } from './installed.mjs'
-import { complaintOf, countsOf, inLanes, isAmiss, isStrict, LIMIT, missingOf, runNodeFile, textOf } from './runner.mjs'
+import {
+  complaintOf,
+  countsOf,
+  inLanes,
+  isAmiss,
+  isFull,
+  isStrict,
+  LIMIT,
+  missingOf,
+  runNodeFile,
+  textOf,
+} from './runner.mjs'
 
 const apart = new Set(['docs', 'leaks', 'package', 'pages'])
-// The core, and of what is around it that which the core has a part for: measured for coverage.
-const core = /^(behaviour|copies|core|process|property|testing)\/|^node\/(ambient|async-context)\.|^remote\/hub\./
-const isUnit = (file) => !apart.has(file.split('/')[0])
+/** What needs no server, no other program and no terminal. */
+const unit = /^(behaviour|copies|core|model|process|property|testing)\/|^node\/(ambient|async-context)\./
+const isUnit = (file) => unit.test(file)
+/** Servers, processes and terminals. */
+const isIntegration = (file) => !isUnit(file) && !apart.has(file.split('/')[0])
+/** What takes long even with little effort: it is run with full effort, or where it is named. */
+const isLong = (file) => file.includes('/soak/') || file.startsWith('cluster/')
 const cores = Math.max(2, availableParallelism())
 const soak = Number(process.env.CALLOFF_SOAK ?? 60)
 const suites = {
-  unit: { pick: isUnit, lanes: cores + 1 },
-  coverage: { pick: (file) => core.test(file), isMeasured: true },
-  // Real servers, processes and terminals wait more than they work.
-  around: { pick: (file) => isUnit(file) && !core.test(file), lanes: cores + 1 },
+  unit: { pick: isUnit },
+  // The core has a part for hubs, too.
+  coverage: {
+    pick: (file) => isUnit(file) || (file.startsWith('remote/') && file.endsWith('/hub.test.js')),
+    isMeasured: true,
+  },
+  // These wait more than they work.
+  integration: { pick: isIntegration, lanes: 2 * cores },
   docs: { pick: (file) => file.startsWith('docs/') },
   // Mapped stack traces are kept in memory, which is no good where memory is measured.
   leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
   package: { pick: (file) => file.startsWith('package/') },
   clients: { prepare: prepareClients, flags: [] },
   soak: {
-    pick: (file) => file.includes('/soak/') || file.startsWith('cluster/'),
+    pick: isLong,
     env: { CALLOFF_SOAK: String(soak) },
     limit: LIMIT + soak * 2_000,
   },
 }
 
-/** The compiled test files of a suite whose path has one of the given parts in it (all of them if none is given). */
-function filesOf(suite, parts) {
-  const isNamed = (file) => parts.length === 0 || parts.some((part) => file.includes(part.replace(/\.ts$/, '.js')))
+/**
+ * The compiled test files of a suite whose path has one of the given parts in it; without parts all that are run with the effort
+ * that is set. A part that fits no file of the suite is looked for among the unit and the integration tests.
+ */
+export function filesOf(suite, parts = []) {
   if (suite === 'clients') {
-    const files = readdirSync(`${root}/test/clients`).filter((file) => file.endsWith('.test.mjs') && isNamed(file))
-    return files.map((file) => `test/clients/${file}`)
+    const files = readdirSync(`${root}/test/clients`).filter((file) => file.endsWith('.test.mjs'))
+    return files.map((file) => `test/clients/${file}`).filter((file) => isNamed(file, parts))
   }
-  const found = existsSync(`${root}/build/test`) ? readdirSync(`${root}/build/test`, { recursive: true }) : []
-  return found
-    .map((file) => file.replaceAll('\\', '/'))
-    .filter((file) => file.endsWith('.test.js') && suites[suite].pick(file))
-    .filter(isNamed)
-    .map((file) => `build/test/${file}`)
-    .toSorted()
+  const all = existsSync(`${root}/build/test`) ? readdirSync(`${root}/build/test`, { recursive: true }) : []
+  const files = all.map((file) => file.replaceAll('\\', '/')).filter((file) => file.endsWith('.test.js'))
+  const own = files.filter(suites[suite].pick)
+  const found =
+    parts.length === 0
+      ? own.filter((file) => suite === 'soak' || isFull || !isLong(file))
+      : parts.flatMap((part) => {
+          const named = own.filter((file) => isNamed(file, [part]))
+          return named.length > 0 ? named : files.filter((file) => isTested(file) && isNamed(file, [part]))
+        })
+  return [...new Set(found)].map((file) => `build/test/${file}`).toSorted()
 }
+
+const isTested = (file) => isUnit(file) || isIntegration(file)
+const isNamed = (file, parts) =>
+  parts.length === 0 || parts.some((part) => file.includes(part.replace(/\.ts$/, '.js').replace(/^test\//, '')))
 
 /** Puts the clients in a folder of their own, and calloff beside them, as it was built. */
 function prepareClients() {
@@ -72,13 +101,16 @@ export async function runSuite(suite, parts = []) {
   const total = { passed: 0, failed: 0, skipped: 0 }
   const skips = []
   const complaints = []
+  const times = []
   await inLanes(lanes, files, async (file) => {
+    const start = performance.now()
     const outcome = await runNodeFile(process.execPath, flags, file, {
       limit,
       env: { ...env, ...(coverage === undefined ? {} : { NODE_V8_COVERAGE: coverage }) },
       // What one file prints is shown as it comes, what several print only where one of them fails.
       onText: files.length === 1 ? (text) => process.stdout.write(text) : undefined,
     })
+    times.push([(performance.now() - start) / 1_000, file])
     const counts = countsOf(outcome)
     for (const key of Object.keys(total)) total[key] += counts[key]
     skips.push(...outcome.cases.filter(({ state }) => state === 'skipped'))
@@ -86,6 +118,10 @@ export async function runSuite(suite, parts = []) {
     complaints.push(complaintOf(file, files.length === 1 ? { ...outcome, output: '' } : outcome))
     console.log(complaints.at(-1))
   })
+  if (process.env.CALLOFF_TIMES) {
+    const slowest = times.toSorted(([one], [other]) => other - one)
+    console.log(slowest.map(([seconds, file]) => `${seconds.toFixed(1).padStart(8)} s  ${file}`).join('\n'))
+  }
   const missing = missingOf(skips.map(({ detail }) => detail))
   for (const { title, detail } of skips) {
     if (missingOf([detail]) === undefined) console.log(`  skipped  ${title}${detail === '' ? '' : ` (${detail})`}`)

@@ -1,38 +1,51 @@
-// `npm test`: every check that a newcomer needs, one line each. Stops at the first that fails. Works on a fresh clone: installs
-// and builds by itself. `npm test -- <name> …` runs only the steps with these names.
+// `npm test`: every check and suite, one line each. Stops at the first that fails. Works on a fresh clone: installs and builds by
+// itself. `npm test -- <name> …` runs only the steps with these names. What takes long is run in CI, or with `npm test -- --all`.
 import { appendFileSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { announce, ensureInstalled, root } from './installed.mjs'
-import { inLanes, isStrict, missingOf, reasonsIn, textOf } from './runner.mjs'
+import { inLanes, isFull, missingOf, reasonsIn, textOf } from './runner.mjs'
 import { runTree } from './tree.mjs'
+
+const args = process.argv.slice(2)
+const isAll = isFull || args.includes('--all')
 
 // The build is the first; the others run two at a time, in this order. What waits more than it works comes first, and has what
 // works beside it.
 const steps = {
   build: 'the library, the command line, the tests and examples',
-  'test:around': 'protocol, servers, processes, terminals',
+  'test:integration': 'servers, processes, terminals',
+  'test:docs': 'every code block compiles, runs and prints what it says',
+  ...(isAll
+    ? { 'test:coverage': 'the unit tests, and what they cover of the core' }
+    : { 'test:unit': 'what needs no server, process or terminal' }),
+  'test:package': 'the packed package in an empty project',
+  'check:package': 'publint and are-the-types-wrong',
   'check:format': 'oxfmt',
+  lint: 'oxlint with type information',
   'check:imports': 'imports run downwards, no cycles',
-  'check:lint': 'oxlint with type information',
-  'check:types7': 'TypeScript 7',
+  'check:types:ts7': 'TypeScript 7',
+  'check:generated': 'what `npm run generate` writes is up to date',
   'check:dead': 'no unused file, export or dependency',
   'check:size': 'size limits',
-  'check:package': 'publint and are-the-types-wrong',
-  'test:coverage': 'the core, on every runtime’s tests, and its coverage',
-  'test:leaks': 'memory and lost aborts under forced collection',
-  'test:docs': 'every code block compiles, runs and prints what it says',
-  'test:package': 'the packed package in an empty project',
   'test:types': 'what must and must not compile',
   'test:vitest': 'under the fake timers of vitest',
-  // Where there is time: the compiler before the native one.
-  ...(isStrict ? { 'check:types': 'TypeScript 6' } : {}),
+  ...(isAll
+    ? {
+        'test:leaks': 'memory and lost aborts under forced collection',
+        // The compiler before the native one.
+        'check:types:ts6': 'TypeScript 6',
+      }
+    : {}),
 }
 const lanes = 2
+/** What is left to CI, in one line. */
+const LEFT_OUT =
+  'Only in CI, or here with `npm test -- --all`: test:leaks, test:coverage, check:types:ts6, the tests of clusters and soaks, and nine tenths of the random runs.'
 
 ensureInstalled()
 const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
-const asked = process.argv.slice(2)
+const asked = args.filter((arg) => arg !== '--all')
 const unknown = asked.find((name) => scripts[name] === undefined)
 if (unknown !== undefined) {
   console.error(`calloff: there is no step "${unknown}"; there are ${Object.keys(steps).join(', ')}.`)
@@ -52,6 +65,7 @@ const limit = 1_800_000
 const env = {
   ...process.env,
   PATH: [join(root, 'node_modules', '.bin'), process.env.PATH].join(delimiter),
+  ...(isAll && !isFull ? { CALLOFF_EFFORT: '1' } : {}),
   FORCE_COLOR: process.stdout.isTTY ? '1' : '0',
 }
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`
@@ -96,7 +110,7 @@ async function run(name) {
   for (const key of Object.keys(total)) total[key] += counts[key]
   const tests = counts.passed + counts.failed + counts.skipped
   const detail = tests > 1 ? `${counts.passed} passed${counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''}` : ''
-  const line = `${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(14)} ${seconds(start).padStart(8)}  ${detail.padEnd(24)} ${steps[name] ?? ''}`
+  const line = `${ok ? '  ok  ' : 'FAILED'}  ${name.padEnd(16)} ${seconds(start).padStart(8)}  ${detail.padEnd(24)} ${steps[name] ?? ''}`
   say(line.trimEnd())
   // What was skipped, and why, is always worth a line.
   for (const [line] of ok ? output.matchAll(/^ +skipped .*$/gm) : []) say(`      ${line}`)
@@ -118,6 +132,7 @@ async function run(name) {
 function close() {
   const missing = missingOf(reasons)
   say(good ? `\nAll ${wanted.length} steps passed in ${seconds(begin)}.` : `\nStopped after ${seconds(begin)}.`)
+  if (good && !isAll && asked.length === 0) say(LEFT_OUT)
   if (missing !== undefined) say(`Some tests were skipped; ${missing}`)
   const line = textOf(total)
   if (process.env.CALLOFF_COUNTS) appendFileSync(process.env.CALLOFF_COUNTS, `${line}\n`)

@@ -31,7 +31,7 @@ describe('the help', { concurrency: 4 }, () => {
       assert.match(stdout, /\nExamples:\n {2}/)
       const [, block] =
         /^# calloff \w+\n\n```text\n([^]*?)```/.exec(readFileSync(join(pages, `${name}.md`), 'utf8')) ?? []
-      assert.equal(block, stdout, 'node scripts/cli-pages.mjs writes the pages')
+      assert.equal(block, stdout, 'npm run generate writes the pages')
       for (const line of stdout.split('\n')) assert.ok(line.length <= 80, line)
       assert.equal((await user.run('help', name)).stdout, stdout)
     })

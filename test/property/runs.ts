@@ -1,9 +1,10 @@
 /**
- * How the properties are run: CALLOFF_SEED gives the seed, CALLOFF_RUNS the number of runs, of which there are more in CI;
- * fast-check prints the seed on failure. In CI the seed is always the same, so that a run says whether a change broke something; to look for what nobody
- * knows of yet is for runs by hand, with many more.
+ * How the properties are run: CALLOFF_SEED gives the seed, CALLOFF_RUNS the number of runs. Without it CALLOFF_EFFORT decides.
+ * fast-check prints the seed on failure. In CI the seed is always the same, so that a run says whether a change broke something. A
+ * search for faults that are not known yet is a run by hand, with many more runs.
  */
 import type { Parameters } from 'fast-check'
+import { share } from '../effort.js'
 
 const fromEnvironment = (name: string): number | undefined => {
   const given = process.env[name]
@@ -13,12 +14,12 @@ const fromEnvironment = (name: string): number | undefined => {
   return value
 }
 
-/** `usual` is how often a property runs in CI; elsewhere it is a third of that. */
-export function runs<T = unknown>(usual: number): Parameters<T> {
+/** `full` is how often a property runs in CI. */
+export function runs<T = unknown>(full: number): Parameters<T> {
   const seed = fromEnvironment('CALLOFF_SEED') ?? (process.env.CI ? 20_261_121 : undefined)
   return {
     includeErrorInReport: true,
-    numRuns: fromEnvironment('CALLOFF_RUNS') ?? (process.env.CI ? usual : Math.ceil(usual / 3)),
+    numRuns: fromEnvironment('CALLOFF_RUNS') ?? share(full),
     ...(seed === undefined ? {} : { seed }),
   }
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { SharedToken } from 'calloff/threads'
+import { share } from '../../effort.js'
 import { turn } from '../helpers.js'
 import { random } from './random.js'
 
@@ -10,8 +11,8 @@ import { random } from './random.js'
 const environment = (globalThis as { process?: { env: Record<string, string | undefined> } }).process?.env ?? {}
 
 const THREADS = 8
-/** CALLOFF_ROUNDS=50 makes it 100,000 tokens: a minute on two cores. */
-const ROUNDS = Number(environment.CALLOFF_ROUNDS ?? (environment.CI ? 10 : 5))
+/** CALLOFF_EFFORT=5 makes it 100,000 tokens: a minute on two cores. */
+const ROUNDS = share(10, 2)
 const TOKENS = 2_000
 
 interface Report {
@@ -56,7 +57,7 @@ it(`nothing hangs and nothing is lost: ${THREADS} threads on ${ROUNDS * TOKENS} 
     const handles = tokens.map(({ handle }) => handle)
     for (const rower of crew) rower.row(handles)
     let alive = crew
-    if (round % 5 === 4) {
+    if (round % 5 === 4 || round === ROUNDS - 1) {
       // Somewhere in the storm: a turn of the event loop, or several.
       for (let turns = Math.floor(chance() * 20); turns > 0; turns--) await turn()
       const victim = Math.floor(chance() * THREADS)

@@ -1,12 +1,9 @@
-// Records two terminals, in one of which a command runs that is called off from the other, as docs/cli/terminal.svg.
-// Needs tmux. What is to be seen is what the commands have written; only the prompts are made shorter.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { build } from './build.mjs'
-import { ensureInstalled, root } from './installed.mjs'
+import { root } from '../installed.mjs'
 
 const COLUMNS = 92
 const PATIENCE = 30_000
@@ -14,22 +11,10 @@ const COLOURS = { 31: '#ff7b72', 32: '#7ee787', 33: '#e3b341', 36: '#79c0ff', 90
 const [TEXT, DIM, BACKGROUND, BAR] = ['#e6edf3', '#8b949e', '#0d1117', '#21262d']
 const [WIDTH, HEIGHT, MARGIN, HEAD] = [8.4, 19, 14, 28]
 
-ensureInstalled()
-if (!build({ ifStale: true, only: ['library'] })) process.exit(1)
-const folder = mkdtempSync(join(tmpdir(), 'calloff-picture-'))
-mkdirSync(join(folder, 'bin'))
-const program = (name, text) => writeFileSync(join(folder, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
-program('calloff', `exec '${process.execPath}' '${root}/dist/bin/calloff.js' "$@"`)
-writeFileSync(
-  join(folder, 'deploy.sh'),
-  `#!/bin/sh\nfor step in build upload migrate; do echo "$step …"; sleep 0.4; done\nexec sleep 60\n`,
-  { mode: 0o755 },
-)
-
 class Terminal {
   #socket
 
-  constructor(name, rows) {
+  constructor(folder, name, rows) {
     this.name = name
     this.rows = rows
     this.#socket = join(folder, `${rows}.tmux`)
@@ -106,32 +91,47 @@ function windowOf({ name, lines, rows }, top) {
   return { drawn, height, width }
 }
 
-const here = new Terminal('one terminal', 8)
-const there = new Terminal('another one', 6)
-try {
-  here.type('calloff run --name deploy-42 --start -- ./deploy.sh')
-  await here.shows(/migrate/)
-  there.type('calloff ls')
-  await there.shows(/deploy-42.*\n\$$/)
-  there.type(`calloff cancel deploy-42 --reason 'wrong branch' --wait 10s`)
-  await there.shows(/finished\n\$$/)
-  await here.shows(/wrong branch\n\$$/)
-  here.type('echo $?')
-  await here.shows(/125\n\$$/)
-  const first = windowOf(here, 0)
-  const second = windowOf(there, first.height + 12)
-  const size = `width="${first.width}" height="${first.height + 12 + second.height}"`
-  const font = 'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14"'
-  const title = '<title>A command that runs in one terminal is called off from another one</title>'
-  const svg = [`<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font} fill="${TEXT}">`, title]
-  writeFileSync(`${root}/docs/cli/terminal.svg`, [...svg, ...first.drawn, ...second.drawn, '</svg>', ''].join('\n'))
-} finally {
-  here.close()
-  there.close()
-  // The hub that was started ends by itself when nobody is there; here it is not waited for.
-  const own = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n')
-  for (const line of own) {
-    if (line.includes(' serve --listen ') && line.includes(folder)) process.kill(Number.parseInt(line, 10))
+/**
+ * Two terminals, in one of which a command runs that is cancelled from the other, as docs/cli/terminal.svg. Needs tmux and the built
+ * library. What is to be seen is what the commands have written; only the prompts are made shorter.
+ */
+export async function terminalPicture() {
+  const folder = mkdtempSync(join(tmpdir(), 'calloff-picture-'))
+  mkdirSync(join(folder, 'bin'))
+  const program = (name, text) => writeFileSync(join(folder, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
+  program('calloff', `exec '${process.execPath}' '${root}/dist/bin/calloff.js' "$@"`)
+  writeFileSync(
+    join(folder, 'deploy.sh'),
+    `#!/bin/sh\nfor step in build upload migrate; do echo "$step …"; sleep 0.4; done\nexec sleep 60\n`,
+    { mode: 0o755 },
+  )
+  const here = new Terminal(folder, 'one terminal', 8)
+  const there = new Terminal(folder, 'another one', 6)
+  try {
+    here.type('calloff run --name deploy-42 --start -- ./deploy.sh')
+    await here.shows(/migrate/)
+    there.type('calloff ls')
+    await there.shows(/deploy-42.*\n\$$/)
+    there.type(`calloff cancel deploy-42 --reason 'wrong branch' --wait 10s`)
+    await there.shows(/finished\n\$$/)
+    await here.shows(/wrong branch\n\$$/)
+    here.type('echo $?')
+    await here.shows(/125\n\$$/)
+    const first = windowOf(here, 0)
+    const second = windowOf(there, first.height + 12)
+    const size = `width="${first.width}" height="${first.height + 12 + second.height}"`
+    const font = 'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14"'
+    const title = '<title>A command that runs in one terminal is called off from another one</title>'
+    const svg = [`<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font} fill="${TEXT}">`, title]
+    return [['docs/cli/terminal.svg', [...svg, ...first.drawn, ...second.drawn, '</svg>', ''].join('\n')]]
+  } finally {
+    here.close()
+    there.close()
+    // The hub that was started ends by itself when nobody is there; here it is not waited for.
+    const own = execFileSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).split('\n')
+    for (const line of own) {
+      if (line.includes(' serve --listen ') && line.includes(folder)) process.kill(Number.parseInt(line, 10))
+    }
+    rmSync(folder, { recursive: true, force: true })
   }
-  rmSync(folder, { recursive: true, force: true })
 }

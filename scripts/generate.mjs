@@ -1,0 +1,39 @@
+// `npm run generate` writes everything in the repository that is written by a program: the help in docs/cli, the picture of two
+// terminals, what npm leaves out of lock files, the tables of the benchmarks from their results. With --check it writes nothing, and
+// fails where a file that can be compared is not up to date.
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { page, withTable } from '../bench/report/page.mjs'
+import { build } from './build.mjs'
+import { cliPages } from './generate/cli-pages.mjs'
+import { lockFiles } from './generate/lock-files.mjs'
+import { terminalPicture } from './generate/terminal-picture.mjs'
+import { ensureInstalled, root } from './installed.mjs'
+
+const isCheck = process.argv.includes('--check')
+
+ensureInstalled()
+if (!build({ ifStale: true, only: ['library'] })) process.exit(1)
+
+const textOf = (path) => readFileSync(`${root}/${path}`, 'utf8')
+const files = [
+  ...cliPages(),
+  ...lockFiles(),
+  ['docs/benchmarks.md', page()],
+  ['README.md', withTable(textOf('README.md'))],
+]
+const hasTmux = spawnSync('tmux', ['-V']).status === 0
+// Process numbers are to be seen in it, which differ each time.
+if (!isCheck && hasTmux) files.push(...(await terminalPicture()))
+if (!isCheck && !hasTmux) console.error('calloff: tmux is not installed, so docs/cli/terminal.svg stays as it is')
+
+for (const [path, text] of files) {
+  if (textOf(path) === text) continue
+  if (isCheck) {
+    console.error(`${path} is not up to date: npm run generate`)
+    process.exitCode = 1
+  } else {
+    writeFileSync(`${root}/${path}`, text)
+    console.log(`${path} written`)
+  }
+}
