@@ -69,7 +69,7 @@ describe('a test file', { skip, concurrency: 4 }, () => {
         outcome.cases.map(({ state }) => state),
         ['passed'],
       )
-      assert.match(outcome.problem ?? '', /^left processes behind, which were ended:\n {2}\d+ sh -c/)
+      assert.match(outcome.problem ?? '', /^left processes behind, which were ended:\n[^]*^ {2}\d+ sh -c/m)
       assert.equal(countsOf(outcome).failed, 1)
       assertEnded(outcome)
     })
