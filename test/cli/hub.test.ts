@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { sample } from '../effort.js'
 import { withTime } from '../patience.js'
 import { until, User } from './calloff.js'
 
@@ -287,7 +288,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
       const user = new User()
       const { url } = await user.serve('--listen', 'unix:there.sock')
       const malformed = 'there.sock'
-      for (const [name, args] of Object.entries(commands)) {
+      for (const [name, args] of sample(Object.entries(commands))) {
         const start = async (hub: string | undefined, CALLOFF_HUB: string | undefined) => {
           const given = hub === undefined ? args : [args[0] as string, '--hub', hub, ...args.slice(1)]
           const { code, stderr } = await end(user.start(given, { env: { CALLOFF_HUB } }), name === 'watch')

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { sample, share } from '../effort.js'
 import { withTime } from '../patience.js'
 import { found, skipWithout } from '../remote/servers.js'
 import { bin, isAlive, until, User } from './calloff.js'
@@ -177,7 +178,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
   })
 
   it('with --guard its processes end, too, if it is killed while the command is started', async () => {
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < share(5, 2); round++) {
       // It is the command itself that kills, as early as it can.
       const program = user.start([
         'run',
@@ -259,9 +260,10 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     assert.equal(code, 143)
   })
 
-  it('passes 100 MB through unchanged, in both directions', async () => {
-    // 100 MB of text that does not repeat itself.
-    const make = `seq 1 20000000 | head -c 100000000`
+  const megabytes = share(100)
+  it(`passes ${megabytes} MB through unchanged, in both directions`, async () => {
+    // Text that does not repeat itself.
+    const make = `seq 1 20000000 | head -c ${megabytes}000000`
     const { stdout, code } = await user.shell(
       `${make} | sha256sum; ${make} | calloff run -- cat | sha256sum; exit \${PIPESTATUS[1]}`,
     )
@@ -280,7 +282,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
   })
 
   // What a shell opens, and what Node's own look like: pipes of which both ends are there.
-  for (const redirections of [
+  for (const redirections of sample([
     '',
     '3</dev/null',
     '4</dev/null 9>file',
@@ -290,7 +292,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     '4< <(:) 5<&4',
     '6< <(:) 63< <(:) 200>file',
     '15</dev/zero 16</dev/zero 17</dev/zero',
-  ]) {
+  ])) {
     it(
       `gives its other descriptors to the command, and no others: ${redirections || 'none'}`,
       { skip: onlyLinux },

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { sample } from '../effort.js'
 import { found, skipWithout } from '../remote/servers.js'
 import { newFolder, User } from './calloff.js'
 
@@ -83,7 +84,7 @@ const wrong: readonly (readonly [line: string, words: string])[] = [
 ]
 
 describe('wrong usage', { concurrency: 4 }, () => {
-  for (const [line, words] of wrong) {
+  for (const [line, words] of sample(wrong)) {
     it(`calloff ${line}`, async () => {
       const { code, stdout, stderr } = await user.shell(`calloff ${line}`)
       assert.deepEqual([code, stdout, stderr], [2, '', `calloff: ${words}\n`])

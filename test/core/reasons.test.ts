@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import type * as reasonsModule from '../../dist/core/reasons.js'
+import { runs } from '../property/runs.js'
 
 const file = new URL('../../../dist/core/reasons.js', import.meta.url)
 const { decodeReason, encodeLine, encodeReason } = (await import(file.href)) as typeof reasonsModule
@@ -67,7 +68,7 @@ test('whatever has arrived can be printed, logged and thrown', () => {
         assert.equal(typeof `${error}`, 'string')
       }
     }),
-    { numRuns: 2_000 },
+    runs(2_000),
   )
 })
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { fromHeaders, TimeoutToken, toHeaders } from 'calloff'
 import { manualClock } from 'calloff/testing'
+import { runs } from './runs.js'
 
 test('each header is of the form that is asked for, and never says more than what remains', () => {
   const clock = manualClock()
@@ -23,7 +24,7 @@ test('each header is of the form that is asked for, and never says more than wha
       // Of the finer one not much is lost, up to where eight digits of hours end.
       if (ms < 1e14) assert.ok(fromHeaders(headers).remaining >= Math.min(ms * 0.999 - 1, ms - 1e-5))
     }),
-    { numRuns: 2_000 },
+    runs(2_000),
   )
   clock.uninstall()
 })

@@ -22,7 +22,9 @@ import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { TokenServer } from 'calloff/remote'
 import { manualClock } from 'calloff/testing'
+import { share } from '../effort.js'
 import { type Change, Journal, recordsIn, Store } from './inside.js'
+import { runs } from '../property/runs.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'calloff-journal-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -165,7 +167,7 @@ describe('a journal', () => {
         // And the next server finds it sound.
         assert.deepEqual(await recovered(path), { names: found.names, warnings: [], kept: found.kept })
       }),
-      { numRuns: 200 },
+      runs(200),
     )
   })
 
@@ -263,7 +265,7 @@ describe('a journal', () => {
         store.close()
         again.close()
       }),
-      { numRuns: 500 },
+      runs(500),
     )
   })
 
@@ -507,7 +509,7 @@ describe('a process that writes a journal', { skip: process.platform === 'win32'
   it('and is killed, wherever it is, has stored what it had acknowledged, and forgotten nothing anew', async () => {
     const path = file()
     let written = 0
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < share(8, 3); round++) {
       const writer = write(path)
       await until(() => writer.stored > 0)
       // In the middle of an append as a rule, or while all is written anew.
