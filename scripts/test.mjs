@@ -23,6 +23,8 @@ const steps = {
   'check:package': 'publint and are-the-types-wrong',
   'check:format': 'oxfmt',
   lint: 'oxlint with type information',
+  'check:prose': 'no more banned phrases than are still allowed',
+  'check:spelling': 'cspell, with the words of scripts/prose/words.txt',
   'check:imports': 'imports run downwards, no cycles',
   'check:types:ts7': 'TypeScript 7',
   'check:generated': 'what `npm run generate` writes is up to date',
