@@ -1,8 +1,8 @@
 import type { Form } from './describe.js'
 import type { CancellationKind } from './errors.js'
-import { Cancellation, makeError, saidOf, type TokenNode, whatHappened } from './graph.js'
+import { Cancellation, hubOf, makeError, saidOf, type TokenNode, whatHappened } from './graph.js'
 import type { Crossed } from './reasons.js'
-import { begin, CancellationToken, UNCLONABLE } from './token.js'
+import { CancellationToken, UNCLONABLE } from './token.js'
 
 // A table, so that the compiler says when a kind is missing.
 const KINDS: Readonly<Record<CancellationKind, true>> = {
@@ -39,7 +39,7 @@ export class Elsewhere extends CancellationToken {
   /** @param call what it reads as in texts: where it lives. */
   constructor(call: string, { name, what }: Origin) {
     super(UNCLONABLE)
-    begin(this, { name }, [])
+    if (name !== undefined) hubOf(this).name = name
     this.#call = call
     this.#what = what
   }

@@ -207,12 +207,12 @@ export function encodeReason(
     const text = JSON.stringify(formSays(form) === says ? form : tagged('said', form, says))
     return sizeOf(text) <= limit ? text : undefined
   }
+  if (typeof reason === 'string' && said === reason) return shorten(reason, limit, (text) => fits(text, text))
   for (const each of stacks ? [true, false] : [false]) {
     const whole = attempt(() => fits(formOf(reason, each), said))
     if (whole !== undefined) return whole
   }
   if (attempt(() => isError(Object(reason) as object))) return encodeError(reason as Error, said, limit, fits)
-  if (typeof reason === 'string' && said === reason) return shorten(reason, limit, (text) => fits(text, text))
   return shorten(written(reason, limit), limit, (text) => fits(text, said && clip(said, 100)))
 }
 
@@ -253,6 +253,7 @@ export function decodeReason(text: string, where: string): Crossed {
 }
 
 function crossed(form: unknown, where: string): Crossed {
+  if (typeof form === 'string') return { reason: form, saying: undefined }
   const { $: [tag, inner, says] = [] as unknown[] } = Object(form) as { $?: unknown[] }
   if (tag !== 'said') return { reason: valueOf(form, where), saying: undefined }
   return { reason: valueOf(inner, where), saying: { text: typeof says === 'string' ? says : undefined } }

@@ -26,7 +26,7 @@ export interface Delivery {
   wasOffered: boolean
   stopPause: () => void
   /** It keeps the process alive. */
-  readonly letGo: () => void
+  letGo: () => void
 }
 
 /** What the engine refuses is offered again after so many milliseconds. */
@@ -73,10 +73,12 @@ export class Deliveries {
       over: undefined,
       wasOffered: false,
       stopPause: () => {},
-      letGo: keepAlive(),
+      letGo: () => {},
     }
     if (first) this.#next.set(key, delivery)
     else this.#begin(key, delivery)
+    // Behind the cancel, which others wait for: it may take a timer.
+    delivery.letGo = keepAlive()
     return delivery
   }
 
@@ -110,13 +112,13 @@ export class Deliveries {
   }
 
   async #send(delivery: Delivery, over: Link): Promise<void> {
-    const { topic, record, ttl, later, letGo } = delivery
+    const { topic, record, ttl, later } = delivery
     const key = keyOf(topic)
     try {
       const mark = await this.#connection.call((link) => link.mark(topic, record, ttl))
       if (this.#first.get(key) !== delivery) return
       this.#first.delete(key)
-      letGo()
+      delivery.letGo()
       const next = this.#next.get(key)
       this.#next.delete(key)
       if (next) this.#begin(key, next)

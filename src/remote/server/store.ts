@@ -74,18 +74,25 @@ const weight = {
   holder: 450,
   mark: 400,
   lease: 500,
-  /** Texts are stored once, and most of them as keys too. */
-  text: (...texts: readonly string[]) => texts.reduce((sum, { length }) => sum + 2 * length, 0),
+  /** Of a text. Texts are stored once, and most of them as keys too. */
+  character: 2,
+}
+
+function weightOfMark({ reason, what, token, host }: MarkRecord): number {
+  return weight.mark + weight.character * (reason.length + what.length + token.length + host.length)
+}
+
+function weightOfLease(owner: string): number {
+  return weight.lease + weight.character * owner.length
 }
 
 /** What an entry takes besides its holders. */
 function weightOf({ mark, lease }: Entry): number {
-  const ofMark = mark ? weight.mark + weight.text(mark.reason, mark.what, mark.token, mark.host) : 0
-  return ofMark + (lease ? weight.lease + weight.text(lease.owner) : 0)
+  return (mark ? weightOfMark(mark) : 0) + (lease ? weightOfLease(lease.owner) : 0)
 }
 
 function weightOfTopic({ name, run }: Topic): number {
-  return weight.topic + weight.text(name, name, run, run)
+  return weight.topic + 2 * weight.character * (name.length + run.length)
 }
 
 interface Lease {
@@ -370,7 +377,7 @@ export class Store {
     const standing = this.#known(topic)?.mark
     if (standing) return standing
     if (this.#forgotten.has(mark.id)) return mark
-    this.#makeRoom(weight.mark + weight.text(mark.reason, mark.what, mark.token, mark.host) + weightOfTopic(topic), 1)
+    this.#makeRoom(weightOfMark(mark) + weightOfTopic(topic), 1)
     const entry = this.#entry(topic)
     return this.#commit(entry, { type: 'mark', topic, mark, until: readWall() + ttl + TICK }, () => {
       const stands = entry.mark ?? mark
@@ -430,7 +437,7 @@ export class Store {
 
   acquire(topic: Topic, owner: string, ttl: number): Acquired | Promise<Acquired> {
     const known = this.#known(topic)
-    if (!known?.lease) this.#makeRoom(weight.lease + weight.text(owner) + weightOfTopic(topic), known?.mark ? 0 : 1)
+    if (!known?.lease) this.#makeRoom(weightOfLease(owner) + weightOfTopic(topic), known?.mark ? 0 : 1)
     const entry = known ?? this.#entry(topic)
     const { lease } = entry
     if (lease?.until !== undefined && lease.until > now()) {

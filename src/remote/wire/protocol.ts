@@ -127,11 +127,11 @@ const to = new Writer()
 
 /** The whole frame of a message. */
 export function encode(message: Message): Uint8Array {
-  const [number, codec] = messages[message.type] as readonly [number, Codec<unknown>]
+  const entry = messages[message.type] as readonly [number, Codec<unknown>]
   to.clear() // of what did not fit
   to.u32(0)
-  to.u8(number)
-  codec.write(to, message)
+  to.u8(entry[0])
+  entry[1].write(to, message)
   to.patch(0, to.length - 4)
   return to.done()
 }
@@ -142,7 +142,9 @@ export function decode(frame: Uint8Array): Message {
   const number = from.u8()
   const type = byNumber.get(number)
   if (type === undefined) throw malformed(`there is no type ${number}`)
-  return { type, ...(messages[type][1] as Codec<object>).read(from) } as Message
+  const message = (messages[type][1] as Codec<{ type?: MessageType }>).read(from)
+  message.type = type
+  return message as Message
 }
 
 /** How many bytes a part of an answer takes in a frame. */
@@ -207,8 +209,8 @@ export class Frames {
   }
 
   #lengthIn(start: Uint8Array): number {
-    const [a = 0, b = 0, c = 0, d = 0] = start
-    const length = a * 2 ** 24 + (b << 16) + (c << 8) + d
+    let length = 0
+    for (let i = 0; i < 4; i++) length = length * 256 + (start[i] as number)
     if (length > this.limit) {
       throw new HubError('ERR_HUB_PROTOCOL', `a frame of ${length} bytes, ${this.limit} are the most`)
     }

@@ -34,25 +34,16 @@ export interface WireOptions {
 }
 
 type Answer = Message<'done' | 'states' | 'marked' | 'reports' | 'acquired'>
-type RequestType =
-  | 'enter'
-  | 'leave'
-  | 'read'
-  | 'mark'
-  | 'list'
-  | 'forget'
-  | 'beat'
-  | 'acquire'
-  | 'renew'
-  | 'release'
-  | 'bye'
-/** A request without its id. */
-type Question<T extends RequestType = RequestType> = { [K in T]: Omit<Message<K>, 'id'> }[T]
+type Request = Message<
+  'enter' | 'leave' | 'read' | 'mark' | 'list' | 'forget' | 'beat' | 'acquire' | 'renew' | 'release' | 'bye'
+>
 
 interface Pending {
+  /** Of which type the answers are. */
+  readonly type: Answer['type']
   /** The answers so far, of those that come in parts. */
-  readonly parts: Answer[]
-  readonly resolve: (answers: Answer[]) => void
+  parts: Answer[] | undefined
+  readonly resolve: (answers: never) => void
   readonly reject: (error: Error) => void
 }
 
@@ -189,59 +180,63 @@ export class WireLink implements Link {
   #answer(message: Answer | Message<'failed'>): void {
     const pending = this.#pending.get(message.id)
     if (!pending) throw unexpected(message)
-    if ((message.type === 'states' || message.type === 'reports') && message.more) {
-      pending.parts.push(message)
-      return
-    }
-    this.#pending.delete(message.id)
     if (message.type === 'failed') {
+      this.#pending.delete(message.id)
       const code = CODES.has(message.code) ? (message.code as HubErrorCode) : 'ERR_HUB_REFUSED'
       pending.reject(new HubError(code, message.message))
-    } else pending.resolve([...pending.parts, message])
+      return
+    }
+    if (message.type !== pending.type) throw unexpected(message)
+    if (pending.parts) pending.parts.push(message)
+    else pending.parts = [message]
+    if ((message.type === 'states' || message.type === 'reports') && message.more) return
+    this.#pending.delete(message.id)
+    pending.resolve(pending.parts as never)
+  }
+
+  #newId(): number {
+    return (this.#ids = (this.#ids + 1) >>> 0)
   }
 
   /** Sends a request; resolves with its answers, which are of the given type. */
-  async #ask<A extends Answer['type']>(question: Question, type: A): Promise<Message<A>[]> {
-    if (this.#phase !== 'open') throw new HubError('ERR_HUB_UNREACHABLE', 'the connection is gone')
-    const id = (this.#ids = (this.#ids + 1) >>> 0)
-    const answers = await new Promise<Answer[]>((resolve, reject) => {
-      this.#pending.set(id, { parts: [], resolve, reject })
-      this.#send({ ...question, id })
+  #ask<A extends Answer['type']>(request: Request, type: A): Promise<Message<A>[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#phase !== 'open') throw new HubError('ERR_HUB_UNREACHABLE', 'the connection is gone')
+      const frame = encode(request)
+      this.#pending.set(request.id, { type, parts: undefined, resolve, reject })
+      this.#wire.send(frame)
     })
-    for (const answer of answers) {
-      if (answer.type === type) continue
-      const error = unexpected(answer)
-      this.fail(error)
-      throw error
-    }
-    return answers as unknown as Message<A>[]
   }
 
   async enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
     const parts = inFrames(holders, ({ topic }) => ENVELOPE + 16 + room(topic), this.#most)
-    const answers = await Promise.all(parts.map((part) => this.#ask({ type: 'enter', holders: part }, 'states')))
+    const answers = await Promise.all(
+      parts.map((part) => this.#ask({ type: 'enter', id: this.#newId(), holders: part }, 'states')),
+    )
     return answers.flat().flatMap(({ states }) => states)
   }
 
   async leave(ids: readonly number[]): Promise<void> {
     const parts = inFrames(ids, () => 4, this.#most)
-    await Promise.all(parts.map((part) => this.#ask({ type: 'leave', holders: part }, 'done')))
+    await Promise.all(parts.map((part) => this.#ask({ type: 'leave', id: this.#newId(), holders: part }, 'done')))
   }
 
   async read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
     const parts = inFrames(topics, room, this.#most)
-    const answers = await Promise.all(parts.map((part) => this.#ask({ type: 'read', topics: part }, 'states')))
+    const answers = await Promise.all(
+      parts.map((part) => this.#ask({ type: 'read', id: this.#newId(), topics: part }, 'states')),
+    )
     return answers.flat().flatMap(({ states }) => states)
   }
 
   async mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
-    const [answer] = await this.#ask({ type: 'mark', topic, mark, ttl }, 'marked')
+    const [answer] = await this.#ask({ type: 'mark', id: this.#newId(), topic, mark, ttl }, 'marked')
     return (answer as Message<'marked'>).mark
   }
 
   async list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
     const { prefix, topic } = what as { readonly prefix?: string; readonly topic?: Topic }
-    const answers = await this.#ask({ type: 'list', prefix, topic }, 'reports')
+    const answers = await this.#ask({ type: 'list', id: this.#newId(), prefix, topic }, 'reports')
     // A topic with many holders comes in several parts.
     const found = new Map<string, TopicReport & { readonly holders: HolderReport[] }>()
     for (const report of answers.flatMap(({ reports }) => reports)) {
@@ -254,31 +249,31 @@ export class WireLink implements Link {
   }
 
   async forget(topic: Topic): Promise<void> {
-    await this.#ask({ type: 'forget', topic }, 'done')
+    await this.#ask({ type: 'forget', id: this.#newId(), topic }, 'done')
   }
 
   async beat(): Promise<boolean> {
-    const [answer] = await this.#ask({ type: 'beat' }, 'done')
+    const [answer] = await this.#ask({ type: 'beat', id: this.#newId() }, 'done')
     return (answer as Message<'done'>).yes
   }
 
   async acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
-    const [answer] = await this.#ask({ type: 'acquire', topic, owner, ttl }, 'acquired')
+    const [answer] = await this.#ask({ type: 'acquire', id: this.#newId(), topic, owner, ttl }, 'acquired')
     const { held, fence, left } = answer as Message<'acquired'>
     return held ? { held, fence } : { held, left }
   }
 
   async renew(topic: Topic, fence: number, ttl: number): Promise<boolean> {
-    const [answer] = await this.#ask({ type: 'renew', topic, fence, ttl }, 'done')
+    const [answer] = await this.#ask({ type: 'renew', id: this.#newId(), topic, fence, ttl }, 'done')
     return (answer as Message<'done'>).yes
   }
 
   async release(topic: Topic, fence: number): Promise<void> {
-    await this.#ask({ type: 'release', topic, fence }, 'done')
+    await this.#ask({ type: 'release', id: this.#newId(), topic, fence }, 'done')
   }
 
   async bye(): Promise<void> {
-    await this.#ask({ type: 'bye' }, 'done')
+    await this.#ask({ type: 'bye', id: this.#newId() }, 'done')
   }
 }
 
