@@ -100,10 +100,11 @@ export class Writer {
 
   /** What was written, in memory that nobody writes to again. Ready to write something else. */
   done(): Uint8Array {
-    const written = this.#bytes.subarray(0, this.#length)
-    this.#length = 0
     // A small buffer is a piece of a larger one; one of its own would be memory outside of the heap for each frame.
-    return Buffer.from(written)
+    const written = Buffer.allocUnsafe(this.#length)
+    written.set(this.#bytes.subarray(0, this.#length))
+    this.#length = 0
+    return written
   }
 
   /** Forgets what was written. */

@@ -1,4 +1,5 @@
 /** The embedded server as an engine: links over sockets. */
+import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { connect as connectPlain, type Socket } from 'node:net'
 import type { CancellationToken } from '../../core/token.js'
@@ -26,7 +27,7 @@ export class SocketEngine implements Engine {
     const dial = await dialer(this.#where)
     return new Promise((resolve, reject) => {
       token.check()
-      const socket = dial()
+      const socket = dial((bytes) => link.receive(bytes))
       let isOpen = false
       const link = new WireLink(
         { send: (bytes) => void socket.write(bytes), end: () => void socket.destroy() },
@@ -55,7 +56,6 @@ export class SocketEngine implements Engine {
       socket.unref()
       const isTls = 'tls' in this.#where
       socket.once(isTls ? 'secureConnect' : 'connect', () => link.begin())
-      socket.on('data', (chunk) => link.receive(chunk))
       socket.on('error', (cause: Error) => link.fail(this.#unreachable(cause.message, cause)))
       socket.on('close', () => link.fail(this.#unreachable('the connection has ended')))
     })
@@ -66,11 +66,24 @@ export class SocketEngine implements Engine {
   }
 }
 
-/** Only who uses TLS loads it. */
-async function dialer(where: Place): Promise<() => Socket> {
-  if ('path' in where) return () => connectPlain(where.path)
+/** What makes a socket, which gives what it reads to `receive`: those bytes are good for the call alone. */
+type Dial = (receive: (bytes: Uint8Array) => void) => Socket
+
+/** So many bytes are read at a time, into memory that is used again: a stream would take 64 KiB anew for each read. */
+const READ = 16_384
+
+async function dialer(where: Place): Promise<Dial> {
+  if (!('tls' in where) || !where.tls) {
+    return (receive) => {
+      const callback = (count: number, bytes: Uint8Array) => {
+        receive(bytes.subarray(0, count))
+        return true
+      }
+      return connectPlain({ ...where, onread: { buffer: Buffer.allocUnsafeSlow(READ), callback } })
+    }
+  }
   const { host, port, tls } = where
-  if (!tls) return () => connectPlain({ host, port })
+  // Only who uses TLS loads it.
   const { connect } = await import('node:tls')
-  return () => connect({ host, port, ...tls })
+  return (receive) => connect({ host, port, ...tls }).on('data', receive)
 }
