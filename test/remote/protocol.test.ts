@@ -117,6 +117,23 @@ describe('frames', () => {
     assert.throws(() => framesIn([head]), /a frame of 4294967295 bytes, 65536 are the most/)
     assert.throws(() => framesIn(Array.from(head, (byte) => Uint8Array.of(byte))), isProtocolError)
   })
+
+  it('are complete though the memory that they arrive in is used again, wherever they are cut', () => {
+    const hex = (frame: Uint8Array) => Buffer.from(frame).toString('hex')
+    const memory = new Uint8Array(64)
+    for (let size = 1; size <= memory.length; size++) {
+      const frames = new Frames(65_536)
+      const found: Uint8Array[] = []
+      for (let at = 0; at < bytes.length; at += size) {
+        const part = bytes.subarray(at, at + size)
+        memory.set(part)
+        frames.add(memory.subarray(0, part.length))
+        for (let frame = frames.next(); frame; frame = frames.next()) found.push(frame.slice())
+        memory.fill(0xff)
+      }
+      assert.deepEqual(found.map(hex), whole.map(hex), `in chunks of ${size}`)
+    }
+  })
 })
 
 describe('whatever is sent', () => {
