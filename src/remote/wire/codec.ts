@@ -275,7 +275,7 @@ export function optional<T>(of: Codec<T>): Codec<T | undefined> {
 /** Several values, in the order they are named. */
 export function struct<T extends object>(fields: { readonly [K in keyof T]: Codec<T[K]> }): Codec<Readonly<T>> {
   const keys = Object.keys(fields) as (keyof T)[]
-  const codecs = Object.values(fields) as Codec<unknown>[]
+  const codecs: readonly Codec<unknown>[] = Object.values(fields)
   // Counted loops: most messages are read by code that is not compiled yet, in which an iterator takes longer than a field.
   return {
     write(to, value) {
