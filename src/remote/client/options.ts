@@ -1,6 +1,7 @@
 /** The options of a hub, checked, with their defaults. */
 import { type NamesOf, nonNegative, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import { keyOf } from '../wire/handshake.js'
+import { MARK_TTL } from '../contract/engine.js'
 import type { HubOptions } from '../contract/hub.js'
 import { period } from '../contract/limits.js'
 
@@ -52,7 +53,7 @@ export function settingsOf(options: HubOptions | undefined): Settings {
   return {
     key: keyOf(given.key),
     tls: given.tls ?? {},
-    ttl: period('ttl', given.ttl ?? 24 * 3_600_000, 1),
+    ttl: period('ttl', given.ttl ?? MARK_TTL, 1),
     onDisconnect: policyOf(given.onDisconnect) ?? 'keep',
     disconnectAfter: nonNegative('disconnectAfter', given.disconnectAfter ?? 30_000),
     lazy: optional('lazy', 'boolean', given.lazy) ?? false,

@@ -12,8 +12,8 @@
  *     `list` that begins later, over whatever link, gives it, until its ttl is over or it is forgotten.
  * E2. The first mark stands. Every `mark` of a topic resolves with the one that stands, whoever wrote it. And a mark counts once:
  *     one that stood and was forgotten is not stored again, however late, and over whatever link, it is offered again, as long
- *     as it would have lived. It has been stored, and was taken back: so that `mark` resolves with itself. (Sixteen of a topic
- *     are enough to know.) A mark that comes for the first time after a `forget` counts: nobody can have meant that one.
+ *     as it would have lived. It has been stored, and was taken back: so that `mark` resolves with itself. The last
+ *     {@link FORGOTTEN_PER_TOPIC} of a topic are enough to know. A mark that comes for the first time after a `forget` counts: nobody can have meant that one.
  * E3. Stored before announced. No link is given a mark, by whatever call or notice, that is not stored.
  * E4. Announced. What changes about a topic (a mark; a lease taken, lost or released) is noticed by every link that has entered
  *     a holder there before, unless that link is lost. Notices may be late, doubled, out of order and, where the engine cannot
@@ -22,8 +22,8 @@
  *     lists, at least one sees the other.
  * E6. What is asked of one topic sees all that was done before, by whomever: no stale copies.
  * E7. Times are counted by the engine's clock, as durations. Nobody's wall clocks are compared.
- * E8. A session lives while it is heard of. Silent for longer than its ttl, it is listed as silent; a minute later at the
- *     earliest its holders are gone. After `bye` they are gone at once. What a session has entered survives its link.
+ * E8. A session lives while it is heard of. Silent for longer than its ttl, it is listed as silent; its holders are gone
+ *     {@link SILENT_FOR} later at the earliest. After `bye` they are gone at once. What a session has entered survives its link.
  * E9. The state of a holder only goes up, so that late and doubled entries do no harm.
  * E10. A lease has at most one owner. Each time somebody takes one, its fence is higher than any before. It ends no earlier
  *     than ttl after the last renewal was accepted, and once it has ended it cannot be renewed.
@@ -32,6 +32,15 @@
  *     everything pending rejects just so.
  */
 import type { CancellationToken } from '../../core/token.js'
+
+/** How long a mark lives, unless its canceller says otherwise: milliseconds. */
+export const MARK_TTL = 24 * 3_600_000
+/** How long a session that has fallen silent is still listed, as silent (E8): milliseconds, at least. */
+export const SILENT_FOR = 60_000
+/** How long it is remembered that a lease was lost, or given back after a loss (`LeaseRecord.lost`): milliseconds. */
+export const LEASE_REMEMBERED_FOR = MARK_TTL
+/** How many forgotten marks of a topic are remembered, so that none of them is stored again (E2). An engine may remember more. */
+export const FORGOTTEN_PER_TOPIC = 16
 
 /** Which token. Names and runs are well-formed, and at most 256 bytes of UTF-8. */
 export interface Topic {

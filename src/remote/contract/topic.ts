@@ -1,12 +1,14 @@
 /** What tokens may be called. */
-import { Buffer } from 'node:buffer'
 import { optional, wrongType } from '../../core/arguments.js'
 import type { Topic } from './engine.js'
 import { NAME_BYTES } from './limits.js'
 
+const encoder = new TextEncoder()
+
 /** Text that is the same on every side: well-formed, not too long, and with no NUL, which separates names and runs. */
 function checked(argument: string, value: string): string {
-  const bytes = Buffer.byteLength(value)
+  // A unit of UTF-16 is at most three bytes: a short text need not be counted.
+  const bytes = 3 * value.length <= NAME_BYTES ? 0 : encoder.encode(value).length
   if (bytes > NAME_BYTES) {
     throw new RangeError(`${argument} must have at most ${NAME_BYTES} bytes of UTF-8, got ${bytes}`)
   }

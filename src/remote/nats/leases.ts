@@ -11,13 +11,10 @@
  * L3. A fence is the number of the message that began the term, and those only go up, as long as the stream lives.
  */
 import { now } from '../../core/clock.js'
-import type { Acquired, LeaseRecord } from '../contract/engine.js'
+import { type Acquired, LEASE_REMEMBERED_FOR, type LeaseRecord } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { leaseKey } from './keys.js'
 import { type LeaseEntry, leaseEntryOf } from './records.js'
-
-/** How long it is remembered that a lease was lost, like a mark of the default ttl. */
-export const REMEMBERED = 24 * 3_600_000
 
 /** What one process has seen of leases that are held. It outlives links: a revision does not change while nobody looks. */
 export class Sightings {
@@ -64,7 +61,7 @@ export class Leases {
       const { state, fence, lost, ttl } = entry
       if (state !== 'held') {
         this.#sightings.forget(stored.key)
-        const isForgotten = lost === 0 || this.#bucket.age(stored) > REMEMBERED
+        const isForgotten = lost === 0 || this.#bucket.age(stored) > LEASE_REMEMBERED_FOR
         return { stored, record: isForgotten ? undefined : { fence, left: 0, lost } }
       }
       const left = this.#sightings.left(stored, ttl)

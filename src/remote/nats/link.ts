@@ -1,16 +1,17 @@
 /** A link over a bucket: how what a hub asks for is done with keys. */
 import { after, now } from '../../core/clock.js'
-import type {
-  Acquired,
-  HolderRecord,
-  HolderReport,
-  Link,
-  LinkEvents,
-  MarkRecord,
-  Session,
-  Topic,
-  TopicReport,
-  TopicState,
+import {
+  type Acquired,
+  FORGOTTEN_PER_TOPIC,
+  type HolderRecord,
+  type HolderReport,
+  type Link,
+  type LinkEvents,
+  type MarkRecord,
+  type Session,
+  type Topic,
+  type TopicReport,
+  type TopicState,
 } from '../contract/engine.js'
 import { errorFrom, HubError } from '../contract/errors.js'
 import { Pending } from '../adapter/pending-requests.js'
@@ -327,7 +328,7 @@ export class NatsLink implements Link {
         // Its id stays, so that it does not come back when it is offered once more (E2).
         const before = this.#forgottenIn(found)
         const ttl = markEntryOf(found.text as string).ttl - this.#bucket.age(found)
-        const forgotten = [mark.id, ...before.forgotten].slice(0, FORGOTTEN)
+        const forgotten = [mark.id, ...before.forgotten].slice(0, FORGOTTEN_PER_TOPIC)
         const remembered = Math.max(0, ttl, before.remembered)
         const text = textOfMarkEntry({ mark: undefined, ttl: 0, forgotten, remembered })
         if ((await this.#bucket.replace(key, text, found.seq)) !== undefined) break
@@ -418,9 +419,6 @@ const LISTS = 500
 
 /** How long a lease that nobody renews, or looks at, is remembered here: longer than any `ttl` that makes sense. */
 const SIGHTINGS = 24 * 3_600_000
-
-/** So many marks of a topic that were forgotten are remembered (E2). */
-const FORGOTTEN = 16
 
 /** Timestamps are cut to whole milliseconds on their way. */
 function isOver(age: number, ttl: number): boolean {

@@ -2,7 +2,7 @@
  * What is stored under the keys: JSON, which people can read too. What cannot be read was written by a later version or by
  * hand: a mark is one whatever it says (adapter/mark-json.ts), anything else is as good as not there.
  */
-import { type HolderRecord, type MarkRecord, ROLES, type Session } from '../contract/engine.js'
+import { type HolderRecord, MARK_TTL, type MarkRecord, ROLES, type Session } from '../contract/engine.js'
 import { LAST_MOMENT } from '../contract/limits.js'
 import { markOfText, textOfMark } from '../adapter/mark-json.js'
 
@@ -52,15 +52,12 @@ export function textOfMarkEntry({ mark, ttl, forgotten, remembered }: MarkEntry)
   return JSON.stringify({ ttl, ...(mark && { mark: JSON.parse(textOfMark(mark)) as object }), ...before })
 }
 
-/** How long a mark lives for that says nothing about it. */
-const DAY = 24 * 3_600_000
-
 export function markEntryOf(text: string): MarkEntry {
   const { ttl, mark, forgotten: ids, remembered } = objectOf(text) ?? {}
   const forgotten = Array.isArray(ids) ? ids.filter(isText) : []
   return {
     mark: mark === undefined && forgotten.length > 0 ? undefined : markOfText(JSON.stringify(mark ?? {})),
-    ttl: isAmount(ttl) ? ttl : DAY,
+    ttl: isAmount(ttl) ? ttl : MARK_TTL,
     forgotten,
     remembered: isAmount(remembered) ? remembered : 0,
   }

@@ -1,9 +1,8 @@
 /** Who holds a token, as others see it. */
-import { FINISHED, type HolderReport } from '../contract/engine.js'
+import { FINISHED, type HolderReport, SILENT_FOR } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { parseKey, sessionKey } from './keys.js'
 import { holderEntryOf, sessionEntryOf } from './records.js'
-import { SILENT } from './sweeper.js'
 
 type Process = Pick<HolderReport, 'host' | 'pid' | 'silent'>
 
@@ -25,7 +24,7 @@ export class Sessions {
     const entry = stored?.text === undefined ? undefined : sessionEntryOf(stored.text)
     if (!stored || !entry) return undefined
     const silence = this.bucket.age(stored) - entry.ttl
-    return silence > SILENT ? undefined : { host: entry.host, pid: entry.pid, silent: silence > 0 }
+    return silence > SILENT_FOR ? undefined : { host: entry.host, pid: entry.pid, silent: silence > 0 }
   }
 }
 

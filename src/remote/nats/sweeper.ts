@@ -3,15 +3,13 @@
  * the bucket from growing. One process does it for all: whoever finds that it is time. Every hour it goes through everything
  * that is stored, in the order in which it was, a part a minute.
  */
+import { LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { parseKey, sessionKey, SWEEP } from './keys.js'
-import { REMEMBERED } from './leases.js'
 import { leaseEntryOf, markEntryOf, sessionEntryOf } from './records.js'
 
 /** Milliseconds between two looks at whether it is time. */
 export const SWEEP_EVERY = 60_000
-/** How long others can still see that a session has fallen silent (E8). */
-export const SILENT = 60_000
 /** Milliseconds between two rounds. */
 const ROUND = 3_600_000
 /** So many messages are looked at in one go. */
@@ -70,7 +68,7 @@ export class Sweeper {
       const { ttl, remembered } = markEntryOf(text)
       return age > Math.max(ttl, remembered)
     }
-    if (parsed.kind === 'lease') return leaseEntryOf(text, seq)?.state !== 'held' && age > REMEMBERED
-    return age > (sessionEntryOf(text)?.ttl ?? 0) + SILENT
+    if (parsed.kind === 'lease') return leaseEntryOf(text, seq)?.state !== 'held' && age > LEASE_REMEMBERED_FOR
+    return age > (sessionEntryOf(text)?.ttl ?? 0) + SILENT_FOR
   }
 }

@@ -1,10 +1,6 @@
 /** The tables of a hub. */
 import { optional } from '../../core/arguments.js'
 
-/** How long it can be seen that a session has fallen silent (E8); how long it is remembered that a lease was lost. */
-export const SILENT = 60_000
-export const LOST = 24 * 3_600_000
-
 /** The names of the tables, quoted as they go into statements. */
 export interface Tables {
   readonly topics: string

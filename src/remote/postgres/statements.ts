@@ -8,10 +8,11 @@
  * P3. Times are the server's. What has ended is over for whoever reads it, whether it was cleaned away or not.
  * P4. All numbers travel as text: what a client makes of the types of PostgreSQL can be set, for all of a process.
  */
-import { LOST, OVER, SILENT, type Tables } from './schema.js'
+import { FORGOTTEN_PER_TOPIC, LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
+import { OVER, type Tables } from './schema.js'
 
 const ms = (parameter: string): string => `${parameter}::float8 * interval '1 ms'`
-const LOST_FOR = `interval '${LOST} ms'`
+const LOST_FOR = `interval '${LEASE_REMEMBERED_FOR} ms'`
 
 /** How topics stand, as five texts: name, run, mark, and of the lease the fence, what is left, and the term lost last. */
 const STATE = `name, run,
@@ -19,9 +20,6 @@ const STATE = `name, run,
   CASE WHEN lease_kept > statement_timestamp() THEN fence::text END,
   greatest(0, extract(epoch FROM lease_ends - statement_timestamp()) * 1000)::text,
   (CASE WHEN lease_ends <= statement_timestamp() THEN fence ELSE lost END)::text`
-
-/** So many marks of a topic that were forgotten are remembered (E2). */
-const FORGOTTEN = 16
 
 const GIVEN = 'SELECT DISTINCT name, run FROM unnest($1::text[], $2::text[]) AS given (name, run)'
 
@@ -116,7 +114,7 @@ RETURNING name, run`,
     // In the very row, so that a mark that waits for this to be stored sees it (E2).
     forget: `UPDATE ${topics} SET mark = NULL, mark_id = NULL, mark_ends = NULL,
   forgotten = CASE WHEN mark_ends > clock_timestamp() AND mark_id <> ''
-    THEN (array_prepend(mark_id, CASE WHEN forgotten_ends > clock_timestamp() THEN forgotten END))[1:${FORGOTTEN}]
+    THEN (array_prepend(mark_id, CASE WHEN forgotten_ends > clock_timestamp() THEN forgotten END))[1:${FORGOTTEN_PER_TOPIC}]
     ELSE forgotten END,
   forgotten_ends = CASE WHEN mark_ends > clock_timestamp() THEN greatest(forgotten_ends, mark_ends)
     ELSE forgotten_ends END,
@@ -152,7 +150,7 @@ RETURNING 1`,
 
     clean: [
       `WITH dead AS (
-  DELETE FROM ${sessions} WHERE heard + ${ms(`(ttl + ${SILENT})`)} < statement_timestamp() RETURNING id
+  DELETE FROM ${sessions} WHERE heard + ${ms(`(ttl + ${SILENT_FOR})`)} < statement_timestamp() RETURNING id
 )
 DELETE FROM ${holders} WHERE session IN (SELECT id FROM dead)`,
       // Locked first, so that nobody stores anything in a row that is just going.

@@ -15,6 +15,7 @@
  * L6. Times are those of the server, in milliseconds, with what there is of microseconds.
  */
 import { createHash } from 'node:crypto'
+import { LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 
 /** A script, and the name that the server knows it by. */
 export interface Script {
@@ -22,9 +23,6 @@ export interface Script {
   readonly sha: string
 }
 
-/** How long it can be seen that a session has fallen silent (E8); how long it is remembered that a lease was lost. */
-const SILENT = 60_000
-const LOST = 24 * 3_600_000
 /** So many holders or topics are cleaned away at a time. */
 const SWEPT = 250
 
@@ -128,7 +126,7 @@ local function sessionOf(id)
     local score = redis.call('ZSCORE', root .. ':sessions', id)
     session = false
     if found[1] and score then
-      session = { found[1], found[2], found[3], tonumber(score) - ${SILENT} < now and '1' or '0' }
+      session = { found[1], found[2], found[3], tonumber(score) - ${SILENT_FOR} < now and '1' or '0' }
     end
     sessions[id] = session
   end
@@ -169,7 +167,7 @@ local was = redis.call('EXISTS', key)
 if was == 0 then
   redis.call('HSET', key, 'host', ARGV[2], 'pid', ARGV[3], 'ttl', ARGV[4], 'number', redis.call('INCR', root .. ':count'))
 end
-redis.call('ZADD', root .. ':sessions', now + ARGV[4] + ${SILENT}, session)
+redis.call('ZADD', root .. ':sessions', now + ARGV[4] + ${SILENT_FOR}, session)
 -- An echo, by which the session knows that its channel works.
 redis.call('PUBLISH', root .. ':heard:' .. session, '')
 
@@ -194,7 +192,7 @@ return { was, more }
 const enter = `
 local session = ARGV[1]
 if redis.call('EXISTS', root .. ':session:' .. session) == 0 then return false end
-redis.call('ZADD', root .. ':sessions', now + ARGV[2] + ${SILENT}, session)
+redis.call('ZADD', root .. ':sessions', now + ARGV[2] + ${SILENT_FOR}, session)
 local holds = root .. ':holds:' .. session
 local seen, states = {}, {}
 for i = 3, #ARGV, 5 do
@@ -287,7 +285,7 @@ const run = `
 local function run(topic, ttl)
   local key = root .. ':lease:' .. topic
   redis.call('HSET', key, 'ends', string.format('%.3f', now + ttl))
-  redis.call('PEXPIRE', key, math.ceil(ttl) + ${LOST})
+  redis.call('PEXPIRE', key, math.ceil(ttl) + ${LEASE_REMEMBERED_FOR})
 end
 `
 
@@ -307,7 +305,7 @@ redis.call('SET', root .. ':fence', fence)
 local lost = lease and lease.lost or '0'
 redis.call('HSET', root .. ':lease:' .. topic, 'owner', owner, 'fence', fence, 'lost', lost)
 run(topic, ttl)
-known(topic, ttl + ${LOST} + 1)
+known(topic, ttl + ${LEASE_REMEMBERED_FOR} + 1)
 announce(topic, leaseOf(topic))
 return { 1, fence }
 `
@@ -331,7 +329,7 @@ if lease.lost == '0' then
   lease = nil
 else
   redis.call('HSET', key, 'ends', 0)
-  redis.call('PEXPIRE', key, ${LOST})
+  redis.call('PEXPIRE', key, ${LEASE_REMEMBERED_FOR})
   lease.ends = 0
 end
 announce(topic, lease)

@@ -14,6 +14,10 @@ export class Forgotten implements Iterable<readonly [id: string, until: number]>
     this.#most = most
   }
 
+  get size(): number {
+    return this.#until.size
+  }
+
   /** A mark without an id, of somebody who does not know of them, cannot be told from another. */
   add(id: string, until: number): void {
     if (id === '') return

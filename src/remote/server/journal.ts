@@ -21,7 +21,7 @@ import { turn } from '../../core/clock.js'
 import { HubError } from '../contract/errors.js'
 import { JournalLock } from './journal-lock.js'
 import { removed } from '../../system/kernel-lock.js'
-import type { Change, Recorder } from './store.js'
+import type { Change, Recorder, Snapshot } from './store.js'
 
 const HEADER = Buffer.from('calloff journal 1\n')
 const SUM_BYTES = 8
@@ -39,12 +39,6 @@ interface Waiting {
   readonly record: Buffer
   readonly resolve: () => void
   readonly reject: (error: Error) => void
-}
-
-/** The fewest changes that lead to the present state, while that goes on changing. */
-export interface Snapshot extends Iterable<Change> {
-  /** Ends it. Returns the changes of topics that were given before they changed. */
-  end(): readonly Change[]
 }
 
 /** A new file, complete but for what changes until it takes its place. */

@@ -14,17 +14,18 @@ import {
   type Acquired,
   type HolderRecord,
   type HolderReport,
+  LEASE_REMEMBERED_FOR,
   type LeaseRecord,
   type MarkRecord,
   ROLES,
   type Session,
+  SILENT_FOR,
   type Topic,
   type TopicReport,
   type TopicState,
 } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { Forgotten } from './forgotten-marks.js'
-import type { Snapshot } from './journal.js'
 import { keyOf } from '../contract/topic.js'
 
 /** What survives a crash. `until` is by the wall clock, the only one that does. */
@@ -44,6 +45,12 @@ export type Change =
     }
   | { readonly type: 'over'; readonly topic: Topic; readonly fence: number; readonly until: number }
   | { readonly type: 'release'; readonly topic: Topic; readonly fence: number; readonly until: number }
+
+/** The fewest changes that lead to the present state, while that goes on changing. */
+export interface Snapshot extends Iterable<Change> {
+  /** Ends it. Returns the changes of topics that were given before they changed. */
+  end(): readonly Change[]
+}
 
 /** Where changes are written down. */
 export interface Recorder {
@@ -160,10 +167,6 @@ const TOKENS = 3 / 4
 /** Sessions that are not connected: of more than so many, those that left first are dropped. Each enters again when it comes back. */
 const MOST_ABSENT = 10_000
 
-/** How long others can still see that a session has fallen silent (E8). */
-const SILENT = 60_000
-/** How long it is remembered that a lease was lost, like a mark of the default ttl. */
-const LOST = 24 * 3_600_000
 /** The wall clock counts in whole milliseconds, so two readings may make a time look shorter by one. */
 const TICK = 1
 /** Milliseconds between two looks at what is over, and how many topics each looks at. */
@@ -188,7 +191,8 @@ export class Store {
   /** Told of each change: the snapshots that are being taken. */
   readonly #snapshots = new Set<(entry: Entry, change: Change) => void>()
   #sweep: IterableIterator<Entry> | undefined
-  #stopSweep: () => void
+  /** Absent while there is nothing that could be over. */
+  #stopSweep: (() => void) | undefined
 
   constructor(limits: StoreLimits, recorder?: Recorder, changes: Iterable<Change> = []) {
     this.#limits = limits
@@ -196,7 +200,6 @@ export class Store {
     this.#forgotten = new Forgotten(Math.min(limits.marks, Math.ceil((limits.bytes ?? Infinity) / 8 / FORGOTTEN_BYTES)))
     for (const change of changes) this.#apply(change)
     this.#recorder = recorder
-    this.#stopSweep = after(SWEEP, () => this.#clean(), false)
   }
 
   /**
@@ -251,6 +254,7 @@ export class Store {
     if (!guest) {
       guest = { info, number: ++this.#numbers, holders: new Map(), link, heard: now(), watched: new Map() }
       this.#guests.set(info.id, guest)
+      this.#cleanLater()
     }
     const before = guest.link
     guest.link = link
@@ -473,7 +477,7 @@ export class Store {
   release(topic: Topic, fence: number): void | Promise<void> {
     const entry = this.#known(topic)
     if (entry?.lease?.fence !== fence || entry.lease.until === undefined) return
-    const change: Change = { type: 'release', topic, fence, until: readWall() + LOST }
+    const change: Change = { type: 'release', topic, fence, until: readWall() + LEASE_REMEMBERED_FOR }
     return this.#commit(entry, change, () => this.#drop(entry))
   }
 
@@ -485,7 +489,12 @@ export class Store {
 
   #end(entry: Entry, lease: Lease): void | Promise<void> {
     if (entry.lease !== lease || lease.until === undefined) return
-    const change: Change = { type: 'over', topic: entry.topic, fence: lease.fence, until: readWall() + LOST }
+    const change: Change = {
+      type: 'over',
+      topic: entry.topic,
+      fence: lease.fence,
+      until: readWall() + LEASE_REMEMBERED_FOR,
+    }
     const ended = this.#commit(entry, change, () => {})
     // A journal that fails ends the server, which is where that is told.
     if (ended) ended.catch(() => {})
@@ -522,6 +531,7 @@ export class Store {
   #apply(change: Change): boolean {
     if (change.type === 'forgotten') {
       this.#forgotten.add(change.id, now() + Math.max(0, change.until - readWall()))
+      this.#cleanLater()
       return false
     }
     const entry = this.#entry(change.topic)
@@ -599,6 +609,7 @@ export class Store {
       pending: 0,
     }
     this.#entries.set(key, entry)
+    this.#cleanLater()
     this.#bytes += weightOfTopic(topic)
     return entry
   }
@@ -633,9 +644,13 @@ export class Store {
     this.#bytes -= weightOfTopic(entry.topic)
   }
 
+  #cleanLater(): void {
+    this.#stopSweep ??= after(SWEEP, () => this.#clean(), false)
+  }
+
   /** Some topics at a time, so that a million of them never stand in anybody's way. */
   #clean(): void {
-    this.#stopSweep = after(SWEEP, () => this.#clean(), false)
+    this.#stopSweep = undefined
     for (let i = 0; i < SWEPT; i++) {
       this.#sweep ??= this.#entries.values()
       const { value, done } = this.#sweep.next()
@@ -647,13 +662,14 @@ export class Store {
     }
     this.#forgotten.sweep(SWEPT)
     for (const [id, { link, heard, info }] of this.#guests) {
-      if (heard + info.ttl + SILENT < now() && !link) this.bye(id)
+      if (heard + info.ttl + SILENT_FOR < now() && !link) this.bye(id)
     }
+    if (this.#entries.size + this.#guests.size + this.#forgotten.size > 0) this.#cleanLater()
   }
 
   /** Stops all timers. */
   close(): void {
-    this.#stopSweep()
+    this.#stopSweep?.()
     for (const { lease } of this.#entries.values()) lease?.stop()
   }
 }
