@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { after, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connectHub, type HubOptions, type TokenHub } from 'calloff/remote'
+import { share } from '../effort.js'
 import { start as example } from '../examples/run.js'
 import { runs } from '../property/runs.js'
 import { node, runtimes, start } from '../node/programs.js'
@@ -87,13 +88,14 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
       assert.deepEqual(await program.ended, { code: 0, signal: null, lines: ['ready'], errors: '' })
     })
 
-    it(`a thousand tokens share ${connections} connection${connections > 1 ? 's' : ''}`, async () => {
+    const many = share(1_000)
+    it(`${many} tokens share ${connections} connection${connections > 1 ? 's' : ''}`, async () => {
       const before = proxy.open
       const hub = await hubOf()
-      const tokens = Array.from({ length: 1_000 }, (_, i) => hub.open(`many-${i}`))
+      const tokens = Array.from({ length: many }, (_, i) => hub.open(`many-${i}`))
       await Promise.all(tokens.map(({ ready }) => ready))
       assert.equal(proxy.open - before, connections)
-      assert.equal((await hub.list('many-')).length, 1_000)
+      assert.equal((await hub.list('many-')).length, many)
       const other = await hubOf()
       const receipts = await Promise.all(tokens.map((_, i) => other.cancel(`many-${i}`, i)))
       assert.ok(receipts.every(({ delivered, holders }) => delivered && holders === 1))

@@ -4,6 +4,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { connectHub, type Engine, type HubOptions } from 'calloff/remote'
 import { natsEngine } from 'calloff/remote/nats'
 import { hubConformance } from 'calloff/testing'
+import { sample } from '../effort.js'
 import { engineOfUrl } from './inside.js'
 import { natsServer, skip } from './nats-server.js'
 import { proxyTo } from './proxy.js'
@@ -52,6 +53,6 @@ describe('NATS', { skip }, async () => {
       cut: () => proxy.cut(),
       restart,
     })
-    for (const { name, run } of cases) it(name, run)
+    for (const { name, run } of sample(cases)) it(name, run)
   })
 })

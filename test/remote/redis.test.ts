@@ -7,6 +7,7 @@ import { Redis as IoRedis6 } from 'ioredis'
 import { Redis as IoRedis5 } from 'ioredis-5'
 import { createClient as nodeRedis6 } from 'redis'
 import { createClient as nodeRedis5 } from 'redis-5'
+import { sample } from '../effort.js'
 import { proxyTo } from './proxy.js'
 import { redisServer, skip } from './redis-server.js'
 
@@ -18,7 +19,7 @@ const clients: Readonly<Record<string, (port: number) => IoRedisClient | NodeRed
 }
 
 describe('Redis', { skip, concurrency: true }, () => {
-  for (const [name, make] of Object.entries(clients)) {
+  for (const [name, make] of sample(Object.entries(clients))) {
     // One after the other: some of the cases cut the connections of all.
     describe(`through ${name}`, { concurrency: false }, async () => {
       if (skip !== false) return

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { describe, it } from 'node:test'
 import { CANCELLED, ConditionToken, CounterToken, isCancellation, SimpleToken, TimeoutToken } from 'calloff'
 import { ProcessError, ProcessSignalToken, run, type RunReport, spawn } from 'calloff/node'
+import { share } from '../../effort.js'
 import { alive, longTime, sleepers, until } from './tree.js'
 
 const skip = process.platform === 'win32' && 'these run programs of POSIX; Windows has not been tried'
@@ -310,7 +311,8 @@ describe('run', { skip }, () => {
     }
   })
 
-  it('1,000 runs leave no listener on a long-lived token, nor on the process, nor a handle', async () => {
+  const many = share(1_000)
+  it(`${many} runs leave no listener on a long-lived token, nor on the process, nor a handle`, async () => {
     const token = new ProcessSignalToken('SIGUSR2')
     const listeners = () =>
       ['SIGUSR2', 'SIGINT', 'SIGTERM', 'SIGHUP', 'exit'].map((event) => process.listenerCount(event))
@@ -323,7 +325,7 @@ describe('run', { skip }, () => {
             .toSorted()
     const before = { listeners: listeners(), handles: handles() }
     assert.equal(before.listeners[0], 0)
-    let left = 1_000
+    let left = many
     const lane = async () => {
       while (left-- > 0) {
         const isFailure = left % 10 === 0
