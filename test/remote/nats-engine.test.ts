@@ -238,6 +238,8 @@ describe('NATS', { skip }, async () => {
     proxy.cut()
     await until(async () => (await holders()).length === 1)
     assert.deepEqual(await holders(), [mine])
+    // A hub that is closed before it is connected again cannot take its holders out.
+    await until(() => hub.state === 'connected')
     await hub.close()
     assert.deepEqual(await holders(), [])
   })

@@ -323,31 +323,25 @@ describe('the engine over Redis', { skip }, async () => {
   })
 
   it('tells what a server says from what a client says, whatever the version calls it', () => {
-    const kindOf = (message: string, cause?: Error) => redisReplies.errorOf('here', new Error(message, { cause })).code
+    const meaningOf = (message: string, cause?: Error) => redisReplies.classify(new Error(message, { cause }))
     const f = 'ERR Error running script (call to f_1028a5dba704e1d8a01fd96efeba25bb78f62df2): '
-    for (const [message, code] of [
-      ["READONLY You can't write against a read only replica.", 'ERR_HUB_UNREACHABLE'],
-      ["READONLY You can't write against a read only replica. script: 6b81, on @user_script:1.", 'ERR_HUB_UNREACHABLE'],
+    for (const [message, meaning] of [
+      ["READONLY You can't write against a read only replica.", 'gone'],
+      ["READONLY You can't write against a read only replica. script: 6b81, on @user_script:1.", 'gone'],
       // Redis 6, of which no server is at hand.
-      [
-        `${f}@user_script:4: @user_script: 4: -READONLY You can't write against a read only replica.`,
-        'ERR_HUB_UNREACHABLE',
-      ],
-      [`${f}@user_script:4: @user_script: 4: -MASTERDOWN Link with MASTER is down`, 'ERR_HUB_UNREACHABLE'],
-      [
-        `${f}@user_script:4: @user_script: 4: -OOM command not allowed when used memory > 'maxmemory'.`,
-        'ERR_HUB_REFUSED',
-      ],
-      [`${f}@user_script:4: The user executing the script can't run this command or subcommand`, 'ERR_HUB_AUTH'],
-      ["NOPERM User calloff has no permissions to run the 'hset' command script: 6b81", 'ERR_HUB_AUTH'],
-      ['NOREPLICAS Not enough good replicas to write.', 'ERR_HUB_UNREACHABLE'],
-      ['MISCONF Redis is configured to save RDB snapshots', 'ERR_HUB_REFUSED'],
-      ['ERR unknown command', 'ERR_HUB_REFUSED'],
-      ['connect ECONNREFUSED 127.0.0.1:1', 'ERR_HUB_UNREACHABLE'],
-      ['Connection is closed.', 'ERR_HUB_UNREACHABLE'],
+      [`${f}@user_script:4: @user_script: 4: -READONLY You can't write against a read only replica.`, 'gone'],
+      [`${f}@user_script:4: @user_script: 4: -MASTERDOWN Link with MASTER is down`, 'gone'],
+      [`${f}@user_script:4: @user_script: 4: -OOM command not allowed when used memory > 'maxmemory'.`, 'refused'],
+      [`${f}@user_script:4: The user executing the script can't run this command or subcommand`, 'auth'],
+      ["NOPERM User calloff has no permissions to run the 'hset' command script: 6b81", 'auth'],
+      ['NOREPLICAS Not enough good replicas to write.', 'gone'],
+      ['MISCONF Redis is configured to save RDB snapshots', 'refused'],
+      ['ERR unknown command', 'refused'],
+      ['connect ECONNREFUSED 127.0.0.1:1', 'gone'],
+      ['Connection is closed.', 'gone'],
     ] as const) {
-      assert.equal(kindOf(message), code, message)
-      assert.equal(kindOf('The client has its own words', new Error(message)), code, message)
+      assert.equal(meaningOf(message), meaning, message)
+      assert.equal(meaningOf('The client has its own words', new Error(message)), meaning, message)
     }
   })
 

@@ -6,7 +6,7 @@
  * OL2. What was made for a link (a connection, a subscription) is closed when the link ends, and at once when it comes after the end.
  * OL3. `lost` is called once at most, and only for a link that `connect` has resolved with (E12).
  */
-import type { CancellationToken } from '../../core/token.js'
+import { type CancellationToken, SimpleToken } from '../../core/token.js'
 import { Later } from '../contract/deferred.js'
 import type { Link, LinkEvents, Session, TopicState } from '../contract/engine.js'
 import type { HubError } from '../contract/errors.js'
@@ -20,6 +20,8 @@ interface Failing {
 /** One link, from the first attempt to make it until its end. */
 export class Opening {
   readonly session: Session
+  /** Cancelled when the attempt to make the link is over: what connects under it gives up. */
+  readonly token: CancellationToken
   readonly #rules: FailureRules
   readonly #events: LinkEvents
   readonly #closers: (() => void)[] = []
@@ -28,7 +30,8 @@ export class Opening {
   #over: Error | undefined
   #isOpen = false
 
-  constructor(rules: FailureRules, session: Session, events: LinkEvents) {
+  constructor(rules: FailureRules, session: Session, events: LinkEvents, token: CancellationToken) {
+    this.token = new SimpleToken(token)
     this.#rules = rules
     this.session = session
     this.#events = events
@@ -82,15 +85,15 @@ export class Opening {
   end(error: Error, isLoss: boolean): Error {
     if (this.#over) return this.#over
     this.#over = error
-    for (const close of this.#closers.splice(0)) close()
+    for (const close of this.#closers.splice(0).toReversed()) close()
     this.#ended.reject(error)
     if (isLoss && this.#isOpen) this.#events.lost(error)
     return error
   }
 
-  async open<L extends Link>(token: CancellationToken, make: (opening: Opening) => Promise<L>): Promise<L> {
-    token.check()
-    const registration = token.onCancel((error) => this.fail(error))
+  async open<L extends Link>(make: (opening: Opening) => Promise<L>): Promise<L> {
+    this.token.check()
+    const registration = this.token.onCancel((error) => this.fail(error))
     try {
       const link = await Promise.race([make(this), this.#ended.promise])
       if (this.#over) throw this.#over
@@ -103,6 +106,7 @@ export class Opening {
       throw error
     } finally {
       registration.stop()
+      this.token[Symbol.dispose]()
     }
   }
 }
@@ -120,5 +124,5 @@ export function openLink<L extends Link>(
   token: CancellationToken,
   make: (opening: Opening) => Promise<L>,
 ): Promise<L> {
-  return new Opening(rules, session, events).open(token, make)
+  return new Opening(rules, session, events, token).open(make)
 }

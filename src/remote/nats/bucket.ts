@@ -346,5 +346,5 @@ function newsOf(name: string): string {
 /** Whether it is the request that the server does not like, and not the connection, or the bucket that has gone. */
 export function isRefusal(error: unknown): boolean {
   const code = codeOf(error)
-  return error instanceof HubError || (code !== undefined && code !== NO_STREAM)
+  return code !== undefined && code !== NO_STREAM
 }

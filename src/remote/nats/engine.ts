@@ -1,11 +1,11 @@
 /** NATS JetStream as an engine: links over a connection that is given, or one for each link. */
 import type { NatsConnection } from '@nats-io/transport-node'
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
-import { isCancellation } from '../../core/errors.js'
 import type { CancellationToken } from '../../core/token.js'
+import type { Failure } from '../adapter/failures.js'
+import { openLink } from '../adapter/open-link.js'
 import type { Engine, Link, LinkEvents, Session } from '../contract/engine.js'
-import { errorFrom, HubError } from '../contract/errors.js'
-import { Bucket, type BucketOptions } from './bucket.js'
+import { Bucket, type BucketOptions, isRefusal } from './bucket.js'
 import { type Dialed, share } from './connections.js'
 import { Sightings } from './leases.js'
 import { type Memory, NatsLink } from './link.js'
@@ -39,53 +39,21 @@ export class NatsEngine implements Engine {
     this.#bucket = bucketOf(options)
   }
 
-  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
-    let dialed: Dialed | undefined
-    let link: NatsLink | undefined
-    let isOpen = false
-    let hasGivenUp = false
-    const letGo = () => (link ? link.close() : dialed?.letGo())
-    // What comes too late goes again.
-    const stay = () => {
-      if (!hasGivenUp) return
-      letGo()
-      throw new Error('nobody waits for it any more')
-    }
-    const make = async (): Promise<Link> => {
-      dialed = await this.#dial(token)
-      const { nc, lost } = dialed
-      stay()
-      const gone = async (): Promise<never> => {
-        throw this.#unreachable(await lost)
-      }
-      const failing = gone()
-      failing.catch((error: unknown) => link?.fail(errorFrom(error)))
-      const bucket = await Promise.race([Bucket.open(nc, this.#bucket), failing])
-      stay()
-      const memory = this.#memoryOf(session)
-      const made: NatsLink = new NatsLink(bucket, session, memory, {
-        notice: (state) => events.notice(state),
-        lost: (error) => {
-          if (isOpen) events.lost(error)
-        },
-        closed: () => {
-          dialed?.letGo()
-          if (made.isOver) this.#memories.delete(session.id)
-        },
-      })
-      link = made
-      await made.begin()
-      return made
-    }
-    try {
-      const made = await token.race(make())
-      isOpen = true
-      return made
-    } catch (error) {
-      hasGivenUp = true
-      letGo()
-      throw isCancellation(error, token) || error instanceof HubError ? error : this.#unreachable(errorFrom(error))
-    }
+  connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    return openLink(this, session, events, token, async (opening) => {
+      const { nc, lost } = opening.own(await this.#dial(opening.token), (dialed) => dialed.letGo())
+      void lost.then((error) => opening.lost(error ?? new Error('the connection has ended')))
+      const bucket = opening.own(await Bucket.open(nc, this.#bucket), (one) => one.close())
+      const link = new NatsLink(opening, bucket, this.#memoryOf(session))
+      opening.own(link, ({ hasSaidBye }) => hasSaidBye && this.#memories.delete(session.id))
+      await link.begin()
+      return link
+    })
+  }
+
+  classify(error: Error): Failure {
+    if ([error, error.cause].some((one) => one instanceof Error && REFUSES_US.test(one.name))) return 'auth'
+    return isRefusal(error) ? 'refused' : 'gone'
   }
 
   #memoryOf({ id }: Session): Memory {
@@ -95,17 +63,9 @@ export class NatsEngine implements Engine {
     this.#memories.set(id, memory)
     return memory
   }
-
-  #unreachable(cause: Error | undefined): HubError {
-    const isAuth = [cause, cause?.cause].some((error) =>
-      /^(Authorization|PermissionViolation)Error$/.test(nameOf(error)),
-    )
-    const why = cause?.message ?? 'the connection has ended'
-    return new HubError(isAuth ? 'ERR_HUB_AUTH' : 'ERR_HUB_UNREACHABLE', `${this.place}: ${why}`, { cause })
-  }
 }
 
-const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '')
+const REFUSES_US = /^(Authorization|PermissionViolation)Error$/
 
 function bucketOf(options: NatsEngineOptions | undefined): BucketOptions {
   const { replicas = 1, storage = 'file', ...given } = optionsOf(options, ENGINE_OPTIONS)

@@ -1,21 +1,20 @@
 /** A link over a bucket: how what a hub asks for is done with keys. */
 import { after, now } from '../../core/clock.js'
+import { LinkBase } from '../adapter/link-base.js'
+import type { Opening } from '../adapter/open-link.js'
 import {
   type Acquired,
   FORGOTTEN_PER_TOPIC,
   type HolderRecord,
   type HolderReport,
   type Link,
-  type LinkEvents,
   type MarkRecord,
-  type Session,
   type Topic,
   type TopicReport,
   type TopicState,
 } from '../contract/engine.js'
-import { errorFrom, HubError } from '../contract/errors.js'
-import { Pending } from '../adapter/pending-requests.js'
-import { type Bucket, isRefusal, type Stored } from './bucket.js'
+import { HubError } from '../contract/errors.js'
+import type { Bucket, Stored } from './bucket.js'
 import { Census } from './holder-lookup.js'
 import { Following, type Found } from './topic-cache.js'
 import { Gate } from './semaphore.js'
@@ -49,14 +48,11 @@ interface Listed {
   readonly holders: Promise<HolderReport | undefined>[]
 }
 
-export class NatsLink implements Link {
+export class NatsLink extends LinkBase implements Link {
   readonly #bucket: Bucket
-  readonly #session: Session
   /** What the others know the session by. */
   readonly #me: string
   readonly #memory: Memory
-  readonly #events: LinkEvents & { closed(): void }
-  readonly #pending = new Pending()
   readonly #following: Following
   readonly #leases: Leases
   readonly #census: Census
@@ -68,16 +64,15 @@ export class NatsLink implements Link {
   /** What is being entered. */
   readonly #entering = new Set<Promise<unknown>>()
   /** The session has said good-bye. */
-  isOver = false
+  hasSaidBye = false
   #stopNews = () => {}
   #stopSweep = () => {}
 
-  constructor(bucket: Bucket, session: Session, memory: Memory, events: LinkEvents & { closed(): void }) {
+  constructor(opening: Opening, bucket: Bucket, memory: Memory) {
+    super(opening)
     this.#bucket = bucket
-    this.#session = session
-    this.#me = publicId(session.id)
+    this.#me = publicId(this.session.id)
     this.#memory = memory
-    this.#events = events
     this.#following = new Following(bucket)
     this.#leases = new Leases(bucket, memory.sightings)
     this.#census = new Census(bucket)
@@ -88,7 +83,7 @@ export class NatsLink implements Link {
   async begin(): Promise<void> {
     const news = this.#bucket.onNews((key, text, seq) => this.#heard(key, text, seq))
     this.#stopNews = () => news.unsubscribe()
-    await this.#ask(async () => {
+    await this.ask(async () => {
       await this.#announce()
       await this.#setClock()
       if (this.#memory.isOld) await this.#layGhosts()
@@ -97,45 +92,16 @@ export class NatsLink implements Link {
     this.#sweep()
   }
 
-  /** The connection is gone, or good for nothing any more. */
-  fail(error: Error): void {
-    if (!this.#pending.end(error)) return
-    this.#end()
-    this.#events.lost(error)
-  }
-
-  close(): void {
-    if (this.#pending.end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'))) this.#end()
-  }
-
-  #end(): void {
-    this.#bucket.close()
+  protected override ended(): void {
     this.#stopNews()
     this.#stopSweep()
-    this.#events.closed()
-  }
-
-  #ask<T>(what: () => Promise<T>): Promise<T> {
-    return this.#pending.ask(async () => {
-      try {
-        return await what()
-      } catch (thrown) {
-        const error = errorFrom(thrown)
-        if (isRefusal(error)) {
-          throw error instanceof HubError ? error : new HubError('ERR_HUB_REFUSED', error.message, { cause: error })
-        }
-        const lost = new HubError('ERR_HUB_UNREACHABLE', error.message, { cause: error })
-        this.fail(lost)
-        throw lost
-      }
-    })
   }
 
   // ---- The session
 
   /** Stores the session, whatever is there. */
   async #announce(): Promise<void> {
-    this.#revision = (await this.#bucket.put(sessionKey(this.#me), textOfSession(this.#session))) ?? 0
+    this.#revision = (await this.#bucket.put(sessionKey(this.#me), textOfSession(this.session))) ?? 0
   }
 
   /** What was just stored tells what time it is there. */
@@ -160,10 +126,10 @@ export class NatsLink implements Link {
   }
 
   beat(): Promise<boolean> {
-    return this.#ask(async () => {
+    return this.ask(async () => {
       for (;;) {
         const key = sessionKey(this.#me)
-        const seq = this.#revision && (await this.#bucket.put(key, textOfSession(this.#session), this.#revision))
+        const seq = this.#revision && (await this.#bucket.put(key, textOfSession(this.session), this.#revision))
         if (seq) {
           this.#revision = seq
           await this.#setClock()
@@ -181,7 +147,7 @@ export class NatsLink implements Link {
   }
 
   bye(): Promise<void> {
-    return this.#ask(async () => {
+    return this.ask(async () => {
       // A hub that is closed when it has only just connected again is still entering.
       do {
         await Promise.allSettled(this.#entering)
@@ -191,14 +157,14 @@ export class NatsLink implements Link {
       for (const [id, { path }] of this.#memory.entered) this.#following.remove(path, id)
       this.#memory.entered.clear()
       this.#revision = 0
-      this.isOver = true
+      this.hasSaidBye = true
     })
   }
 
   // ---- Holders
 
   enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
-    return this.#ask(async () => {
+    return this.ask(async () => {
       const topics = new Map<string, Topic>()
       for (const { topic } of holders) topics.set(pathOf(topic), topic)
       // First who is here (E5); what becomes known meanwhile is told already.
@@ -239,7 +205,7 @@ export class NatsLink implements Link {
   }
 
   leave(ids: readonly number[]): Promise<void> {
-    return this.#ask(async () => {
+    return this.ask(async () => {
       await Promise.all(ids.map((id) => this.#leaveOne(id)))
     })
   }
@@ -256,7 +222,7 @@ export class NatsLink implements Link {
   // ---- How topics stand
 
   read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
-    return this.#ask(() => this.#read(topics))
+    return this.ask(() => this.#read(topics))
   }
 
   async #read(topics: readonly Topic[]): Promise<TopicState[]> {
@@ -287,23 +253,23 @@ export class NatsLink implements Link {
   }
 
   #heard(key: string, text: string | undefined, seq: number): void {
-    if (this.#pending.over) return
+    if (this.over) return
     const parsed = parseKey(key)
     if (parsed?.kind !== 'mark' && parsed?.kind !== 'lease') return
     const followed = this.#following.of(parsed.path)
     if (!followed) return
     // Of a lease it is only said that it has changed.
     if (parsed.kind === 'mark') this.#following.learn({ key, seq, at: this.#bucket.time, text })
-    this.#ask(async () => {
+    this.ask(async () => {
       const found = parsed.kind === 'mark' ? followed : await this.#following.read(parsed.path)
-      this.#events.notice(await this.#stateOf(followed.topic, found))
+      this.notice(await this.#stateOf(followed.topic, found))
     }).catch(() => {}) // The link is lost, or another notice or read makes up for it.
   }
 
   // ---- Marks
 
   mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
-    return this.#ask(async () => {
+    return this.ask(async () => {
       const key = markKey(pathOf(topic))
       for (let found: Stored | undefined; ;) {
         const before = this.#forgottenIn(found)
@@ -318,7 +284,7 @@ export class NatsLink implements Link {
   }
 
   forget(topic: Topic): Promise<void> {
-    return this.#ask(async () => {
+    return this.ask(async () => {
       const path = pathOf(topic)
       const key = markKey(path)
       for (;;) {
@@ -340,23 +306,22 @@ export class NatsLink implements Link {
   // ---- Leases
 
   acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
-    return this.#ask(() => this.#leases.acquire(pathOf(topic), owner, ttl))
+    return this.ask(() => this.#leases.acquire(pathOf(topic), owner, ttl))
   }
 
   renew(topic: Topic, fence: number, ttl: number): Promise<boolean> {
-    return this.#ask(() => this.#leases.renew(pathOf(topic), fence, ttl))
+    return this.ask(() => this.#leases.renew(pathOf(topic), fence, ttl))
   }
 
   release(topic: Topic, fence: number): Promise<void> {
-    return this.#ask(() => this.#leases.release(pathOf(topic), fence))
+    return this.ask(() => this.#leases.release(pathOf(topic), fence))
   }
 
   // ---- Lists
 
   list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
     const list = async () => {
-      const { over } = this.#pending
-      if (over) throw over
+      if (this.over) throw this.over
       const found = 'topic' in what ? await this.#about(what.topic) : await this.#below(what.prefix)
       const all = await Promise.all(
         found.map(async ({ topic, mark, lease, holders }): Promise<TopicReport> => {
@@ -366,7 +331,7 @@ export class NatsLink implements Link {
       )
       return all.filter(({ mark, lease, holders }) => mark || lease || holders.length > 0)
     }
-    return this.#ask(() => this.#lists.pass(false, list))
+    return this.ask(() => this.#lists.pass(false, list))
   }
 
   /** One topic, as it stands when its holders are counted: who reacts to a mark by going is counted all the same. */
@@ -408,7 +373,7 @@ export class NatsLink implements Link {
     const sweep = () => {
       this.#sweep()
       this.#memory.sightings.forgetBefore(now() - SIGHTINGS)
-      this.#ask(() => this.#sweeper.sweep()).catch(() => {}) // Somebody will.
+      this.ask(() => this.#sweeper.sweep()).catch(() => {}) // Somebody will.
     }
     this.#stopSweep = after(SWEEP_EVERY, sweep, false)
   }

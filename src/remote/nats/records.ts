@@ -1,10 +1,10 @@
 /**
  * What is stored under the keys: JSON, which people can read too. What cannot be read was written by a later version or by
- * hand: a mark is one whatever it says (adapter/mark-json.ts), anything else is as good as not there.
+ * hand: a mark is one whatever it says (adapter/stored-fields.ts), anything else is as good as not there.
  */
 import { type HolderRecord, MARK_TTL, type MarkRecord, ROLES, type Session } from '../contract/engine.js'
 import { LAST_MOMENT } from '../contract/limits.js'
-import { markOfText, textOfMark } from '../adapter/mark-json.js'
+import { markOfText, textOfMark } from '../adapter/stored-fields.js'
 
 /** The key of a lease has been written for good once somebody has had it: what comes is always a change of this. */
 export interface LeaseEntry {

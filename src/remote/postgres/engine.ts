@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto'
 import { type NamesOf, optionsOf } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
+import { openLink } from '../adapter/open-link.js'
 import type { Engine, Link, LinkEvents, Session } from '../contract/engine.js'
-import { errorFrom } from '../contract/errors.js'
 import { type Client, makerOf, type PgClient, type PgPool } from './clients.js'
-import { errorOf } from './failures.js'
+import { classify, describe } from './failures.js'
 import { PostgresLink } from './link.js'
 import { postgresSchema, type Tables, tablesOf } from './schema.js'
 import { type Statements, statementsFor } from './statements.js'
@@ -23,6 +23,8 @@ const LOCK = 0x63616c6c
 
 class PostgresEngine implements Engine {
   readonly place = 'PostgreSQL'
+  readonly classify = classify
+  readonly describe = describe
   readonly #make: () => Client
   readonly #table: string | undefined
   readonly #tables: Tables
@@ -35,47 +37,22 @@ class PostgresEngine implements Engine {
     this.#statements = statementsFor(this.#tables)
   }
 
-  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
-    const client = this.#make()
-    let link: PostgresLink | undefined
-    let isGone: Error | undefined
-    const lost = (error: Error) => {
-      isGone ??= errorOf(this.place, error)
-      link?.fail(isGone)
-    }
-    const close = () => end(client)
-    client.on('error', lost)
-    client.on('end', () => lost(new Error('the connection has ended')))
-    const given = token.onCancel((error) => {
-      lost(error)
-      close()
-    })
-    try {
-      await token.race(client.connect())
+  connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    return openLink(this, session, events, token, async (opening) => {
+      const client = opening.own(this.#make(), end)
+      client.on('error', (error) => opening.lost(error))
+      client.on('end', () => opening.lost(new Error('the connection has ended')))
+      await client.connect()
       // Whoever waits for something keeps the process alive by himself.
       client.unref?.()
       const channel = this.#channelOf(session)
       // Whatever the default of the database is.
-      await token.race(client.query(`SET default_transaction_isolation = 'read committed'; LISTEN "${channel}"`))
-      await token.race(this.#makeTables(client))
-      link = new PostgresLink(this.place, client, this.#statements, session, channel, {
-        notice: (state) => events.notice(state),
-        lost: (error) => {
-          close()
-          events.lost(error)
-        },
-        closed: close,
-      })
+      await client.query(`SET default_transaction_isolation = 'read committed'; LISTEN "${channel}"`)
+      await this.#makeTables(client)
+      const link = new PostgresLink(opening, client, this.#statements, channel)
       await link.begin()
-      if (isGone) throw isGone
       return link
-    } catch (error) {
-      link?.close()
-      close()
-      throw isGone ?? errorOf(this.place, errorFrom(error))
-    } finally {
-      given.stop()
-    }
+    })
   }
 
   /** At most 63 bytes, the same over all links of a session, and another one for other tables. */

@@ -1,5 +1,5 @@
 /** What PostgreSQL says went wrong, in the words of the hub: told apart by the SQLSTATE. */
-import { HubError } from '../contract/errors.js'
+import type { Failure } from '../adapter/failures.js'
 
 /** Password, role or certificate: class 28. */
 const REFUSES_US = /^28/
@@ -10,18 +10,18 @@ const GONE = /^(08|57P0|25006)/
 const POOLED = /^(42P05|26000)$/
 export const POOLER = 'is there a pooler between, that is not in session mode?'
 
-export function errorOf(place: string, cause: Error): HubError {
-  if (cause instanceof HubError) return cause
-  const { code } = cause as { code?: unknown }
-  const text = `${place}: ${cause.message}${typeof code === 'string' && POOLED.test(code) ? `; ${POOLER}` : ''}`
-  // A SQLSTATE; other codes are those of sockets.
-  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !GONE.test(code)) {
-    return new HubError(REFUSES_US.test(code) ? 'ERR_HUB_AUTH' : 'ERR_HUB_REFUSED', text, { cause })
-  }
-  return new HubError('ERR_HUB_UNREACHABLE', text, { cause })
+/** A code of five characters is a SQLSTATE; other codes are those of sockets. */
+function stateOf(error: Error): string | undefined {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
 }
 
-/** Whether another connection is needed. */
-export function isGone({ code }: HubError): boolean {
-  return code === 'ERR_HUB_UNREACHABLE'
+export function classify(error: Error): Failure {
+  const state = stateOf(error)
+  if (state === undefined || GONE.test(state)) return 'gone'
+  return REFUSES_US.test(state) ? 'auth' : 'refused'
+}
+
+export function describe(error: Error): string {
+  return `${error.message}${POOLED.test(stateOf(error) ?? '') ? `; ${POOLER}` : ''}`
 }

@@ -1,13 +1,14 @@
 /** A link over PostgreSQL: one connection, for what is asked and what is told. */
-import { after, now } from '../../core/clock.js'
+import { after } from '../../core/clock.js'
+import { LinkBase } from '../adapter/link-base.js'
+import type { Opening } from '../adapter/open-link.js'
+import { holderReportOf, markOfText, textOfMark, topicStateOf } from '../adapter/stored-fields.js'
 import type {
   Acquired,
   HolderRecord,
   HolderReport,
   Link,
-  LinkEvents,
   MarkRecord,
-  Session,
   Topic,
   TopicReport,
   TopicState,
@@ -15,11 +16,8 @@ import type {
 import { HubError } from '../contract/errors.js'
 import { Later } from '../contract/deferred.js'
 import { keyOf } from '../contract/topic.js'
-import { Pending } from '../adapter/pending-requests.js'
-import { holderReport, leaseRecord } from '../contract/checked-records.js'
-import { markOfText, textOfMark } from '../adapter/mark-json.js'
 import type { Client } from './clients.js'
-import { errorOf, isGone, POOLER } from './failures.js'
+import { POOLER } from './failures.js'
 import type { Statements } from './statements.js'
 
 /** Milliseconds between two looks at what is over. */
@@ -39,18 +37,10 @@ interface Marking {
   readonly later: Later<MarkRecord>
 }
 
-export interface PostgresLinkEvents extends LinkEvents {
-  closed(): void
-}
-
-export class PostgresLink implements Link {
-  readonly #place: string
+export class PostgresLink extends LinkBase implements Link {
   readonly #client: Client
   readonly #statements: Statements
-  readonly #session: Session
   readonly #channel: string
-  readonly #events: PostgresLinkEvents
-  readonly #pending = new Pending()
   #line: Promise<unknown> = Promise.resolve()
   /** Marks that wait for those before them to be stored. */
   readonly #marking: Marking[] = []
@@ -58,24 +48,13 @@ export class PostgresLink implements Link {
   /** Topics of which there is something new. */
   readonly #told = new Map<string, Topic>()
   #isReading = false
-  /** When the first of those beats was sent whose echo has not been heard. */
-  #unheard: number | undefined
   #stopCleaning = () => {}
 
-  constructor(
-    place: string,
-    client: Client,
-    statements: Statements,
-    session: Session,
-    channel: string,
-    events: PostgresLinkEvents,
-  ) {
-    this.#place = place
+  constructor(opening: Opening, client: Client, statements: Statements, channel: string) {
+    super(opening)
     this.#client = client
     this.#statements = statements
-    this.#session = session
     this.#channel = channel
-    this.#events = events
     client.on('notification', ({ channel: about, payload = '' }) => {
       if (about === channel) this.#heard(payload)
     })
@@ -86,28 +65,19 @@ export class PostgresLink implements Link {
     await this.#attach()
     await this.beat()
     // A notification to oneself comes before the statement is over.
-    if (this.#unheard !== undefined) {
-      throw new HubError('ERR_HUB_REFUSED', `${this.#place}: LISTEN has no effect here; ${POOLER}`)
+    if (this.isEchoMissing) {
+      throw new HubError('ERR_HUB_REFUSED', `${this.place}: LISTEN has no effect here; ${POOLER}`)
     }
     this.#clean()
   }
 
-  /** The connection is gone, or good for nothing any more. */
-  fail(error: Error): void {
-    if (!this.#pending.end(error)) return
+  protected override ended(): void {
     this.#stopCleaning()
-    this.#events.lost(error)
-  }
-
-  close(): void {
-    if (!this.#pending.end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'))) return
-    this.#stopCleaning()
-    this.#events.closed()
   }
 
   /** One after the other: a client that is busy takes nothing more. */
   #query(text: string, ...values: unknown[]): Promise<readonly Row[]> {
-    return this.#pending.ask(() => {
+    return this.ask(() => {
       const turn = this.#line.then(() => this.#send(text, values))
       this.#line = turn.catch(() => {})
       return turn
@@ -115,32 +85,17 @@ export class PostgresLink implements Link {
   }
 
   async #send(text: string, values: unknown[]): Promise<readonly Row[]> {
-    const { over } = this.#pending
-    if (over) throw over
-    try {
-      // Parsed and planned once for each connection, by its name.
-      const { rows } = await this.#client.query<(string | null)[]>({
-        name: nameOf(text),
-        text,
-        values,
-        rowMode: 'array',
-      })
-      return rows
-    } catch (error) {
-      const known = errorOf(this.#place, error as Error)
-      if (isGone(known)) this.fail(known)
-      throw known
-    }
+    if (this.over) throw this.over
+    // Parsed and planned once for each connection, by its name.
+    const { rows } = await this.#client.query<(string | null)[]>({ name: nameOf(text), text, values, rowMode: 'array' })
+    return rows
   }
 
   // ---- What is told
 
   #heard(payload: string): void {
-    if (this.#pending.over) return
-    if (payload === '') {
-      this.#unheard = undefined
-      return
-    }
+    if (this.over) return
+    if (payload === '') return this.echoed()
     const topic = topicFrom(payload)
     if (!topic) return // Somebody else's: nobody here has sent it.
     this.#told.set(keyOf(topic), topic)
@@ -154,7 +109,7 @@ export class PostgresLink implements Link {
       while (this.#told.size > 0) {
         const topics = [...this.#told.values()]
         this.#told.clear()
-        for (const state of await this.read(topics)) if (!this.#pending.over) this.#events.notice(state)
+        for (const state of await this.read(topics)) this.notice(state)
       }
     } catch {
       // Over the next link everything is read again; and if there is none, the next time that all is read.
@@ -166,16 +121,13 @@ export class PostgresLink implements Link {
   // ---- Sessions and holders
 
   async #attach(): Promise<void> {
-    const { id, host, pid, ttl } = this.#session
+    const { id, host, pid, ttl } = this.session
     await this.#query(this.#statements.attach, id, this.#channel, host, pid, ttl)
   }
 
   async beat(): Promise<boolean> {
-    const { id, ttl } = this.#session
-    if (this.#unheard !== undefined && now() - this.#unheard > ttl) {
-      this.fail(new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: no notification came for ${ttl} ms`))
-    }
-    this.#unheard ??= now()
+    const { id } = this.session
+    this.expectEcho()
     const lives = await this.#query(this.#statements.beat, id)
     if (lives.length > 0) return true
     await this.#attach()
@@ -192,7 +144,7 @@ export class PostgresLink implements Link {
     const all = [...last.values()]
     const [answer] = await this.#query(
       this.#statements.enter,
-      this.#session.id,
+      this.session.id,
       all.map(({ id }) => id),
       all.map(({ topic }) => topic.name),
       all.map(({ topic }) => topic.run),
@@ -203,23 +155,21 @@ export class PostgresLink implements Link {
     const [lives, entered] = (answer ?? []).map(Number)
     if (lives !== 1) {
       // It was silent for so long that it was given up. Over the next link everything is entered again.
-      const error = new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: the session was given up`)
-      this.fail(error)
-      throw error
+      throw this.gone('the session was given up')
     }
     if (entered !== all.length) {
-      throw new HubError('ERR_HUB_REFUSED', `${this.#place}: a holder holds another token`)
+      throw new HubError('ERR_HUB_REFUSED', `${this.place}: a holder holds another token`)
     }
     // A statement of its own, which sees what was stored meanwhile (P1).
     return this.read(all.map(({ topic }) => topic))
   }
 
   async leave(ids: readonly number[]): Promise<void> {
-    await this.#query(this.#statements.leave, this.#session.id, ids)
+    await this.#query(this.#statements.leave, this.session.id, ids)
   }
 
   async bye(): Promise<void> {
-    const { id } = this.#session
+    const { id } = this.session
     for (const statement of this.#statements.bye) await this.#query(statement, id)
   }
 
@@ -301,7 +251,7 @@ export class PostgresLink implements Link {
     for (const [name, run, ...row] of holders) {
       const topic = { name: name ?? '', run: run ?? '' }
       const report = reports.get(keyOf(topic)) ?? { topic, mark: undefined, lease: undefined, holders: [] }
-      report.holders.push(holderOf(row))
+      report.holders.push(holderReportOf(row))
       reports.set(keyOf(topic), report)
     }
     return [...reports.values()]
@@ -372,13 +322,8 @@ function topicFrom(payload: string): Topic | undefined {
   }
 }
 
-function stateOf([name, run, mark, fence, left, lost]: Row): TopicState {
-  const lease = fence == null ? undefined : leaseRecord({ fence, left, lost })
-  return { topic: { name: name ?? '', run: run ?? '' }, mark: mark == null ? undefined : markOfText(mark), lease }
-}
-
-function holderOf([session, host, pid, id, state, role, since, silent]: Row): HolderReport {
-  return holderReport({ session, host, pid, id, state, role, since, silent: silent === 'true' })
+function stateOf([name, run, ...fields]: Row): TopicState {
+  return topicStateOf({ name: name ?? '', run: run ?? '' }, fields)
 }
 
 /** The first text that comes after all that begin with a prefix, compared byte by byte; null if there is none. */

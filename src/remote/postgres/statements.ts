@@ -59,8 +59,8 @@ export interface Statements {
 }
 
 export function statementsFor({ topics, holders, sessions, fences }: Tables): Statements {
-  const holder = `h.name, h.run, s.number::text, s.host, s.pid::text, h.id::text, h.state::text, h.role::text, h.since::text,
-  (s.heard + ${ms('s.ttl')} < statement_timestamp())::text
+  const holder = `h.name, h.run, s.number::text, s.host, s.pid::text,
+  (s.heard + ${ms('s.ttl')} < statement_timestamp())::int::text, h.id::text, h.state::text, h.role::text, h.since::text
   FROM ${holders} AS h JOIN ${sessions} AS s ON s.id = h.session`
   const inRange = 'name >= $1 AND ($2::text IS NULL OR name < $2)'
   const running = 'stands.lease_ends > statement_timestamp()'

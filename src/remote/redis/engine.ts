@@ -2,10 +2,10 @@
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../contract/engine.js'
-import { errorFrom } from '../contract/errors.js'
-import { type Dialer, dialerOf, type IoRedisClient, type NodeRedisClient, type Wire } from './clients.js'
+import { openLink } from '../adapter/open-link.js'
+import { type Dialer, dialerOf, type IoRedisClient, type NodeRedisClient } from './clients.js'
 import { RedisLink } from './link.js'
-import { errorOf } from './replies.js'
+import { classify, textOf } from './replies.js'
 
 /** What `redisEngine` takes. */
 export interface RedisEngineOptions {
@@ -23,6 +23,8 @@ const ENGINE_OPTIONS: NamesOf<RedisEngineOptions> = ['prefix', 'eviction']
 
 class RedisEngine implements Engine {
   readonly place: string
+  readonly classify = classify
+  readonly describe = textOf
   readonly #dialer: Dialer
   readonly #root: string
   readonly #mayEvict: boolean
@@ -34,61 +36,17 @@ class RedisEngine implements Engine {
     this.#mayEvict = mayEvict
   }
 
-  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
-    const wires: Wire[] = []
-    const close = () => {
-      for (const wire of wires) wire.close()
-    }
-    let link: RedisLink | undefined
-    let isGone: Error | undefined
-    const lost = (error: Error) => {
-      isGone ??= errorOf(this.place, error)
-      link?.fail(isGone)
-    }
-    const given = token.onCancel((error) => {
-      lost(error)
-      close()
+  connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    return openLink(this, session, events, token, async (opening) => {
+      const lost = (error: Error) => opening.lost(error)
+      const dial = async () => opening.own(await this.#dialer.dial(lost, opening.token), (wire) => wire.close())
+      const [asking, hearing] = await Promise.all([dial(), dial()])
+      const link = new RedisLink(opening, asking, this.#root)
+      await hearing.subscribe(link.channel, (message) => link.heard(message))
+      await link.begin(this.#mayEvict)
+      return link
     })
-    const dial = async () => {
-      const wire = await this.#dialer.dial(lost, token)
-      wires.push(wire)
-      if (isGone) throw isGone
-      return wire
-    }
-    try {
-      const [asking, hearing] = await settled([dial(), dial()])
-      link = new RedisLink(this.place, asking as Wire, this.#root, session, {
-        notice: (state) => events.notice(state),
-        lost: (error) => {
-          close()
-          events.lost(error)
-        },
-        closed: close,
-      })
-      const mine = link
-      await token.race((hearing as Wire).subscribe(mine.channel, (message) => mine.heard(message)))
-      await mine.begin(this.#mayEvict)
-      if (isGone) throw isGone
-      return mine
-    } catch (thrown) {
-      // Before anything is closed, which some clients report as a loss of its own.
-      const error = isGone ?? errorOf(this.place, errorFrom(thrown))
-      link?.close()
-      close()
-      throw error
-    } finally {
-      given.stop()
-    }
   }
-}
-
-/** Waits for all of them, so that nothing is made behind the back of who has given up. */
-async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  const outcomes = await Promise.allSettled(promises)
-  return outcomes.map((outcome) => {
-    if (outcome.status === 'rejected') throw outcome.reason
-    return outcome.value
-  })
 }
 
 /**

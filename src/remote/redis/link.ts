@@ -1,22 +1,13 @@
 /** A link over Redis: what is asked becomes a script, what a script gives an answer. */
 import { after, now } from '../../core/clock.js'
-import type {
-  Acquired,
-  HolderRecord,
-  Link,
-  LinkEvents,
-  MarkRecord,
-  Session,
-  Topic,
-  TopicReport,
-  TopicState,
-} from '../contract/engine.js'
+import { LinkBase } from '../adapter/link-base.js'
+import type { Opening } from '../adapter/open-link.js'
+import { markOfText, textOfMark } from '../adapter/stored-fields.js'
+import type { Acquired, HolderRecord, Link, MarkRecord, Topic, TopicReport, TopicState } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { keyOf } from '../contract/topic.js'
-import { Pending } from '../adapter/pending-requests.js'
-import { markOfText, textOfMark } from '../adapter/mark-json.js'
 import type { Wire } from './clients.js'
-import { errorOf, evictionOf, mayPass, reportOf, stateOf } from './replies.js'
+import { evictionOf, mayPass, reportOf, stateOf } from './replies.js'
 import { keysOf, type Script, scripts } from './scripts.js'
 
 /** So many holders or topics go into one script, so that others get their turn in between. */
@@ -29,29 +20,17 @@ const AGAIN = 50
 /** The longest time that Redis can count, roughly. */
 const LONGEST = 1e15
 
-export interface RedisLinkEvents extends LinkEvents {
-  closed(): void
-}
-
-export class RedisLink implements Link {
+export class RedisLink extends LinkBase implements Link {
   /** Where the session is told what changes. */
   readonly channel: string
   readonly #wire: Wire
   readonly #root: string
-  readonly #session: Session
-  readonly #events: RedisLinkEvents
-  readonly #pending = new Pending()
-  readonly #place: string
-  /** When the first of those beats was sent whose echo has not been heard. */
-  #unheard: number | undefined
 
-  constructor(place: string, wire: Wire, root: string, session: Session, events: RedisLinkEvents) {
-    this.#place = place
+  constructor(opening: Opening, wire: Wire, root: string) {
+    super(opening)
     this.#wire = wire
     this.#root = root
-    this.#session = session
-    this.#events = events
-    this.channel = `${root}:heard:${session.id}`
+    this.channel = `${root}:heard:${this.session.id}`
   }
 
   /** The session is there. Rejects where this Redis would forget what it has stored, unless it may. */
@@ -59,39 +38,26 @@ export class RedisLink implements Link {
     const policy = mayEvict ? undefined : evictionOf(String(await this.#run(scripts.memory)))
     if (policy !== undefined) {
       const what = `maxmemory-policy is ${policy}, so that a cancel is forgotten when memory is short`
-      const text = `${this.#place}: ${what}; set it to noeviction, or give eviction: 'allow'`
+      const text = `${this.place}: ${what}; set it to noeviction, or give eviction: 'allow'`
       throw new HubError('ERR_HUB_REFUSED', text)
     }
-    await this.#beat()
+    await this.beat()
   }
 
   /** Something has come over the channel. */
   heard(message: string): void {
-    if (this.#pending.over) return
-    if (message === '') {
-      this.#unheard = undefined
-      return
-    }
+    if (message === '') return this.echoed()
     let state: TopicState
     try {
       state = stateOf(JSON.parse(message) as string[])
     } catch {
       return // Somebody else's: nobody here has sent it.
     }
-    this.#events.notice(state)
-  }
-
-  /** The connection is gone, or good for nothing any more. */
-  fail(error: Error): void {
-    if (this.#pending.end(error)) this.#events.lost(error)
-  }
-
-  close(): void {
-    if (this.#pending.end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'))) this.#events.closed()
+    this.notice(state)
   }
 
   #run(script: Script, ...args: string[]): Promise<unknown> {
-    return this.#pending.ask(() => this.#eval(script, args))
+    return this.ask(() => this.#eval(script, args))
   }
 
   /** Offers a script again, for a while, where a cluster is only changing: a slot moves (L1), or a replica takes over. */
@@ -101,12 +67,7 @@ export class RedisLink implements Link {
       try {
         return await this.#send(script, args)
       } catch (error) {
-        const known = errorOf(this.#place, error as Error)
-        const mayTryAgain = mayPass(error as Error) && now() - began < CHANGING
-        if (this.#pending.over || !mayTryAgain) {
-          if (known.code === 'ERR_HUB_UNREACHABLE') this.fail(known)
-          throw known
-        }
+        if (this.over || !mayPass(error as Error) || now() - began >= CHANGING) throw error
       }
       await new Promise<void>((resolve) => after(AGAIN, resolve, false))
     }
@@ -124,7 +85,7 @@ export class RedisLink implements Link {
   }
 
   async enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
-    const { id: session, ttl } = this.#session
+    const { id: session, ttl } = this.session
     const answers = await Promise.all(
       inBatches(holders).map((batch) => {
         const args = batch.flatMap(({ id, topic, state, role, since }) => [id, keyOf(topic), state, role, since])
@@ -133,15 +94,13 @@ export class RedisLink implements Link {
     )
     if (answers.some((answer) => answer === null)) {
       // It was silent for so long that it was given up. Over the next link everything is entered again.
-      const error = new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: the session was given up`)
-      this.fail(error)
-      throw error
+      throw this.gone('the session was given up')
     }
     return (answers as string[][][]).flat().map(stateOf)
   }
 
   async leave(ids: readonly number[]): Promise<void> {
-    const { id: session } = this.#session
+    const { id: session } = this.session
     await Promise.all(inBatches(ids).map((batch) => this.#run(scripts.leave, session, ...batch.map(String))))
   }
 
@@ -177,17 +136,8 @@ export class RedisLink implements Link {
   }
 
   async beat(): Promise<boolean> {
-    const { ttl } = this.#session
-    if (this.#unheard !== undefined && now() - this.#unheard > ttl) {
-      // A connection that only ever listens would not notice that nobody is there any more.
-      this.fail(new HubError('ERR_HUB_UNREACHABLE', `${this.#place}: nothing came over the subscription for ${ttl} ms`))
-    }
-    return this.#beat()
-  }
-
-  async #beat(): Promise<boolean> {
-    const { id, host, pid, ttl } = this.#session
-    this.#unheard ??= now()
+    const { id, host, pid, ttl } = this.session
+    this.expectEcho()
     const beat = async () => {
       const answer = await this.#run(scripts.beat, id, host, String(pid), String(ttl))
       return (answer as [was: unknown, more: unknown]).map(isYes) as [was: boolean, more: boolean]
@@ -220,7 +170,7 @@ export class RedisLink implements Link {
   }
 
   async bye(): Promise<void> {
-    const { id } = this.#session
+    const { id } = this.session
     while (!isYes(await this.#run(scripts.bye, id)));
   }
 }

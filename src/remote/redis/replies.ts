@@ -1,8 +1,7 @@
 /** What Redis answers, as what the hub understands. */
-import { HubError } from '../contract/errors.js'
-import { markOfText } from '../adapter/mark-json.js'
+import type { Failure } from '../adapter/failures.js'
+import { holderReportOf, topicStateOf } from '../adapter/stored-fields.js'
 import type { HolderReport, Topic, TopicReport, TopicState } from '../contract/engine.js'
-import { holderReport, leaseRecord } from '../contract/checked-records.js'
 
 /** The server is there and refuses, or is not the one to ask any more: the words that say so. */
 const REFUSES_US = new Set(['WRONGPASS', 'NOAUTH', 'NOPERM'])
@@ -22,21 +21,16 @@ function wordOf(error: Error): string | undefined {
 }
 
 /** What the server says: a client may have put its own sentence over it. */
-function textOf(error: Error): string {
+export function textOf(error: Error): string {
   const { message, cause } = error
   return cause instanceof Error && cause.message !== '' && !/^-?[A-Z]{2,} /.test(message) ? cause.message : message
 }
 
-/** What went wrong, in the words of the hub. */
-export function errorOf(place: string, cause: Error): HubError {
-  if (cause instanceof HubError) return cause
-  const text = `${place}: ${textOf(cause)}`
-  const word = wordOf(cause)
-  if (REFUSES_SCRIPT.test(text) || (word !== undefined && REFUSES_US.has(word)))
-    return new HubError('ERR_HUB_AUTH', text, { cause })
+export function classify(error: Error): Failure {
+  const word = wordOf(error)
+  if (REFUSES_SCRIPT.test(textOf(error)) || (word !== undefined && REFUSES_US.has(word))) return 'auth'
   // Otherwise another connection is needed: this server has become a replica, is only just loading its data, …
-  if (word !== undefined && !GONE.has(word)) return new HubError('ERR_HUB_REFUSED', text, { cause })
-  return new HubError('ERR_HUB_UNREACHABLE', text, { cause })
+  return word !== undefined && !GONE.has(word) ? 'refused' : 'gone'
 }
 
 /**
@@ -62,9 +56,8 @@ export function topicOfKey(key: string): Topic {
 
 /** How a topic stands: five texts, as the scripts give them. */
 export function stateOf(fields: readonly string[]): TopicState {
-  const [key = '', mark = '', fence = '', left = '', lost = ''] = fields
-  const lease = fence ? leaseRecord({ fence, left, lost }) : undefined
-  return { topic: topicOfKey(key), mark: mark ? markOfText(mark) : undefined, lease }
+  const [key = '', mark, ...lease] = fields
+  return topicStateOf(topicOfKey(key), [mark || null, ...lease])
 }
 
 const STATE = 5
@@ -74,8 +67,7 @@ const HOLDER = 8
 export function reportOf(fields: readonly string[]): TopicReport {
   const holders: HolderReport[] = []
   for (let i = STATE; i < fields.length; i += HOLDER) {
-    const [session, host, pid, silent, id, state, role, since] = fields.slice(i, i + HOLDER)
-    holders.push(holderReport({ session, host, pid, silent: silent === '1', id, state, role, since }))
+    holders.push(holderReportOf(fields.slice(i, i + HOLDER)))
   }
   return { ...stateOf(fields), holders }
 }
