@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { optional, optionalProgram, shown } from '../core/arguments.js'
-import { hubClientOf } from './client/hub-client.js'
+import { environmentOf, HubClient } from './client/hub-client.js'
 import { hubOptionsOf, settingsOf } from './client/options.js'
 import type { Engine } from './contract/engine.js'
 import type { HubOptions, TokenHub } from './contract/hub.js'
@@ -38,10 +38,10 @@ export async function connectHub(url: string | URL | Engine, options?: HubOption
   }
   if (worker !== undefined) throw new TypeError(`worker is for a hub with background: true, got ${shown(worker)}`)
   const settings = settingsOf(others)
-  return hubClientOf(await engineOf(url, settings), settings, newSession()).connect()
+  return new HubClient(await engineOf(url, settings), settings, environmentOf(newSession())).connect()
 }
 
-/** Unguessable, and nobody else's. */
+/** Returns an id that is unguessable and different for every hub. */
 function newSession(): string {
   return randomBytes(16).toString('base64url')
 }

@@ -1,35 +1,33 @@
 /**
- * How news reach a thread that never yields. They wait in a message port that nobody listens to, beside a bell in shared memory:
- * a poll of a token reads the bell, which costs next to nothing, and takes the news out of the port when it has rung. So whoever
- * sees a token cancelled has all that there is to know about it, however long the reason is.
+ * How events of the worker reach a thread that never yields. They wait in a message port without a listener, beside a bell in shared memory.
+ * A poll of a token reads the bell, which costs next to nothing, and takes the events out of the port when it has rung. So a caller that
+ * sees a token cancelled can read all that is known about it, however long the reason is.
  *
  * A thread that does yield, or sleeps on the bell (`waitSync`), is woken.
  *
  * Invariants
- * M1. News are in the port before the bell rings, so who reads the bell after that finds them.
- * M2. The bell is read before the port, so what comes after is noticed at the next poll.
+ * MB1. An event is in the port before the bell rings, so a thread that reads the bell after that finds it.
+ * MB2. The bell is read before the port, so an event that comes later is noticed at the next poll.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { SharedWord } from '../../core/clock.js'
-import type { News } from './messages.js'
+import type { WorkerEvent } from './messages.js'
 
-/** Counts the news. */
+/** The index of the number of events. */
 const RUNG = 0
-/** Whether the other thread has been woken, and has not looked yet. */
+/** The index of a flag: the other thread has been woken, and has not read the port yet. */
 const WOKEN = 1
 const WORDS = 2
 
-/**
- * After so many polls by plain reads, one is atomic: JavaScriptCore lifts plain ones out of a loop. As in threads/shared-token.ts.
- */
+/** So many polls read plainly, then one reads atomically: JavaScriptCore lifts plain reads out of a loop. As in threads/shared-token.ts. */
 const PLAIN_POLLS = 64
 
 export function newBell(): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(WORDS * 4))
 }
 
-/** The end that news are put into. */
-export class Outbox {
+/** The worker's end. */
+export class MailboxSender {
   readonly #port: MessagePort
   readonly #bell: Int32Array<SharedArrayBuffer>
   readonly #wake: () => void
@@ -40,30 +38,30 @@ export class Outbox {
     this.#wake = wake
   }
 
-  put(news: News): void {
+  put(event: WorkerEvent): void {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    this.#port.postMessage(news)
+    this.#port.postMessage(event)
     Atomics.add(this.#bell, RUNG, 1)
     Atomics.notify(this.#bell, RUNG)
     if (Atomics.exchange(this.#bell, WOKEN, 1) === 0) this.#wake()
   }
 }
 
-/** The end that they are taken out of. */
-export class Inbox {
+/** The hub's end. */
+export class MailboxReceiver {
   readonly #port: MessagePort
   readonly #bell: Int32Array<SharedArrayBuffer>
-  readonly #take: (news: News) => void
+  readonly #take: (event: WorkerEvent) => void
   #seen = 0
   #left = 0
 
-  constructor(port: MessagePort, bell: Int32Array<SharedArrayBuffer>, take: (news: News) => void) {
+  constructor(port: MessagePort, bell: Int32Array<SharedArrayBuffer>, take: (event: WorkerEvent) => void) {
     this.#port = port
     this.#bell = bell
     this.#take = take
   }
 
-  /** Takes what there is, if the bell has rung. */
+  /** Takes in the events that wait, if the bell has rung. */
   poll(): void {
     if (--this.#left > 0 && this.#bell[RUNG] === this.#seen) return
     this.#left = PLAIN_POLLS
@@ -73,7 +71,7 @@ export class Inbox {
     for (;;) {
       const found = receiveMessageOnPort(this.#port)
       if (!found) return
-      this.#take(found.message as News)
+      this.#take(found.message as WorkerEvent)
     }
   }
 

@@ -1,68 +1,70 @@
-/** What a background hub and its thread say to each other: plain data. */
-import type { CancellationKind } from '../../core/errors.js'
-import type { Asked, AskedLease } from '../client/arguments.js'
+/** The messages between a background hub and its worker: plain data. */
+import type { CancelRequest, LeaseRequest } from '../client/arguments.js'
 import type { MarkRecord, Topic, TopicReport } from '../contract/engine.js'
 import { HubError, type HubErrorCode } from '../contract/errors.js'
 import type { Expiry } from '../contract/expiry.js'
-import type { Holding } from '../client/registration.js'
+import type { DisconnectPolicy, Role } from '../client/registration.js'
 import type { HubEvent, HubOptions } from '../contract/hub.js'
-import type { Tallied } from '../client/receipts.js'
+import type { Tally } from '../client/receipts.js'
 
-/** What the thread is started with. */
-export interface Order {
+/** The first message to the worker. */
+export interface WorkerStart {
   readonly url: string
   readonly options: Omit<HubOptions, 'background' | 'worker'>
-  /** As the hub is known to the others, also after the thread was started again. */
+  /** The same when another worker is started. */
   readonly session: string
-  /** Where news go; rung by {@link Order.bell}. */
+  /** The port for events of the worker. */
   readonly port: unknown
   /** See mailbox.ts. */
   readonly bell: Int32Array<SharedArrayBuffer>
 }
 
-/** What can be asked, and what comes back. */
+/** The calls to the worker, and their answers. */
 export interface Calls {
   connect: { readonly ask: { readonly lazy: boolean }; readonly answer: undefined }
-  cancel: { readonly ask: { readonly asked: Asked; readonly record: MarkRecord }; readonly answer: Tallied }
+  cancel: { readonly ask: { readonly request: CancelRequest; readonly record: MarkRecord }; readonly answer: Tally }
   list: { readonly ask: { readonly prefix: string }; readonly answer: readonly TopicReport[] }
   forget: { readonly ask: { readonly topic: Topic }; readonly answer: undefined }
   lease: {
-    readonly ask: { readonly id: number; readonly asked: AskedLease }
+    readonly ask: { readonly id: number; readonly request: LeaseRequest }
     readonly answer: { readonly fence: number; readonly expiry: Expiry }
   }
-  close: { readonly ask: { readonly within: number }; readonly answer: undefined }
+  /** Answers with the number of cancels that were not delivered. */
+  close: { readonly ask: { readonly within: number }; readonly answer: number }
 }
 
 type Call = { [K in keyof Calls]: { readonly what: K; readonly ask: Calls[K]['ask'] } }[keyof Calls]
 
-/** What the thread is told. */
-export type Request =
+/** A message to the worker. */
+export type WorkerRequest =
   | {
       readonly type: 'enter'
       readonly id: number
       readonly topic: Topic
-      readonly role: Holding['role']
-      readonly onDisconnect: 'keep' | 'cancel'
+      readonly role: Role
+      readonly onDisconnect: DisconnectPolicy
     }
-  /** How a holder stands, once its listeners have run. */
-  | { readonly type: 'changed'; readonly id: number; readonly state: number; readonly endsAlone: boolean }
+  /** A token has got as far as `state`. */
+  | { readonly type: 'changed'; readonly id: number; readonly state: number }
   | { readonly type: 'leave'; readonly id: number }
-  | { readonly type: 'send'; readonly topic: Topic; readonly record: MarkRecord; readonly ttl: number }
+  | { readonly type: 'store'; readonly topic: Topic; readonly record: MarkRecord; readonly ttl: number }
   | ({ readonly type: 'call'; readonly call: number } & Call)
 
 /** A request, and when it was sent, by the clock of the hub's thread: see clocks in worker.ts. */
-export type Sent = Request & { readonly at: number }
+export type TimedRequest = WorkerRequest & { readonly at: number }
 
-/** What the thread tells. */
-export type News =
-  /** It is the program that it should be, and has the order. */
+/** A message of the worker. */
+export type WorkerEvent =
+  /** It is the right program, and has its first message. */
   | { readonly type: 'started' }
-  | { readonly type: 'over'; readonly id: number; readonly record: MarkRecord }
-  | { readonly type: 'fell'; readonly id: number; readonly kind: CancellationKind }
+  /** Another process has cancelled these tokens. */
+  | { readonly type: 'cancelled'; readonly ids: readonly number[]; readonly mark: MarkRecord }
+  /** A token cannot go on. */
+  | { readonly type: 'fell'; readonly id: number; readonly kind: 'disconnect' | 'lease' }
   | { readonly type: 'ready'; readonly id: number; readonly error?: PlainError | undefined }
-  /** A cancel is stored: by the mark of that id, or by one that stands for it. */
+  /** The cancel with that mark id is stored, or another one stands for it. */
   | { readonly type: 'stored'; readonly topic: Topic; readonly id: string }
-  /** A lease was renewed, and may be believed in until then. */
+  /** A lease was renewed. */
   | { readonly type: 'extended'; readonly id: number; readonly expiry: Expiry }
   | { readonly type: 'event'; readonly event: PlainEvent }
   | {
@@ -71,7 +73,7 @@ export type News =
       readonly value?: unknown
       readonly error?: PlainError | undefined
     }
-  /** The thread comes to its end. */
+  /** The worker is about to end. */
   | { readonly type: 'ending'; readonly error: PlainError | undefined }
 
 /** An error as plain data: a clone would lose its class and code. */

@@ -1,70 +1,77 @@
 /**
- * The line to the thread of a background hub. A thread that has ended without being asked to is started again, after waits that
- * double, as a lost connection is made again.
+ * The connection of a background hub to its worker. A worker that ends without being asked to is started again, after waits that double, as a
+ * lost connection to a server is made again.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { after, now, type SharedWord } from '../../core/clock.js'
 import { closed } from '../client/connection.js'
 import { HubError } from '../contract/errors.js'
-import { Later } from '../contract/deferred.js'
+import { Deferred } from '../contract/deferred.js'
 import type { Settings } from '../client/options.js'
-import { Inbox, newBell } from './mailbox.js'
-import { type Calls, errorFrom, type News, type Order, type Request } from './messages.js'
+import { MailboxReceiver, newBell } from './mailbox.js'
+import { type Calls, errorFrom, type WorkerEvent, type WorkerRequest, type WorkerStart } from './messages.js'
 
-export interface LineEvents {
-  news(news: News): void
-  /** The thread has ended; another one is started after so many milliseconds. */
-  broken(error: Error, retryIn: number): void
-  /** It has been started, and knows nothing. */
-  again(): void
+export interface WorkerConnectionEvents {
+  event(event: WorkerEvent): void
+  /** The worker has ended. Another one is started after `retryIn` milliseconds. */
+  lost(error: Error, retryIn: number): void
+  /** A worker was started again, and knows nothing. */
+  restarted(): void
 }
 
-/** Where to connect, and as whom. */
-export type Errand = Omit<Order, 'port' | 'bell'>
+/** What the worker connects to, and as which session. */
+export type WorkerTarget = Omit<WorkerStart, 'port' | 'bell'>
 
 interface Pending {
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: Error) => void
 }
 
-/** Milliseconds until a thread that has said nothing counts as another program: it has nothing to wait for. */
-const FIRST_WORD = 30_000
+/** Milliseconds until a worker without a first event counts as another program: it has nothing to wait for. */
+const FIRST_EVENT = 30_000
 
-export class Line {
-  readonly #order: Errand
+export class WorkerConnection {
+  readonly #target: WorkerTarget
   readonly #settings: Settings
   readonly #program: string | URL | undefined
-  readonly #events: LineEvents
+  readonly #events: WorkerConnectionEvents
   readonly #calls = new Map<number, Pending>()
   #count = 0
   #worker: Worker | undefined
-  #inbox: Inbox | undefined
+  #mailbox: MailboxReceiver | undefined
   #failures = 0
-  /** Whether the thread that runs has said anything: see `started`. */
+  /** Whether the present worker has sent an event: see `started`. */
   #isKnown = false
   #stopWaiting: (() => void) | undefined
   #isClosed = false
 
-  constructor(order: Errand, settings: Settings, program: string | URL | undefined, events: LineEvents) {
-    this.#order = order
+  constructor(
+    target: WorkerTarget,
+    settings: Settings,
+    program: string | URL | undefined,
+    events: WorkerConnectionEvents,
+  ) {
+    this.#target = target
     this.#settings = settings
     this.#program = program
     this.#events = events
   }
 
-  /** Starts the thread, and has it connect. */
+  /** Starts the worker, and has it connect. */
   async open(lazy: boolean): Promise<void> {
     this.#start()
     await this.call('connect', { lazy })
   }
 
-  /** Says something; a thread that is not there is told later, see {@link LineEvents.again}. */
-  say(request: Request): void {
+  /** Returns false where there is no worker: the next one is told by {@link WorkerConnectionEvents.restarted}. */
+  post(request: WorkerRequest): boolean {
+    if (!this.#worker) return false
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    this.#worker?.postMessage({ ...request, at: now() })
+    this.#worker.postMessage({ ...request, at: now() })
+    return true
   }
 
-  /** Asks something. `take` gets the answer in the same breath as all other news: nothing that comes after it is heard before. */
+  /** Asks the worker. `take` is called with the answer before any later event is heard. */
   call<K extends keyof Calls, T = Calls[K]['answer']>(
     what: K,
     ask: Calls[K]['ask'],
@@ -73,25 +80,25 @@ export class Line {
     if (this.#isClosed) return Promise.reject(closed())
     if (!this.#worker) return Promise.reject(this.#unreachable())
     const call = ++this.#count
-    const later = new Later<T>()
+    const deferred = new Deferred<T>()
     this.#calls.set(call, {
-      resolve: (answer) => later.resolve(take(answer as Calls[K]['answer'])),
-      reject: (error) => later.reject(error),
+      resolve: (answer) => deferred.resolve(take(answer as Calls[K]['answer'])),
+      reject: (error) => deferred.reject(error),
     })
-    this.say({ type: 'call', call, what, ask } as Request)
-    return later.promise
+    this.post({ type: 'call', call, what, ask } as WorkerRequest)
+    return deferred.promise
   }
 
-  /** Hears what there is to hear. */
+  /** Hears the events that wait. */
   poll(): void {
-    this.#inbox?.poll()
+    this.#mailbox?.poll()
   }
 
   get word(): SharedWord | undefined {
-    return this.#inbox?.word
+    return this.#mailbox?.word
   }
 
-  /** Resolves when the thread has ended. */
+  /** Resolves when the worker has ended. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.#stopWaiting?.()
@@ -104,35 +111,35 @@ export class Line {
     const worker = this.#launch()
     const { port1, port2 } = new MessageChannel()
     const bell = newBell()
-    const inbox = new Inbox(port1, bell, (news) => this.#hear(news))
+    const mailbox = new MailboxReceiver(port1, bell, (event) => this.#hear(event))
     let failure: unknown
     this.#isKnown = false
     const stop = after(
-      FIRST_WORD,
+      FIRST_EVENT,
       () => {
-        inbox.wake()
+        mailbox.wake()
         if (this.#worker !== worker || this.#isKnown) return
-        failure = new Error(`it has said nothing for ${FIRST_WORD} ms`)
+        failure = new Error(`it has said nothing for ${FIRST_EVENT} ms`)
         void worker.terminate()
       },
       false,
     )
-    worker.on('message', () => inbox.wake())
+    worker.on('message', () => mailbox.wake())
     worker.on('error', (error) => (failure = error))
     worker.once('exit', (code) => {
       stop()
-      inbox.wake()
+      mailbox.wake()
       if (this.#worker !== worker) return
-      // One that was ended before its first word is no other program.
-      if (this.#isKnown || (failure === undefined && code !== 0)) this.#broken(this.#unreachable(failure))
-      else this.#broken(wrongProgram(failure))
+      // A worker that was ended before its first event is not another program.
+      if (this.#isKnown || (failure === undefined && code !== 0)) this.#lost(this.#unreachable(failure))
+      else this.#lost(wrongProgram(failure))
     })
     worker.unref() // now, for listening to it holds it
     this.#worker = worker
-    this.#inbox = inbox
-    const order: Order = { ...this.#order, port: port2, bell }
+    this.#mailbox = mailbox
+    const start: WorkerStart = { ...this.#target, port: port2, bell }
     try {
-      worker.postMessage(order, [port2 as MessagePort & Transferable])
+      worker.postMessage(start, [port2 as MessagePort & Transferable])
     } catch (cause) {
       void this.close()
       throw new TypeError('options must be plain data with `background`: they go along to another thread', { cause })
@@ -150,12 +157,12 @@ export class Line {
     }
   }
 
-  #hear(news: News): void {
+  #hear(event: WorkerEvent): void {
     this.#isKnown = true
-    if (news.type === 'event' && news.event.type === 'connected') this.#failures = 0
-    if (news.type === 'ending') return this.#broken(this.#unreachable(news.error && errorFrom(news.error)))
-    if (news.type !== 'answer') return this.#events.news(news)
-    const { call, value, error } = news
+    if (event.type === 'event' && event.event.type === 'connected') this.#failures = 0
+    if (event.type === 'ending') return this.#lost(this.#unreachable(event.error && errorFrom(event.error)))
+    if (event.type !== 'answer') return this.#events.event(event)
+    const { call, value, error } = event
     const pending = this.#calls.get(call)
     this.#calls.delete(call)
     if (error) pending?.reject(errorFrom(error))
@@ -167,27 +174,27 @@ export class Line {
   }
 
   #drop(error: Error): void {
-    this.#inbox?.close()
-    this.#worker = this.#inbox = undefined
+    this.#mailbox?.close()
+    this.#worker = this.#mailbox = undefined
     for (const { reject } of this.#calls.values()) reject(error)
     this.#calls.clear()
   }
 
-  #broken(error: HubError): void {
+  #lost(error: HubError): void {
     const isOpening = this.#failures === 0 && this.#count <= 1
     this.#drop(error)
     if (this.#isClosed || isOpening) return
     const { first, most } = this.#settings
     const retryIn = Math.min(most, first * 2 ** this.#failures++)
     this.#stopWaiting = after(retryIn, () => this.#restart(), false)
-    this.#events.broken(error, retryIn)
+    this.#events.lost(error, retryIn)
   }
 
   #restart(): void {
     this.#start()
     // It keeps trying, and tells by events how that goes.
     this.call('connect', { lazy: true }).catch(() => {})
-    this.#events.again()
+    this.#events.restarted()
   }
 }
 

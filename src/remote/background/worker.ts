@@ -1,223 +1,217 @@
 /**
- * The thread of a background hub: a hub like any other, whose tokens live in another thread. Here each of them has a stand-in, and
- * is said to be open, seen or finished when it is so over there.
+ * The thread of a background hub. It has a hub like any other, with proxies for tokens that live in the other thread.
  *
- * Clocks: a deadline is told by the clock of the other thread, which may have another zero. How far that is ahead of ours is known
- * from below: whatever arrives here was sent before. The best of these bounds is used, so a deadline over there is never later.
+ * Clocks: a deadline is told by the clock of the other thread, which may have another zero. How far that clock is ahead of this one is known
+ * from below, since a message arrives after it was sent. The best of these bounds is used, so a deadline there is never too late.
  */
 import process from 'node:process'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { now } from '../../core/clock.js'
-import type { CancellationKind } from '../../core/errors.js'
-import type { Cancellation } from '../../core/graph.js'
-import { type HubClient, hubClientOf } from '../client/hub-client.js'
-import { settingsOf } from '../client/options.js'
-import { engineOf } from '../registry/engines.js'
-import { ACKNOWLEDGED, FINISHED, type MarkRecord, OPEN } from '../contract/engine.js'
-import { type Expiry, isOver } from '../contract/expiry.js'
-import type { Target } from '../client/registration.js'
-import type { Who } from '../contract/hub.js'
+import { type ClientEnvironment, environmentOf, HubClient } from '../client/hub-client.js'
 import type { Leased } from '../client/lease-keeper.js'
-import type { Desk } from '../contract/remote-token.js'
-import { Outbox } from './mailbox.js'
-import { type News, type Order, plainError, plainEvent, type Request, type Sent } from './messages.js'
+import { type Settings, settingsOf } from '../client/options.js'
+import type { PendingCancel } from '../client/pending-cancels.js'
+import type { RegisteredToken, Registration } from '../client/registration.js'
+import { ACKNOWLEDGED, type Engine, type MarkRecord, type Topic } from '../contract/engine.js'
+import { type Expiry, isOver } from '../contract/expiry.js'
+import { engineOf } from '../registry/engines.js'
+import { MailboxSender } from './mailbox.js'
+import {
+  plainError,
+  plainEvent,
+  type TimedRequest,
+  type WorkerEvent,
+  type WorkerRequest,
+  type WorkerStart,
+} from './messages.js'
 
-/** What stands for a token of the other thread. */
-class StandIn implements Target {
-  readonly #desk: Desk
-  readonly #tell: (news: News) => void
-  protected readonly id: number
-  #state = OPEN
-  endsAlone = false
+type Post = (event: WorkerEvent) => void
+type RequestOf<K extends WorkerRequest['type']> = WorkerRequest & { readonly type: K }
 
-  constructor(desk: Desk, id: number, tell: (news: News) => void) {
-    this.#desk = desk
-    this.#tell = tell
-    this.id = id
+/** Stands for a token of the other thread, which reports to the registration how far it has got. */
+class TokenProxy implements RegisteredToken {
+  protected readonly post: Post
+  readonly #registration: Registration
+  #hasFallen = false
+
+  constructor(registration: Registration, post: Post) {
+    this.#registration = registration
+    this.post = post
   }
 
-  arrive(_found: Cancellation, _who: Who, record: MarkRecord): void {
-    this.tell({ type: 'over', id: this.id, record })
+  protected get id(): number {
+    return this.#registration.id
   }
 
-  fall(kind: CancellationKind): void {
-    this.tell({ type: 'fell', id: this.id, kind })
+  /** What is cancelled in the other thread arrives there. */
+  arrive(): void {}
+
+  fall(kind: 'disconnect' | 'lease'): void {
+    this.#hasFallen = true
+    this.post({ type: 'fell', id: this.id, kind })
   }
 
-  get isOver(): boolean {
-    return this.#state >= ACKNOWLEDGED
-  }
-
-  get isFinished(): boolean {
-    return this.#state === FINISHED
-  }
-
-  changed(state: number, endsAlone: boolean): void {
-    this.#state = state
-    this.endsAlone = endsAlone
-    this.#desk.changed()
-  }
-
-  /** The hub is closed, which the other side knows. */
+  /** The other thread closes its tokens itself. */
   close(): void {}
 
-  leave(): void {
-    this.#desk.close()
-  }
-
-  protected tell(news: News): void {
-    this.#tell(news)
+  get readsCancelled(): boolean {
+    return this.#hasFallen || this.#registration.state >= ACKNOWLEDGED
   }
 }
 
-class LeaseStandIn extends StandIn implements Leased {
+class LeaseProxy extends TokenProxy implements Leased {
   readonly #toOther: (expiry: Expiry) => Expiry
   expiry: Expiry
   #isLost = false
 
-  constructor(desk: Desk, id: number, tell: (news: News) => void, expiry: Expiry, toOther: (expiry: Expiry) => Expiry) {
-    super(desk, id, tell)
+  constructor(registration: Registration, post: Post, expiry: Expiry, toOther: (expiry: Expiry) => Expiry) {
+    super(registration, post)
     this.expiry = expiry
     this.#toOther = toOther
   }
 
   get isLost(): boolean {
-    return (this.#isLost ||= this.isOver || isOver(this.expiry))
+    return (this.#isLost ||= this.readsCancelled || isOver(this.expiry))
   }
 
   extend(expiry: Expiry): void {
     if (expiry.deadline <= this.expiry.deadline || this.isLost) return
     this.expiry = expiry
-    this.tell({ type: 'extended', id: this.id, expiry: this.#toOther(expiry) })
+    this.post({ type: 'extended', id: this.id, expiry: this.#toOther(expiry) })
   }
 }
 
-class HubThread {
-  readonly #client: HubClient
-  readonly #tell: (news: News) => void
-  readonly #standIns = new Map<number, StandIn>()
+class WorkerHub extends HubClient {
+  readonly #post: Post
   /** How far the other thread's clock is ahead, at least. */
   #ahead = -Infinity
 
-  constructor(client: HubClient, tell: (news: News) => void) {
-    this.#client = client
-    this.#tell = tell
-    client.onEvent((event) => tell({ type: 'event', event: plainEvent(event) }))
+  constructor(engine: Engine, settings: Settings, environment: ClientEnvironment, post: Post) {
+    super(engine, settings, environment)
+    this.#post = post
+    this.onEvent((event) => post({ type: 'event', event: plainEvent(event) }))
   }
 
-  hear(sent: Sent): void {
-    this.#ahead = Math.max(this.#ahead, sent.at - now())
-    switch (sent.type) {
+  hear(request: TimedRequest): void {
+    this.#ahead = Math.max(this.#ahead, request.at - now())
+    switch (request.type) {
       case 'enter':
-        return this.#enter(sent)
+        return this.#enter(request)
       case 'changed':
-        return this.#standIns.get(sent.id)?.changed(sent.state, sent.endsAlone)
+        return this.tokens.get(request.id)?.changed(request.state, false)
       case 'leave':
-        this.#standIns.get(sent.id)?.leave()
-        this.#standIns.delete(sent.id)
-        return undefined
-      case 'send':
-        return void this.#send(sent)
+        return this.#leave(request.id)
+      case 'store':
+        return void this.store(request.topic, request.record, request.ttl)
       case 'call':
-        return void this.#call(sent)
+        return void this.#call(request)
     }
   }
 
-  #enter({ id, topic, role, onDisconnect }: Request & { readonly type: 'enter' }): void {
-    const make = (desk: Desk) => new StandIn(desk, id, this.#tell)
-    const { target, holding } = this.#client.enter(topic, role, onDisconnect, make)
-    holding.keep(target) // until the other side lets go of it
-    this.#standIns.set(id, target)
-    holding.ready.promise.then(
-      () => this.#tell({ type: 'ready', id }),
-      (error: unknown) => this.#tell({ type: 'ready', id, error: plainError(error) }),
+  #enter({ id, topic, role, onDisconnect }: RequestOf<'enter'>): void {
+    if (this.isClosed) return
+    const registration = this.register(topic, role, onDisconnect, id)
+    const proxy = new TokenProxy(registration, this.#post)
+    this.enter(registration, proxy)
+    registration.hold(proxy) // until the other thread says that the token has gone
+    registration.ready.then(
+      () => this.#post({ type: 'ready', id }),
+      (error: unknown) => this.#post({ type: 'ready', id, error: plainError(error) }),
     )
   }
 
-  #send({ topic, record, ttl }: Pick<Request & { readonly type: 'send' }, 'topic' | 'record' | 'ttl'>) {
-    const delivery = this.#client.send(topic, record, ttl)
-    // What was not stored when the hub was closed is counted there.
-    delivery.later.promise.then(
-      () => this.#tell({ type: 'stored', topic, id: record.id }),
+  /** A token that a worker before this one has entered is only known to the engine. */
+  #leave(id: number): void {
+    const registration = this.tokens.get(id)
+    if (registration) this.leave(registration)
+    else this.leaveId(id)
+  }
+
+  protected override store(topic: Topic, record: MarkRecord, ttl: number): PendingCancel {
+    const pending = super.store(topic, record, ttl, undefined)
+    // What is not stored when the hub is closed is counted in the other thread.
+    pending.stored.promise.then(
+      () => this.#post({ type: 'stored', topic, id: record.id }),
       () => {},
     )
-    return delivery
+    return pending
   }
 
-  async #call(request: Request & { readonly type: 'call' }): Promise<void> {
+  protected override cancelBy(mark: MarkRecord, registrations: readonly Registration[]): void {
+    this.#post({ type: 'cancelled', ids: registrations.map(({ id }) => id), mark })
+  }
+
+  async #call(request: RequestOf<'call'>): Promise<void> {
     const { call } = request
     try {
-      this.#tell({ type: 'answer', call, value: await this.#answer(request) })
+      this.#post({ type: 'answer', call, value: await this.#answer(request) })
     } catch (error) {
-      this.#tell({ type: 'answer', call, error: plainError(error) })
+      this.#post({ type: 'answer', call, error: plainError(error) })
     }
   }
 
-  async #answer(request: Request & { readonly type: 'call' }): Promise<unknown> {
-    const client = this.#client
+  async #answer(request: RequestOf<'call'>): Promise<unknown> {
     switch (request.what) {
       case 'connect':
-        await client.connect(request.ask.lazy)
+        await this.connect(request.ask.lazy)
         return undefined
-      case 'cancel': {
-        const { asked, record } = request.ask
-        const { topic, ttl } = asked
-        return client.follow(() => this.#send({ topic, record, ttl }), asked, now())
-      }
+      case 'cancel':
+        return this.storeAndCount(request.ask.request, request.ask.record, undefined)
       case 'list':
-        return client.reports(request.ask.prefix)
+        return this.reports(request.ask.prefix)
       case 'forget':
-        await client.forget(request.ask.topic.name, { run: request.ask.topic.run })
-        return undefined
+        return this.forgetMark(request.ask.topic)
       case 'lease': {
-        const { id, asked } = request.ask
+        const { id, request: lease } = request.ask
+        const registration = this.register(lease.topic, 'lease', 'keep', id)
         const toOther = ({ deadline, wall }: Expiry) => ({ deadline: deadline + this.#ahead, wall })
         let fence = 0
-        const standIn = await client.take(asked, (desk, given, expiry) => {
+        const proxy = await this.keepLease(registration, lease, (given, expiry) => {
           fence = given
-          return new LeaseStandIn(desk, id, this.#tell, expiry, toOther)
+          return new LeaseProxy(registration, this.#post, expiry, toOther)
         })
-        this.#standIns.set(id, standIn)
-        return { fence, expiry: toOther(standIn.expiry) }
+        return { fence, expiry: toOther(proxy.expiry) }
       }
-      default:
-        await client.close(request.ask)
-        return undefined
+      default: {
+        const undelivered = await this.finish(request.ask.within)
+        await this.shut()
+        return undelivered
+      }
     }
   }
 }
 
-/** Messages come in order, and wait until there is somebody to hear them. */
+/** Messages come in order. They wait until the hub is there. */
 function listen(port: MessagePort): void {
-  let outbox: Outbox | undefined
-  let thread: Promise<HubThread> | undefined
+  let mailbox: MailboxSender | undefined
+  let hub: Promise<WorkerHub> | undefined
   let failure: unknown
   process.on('uncaughtExceptionMonitor', (error) => (failure = error))
   process.on('exit', () =>
-    outbox?.put({ type: 'ending', error: failure === undefined ? failure : plainError(failure) }),
+    mailbox?.put({ type: 'ending', error: failure === undefined ? failure : plainError(failure) }),
   )
-  port.on('message', (message: Order | Sent) => {
-    if (thread) {
-      // What was wrong with the order is told by the answer to the first call.
+  port.on('message', (message: WorkerStart | TimedRequest) => {
+    if (hub) {
+      // An error of the start is told by the answer to the first call.
       const refuse = (error: unknown) => {
         const { call } = message as { readonly call?: number }
-        if (call !== undefined) outbox?.put({ type: 'answer', call, error: plainError(error) })
+        if (call !== undefined) mailbox?.put({ type: 'answer', call, error: plainError(error) })
       }
-      thread.then((found) => found.hear(message as Sent), refuse)
+      hub.then((found) => found.hear(message as TimedRequest), refuse)
       return
     }
-    const { url, options, session, port: news, bell } = message as Order
-    outbox = new Outbox(news as MessagePort, bell, () => port.postMessage(0))
-    const box = outbox
-    box.put({ type: 'started' })
-    thread = open(url, options, session).then((client) => new HubThread(client, (one) => box.put(one)))
-    thread.catch(() => {})
+    const start = message as WorkerStart
+    const sender = new MailboxSender(start.port as MessagePort, start.bell, () => port.postMessage(0))
+    mailbox = sender
+    sender.put({ type: 'started' })
+    hub = open(start, (event) => sender.put(event))
+    hub.catch(() => {})
   })
 }
 
-async function open(url: string, options: Order['options'], session: string): Promise<HubClient> {
+async function open({ url, options, session }: WorkerStart, post: Post): Promise<WorkerHub> {
   const settings = settingsOf(options)
-  return hubClientOf(await engineOf(url, settings), settings, session)
+  return new WorkerHub(await engineOf(url, settings), settings, environmentOf(session), post)
 }
 
 if (parentPort) listen(parentPort)

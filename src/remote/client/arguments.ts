@@ -1,4 +1,4 @@
-/** What callers of a hub ask for, checked. */
+/** The arguments of a hub's methods, checked, with their defaults. */
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import { type CancellationToken, type Nested, toToken } from '../../core/token.js'
 import type { Topic } from '../contract/engine.js'
@@ -19,26 +19,24 @@ const EXPOSE_OPTIONS: NamesOf<ExposeOptions> = ['run', 'cancellable']
 const LEASE_OPTIONS: NamesOf<LeaseOptions> = ['run', 'ttl', 'within']
 const CLOSE_OPTIONS: NamesOf<CloseOptions> = ['within']
 
-/** A token of a name. */
-export interface AskedToken {
+export interface OpenRequest {
   readonly topic: Topic
   readonly onDisconnect: 'keep' | 'cancel' | undefined
 }
 
-export function openAsked(name: unknown, options: OpenOptions | undefined): AskedToken {
+export function openRequest(name: unknown, options: OpenOptions | undefined): OpenRequest {
   const given = optionsOf(options, OPEN_OPTIONS)
   return { topic: topicOf(name, given.run), onDisconnect: policyOf(given.onDisconnect) }
 }
 
-/** A cancel by name. */
-export interface Asked {
+export interface CancelRequest {
   readonly topic: Topic
   readonly ttl: number
   readonly within: number | undefined
   readonly until: 'acknowledged' | 'finished'
 }
 
-export function cancelAsked(name: unknown, options: CancelOptions | undefined, most: number): Asked {
+export function cancelRequest(name: unknown, options: CancelOptions | undefined, defaultTtl: number): CancelRequest {
   const { run, until = 'finished', within, ttl } = optionsOf(options, CANCEL_OPTIONS)
   const topic = topicOf(name, run)
   if (until !== 'acknowledged' && until !== 'finished') throw wrongType('until', "'acknowledged' or 'finished'", until)
@@ -46,23 +44,21 @@ export function cancelAsked(name: unknown, options: CancelOptions | undefined, m
     topic,
     until,
     within: within === undefined ? undefined : period('within', within, 0),
-    ttl: period('ttl', ttl ?? most, 1),
+    ttl: period('ttl', ttl ?? defaultTtl, 1),
   }
 }
 
-/** A name, and nothing else about it. */
-export function runAsked(name: unknown, options: RunOptions | undefined): Topic {
+export function topicRequest(name: unknown, options: RunOptions | undefined): Topic {
   return topicOf(name, optionsOf(options, RUN_OPTIONS).run)
 }
 
-/** A token to be seen by others. */
-export interface AskedExposure {
+export interface ExposeRequest {
   readonly topic: Topic
   readonly source: CancellationToken
   readonly cancellable: boolean
 }
 
-export function exposeAsked(name: unknown, token: Nested, options: ExposeOptions | undefined): AskedExposure {
+export function exposeRequest(name: unknown, token: Nested, options: ExposeOptions | undefined): ExposeRequest {
   const { run, cancellable } = optionsOf(options, EXPOSE_OPTIONS)
   const topic = topicOf(name, run)
   const source = toToken(token)
@@ -70,14 +66,13 @@ export function exposeAsked(name: unknown, token: Nested, options: ExposeOptions
   return { topic, source, cancellable: optional('cancellable', 'boolean', cancellable) ?? false }
 }
 
-/** A lease. */
-export interface AskedLease {
+export interface LeaseRequest {
   readonly topic: Topic
   readonly ttl: number
   readonly within: number | undefined
 }
 
-export function leaseAsked(name: unknown, options: LeaseOptions): AskedLease {
+export function leaseRequest(name: unknown, options: LeaseOptions): LeaseRequest {
   const { run, ttl, within } = optionsOf(options, LEASE_OPTIONS)
   return {
     topic: topicOf(name, run),
@@ -86,7 +81,7 @@ export function leaseAsked(name: unknown, options: LeaseOptions): AskedLease {
   }
 }
 
-/** How long the last words of a hub may take. */
-export function closeAsked(options: CloseOptions | undefined): number {
+/** Milliseconds that `close` may take. */
+export function closeTimeout(options: CloseOptions | undefined): number {
   return period('within', optionsOf(options, CLOSE_OPTIONS).within ?? 5_000, 0)
 }

@@ -1,133 +1,88 @@
 /**
- * Cancels on their way: each is kept, and offered over every new link, until the engine has said that it is stored.
+ * Cancels on their way to the engine. Each is kept, and offered over every new link, until the engine has stored it.
  *
  * Invariants
- * D1. Of one topic one cancel at a time is offered. The next one waits until the answer has come.
- * D2. A cancel stands for a later one of its topic only if it has not been offered yet. Once it has, it may be stored already, and be
- *     forgotten by the time of the later one, which therefore needs a mark of its own.
+ * CO1. One cancel of a topic is offered at a time. The next one waits for its answer.
+ * CO2. A cancel stands for a later one of its topic only if it has not been offered yet. An offered cancel may be stored already, and may be
+ *      forgotten before the later cancel is made, which therefore needs a mark of its own.
  */
-import { after, keepAlive } from '../../core/clock.js'
-import { closed, type Connection } from './connection.js'
+import { after } from '../../core/clock.js'
+import type { Cancellation } from '../../core/graph.js'
 import type { Link, MarkRecord, Topic } from '../contract/engine.js'
 import { errorFrom } from '../contract/errors.js'
 import type { HubEvent } from '../contract/hub.js'
-import { Later } from '../contract/deferred.js'
-import { keyOf } from '../contract/topic.js'
+import type { Connection } from './connection.js'
+import { type PendingCancel, PendingCancels } from './pending-cancels.js'
 
-export interface Delivery {
-  readonly topic: Topic
-  readonly record: MarkRecord
-  readonly ttl: number
-  /** Settles with the mark that stands. */
-  readonly later: Later<MarkRecord>
-  /** Over which it was offered last. */
-  over: Link | undefined
-  /** See D2. */
-  wasOffered: boolean
-  stopPause: () => void
-  /** It keeps the process alive. */
-  letGo: () => void
-}
-
-/** What the engine refuses is offered again after so many milliseconds. */
+/** Milliseconds until a cancel that the engine has refused is offered again. */
 const REFUSED = 1_000
 
-export class Deliveries {
+export class CancelOutbox extends PendingCancels {
   readonly #connection: Connection
   readonly #stored: (topic: Topic, mark: MarkRecord) => void
   readonly #tell: (event: HubEvent) => void
-  /** By topic. */
-  readonly #first = new Map<string, Delivery>()
-  readonly #next = new Map<string, Delivery>()
+  /** Of refused cancels: each stops its timer. */
+  readonly #pauses = new Map<PendingCancel, () => void>()
 
+  /** @param stored is called before the promise of the cancel settles. */
   constructor(
     connection: Connection,
     stored: (topic: Topic, mark: MarkRecord) => void,
     tell: (event: HubEvent) => void,
   ) {
+    super()
     this.#connection = connection
     this.#stored = stored
     this.#tell = tell
   }
 
-  get all(): Delivery[] {
-    return [...this.#first.values(), ...this.#next.values()]
+  /** Returns the pending cancel, or the earlier one that stands for it (CO2). */
+  override add(topic: Topic, record: MarkRecord, ttl: number, cancellation: Cancellation | undefined): PendingCancel {
+    const last = this.of(topic).at(-1)
+    if (last?.isOffered === false) return last
+    return super.add(topic, record, ttl, cancellation)
   }
 
-  of(topic: Topic): Delivery | undefined {
-    return this.#first.get(keyOf(topic))
-  }
-
-  /** Sends a cancel on its way, or gives the one that stands for it (D2). */
-  add(topic: Topic, record: MarkRecord, ttl: number): Delivery {
-    const key = keyOf(topic)
-    const first = this.#first.get(key)
-    if (first?.wasOffered === false) return first
-    const waiting = this.#next.get(key)
-    if (waiting) return waiting
-    const delivery: Delivery = {
-      topic,
-      record,
-      ttl,
-      later: new Later(),
-      over: undefined,
-      wasOffered: false,
-      stopPause: () => {},
-      letGo: () => {},
-    }
-    if (first) this.#next.set(key, delivery)
-    else this.#begin(key, delivery)
-    // Behind the cancel, which others wait for: it may take a timer.
-    delivery.letGo = keepAlive()
-    return delivery
+  protected override added(pending: PendingCancel): void {
+    if (this.isFirst(pending)) this.#offer(pending)
   }
 
   /** There is a new link. */
   opened(): void {
-    for (const delivery of this.#first.values()) this.#offer(delivery)
+    for (const pending of this.all) if (this.isFirst(pending)) this.#offer(pending)
   }
 
-  close(): void {
-    for (const { later, letGo, stopPause } of this.all) {
-      stopPause()
-      later.reject(closed())
-      letGo()
-    }
-    this.#first.clear()
-    this.#next.clear()
+  override close(): void {
+    for (const stop of this.#pauses.values()) stop()
+    this.#pauses.clear()
+    super.close()
   }
 
-  #begin(key: string, delivery: Delivery): void {
-    this.#first.set(key, delivery)
-    this.#offer(delivery)
-  }
-
-  #offer(delivery: Delivery): void {
+  #offer(pending: PendingCancel): void {
+    this.#pauses.get(pending)?.()
+    this.#pauses.delete(pending)
     const { link } = this.#connection
-    delivery.stopPause()
-    delivery.over = link
     if (!link) return
-    delivery.wasOffered = true
-    void this.#send(delivery, link)
+    pending.isOffered = true
+    void this.#send(pending, link)
   }
 
-  async #send(delivery: Delivery, over: Link): Promise<void> {
-    const { topic, record, ttl, later } = delivery
-    const key = keyOf(topic)
+  async #send(pending: PendingCancel, over: Link): Promise<void> {
+    const { topic, record, ttl, stored } = pending
     try {
       const mark = await this.#connection.call((link) => link.mark(topic, record, ttl))
-      if (this.#first.get(key) !== delivery) return
-      this.#first.delete(key)
-      delivery.letGo()
-      const next = this.#next.get(key)
-      this.#next.delete(key)
-      if (next) this.#begin(key, next)
+      if (!this.isFirst(pending)) return
+      const next = this.remove(pending)
+      if (next) this.#offer(next)
       this.#stored(topic, mark)
-      later.resolve(mark)
+      stored.resolve(mark)
     } catch (error) {
-      // Over the next link it is offered again anyway.
-      if (delivery.over !== over || this.#connection.link !== over || this.#first.get(key) !== delivery) return
-      delivery.stopPause = after(REFUSED, () => this.#offer(delivery), false)
+      // Over a later link it is offered anyway.
+      if (this.#connection.link !== over || !this.isFirst(pending)) return
+      this.#pauses.set(
+        pending,
+        after(REFUSED, () => this.#offer(pending), false),
+      )
       this.#tell({ type: 'refused', name: topic.name, error: errorFrom(error) })
     }
   }

@@ -1,74 +1,67 @@
-/** A local token, of whatever kind, that others see. */
 import { type Cancellation, discover, LOOK, subscribe, type Subscriber } from '../../core/graph.js'
 import type { CancellationToken } from '../../core/token.js'
-import { held } from '../contract/keep-alive.js'
-import type { Target } from './registration.js'
+import { ACKNOWLEDGED } from '../contract/engine.js'
 import type { Exposure } from '../contract/hub.js'
-import type { Desk } from '../contract/remote-token.js'
+import { held } from '../contract/keep-alive.js'
+import type { TokenBinding } from '../contract/remote-token.js'
+import type { RegisteredToken } from './registration.js'
 
-export class Exposed implements Target, Exposure {
-  readonly #desk: Desk
+/** A local token of any kind that other processes see. */
+export class ExposedToken implements RegisteredToken, Exposure {
+  readonly #binding: TokenBinding
   readonly #source: CancellationToken
   readonly #cancellable: boolean
   #subscriber: Subscriber | undefined
   #isClosed = false
 
-  constructor(desk: Desk, source: CancellationToken, cancellable: boolean) {
-    this.#desk = desk
+  constructor(binding: TokenBinding, source: CancellationToken, cancellable: boolean) {
+    this.#binding = binding
     this.#source = source
     this.#cancellable = cancellable
   }
 
-  /** From now on the others hear of its end. */
+  /** From now on the others are told when the local token is cancelled. */
   begin(): void {
-    const ended = () => {
-      this.#desk.deliver(discover(this.#source, LOOK) as Cancellation)
-      this.#desk.changed()
+    const cancelled = () => {
+      this.#binding.deliver(discover(this.#source, LOOK) as Cancellation)
+      this.#binding.changed(ACKNOWLEDGED, false)
     }
-    if (discover(this.#source, LOOK)) ended()
-    else this.#subscriber = subscribe(this.#source, ended)
+    if (discover(this.#source, LOOK)) cancelled()
+    else this.#subscriber = subscribe(this.#source, cancelled)
   }
 
   get name(): string {
-    return this.#desk.name
+    return this.#binding.name
   }
 
   get run(): string {
-    return this.#desk.run
+    return this.#binding.run
   }
 
   get ready(): Promise<void> {
-    return held(this.#desk.ready, this)
+    return held(this.#binding.ready, this)
   }
 
   get delivered(): Promise<void> {
-    return held(this.#desk.delivered, this)
+    return held(this.#binding.delivered, this)
   }
 
-  get isOver(): boolean {
+  get readsCancelled(): boolean {
     return discover(this.#source, LOOK) !== undefined
   }
 
-  get endsAlone(): boolean {
-    return false
+  arrive(cancellation: Cancellation): void {
+    if (this.#cancellable && !this.#isClosed && !this.readsCancelled) this.#source.cancel(cancellation.reason)
   }
 
-  get isFinished(): boolean {
-    return this.#isClosed
-  }
-
-  arrive(found: Cancellation): void {
-    if (this.#cancellable && !this.#isClosed && !this.isOver) this.#source.cancel(found.reason)
-  }
-
-  /** What is exposed is not the hub's to end. */
+  /** A lost connection or lease never cancels the local token. */
   fall(): void {}
 
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#subscriber?.stop()
-    this.#desk.close()
+    this.#binding.close()
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,4 @@
-/** What became of a cancel: who held the token, who has seen it, who is done. */
+/** What became of a cancel: how many held the token, how many of them have seen the cancel, and how many have finished. */
 import { after } from '../../core/clock.js'
 import {
   ACKNOWLEDGED,
@@ -41,40 +41,49 @@ export function listingsFrom(reports: readonly TopicReport[]): readonly Listing[
   return reports.map(listingFrom).toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-export interface Tally {
+export interface CountOptions {
   readonly topic: Topic
   readonly mark: MarkRecord
   readonly delivered: boolean
-  /** Who held it when the mark was sent, as far as that was heard. */
+  /** The holders when the mark was sent, where the answer has come. */
   readonly before: readonly TopicReport[] | undefined
   readonly until: 'acknowledged' | 'finished'
-  /** Milliseconds that may still be spent on the holders. */
+  /** Returns the milliseconds that are left to wait for the holders. */
   readonly left: () => number
-  /** Rejects, or resolves with undefined, where it cannot be known in time. */
+  /** Lists the holders. Rejects, or resolves with undefined, where the answer does not come in time. */
   readonly list: () => Promise<readonly TopicReport[] | undefined>
-  /** Whether all holders that the server has lost by a restart had the time to come back. */
+  /** Returns whether all holders that a restart of the server has cut off have had the time to come back. */
   readonly isSettled: () => boolean
 }
 
 /** A receipt, of plain data alone. */
-export interface Tallied extends Omit<Receipt, 'mark'> {
+export interface Tally extends Omit<Receipt, 'mark'> {
   readonly mark: MarkRecord
 }
 
-export function receiptFrom({ mark, ...tallied }: Tallied): Receipt {
-  return { ...tallied, mark: markFrom(mark) }
+export function receiptFrom({ mark, ...counts }: Tally): Receipt {
+  return { ...counts, mark: markFrom(mark) }
 }
 
-/** Milliseconds between two looks at the holders: at first, and at the most. */
+/** Milliseconds between two lists of the holders: the first pause, and the longest. */
 const FIRST = 5
 const MOST = 250
 
 /**
- * Counts the holders, again and again until all are done or the time is up. A holder that is no longer listed has closed: one whose
- * process has died stays listed, as silent, for far longer than it takes to look again (E8). After a restart of the server the
- * holders are listed again one by one, so those that appear meanwhile count as well.
+ * Lists the holders again and again, until all are done or the time is up, and counts them. A holder that is no longer listed has closed its
+ * token: a holder whose process has died stays listed, as silent, for far longer than a pause (E8). After a restart of the server the
+ * holders enter again one by one, so holders that appear meanwhile count, too.
  */
-export async function tally({ topic, mark, delivered, before, until, left, list, isSettled }: Tally): Promise<Tallied> {
+export async function count({
+  topic,
+  mark,
+  delivered,
+  before,
+  until,
+  left,
+  list,
+  isSettled,
+}: CountOptions): Promise<Tally> {
   const seen = new Map<string, HolderReport>()
   let isListed = before !== undefined
   let wasSettled = false
@@ -95,17 +104,17 @@ export async function tally({ topic, mark, delivered, before, until, left, list,
   if (delivered) {
     wasSettled = isSettled()
     take(before ?? [], true)
-    // Once more at least, for holders that came just before the mark, but after that look.
-    let isToLook = left() > 0 || !isListed
-    for (let pause = FIRST; isToLook; pause = Math.min(MOST, pause * 1.5)) {
+    // They are listed once more at least, for holders that came after that list and before the mark.
+    let isToList = left() > 0 || !isListed
+    for (let pause = FIRST; isToList; pause = Math.min(MOST, pause * 1.5)) {
       const areNew = !wasSettled || pause === FIRST
       wasSettled = isSettled()
       const reports = await list()
       if (reports) take(reports, areNew)
       isListed ||= reports !== undefined
       const rest = left()
-      isToLook = rest > 0 && (waiting().length > 0 || !wasSettled || !isListed)
-      if (isToLook) await new Promise<void>((resolve) => void after(Math.min(rest, pause), resolve, true))
+      isToList = rest > 0 && (waiting().length > 0 || !wasSettled || !isListed)
+      if (isToList) await new Promise<void>((resolve) => void after(Math.min(rest, pause), resolve, true))
     }
   }
   const all = [...seen.values()]

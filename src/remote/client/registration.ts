@@ -1,37 +1,41 @@
-/** What a hub knows of one of its tokens: its place in the others' lists, and what it was promised. */
+/** One token of a hub: what the hub knows of it, and what the token asks of its hub. */
+import type { SharedWord } from '../../core/clock.js'
 import type { Cancellation } from '../../core/graph.js'
-import {
-  ACKNOWLEDGED,
-  FINISHED,
-  type HolderRecord,
-  type MarkRecord,
-  OPEN,
-  ROLES,
-  type Topic,
-} from '../contract/engine.js'
+import type { Callee } from '../../core/traces.js'
+import { Deferred } from '../contract/deferred.js'
+import { type HolderRecord, OPEN, ROLES, type Topic } from '../contract/engine.js'
 import type { Who } from '../contract/hub.js'
-import { Later } from '../contract/deferred.js'
+import type { RemoteToken, TokenBinding } from '../contract/remote-token.js'
 
-/** Whose place it is: a `RemoteToken`, or something local that was exposed. */
-export interface Target {
-  /** It is cancelled, by somebody else, or through another token of its name here. */
-  arrive(found: Cancellation, who: Who, record?: MarkRecord): void
-  /** It cannot go on, though nobody has cancelled it. */
+export type Role = (typeof ROLES)[number]
+export type DisconnectPolicy = 'keep' | 'cancel'
+
+/** What is registered: a `RemoteToken`, a local token that was exposed, or the proxy of a token in another thread. */
+export interface RegisteredToken {
+  /** Another process has cancelled its name, or another token of its name has been cancelled here. */
+  arrive(cancellation: Cancellation, who: Who): void
+  /** It cannot go on, though its name was not cancelled. */
   fall(kind: 'disconnect' | 'lease'): void
   /** The hub is closed, or the token is. */
   close(): void
-  /** Whether it is over here. */
-  readonly isOver: boolean
-  /** Whether it has ended here alone, which concerns nobody else. */
-  readonly endsAlone: boolean
-  /** Whether all that was to be done under it is over, too. */
-  readonly isFinished: boolean
+  /** Whether it is cancelled, by a read. */
+  readonly readsCancelled: boolean
 }
 
-/** Something that happens once, or not: a promise is made only if somebody asks for one. */
+/** What a registration asks of its hub. */
+export interface RegistrationHub {
+  /** The thread that has the connection, where that is another one. */
+  readonly worker: { poll(): void; readonly word: SharedWord | undefined } | undefined
+  whoOf(topic: Topic): Who
+  deliver(topic: Topic, cancellation: Cancellation, callee: Callee | undefined): void
+  changed(registration: Registration, isLocal: boolean): void
+  leave(registration: Registration): void
+}
+
+/** An event that happens once or never. Its promise is made when it is first read. */
 export class Milestone {
   #outcome: true | Error | undefined
-  #later: Later<void> | undefined
+  #deferred: Deferred<void> | undefined
 
   get isReached(): boolean {
     return this.#outcome === true
@@ -40,38 +44,49 @@ export class Milestone {
   settle(error?: Error): void {
     if (this.#outcome) return
     this.#outcome = error ?? true
-    if (error) this.#later?.reject(error)
-    else this.#later?.resolve()
+    if (error) this.#deferred?.reject(error)
+    else this.#deferred?.resolve()
   }
 
   get promise(): Promise<void> {
-    if (!this.#later) {
-      this.#later = new Later()
-      if (this.#outcome === true) this.#later.resolve()
-      else if (this.#outcome) this.#later.reject(this.#outcome)
+    if (!this.#deferred) {
+      this.#deferred = new Deferred()
+      if (this.#outcome === true) this.#deferred.resolve()
+      else if (this.#outcome) this.#deferred.reject(this.#outcome)
     }
-    return this.#later.promise
+    return this.#deferred.promise
   }
 }
 
-export class Holding {
+export class Registration implements TokenBinding {
   readonly id: number
   readonly topic: Topic
-  readonly role: (typeof ROLES)[number]
+  readonly role: Role
   readonly since: number
-  readonly onDisconnect: 'keep' | 'cancel'
-  readonly ready = new Milestone()
-  /** When it was ready, where that matters: see registry-sync.ts. */
+  readonly onDisconnect: DisconnectPolicy
+  readonly readiness = new Milestone()
+  readonly delivery = new Milestone()
+  /** When it became ready, where that matters: see registry-sync.ts. */
   readyAt = 0
-  readonly delivered = new Milestone()
+  /** What the token has reported, and what of that the engine is to be told. */
   state = OPEN
-  /** The fence of the lease it stands and falls with; undefined if there is none. */
+  announced = OPEN
+  /** The fence of the lease that cancels the token when it is lost; undefined if there is none. */
   term: number | undefined
-  /** Garbage where nobody keeps the token. */
-  #weak: WeakRef<Target> | undefined
-  #strong: Target | undefined
+  readonly #hub: RegistrationHub
+  /** The token is garbage where the program has dropped it. */
+  #weak: WeakRef<RegisteredToken> | undefined
+  #strong: RegisteredToken | undefined
 
-  constructor(id: number, topic: Topic, role: Holding['role'], since: number, onDisconnect: 'keep' | 'cancel') {
+  constructor(
+    hub: RegistrationHub,
+    id: number,
+    topic: Topic,
+    role: Role,
+    since: number,
+    onDisconnect: DisconnectPolicy,
+  ) {
+    this.#hub = hub
     this.id = id
     this.topic = topic
     this.role = role
@@ -79,30 +94,72 @@ export class Holding {
     this.onDisconnect = onDisconnect
   }
 
+  // ---- For the hub
+
   get record(): HolderRecord {
     const { id, topic, state, role, since } = this
     return { id, topic, state, role: ROLES.indexOf(role), since }
   }
 
-  get target(): Target | undefined {
+  get token(): RegisteredToken | undefined {
     return this.#strong ?? this.#weak?.deref()
   }
 
-  give(target: Target): void {
-    this.#weak = new WeakRef(target)
+  /** Refers to the token weakly. */
+  refer(token: RegisteredToken): void {
+    this.#weak = new WeakRef(token)
   }
 
-  /** Keeps the token, or lets it go. */
-  keep(target: Target | undefined): void {
-    this.#strong = target
+  /** Keeps the token in memory, or with undefined stops keeping it. */
+  hold(token: RegisteredToken | undefined): void {
+    this.#strong = token
   }
 
-  /** How it stands, by what its token says. True if that is new. */
-  look(): boolean {
-    const { target } = this
-    const state = !target ? OPEN : target.isFinished ? FINISHED : target.isOver ? ACKNOWLEDGED : OPEN
-    if (state <= this.state) return false
+  // ---- For the token
+
+  get name(): string {
+    return this.topic.name
+  }
+
+  get run(): string {
+    return this.topic.run
+  }
+
+  get ready(): Promise<void> {
+    return this.readiness.promise
+  }
+
+  get delivered(): Promise<void> {
+    return this.delivery.promise
+  }
+
+  get who(): Who {
+    return this.#hub.whoOf(this.topic)
+  }
+
+  get word(): SharedWord | undefined {
+    return this.#hub.worker?.word
+  }
+
+  poll(): void {
+    this.#hub.worker?.poll()
+  }
+
+  deliver(cancellation: Cancellation, callee?: Callee): void {
+    this.#hub.deliver(this.topic, cancellation, callee)
+  }
+
+  changed(state: number, isLocal: boolean): void {
+    if (state <= this.state) return
     this.state = state
-    return true
+    this.#hub.changed(this, isLocal)
+  }
+
+  keep(token: RemoteToken | undefined): void {
+    if (this.role === 'open') this.#strong = token
+  }
+
+  close(): void {
+    this.#hub.leave(this)
   }
 }

@@ -1,156 +1,118 @@
 /**
- * All tokens that a hub has open, and the one conversation about them: who is here, who has gone, how things stand.
+ * The conversation with the engine about all open tokens: which there are, which have gone, how they stand, and what is to be read again.
  *
  * Invariants
- * R1. A holder is entered before the state of its topic is read (E5), and is ready only once that state was applied.
- * R2. Marks only ever add up: one that comes twice or out of order does no harm. Leases do not, so what a notice says of one is
- *     only a hint to read it. Answers come one after the other, since there is one conversation, and those count.
- * R3. Over every new link all are entered again, as if nothing had been said before.
- *     What is said of a topic may be older than a holder, and speak of a mark that was forgotten before that was entered. So of an
- *     answer only those hear that were ready when it was asked for, or that it answers; and a notice is only a hint to read for
- *     those that are not ready, and, where the engine cannot say that it is newer (`inOrder`), not for long.
- * R4. A target is held weakly, unless somebody listens to it, or it is kept for another reason.
+ * RS1. A registration is entered before the state of its topic is read (E5), and is ready only when that state was applied.
+ * RS2. Marks add up, so a mark that comes twice or out of order does no harm. Leases do not, so what a notice says of a lease is only a hint
+ *      to read it. There is one conversation, so answers come one after the other, and answers count.
+ * RS3. Over a new link all registrations are entered again, as if nothing had been said before.
+ * RS4. What is said of a topic may be older than a registration, and may speak of a mark that was forgotten before that was entered. So an
+ *      answer is applied only to registrations that were ready when it was asked for, or that it answers. For others a notice is only
+ *      a hint to read. Where the engine does not promise that notices are newer (`inOrder`), that holds for a while after they are ready, too.
  */
 import { after, now, soon } from '../../core/clock.js'
-import type { Cancellation } from '../../core/graph.js'
-import { closed, type Connection } from './connection.js'
 import type { LeaseRecord, MarkRecord, Topic, TopicState } from '../contract/engine.js'
 import { errorFrom } from '../contract/errors.js'
-import type { Holding } from './registration.js'
-import type { HubEvent, Who } from '../contract/hub.js'
-import { cancellationFrom } from '../contract/mark.js'
+import type { HubEvent } from '../contract/hub.js'
 import { keyOf } from '../contract/topic.js'
+import type { Connection } from './connection.js'
+import type { OpenTokens } from './open-tokens.js'
+import type { Registration } from './registration.js'
 
-/** So many holders or topics are spoken of at a time. */
+/** The most registrations or topics of one request. */
 const BATCH = 1_000
-/** No notice is later than so many milliseconds. */
+/** Milliseconds after which no notice is still under way. */
 const LATEST_NOTICE = 2_000
-/** What the engine refuses is said again after so many milliseconds. */
+/** Milliseconds until what the engine has refused is said again. */
 const REFUSED = 1_000
 
-export class Roll {
+export interface SyncEvents {
+  /** These tokens live, and the mark cancels them. */
+  cancel(registrations: readonly Registration[], mark: MarkRecord): void
+  event(event: HubEvent): void
+}
+
+export class RegistrySync {
   readonly #connection: Connection
-  readonly #tell: (event: HubEvent) => void
-  readonly #holdings = new Map<number, Holding>()
-  readonly #topics = new Map<string, Set<Holding>>()
+  readonly #tokens: OpenTokens
+  readonly #events: SyncEvents
   // What is to be said next.
-  readonly #toEnter = new Set<Holding>()
+  readonly #toEnter = new Set<Registration>()
   readonly #toLeave = new Set<number>()
   readonly #toRead = new Map<string, Topic>()
   #isTalking = false
   #stopPause: (() => void) | undefined
-  /** When a leased topic is to be read again, since perhaps nobody says that the lease is over. */
+  /** By topic: when it is read again, since no notice may come when its lease ends. */
   readonly #leaseTimers = new Map<string, () => void>()
-  readonly #collected = new FinalizationRegistry<Holding>((holding) => this.remove(holding))
 
-  constructor(connection: Connection, tell: (event: HubEvent) => void) {
+  constructor(connection: Connection, tokens: OpenTokens, events: SyncEvents) {
     this.#connection = connection
-    this.#tell = tell
+    this.#tokens = tokens
+    this.#events = events
   }
 
-  /** Takes a holding in. It is entered with the others of this turn of the event loop. */
-  add(holding: Holding, target: object): void {
-    this.#holdings.set(holding.id, holding)
-    const key = keyOf(holding.topic)
-    const others = this.#topics.get(key)
-    if (others) others.add(holding)
-    else this.#topics.set(key, new Set([holding]))
-    this.#collected.register(target, holding, holding)
-    this.#toEnter.add(holding)
+  /** Enters a registration, together with the others of this turn of the event loop. */
+  enter(registration: Registration): void {
+    this.#toEnter.add(registration)
     this.#talk()
   }
 
-  /** Its token may have come to its end. */
-  changed(holding: Holding): void {
-    if (!this.#holdings.has(holding.id) || !holding.look()) return
-    this.#toEnter.add(holding)
+  /** Tells the engine how far a token has got, if it does not know yet. */
+  announce(registration: Registration): void {
+    if (registration.state <= registration.announced) return
+    registration.announced = registration.state
+    this.enter(registration)
+  }
+
+  /** Must be called when the registration is no longer among the open tokens. */
+  leave(registration: Registration): void {
+    const { id, topic } = registration
+    if (!this.#tokens.isOpen(topic)) this.#watchLease(topic, undefined)
+    this.#toEnter.delete(registration)
+    this.leaveId(id)
+  }
+
+  /** Tells the engine that the token with this id is no longer open. */
+  leaveId(id: number): void {
+    this.#toLeave.add(id)
     this.#talk()
   }
 
-  remove(holding: Holding): void {
-    if (!this.#holdings.delete(holding.id)) return
-    const key = keyOf(holding.topic)
-    const others = this.#topics.get(key)
-    others?.delete(holding)
-    if (others?.size === 0) {
-      this.#topics.delete(key)
-      this.#watchLease(key, holding.topic, undefined)
-    }
-    this.#collected.unregister(holding)
-    holding.keep(undefined)
-    holding.ready.settle(closed())
-    this.#toEnter.delete(holding)
-    this.#toLeave.add(holding.id)
-    this.#talk()
-  }
-
-  get all(): Holding[] {
-    return [...this.#holdings.values()]
-  }
-
-  of(topic: Topic): Holding[] {
-    return [...(this.#topics.get(keyOf(topic)) ?? [])]
-  }
-
-  /** There is a new link (R3). Who has left, and perhaps was not heard, is said again too. */
+  /** There is a new link (RS3). Tokens that have gone are named again, too. */
   opened(): void {
-    for (const holding of this.#holdings.values()) this.#toEnter.add(holding)
+    for (const registration of this.#tokens.all) this.#toEnter.add(registration)
     this.#talk()
   }
 
-  /** Reads everything again, as a net under what gets lost. */
+  /** Reads everything again, in case that notices were lost. */
   readAgain(): void {
-    for (const [key, holdings] of this.#topics) {
-      const [first] = holdings
-      if (first) this.#toRead.set(key, first.topic)
-    }
+    for (const topic of this.#tokens.topics()) this.#toRead.set(keyOf(topic), topic)
     this.#talk()
   }
 
-  /** The engine says how a topic stands now; or did, a while ago. */
+  /** The engine gives notice of how a topic stands, or stood a while ago. */
   heard({ topic, mark, lease }: TopicState): void {
-    const key = keyOf(topic)
-    const holdings = this.#topics.get(key)
-    if (!holdings) return
-    let hint = false
+    const registrations = this.#tokens.of(topic)
+    let isToRead = false
     if (mark) {
-      const sure: Holding[] = []
-      for (const holding of holdings) {
-        if (this.#isNewer(holding)) sure.push(holding)
-        else hint ||= holding.target?.isOver === false
+      const concerned: Registration[] = []
+      for (const one of registrations) {
+        if (this.#isOlderThanNotices(one)) concerned.push(one)
+        else isToRead ||= one.token?.readsCancelled === false
       }
-      this.#mark(sure, mark)
+      this.#mark(concerned, mark)
     }
-    for (const { term, role } of holdings) hint ||= role === 'open' && (term !== lease?.fence || lease?.left === 0)
-    if (!hint) return
-    this.#toRead.set(key, topic)
+    for (const { term, role } of registrations) {
+      isToRead ||= role === 'open' && (term !== lease?.fence || lease?.left === 0)
+    }
+    if (!isToRead) return
+    this.#toRead.set(keyOf(topic), topic)
     this.#talk()
   }
 
-  /** A mark is stored: the tokens of its topic end, those that live, and what they had to deliver is delivered. */
-  marked(topic: Topic, record: MarkRecord): void {
-    this.#mark(this.of(topic), record)
-  }
-
-  #mark(holdings: readonly Holding[], record: MarkRecord): void {
-    let arrived: ReturnType<typeof cancellationFrom> | undefined
-    for (const holding of holdings) {
-      holding.delivered.settle()
-      const { target } = holding
-      if (!target || target.isOver) continue
-      arrived ??= cancellationFrom(record)
-      target.arrive(arrived.found, arrived.who, record)
-    }
-  }
-
-  /** Whether what a notice says is said of this holder, too (R3). */
-  #isNewer({ ready, readyAt }: Holding): boolean {
-    return ready.isReached && (this.#connection.isInOrder || now() - readyAt > LATEST_NOTICE)
-  }
-
-  /** A topic is cancelled here: so are the tokens of it that are open here. */
-  arrive(topic: Topic, found: Cancellation, who: Who): void {
-    for (const { target } of this.of(topic)) target?.arrive(found, who)
+  /** A mark of this hub is stored. It cancels tokens of its topic that were opened since, and is delivered for all of them. */
+  marked(topic: Topic, mark: MarkRecord): void {
+    this.#mark(this.#tokens.of(topic), mark)
   }
 
   close(): void {
@@ -159,13 +121,24 @@ export class Roll {
     this.#leaseTimers.clear()
   }
 
+  #mark(registrations: readonly Registration[], mark: MarkRecord): void {
+    for (const { delivery } of registrations) delivery.settle()
+    const live = registrations.filter(({ token }) => token?.readsCancelled === false)
+    if (live.length > 0) this.#events.cancel(live, mark)
+  }
+
+  /** Whether a notice that comes now is newer than the registration (RS4). */
+  #isOlderThanNotices({ readiness, readyAt }: Registration): boolean {
+    return readiness.isReached && (this.#connection.isInOrder || now() - readyAt > LATEST_NOTICE)
+  }
+
   // ---- The conversation
 
   #talk(): void {
     if (this.#isTalking || this.#stopPause || !this.#connection.link) return
     if (this.#toEnter.size === 0 && this.#toLeave.size === 0 && this.#toRead.size === 0) return
     this.#isTalking = true
-    // What is opened in this turn goes together.
+    // What is opened in this turn of the event loop goes together.
     soon(() => {
       const { link } = this.#connection
       const said = () => {
@@ -173,7 +146,7 @@ export class Roll {
         this.#talk()
       }
       this.#say().then(said, (error: unknown) => {
-        // Over a new link all is said again anyway.
+        // Over a later link everything is said again anyway.
         if (link && link === this.#connection.link) this.#pause(errorFrom(error))
         said()
       })
@@ -194,21 +167,21 @@ export class Roll {
       ])
       for (const id of leaving) this.#toLeave.delete(id)
       const answered = new Set(entering)
-      for (const state of read) this.#stands(state, ({ ready }) => ready.isReached)
-      for (const state of entered) this.#stands(state, (one) => one.ready.isReached || answered.has(one))
+      for (const state of read) this.#apply(state, ({ readiness }) => readiness.isReached)
+      for (const state of entered) this.#apply(state, (one) => one.readiness.isReached || answered.has(one))
     } catch (error) {
-      for (const one of entering) if (this.#holdings.has(one.id)) this.#toEnter.add(one)
+      for (const one of entering) if (this.#tokens.has(one)) this.#toEnter.add(one)
       for (const one of reading) this.#toRead.set(keyOf(one), one)
       throw error
     }
     const readyAt = this.#connection.isInOrder ? 0 : now()
     for (const one of entering) {
-      if (!one.ready.isReached) one.readyAt = readyAt
-      one.ready.settle()
+      if (!one.readiness.isReached) one.readyAt = readyAt
+      one.readiness.settle()
     }
   }
 
-  /** The engine does not want to hear it: that is told, and said again later. */
+  /** The engine has refused something. The hub's listeners are told, and it is said again later. */
   #pause(error: Error): void {
     const [first] = this.#toEnter
     this.#stopPause = after(
@@ -219,43 +192,44 @@ export class Roll {
       },
       false,
     )
-    this.#tell({ type: 'refused', name: first?.topic.name ?? '', error })
+    this.#events.event({ type: 'refused', name: first?.topic.name ?? '', error })
   }
 
-  /** An answer (R2): how a topic stands, for those whom it concerns. */
-  #stands({ topic, mark, lease }: TopicState, concerns: (holding: Holding) => boolean): void {
-    const holdings = this.of(topic).filter(concerns)
-    if (mark) this.#mark(holdings, mark)
+  /** Applies an answer to the registrations that it concerns (RS2, RS4). */
+  #apply({ topic, mark, lease }: TopicState, concerns: (registration: Registration) => boolean): void {
+    const registrations = this.#tokens.of(topic).filter(concerns)
+    if (mark) this.#mark(registrations, mark)
     let isFollowed = false
-    for (const holding of holdings) {
-      if (holding.role !== 'open') continue
-      const { term, target } = holding
-      if (!lease) holding.term = undefined
-      else if (lease.lost >= (term ?? lease.fence)) target?.fall('lease')
+    for (const registration of registrations) {
+      if (registration.role !== 'open') continue
+      const { term, token } = registration
+      if (!lease) registration.term = undefined
+      else if (lease.lost >= (term ?? lease.fence)) token?.fall('lease')
       else {
-        holding.term = lease.left > 0 ? lease.fence : undefined
-        isFollowed ||= target?.isOver === false
+        registration.term = lease.left > 0 ? lease.fence : undefined
+        isFollowed ||= token?.readsCancelled === false
       }
     }
-    this.#watchLease(keyOf(topic), topic, isFollowed && lease?.left ? lease : undefined)
+    this.#watchLease(topic, isFollowed && lease?.left ? lease : undefined)
   }
 
-  /** What is left by the engine's clock when it answers is less than what is left when the answer has come (H10). */
-  #watchLease(key: string, topic: Topic, lease: LeaseRecord | undefined): void {
+  /** Reads the topic again when its lease may have ended. The engine counted `left` before its answer came, so it is not too early (H10). */
+  #watchLease(topic: Topic, lease: LeaseRecord | undefined): void {
+    const key = keyOf(topic)
     this.#leaseTimers.get(key)?.()
     if (!lease) {
       this.#leaseTimers.delete(key)
       return
     }
-    const look = () => {
+    const read = () => {
       this.#toRead.set(key, topic)
       this.#talk()
     }
-    this.#leaseTimers.set(key, after(lease.left + 1, look, false))
+    this.#leaseTimers.set(key, after(lease.left + 1, read, false))
   }
 }
 
-/** The first few. */
+/** The first values of an iterable, `most` at most. */
 function take<T>(from: Iterable<T>, most: number): T[] {
   const taken: T[] = []
   for (const one of from) {

@@ -1,7 +1,7 @@
 import { after } from '../../core/clock.js'
 
-/** A promise, and what settles it. Nobody has to look at it. */
-export class Later<T> {
+/** A promise that its holder settles. A rejection that no caller awaits is not reported as unhandled. */
+export class Deferred<T> {
   readonly promise: Promise<T>
   resolve!: (value: T) => void
   reject!: (error: Error) => void
@@ -15,9 +15,9 @@ export class Later<T> {
   }
 }
 
-/** Resolves with undefined if that takes longer than so many milliseconds. */
+/** Resolves with undefined if the promise takes longer than `ms` milliseconds. */
 export async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  const late = new Later<undefined>()
+  const late = new Deferred<undefined>()
   const stop = after(ms, () => late.resolve(undefined), false)
   try {
     return await Promise.race([promise, late.promise])
@@ -25,3 +25,5 @@ export async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | un
     stop()
   }
 }
+
+export { Deferred as Later }

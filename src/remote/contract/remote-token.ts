@@ -1,6 +1,6 @@
 /**
- * The tokens a hub gives out: roots of the local graph that somebody else may end. What they need of their hub stands in
- * {@link Desk}; they know nothing of connections.
+ * The tokens of a hub: roots of the local graph that other processes may cancel. They know their hub through
+ * {@link TokenBinding}, and know nothing of connections.
  */
 import { wrongType } from '../../core/arguments.js'
 import { after, isBefore, now, type SharedWord } from '../../core/clock.js'
@@ -12,6 +12,7 @@ import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { type Callee, untraced } from '../../core/traces.js'
 import { type Expiry, hasSlept } from './expiry.js'
 import { held } from './keep-alive.js'
+import { ACKNOWLEDGED, FINISHED } from './engine.js'
 import type { Who } from './hub.js'
 
 /** A token of another process that has started a cancellation, as far as it is known here. */
@@ -29,28 +30,31 @@ function makeError(found: Cancellation): void {
   untraced(() => errorOf(found))
 }
 
-/** The place of a token in its hub. */
-export interface Desk {
+/** What a token knows of its hub, and asks of it. */
+export interface TokenBinding {
   readonly name: string
   readonly run: string
   readonly ready: Promise<void>
   readonly delivered: Promise<void>
-  /** Whom a cancel here is by. */
+  /** What the others are told of a cancel here. */
   readonly who: Who
   /**
-   * It was cancelled here: the others are told. With the error of a cancel by hand that waits: to collect its stack, which begins with the
-   * caller of `callee`, takes as long as to write to a socket.
+   * The token was cancelled here, and the others are to be told. A cancel by hand gives its `callee`: the error's stack begins with the caller
+   * of that function, and is collected only when the cancel is on its way, since it takes as long as a write to a socket.
    */
   deliver(cancellation: Cancellation, callee?: Callee): void
-  /** It is over here, and the listeners have run; or what was being done under it has ended. */
-  changed(): void
-  /** Whether somebody listens, who must be told even if nobody keeps the token. */
+  /**
+   * The token has got as far as `state` (see E9): it is cancelled and its listeners have run, or what ran under it has ended. `isLocal`: it is
+   * cancelled here alone, which does not concern the others.
+   */
+  changed(state: number, isLocal: boolean): void
+  /** Holds the token while it has listeners, which must be called even if the program has dropped the token. */
   keep(token: RemoteToken | undefined): void
-  /** It is of no use to anybody here any more. */
+  /** The token is closed. */
   close(): void
-  /** Where another thread has the connection: heeds what has come from there, as a loop that never yields must. */
+  /** Where another thread has the connection: takes in what has come from there, for loops that never yield. */
   poll(): void
-  /** The word that this other thread changes then. */
+  /** The word in shared memory that this thread changes then. */
   readonly word: SharedWord | undefined
 }
 
@@ -66,7 +70,7 @@ export interface Desk {
 export class RemoteToken extends CancellationToken {
   /** Which run of its name. */
   readonly run: string
-  readonly #desk: Desk
+  readonly #binding: TokenBinding
   #who: Who | undefined
   /** What was said to be finished by; and how many of these are not, yet. */
   #works = 0
@@ -74,11 +78,11 @@ export class RemoteToken extends CancellationToken {
   #isClosed = false
 
   /** @internal */
-  constructor(desk: Desk) {
+  constructor(binding: TokenBinding) {
     super(UNCLONABLE)
-    begin(this, { name: desk.name }, [])
-    this.#desk = desk
-    this.run = desk.run
+    begin(this, { name: binding.name }, [])
+    this.#binding = binding
+    this.run = binding.run
     giveRule(this)
   }
 
@@ -89,7 +93,7 @@ export class RemoteToken extends CancellationToken {
    */
   get ready(): Promise<void> {
     const token = own(this)
-    return held(token.#desk.ready, token)
+    return held(token.#binding.ready, token)
   }
 
   /**
@@ -99,7 +103,7 @@ export class RemoteToken extends CancellationToken {
    */
   get delivered(): Promise<void> {
     const token = own(this)
-    return held(token.#desk.delivered, token)
+    return held(token.#binding.delivered, token)
   }
 
   /** In which process it was called off, and the name of the token there; undefined while it lives, or where nobody did it. A look. */
@@ -107,7 +111,7 @@ export class RemoteToken extends CancellationToken {
     const token = own(this)
     const found = discover(token, LOOK)
     if (!found) return undefined
-    return token.#who ?? (found.kind === 'manual' ? token.#desk.who : undefined)
+    return token.#who ?? (found.kind === 'manual' ? token.#binding.who : undefined)
   }
 
   /** Cancels it here at once, and everywhere else. `await token.delivered` to know that it is stored. */
@@ -116,7 +120,7 @@ export class RemoteToken extends CancellationToken {
     if (!discover(token, LOOK)) {
       const mine = new Cancellation(token, 'manual', reason, now())
       // On its way before the listeners run, which may take their time.
-      token.#desk.deliver(mine, cancel)
+      token.#binding.deliver(mine, cancel)
       token.endBy(mine)
     }
     return this
@@ -135,7 +139,7 @@ export class RemoteToken extends CancellationToken {
     token.#working++
     const settled = () => {
       token.#working--
-      if (token.outcome) token.#desk.changed()
+      token.report()
     }
     work.then(settled, settled)
     return work
@@ -147,7 +151,7 @@ export class RemoteToken extends CancellationToken {
     if (token.#isClosed) return
     token.#isClosed = true
     end(token, 'dispose')
-    token.#desk.close()
+    token.#binding.close()
     token.sources = token.rules = undefined
   }
 
@@ -156,29 +160,19 @@ export class RemoteToken extends CancellationToken {
   }
 
   /** @internal */
-  get isOver(): boolean {
+  get readsCancelled(): boolean {
     return discover(this, LOOK) !== undefined
   }
 
-  /** Whether it has ended here alone, which concerns nobody else. @internal */
-  get endsAlone(): boolean {
-    return this.outcome?.origin === this && this.outcome.kind !== 'manual'
-  }
-
-  /** Whether it is over, and all that was said to be done under it. @internal */
-  get isFinished(): boolean {
-    return this.outcome !== undefined && (this.#isClosed || (this.#works > 0 && this.#working === 0))
-  }
-
-  /** Somebody else has called it off, or another token of its name here. @internal */
+  /** Another process has cancelled its name, or another token of its name has been cancelled here. @internal */
   arrive(found: Cancellation, who: Who): void {
     if (discover(this, LOOK)) return
     this.#who = who
-    if (this.hub?.driver) makeError(found) // somebody listens
+    if (this.hub?.driver) makeError(found) // it has listeners
     this.endBy(found)
   }
 
-  /** Nobody has called it off, but it cannot go on. @internal */
+  /** It cannot go on, though its name was not cancelled. @internal */
   fall(kind: CancellationKind): void {
     if (!discover(this, LOOK)) this.endBy(new Cancellation(this, kind, undefined, now()))
   }
@@ -186,29 +180,32 @@ export class RemoteToken extends CancellationToken {
   /** @internal */
   protected endBy(cancellation: Cancellation): void {
     settle(this, cancellation)
-    this.#desk.changed()
+    this.report()
   }
 
-  /** @internal */
+  /** Tells the hub how far the token has got, once it is cancelled. @internal */
   protected report(): void {
-    this.#desk.changed()
+    const { outcome } = this
+    if (!outcome) return
+    const isFinished = this.#works > 0 && this.#working === 0
+    this.#binding.changed(isFinished ? FINISHED : ACKNOWLEDGED, outcome.origin === this && outcome.kind !== 'manual')
   }
 
   /** @internal */
   override ask(): Cancellation | undefined {
-    this.#desk.poll()
+    this.#binding.poll()
     return undefined
   }
 
   /** What a blocked thread sleeps on. @internal */
   get word(): SharedWord | undefined {
-    return this.#desk.word
+    return this.#binding.word
   }
 
   /** @internal */
   override arm(): void {
-    this.#desk.keep(this)
-    hubOf(this).driver = () => this.#desk.keep(undefined)
+    this.#binding.keep(this)
+    hubOf(this).driver = () => this.#binding.keep(undefined)
   }
 
   /** @internal */
@@ -221,7 +218,7 @@ export class RemoteToken extends CancellationToken {
   /** @internal */
   override form(): Form {
     const run = this.run ? [`{ run: ${quoted(this.run)} }`] : []
-    return { call: 'hub.open', named: true, own: [quoted(this.#desk.name), ...run] }
+    return { call: 'hub.open', named: true, own: [quoted(this.#binding.name), ...run] }
   }
 }
 
@@ -237,8 +234,8 @@ export class LeaseToken extends RemoteToken {
   #expiry: Expiry
 
   /** @internal */
-  constructor(desk: Desk, fence: number, expiry: Expiry) {
-    super(desk)
+  constructor(binding: TokenBinding, fence: number, expiry: Expiry) {
+    super(binding)
     this.fence = fence
     this.#expiry = expiry
   }
@@ -259,9 +256,9 @@ export class LeaseToken extends RemoteToken {
     moved(this)
   }
 
-  /** Whether the lease is lost; the others are told that it is over here. @internal */
+  /** Whether the lease is lost. The hub is told so. @internal */
   get isLost(): boolean {
-    if (!this.isOver) return false
+    if (!this.readsCancelled) return false
     this.report()
     return this.outcome?.kind === 'lease'
   }

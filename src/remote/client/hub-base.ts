@@ -1,0 +1,271 @@
+/**
+ * What every hub does, wherever its connection is: it checks arguments, makes tokens, cancels here at once, and settles promises. What needs
+ * the connection is left to hub-client.ts, which has one, and to background/hub.ts, whose connection is in another thread.
+ *
+ * Invariants
+ * HB1. A cancel has taken effect here, and is among the pending cancels, before the call that makes it returns (H3).
+ * HB2. A token that is opened while a cancel of its name is pending carries that very cancellation: the same error, the same reason.
+ */
+import { after, now, readWall } from '../../core/clock.js'
+import { Cancellation, errorOf, settle } from '../../core/graph.js'
+import { type Nested, type Registration as Listening, SimpleToken } from '../../core/token.js'
+import type { Callee } from '../../core/traces.js'
+import type { MarkRecord, Topic, TopicReport } from '../contract/engine.js'
+import { HubError } from '../contract/errors.js'
+import type {
+  CancelOptions,
+  ExposeOptions,
+  Exposure,
+  HubEvent,
+  HubState,
+  LeaseOptions,
+  Listing,
+  OpenOptions,
+  Receipt,
+  RunOptions,
+  TokenHub,
+  Who,
+} from '../contract/hub.js'
+import { alive } from '../contract/keep-alive.js'
+import { cancellationFrom, markIdsOf, recordOf } from '../contract/mark.js'
+import { type LeaseToken, RemoteToken } from '../contract/remote-token.js'
+import { prefixOf } from '../contract/topic.js'
+import {
+  type CancelRequest,
+  cancelRequest,
+  closeTimeout,
+  exposeRequest,
+  type LeaseRequest,
+  leaseRequest,
+  openRequest,
+  topicRequest,
+} from './arguments.js'
+import { closed } from './connection.js'
+import { EventListeners } from './event-listeners.js'
+import { ExposedToken } from './exposed-token.js'
+import { OpenTokens } from './open-tokens.js'
+import type { Settings } from './options.js'
+import type { PendingCancel, PendingCancels } from './pending-cancels.js'
+import { listingsFrom, receiptFrom, type Tally } from './receipts.js'
+import { type RegisteredToken, Registration, type RegistrationHub, type Role } from './registration.js'
+
+export abstract class HubBase implements TokenHub, RegistrationHub {
+  protected readonly settings: Settings
+  protected readonly tokens = new OpenTokens((registration) => this.leave(registration))
+  protected isClosed = false
+  readonly #process: { readonly host: string; readonly pid: number }
+  readonly #newMarkId: () => string
+  readonly #listeners = new EventListeners()
+  #stopGiveUp: (() => void) | undefined
+
+  /** @param marks a text that no other hub has: the ids of marks are derived from it. */
+  constructor(settings: Settings, { host, pid }: { readonly host: string; readonly pid: number }, marks: string) {
+    this.settings = settings
+    this.#process = { host, pid }
+    this.#newMarkId = markIdsOf(marks)
+  }
+
+  // ---- What the connection does
+
+  abstract readonly state: HubState
+  /** @internal */
+  abstract readonly worker: RegistrationHub['worker']
+  protected abstract readonly cancels: PendingCancels
+
+  /** A token has been opened or exposed: the engine is to be told. */
+  protected abstract entered(registration: Registration): void
+  /** A token has got further: the engine is to be told. */
+  protected abstract advanced(registration: Registration): void
+  /** A token is no longer open: the engine is to be told. */
+  protected abstract left(registration: Registration): void
+  /** Keeps a cancel until it is stored, and sends it. */
+  protected abstract store(topic: Topic, record: MarkRecord, ttl: number, cancellation: Cancellation): PendingCancel
+  /** As `store`, and counts the holders. */
+  protected abstract storeAndCount(
+    request: CancelRequest,
+    record: MarkRecord,
+    cancellation: Cancellation,
+  ): Promise<Tally>
+  protected abstract reports(prefix: string): Promise<readonly TopicReport[]>
+  protected abstract forgetMark(topic: Topic): Promise<void>
+  /** Takes a lease, and registers its token. */
+  protected abstract takeLease(registration: Registration, request: LeaseRequest): Promise<LeaseToken>
+  /**
+   * Delivers what is to be delivered, releases leases and says good-bye, for `timeout` milliseconds at most. Resolves with the number of
+   * cancels that were not delivered.
+   */
+  protected abstract finish(timeout: number): Promise<number>
+  /** Closes the connection. Nothing is sent any more. */
+  protected abstract disconnect(): Promise<void> | void
+
+  // ---- What callers use
+
+  open(name: string, options?: OpenOptions): RemoteToken {
+    const { topic, onDisconnect } = openRequest(name, options)
+    const registration = this.register(topic, 'open', onDisconnect)
+    const token = new RemoteToken(registration)
+    this.enter(registration, token)
+    const cancellation = this.cancels.first(topic)?.cancellation
+    if (cancellation) token.arrive(cancellation, this.whoOf(topic))
+    return token
+  }
+
+  async cancel(name: string, reason?: unknown, options?: CancelOptions): Promise<Receipt> {
+    const request = cancelRequest(name, options, this.settings.ttl)
+    if (this.isClosed) throw closed()
+    const { topic } = request
+    const origin = new SimpleToken({ name: topic.name })
+    const cancellation = new Cancellation(origin, 'manual', reason, now())
+    settle(origin, cancellation)
+    const counted = this.storeAndCount(request, this.#record(topic, cancellation), cancellation)
+    errorOf(cancellation, cancel)
+    this.tokens.arrive(topic, cancellation, this.whoOf(topic))
+    return receiptFrom(await alive(() => counted))
+  }
+
+  expose(name: string, token: Nested, options?: ExposeOptions): Exposure {
+    const { topic, source, cancellable } = exposeRequest(name, token, options)
+    const registration = this.register(topic, 'exposed', 'keep')
+    const exposed = new ExposedToken(registration, source, cancellable)
+    this.enter(registration, exposed)
+    exposed.begin()
+    return exposed
+  }
+
+  async list(prefix = ''): Promise<readonly Listing[]> {
+    const checked = prefixOf(prefix)
+    return listingsFrom(await alive(() => this.reports(checked)))
+  }
+
+  async forget(name: string, options?: RunOptions): Promise<void> {
+    const topic = topicRequest(name, options)
+    await alive(() => this.forgetMark(topic))
+  }
+
+  async lease(name: string, options: LeaseOptions): Promise<LeaseToken> {
+    const request = leaseRequest(name, options)
+    const registration = this.register(request.topic, 'lease', 'keep')
+    return alive(() => this.takeLease(registration, request))
+  }
+
+  onEvent(listener: (event: HubEvent) => void): Listening {
+    return this.#listeners.add(listener)
+  }
+
+  async close(options?: { readonly within?: number | undefined }): Promise<void> {
+    const timeout = closeTimeout(options)
+    if (this.isClosed) return
+    const undelivered = await alive(() => this.finish(timeout))
+    await this.shut()
+    if (undelivered > 0) {
+      throw new HubError('ERR_HUB_UNREACHABLE', `${undelivered} cancels were not delivered before the hub was closed`)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  // ---- What tokens ask of their hub
+
+  /** @internal */
+  whoOf({ name }: Topic): Who {
+    return { ...this.#process, token: name }
+  }
+
+  /** @internal */
+  deliver(topic: Topic, cancellation: Cancellation, callee: Callee | undefined): void {
+    this.store(topic, this.#record(topic, cancellation), this.settings.ttl, cancellation)
+    if (callee) errorOf(cancellation, callee)
+    this.tokens.arrive(topic, cancellation, this.whoOf(topic))
+  }
+
+  /** @internal */
+  changed(registration: Registration, isLocal: boolean): void {
+    if (!this.tokens.has(registration)) return
+    const { topic, delivery } = registration
+    // A token that is cancelled here alone has nothing to deliver.
+    if (isLocal && !this.cancels.first(topic)) delivery.settle(closed())
+    this.advanced(registration)
+  }
+
+  /** @internal */
+  leave(registration: Registration): void {
+    if (!this.tokens.remove(registration)) return
+    const { topic, readiness, delivery } = registration
+    readiness.settle(closed())
+    const pending = this.cancels.first(topic)
+    if (pending) {
+      pending.stored.promise.then(
+        () => delivery.settle(),
+        (error: unknown) => delivery.settle(error as Error),
+      )
+    } else delivery.settle(closed())
+    this.left(registration)
+  }
+
+  // ---- What both kinds of hub use
+
+  /** Must be called before the token is made, and `enter` or `tokens.add` afterwards. */
+  protected register(
+    topic: Topic,
+    role: Role,
+    onDisconnect = this.settings.onDisconnect,
+    id = this.tokens.nextId(),
+  ): Registration {
+    if (this.isClosed) throw closed()
+    return new Registration(this, id, topic, role, Math.max(0, readWall()), onDisconnect)
+  }
+
+  protected enter(registration: Registration, token: RegisteredToken): void {
+    this.tokens.add(registration, token)
+    this.entered(registration)
+  }
+
+  /** A mark that another process has made cancels tokens here. All of them get one error. */
+  protected cancelBy(mark: MarkRecord, registrations: Iterable<Registration>): void {
+    const { found, who } = cancellationFrom(mark)
+    for (const { token } of registrations) token?.arrive(found, who)
+  }
+
+  protected tell(event: HubEvent): void {
+    this.#listeners.tell(event)
+  }
+
+  /** The connection is lost. Tokens that are not to outlive it are cancelled after a while, unless `stopGiveUp` is called before. */
+  protected startGiveUp(): void {
+    const ring = () => {
+      this.#stopGiveUp = undefined
+      const tokens = this.tokens.giveUp()
+      if (tokens > 0) this.tell({ type: 'gave-up', tokens })
+    }
+    this.#stopGiveUp ??= after(this.settings.disconnectAfter, ring, false)
+  }
+
+  protected stopGiveUp(): void {
+    this.#stopGiveUp?.()
+    this.#stopGiveUp = undefined
+  }
+
+  protected async shut(): Promise<void> {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.stopGiveUp()
+    const disconnected = this.disconnect()
+    this.cancels.close()
+    for (const registration of this.tokens.all) {
+      registration.token?.close()
+      this.leave(registration)
+    }
+    this.tell({ type: 'closed' })
+    await disconnected
+  }
+
+  #record(topic: Topic, cancellation: Cancellation): MarkRecord {
+    return recordOf(cancellation, this.#newMarkId(), this.whoOf(topic))
+  }
+}
+
+// With this an error's stack begins with the caller of the method.
+// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
+const { cancel } = HubBase.prototype

@@ -1,0 +1,79 @@
+/** Cancels that are not known to be stored yet. While there are any, the process lives. */
+import { keepAlive } from '../../core/clock.js'
+import type { Cancellation } from '../../core/graph.js'
+import { Deferred } from '../contract/deferred.js'
+import type { MarkRecord, Topic } from '../contract/engine.js'
+import { keyOf } from '../contract/topic.js'
+import { closed } from './connection.js'
+
+export interface PendingCancel {
+  readonly topic: Topic
+  /** The topic's, see `keyOf`. */
+  readonly key: string
+  readonly record: MarkRecord
+  readonly ttl: number
+  /** What cancelled the tokens here; undefined where these live in another thread. */
+  readonly cancellation: Cancellation | undefined
+  /** Settles with the mark that stands. */
+  readonly stored: Deferred<MarkRecord>
+  /** Whether it was offered to an engine: see cancel-outbox.ts. */
+  isOffered: boolean
+}
+
+export class PendingCancels {
+  /** The oldest cancel of a topic comes first. */
+  readonly #byTopic = new Map<string, PendingCancel[]>()
+  #release: (() => void) | undefined
+
+  get all(): PendingCancel[] {
+    return [...this.#byTopic.values()].flat()
+  }
+
+  of(topic: Topic): readonly PendingCancel[] {
+    return (this.#byTopic.size > 0 && this.#byTopic.get(keyOf(topic))) || []
+  }
+
+  /** The oldest cancel of a topic: the one that cancelled its tokens here. */
+  first(topic: Topic): PendingCancel | undefined {
+    return this.of(topic)[0]
+  }
+
+  add(topic: Topic, record: MarkRecord, ttl: number, cancellation: Cancellation | undefined): PendingCancel {
+    const key = keyOf(topic)
+    const stored = new Deferred<MarkRecord>()
+    const pending = { topic, key, record, ttl, cancellation, stored, isOffered: false }
+    const others = this.#byTopic.get(key)
+    if (others) others.push(pending)
+    else this.#byTopic.set(key, [pending])
+    this.added(pending)
+    // Last, since it may take a timer, and the holders wait for the cancel.
+    this.#release ??= keepAlive()
+    return pending
+  }
+
+  protected added(_pending: PendingCancel): void {}
+
+  isFirst(pending: PendingCancel): boolean {
+    return this.#byTopic.get(pending.key)?.[0] === pending
+  }
+
+  /** Takes out a cancel that is pending, and returns the one of its topic that is now the oldest. The caller settles its promise. */
+  remove(pending: PendingCancel): PendingCancel | undefined {
+    const others = this.#byTopic.get(pending.key)?.filter((one) => one !== pending) ?? []
+    if (others.length > 0) this.#byTopic.set(pending.key, others)
+    else this.#byTopic.delete(pending.key)
+    if (this.#byTopic.size === 0) this.#letGo()
+    return others[0]
+  }
+
+  close(): void {
+    for (const { stored } of this.all) stored.reject(closed())
+    this.#byTopic.clear()
+    this.#letGo()
+  }
+
+  #letGo(): void {
+    this.#release?.()
+    this.#release = undefined
+  }
+}
