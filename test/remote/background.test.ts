@@ -207,6 +207,29 @@ describe('the thread of a background hub', () => {
     await server.close()
   })
 
+  it('when it is started again, closed tokens have no holders, and a lease that its token still has is not taken twice', async () => {
+    await using server = await TokenServer.listen({ port: 0, key })
+    const threads: Worker[] = []
+    const see = (worker: Worker) => void threads.push(worker)
+    process.on('worker', see)
+    await using hub = await background(server.url)
+    process.off('worker', see)
+    const first = await hub.lease('lease', { ttl: 60_000 })
+    const tokens = ['a', 'b', 'c', 'd'].map((name) => hub.open(name))
+    await Promise.all(tokens.map(({ ready }) => ready))
+    tokens[0]?.close()
+    await hub.list() // the worker is told before it ends
+    const connected = new Promise<void>((resolve) => hub.onEvent(({ type }) => type === 'connected' && resolve()))
+    await threads[0]?.terminate()
+    tokens[2]?.close() // there is no worker to be told
+    await connected
+    await assert.rejects(hub.lease('lease', { ttl: 60_000 }), { code: 'ERR_LEASE_HELD' })
+    assert.equal(first.cancelled, false)
+    await hub.open('e').ready
+    const holders = Object.fromEntries((await hub.list()).map((one) => [one.name, one.holders.length]))
+    assert.deepEqual(holders, { b: 1, d: 1, e: 1, lease: 1 })
+  })
+
   it('when it dies, tokens with onDisconnect: "cancel" end after a while, and leases by their deadline', async () => {
     const server = await TokenServer.listen({ port: 0, key })
     const threads: Worker[] = []

@@ -7,7 +7,7 @@
  * OL3. `lost` is called once at most, and only for a link that `connect` has resolved with (E12).
  */
 import { type CancellationToken, SimpleToken } from '../../core/token.js'
-import { Later } from '../contract/deferred.js'
+import { Deferred } from '../contract/deferred.js'
 import type { Link, LinkEvents, Session, TopicState } from '../contract/engine.js'
 import type { HubError } from '../contract/errors.js'
 import { type FailureRules, hubErrorOf } from './failures.js'
@@ -25,7 +25,7 @@ export class Opening {
   readonly #rules: FailureRules
   readonly #events: LinkEvents
   readonly #closers: (() => void)[] = []
-  readonly #ended = new Later<never>()
+  readonly #ended = new Deferred<never>()
   #link: Failing | undefined
   #over: Error | undefined
   #isOpen = false

@@ -18,7 +18,7 @@ import type { Registration } from '../client/registration.js'
 import { inTime } from '../contract/deferred.js'
 import { type Engine, type MarkRecord, OPEN, type Topic, type TopicReport } from '../contract/engine.js'
 import type { HubEvent, HubOptions, HubState } from '../contract/hub.js'
-import { alive } from '../contract/keep-alive.js'
+import { keepProcessAlive } from '../contract/keep-alive.js'
 import { LeaseToken } from '../contract/remote-token.js'
 import { here } from '../contract/this-process.js'
 import { errorFrom, eventFrom, type WorkerEvent } from './messages.js'
@@ -49,7 +49,7 @@ export class BackgroundHub extends HubBase {
     const settings = settingsOf(options)
     const hub = new BackgroundHub(settings, { url: String(url), options, session }, program)
     try {
-      await alive(() => hub.worker.open(settings.lazy))
+      await keepProcessAlive(() => hub.worker.open(settings.lazy))
     } catch (error) {
       await hub.shut()
       throw error

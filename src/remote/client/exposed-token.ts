@@ -2,7 +2,7 @@ import { type Cancellation, discover, LOOK, subscribe, type Subscriber } from '.
 import type { CancellationToken } from '../../core/token.js'
 import { ACKNOWLEDGED } from '../contract/engine.js'
 import type { Exposure } from '../contract/hub.js'
-import { held } from '../contract/keep-alive.js'
+import { keepOwnerAlive } from '../contract/keep-alive.js'
 import type { TokenBinding } from '../contract/remote-token.js'
 import type { RegisteredToken } from './registration.js'
 
@@ -39,11 +39,11 @@ export class ExposedToken implements RegisteredToken, Exposure {
   }
 
   get ready(): Promise<void> {
-    return held(this.#binding.ready, this)
+    return keepOwnerAlive(this.#binding.ready, this)
   }
 
   get delivered(): Promise<void> {
-    return held(this.#binding.delivered, this)
+    return keepOwnerAlive(this.#binding.delivered, this)
   }
 
   get readsCancelled(): boolean {

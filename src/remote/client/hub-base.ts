@@ -26,7 +26,7 @@ import type {
   TokenHub,
   Who,
 } from '../contract/hub.js'
-import { alive } from '../contract/keep-alive.js'
+import { keepProcessAlive } from '../contract/keep-alive.js'
 import { cancellationFrom, markIdsOf, recordOf } from '../contract/mark.js'
 import { type LeaseToken, RemoteToken } from '../contract/remote-token.js'
 import { prefixOf } from '../contract/topic.js'
@@ -120,7 +120,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     const counted = this.storeAndCount(request, this.#record(topic, cancellation), cancellation)
     errorOf(cancellation, cancel)
     this.tokens.arrive(topic, cancellation, this.whoOf(topic))
-    return receiptFrom(await alive(() => counted))
+    return receiptFrom(await keepProcessAlive(() => counted))
   }
 
   expose(name: string, token: Nested, options?: ExposeOptions): Exposure {
@@ -134,18 +134,18 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
 
   async list(prefix = ''): Promise<readonly Listing[]> {
     const checked = prefixOf(prefix)
-    return listingsFrom(await alive(() => this.reports(checked)))
+    return listingsFrom(await keepProcessAlive(() => this.reports(checked)))
   }
 
   async forget(name: string, options?: RunOptions): Promise<void> {
     const topic = topicRequest(name, options)
-    await alive(() => this.forgetMark(topic))
+    await keepProcessAlive(() => this.forgetMark(topic))
   }
 
   async lease(name: string, options: LeaseOptions): Promise<LeaseToken> {
     const request = leaseRequest(name, options)
     const registration = this.register(request.topic, 'lease', 'keep')
-    return alive(() => this.takeLease(registration, request))
+    return keepProcessAlive(() => this.takeLease(registration, request))
   }
 
   onEvent(listener: (event: HubEvent) => void): Listening {
@@ -155,7 +155,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   async close(options?: { readonly within?: number | undefined }): Promise<void> {
     const timeout = closeTimeout(options)
     if (this.isClosed) return
-    const undelivered = await alive(() => this.finish(timeout))
+    const undelivered = await keepProcessAlive(() => this.finish(timeout))
     await this.shut()
     if (undelivered > 0) {
       throw new HubError('ERR_HUB_UNREACHABLE', `${undelivered} cancels were not delivered before the hub was closed`)

@@ -8,7 +8,7 @@ import { inTime } from '../contract/deferred.js'
 import type { Engine, MarkRecord, Topic, TopicReport } from '../contract/engine.js'
 import type { Expiry } from '../contract/expiry.js'
 import type { HubEvent, HubState } from '../contract/hub.js'
-import { alive } from '../contract/keep-alive.js'
+import { keepProcessAlive } from '../contract/keep-alive.js'
 import { LeaseToken } from '../contract/remote-token.js'
 import { here } from '../contract/this-process.js'
 import type { CancelRequest, LeaseRequest } from './arguments.js'
@@ -69,7 +69,7 @@ export class HubClient extends HubBase {
     if (lazy) {
       this.startGiveUp()
       opening.catch(() => {}) // an event tells
-    } else await alive(() => opening)
+    } else await keepProcessAlive(() => opening)
     return this
   }
 

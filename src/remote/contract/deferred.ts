@@ -25,5 +25,3 @@ export async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | un
     stop()
   }
 }
-
-export { Deferred as Later }

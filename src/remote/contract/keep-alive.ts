@@ -1,26 +1,26 @@
 import { keepAlive } from '../../core/clock.js'
 
-/** What somebody awaits something of. */
-const awaited = new Set<{ readonly owner: object }>()
+/** The owners of pending promises. */
+const owners = new Set<{ readonly owner: object }>()
 
 /**
- * While it is pending the process lives, and so does its owner, which is garbage otherwise if nobody keeps it: then nobody would
- * ever settle it. Who asked for it and does not wait misses nothing by a rejection.
+ * Until the promise settles, the process lives, and so does its owner: if that were garbage, the promise would never settle. A rejection is
+ * not reported as unhandled where the caller does not await it.
  */
-export function held(promise: Promise<void>, owner: object): Promise<void> {
+export function keepOwnerAlive(promise: Promise<void>, owner: object): Promise<void> {
   const letGo = keepAlive()
-  const place = { owner }
-  awaited.add(place)
-  const mine = promise.finally(() => {
+  const entry = { owner }
+  owners.add(entry)
+  const kept = promise.finally(() => {
     letGo()
-    awaited.delete(place)
+    owners.delete(entry)
   })
-  mine.catch(() => {})
-  return mine
+  kept.catch(() => {})
+  return kept
 }
 
-/** The process lives until it is settled. */
-export async function alive<T>(what: () => Promise<T>): Promise<T> {
+/** The process lives until the promise that `what` returns has settled. */
+export async function keepProcessAlive<T>(what: () => Promise<T>): Promise<T> {
   const letGo = keepAlive()
   try {
     return await what()

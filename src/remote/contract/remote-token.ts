@@ -11,7 +11,7 @@ import { Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, own
 import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { type Callee, untraced } from '../../core/traces.js'
 import { type Expiry, hasSlept } from './expiry.js'
-import { held } from './keep-alive.js'
+import { keepOwnerAlive } from './keep-alive.js'
 import { ACKNOWLEDGED, FINISHED } from './engine.js'
 import type { Who } from './hub.js'
 
@@ -93,7 +93,7 @@ export class RemoteToken extends CancellationToken {
    */
   get ready(): Promise<void> {
     const token = own(this)
-    return held(token.#binding.ready, token)
+    return keepOwnerAlive(token.#binding.ready, token)
   }
 
   /**
@@ -103,7 +103,7 @@ export class RemoteToken extends CancellationToken {
    */
   get delivered(): Promise<void> {
     const token = own(this)
-    return held(token.#binding.delivered, token)
+    return keepOwnerAlive(token.#binding.delivered, token)
   }
 
   /** In which process it was called off, and the name of the token there; undefined while it lives, or where nobody did it. A look. */

@@ -1,7 +1,7 @@
 /** Where links get their connections from. */
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import type { CancellationToken } from '../../core/token.js'
-import { Later } from '../contract/deferred.js'
+import { Deferred } from '../contract/deferred.js'
 import { library } from './library.js'
 import { overSockets } from './sockets.js'
 
@@ -52,9 +52,9 @@ function release(nc: NatsConnection): void {
 /** A connection that connects again by itself. */
 class Shared {
   readonly #nc: NatsConnection
-  readonly #users = new Set<Later<Error | undefined>>()
+  readonly #users = new Set<Deferred<Error | undefined>>()
   /** Resolves when it is back, while it is not there. */
-  #back: Later<void> | undefined
+  #back: Deferred<void> | undefined
 
   constructor(nc: NatsConnection) {
     this.#nc = nc
@@ -71,7 +71,7 @@ class Shared {
   }
 
   #fall(cause: Error | undefined): void {
-    this.#back ??= new Later()
+    this.#back ??= new Deferred()
     for (const lost of this.#users) lost.resolve(cause)
     this.#users.clear()
   }
@@ -84,7 +84,7 @@ class Shared {
   async dial(): Promise<Dialed> {
     await this.#back?.promise
     if (this.#nc.isClosed()) throw new Error('the connection was closed')
-    const lost = new Later<Error | undefined>()
+    const lost = new Deferred<Error | undefined>()
     this.#users.add(lost)
     return { nc: this.#nc, lost: lost.promise, letGo: () => void this.#users.delete(lost) }
   }

@@ -5,7 +5,7 @@
  * thousands of questions at a time would keep it busy for minutes: beyond some, all that wait are answered by one look at
  * everything.
  */
-import { Later } from '../contract/deferred.js'
+import { Deferred } from '../contract/deferred.js'
 import type { Bucket } from './bucket.js'
 import { parseKey } from './keys.js'
 
@@ -19,7 +19,7 @@ type Keys = readonly string[]
 export class Census {
   readonly #bucket: Bucket
   #asking = 0
-  #waiting = new Map<string, Later<Keys>>()
+  #waiting = new Map<string, Deferred<Keys>>()
 
   constructor(bucket: Bucket) {
     this.#bucket = bucket
@@ -29,7 +29,7 @@ export class Census {
   of(path: string): Promise<Keys> {
     let later = this.#waiting.get(path)
     if (!later) {
-      this.#waiting.set(path, (later = new Later()))
+      this.#waiting.set(path, (later = new Deferred()))
       this.#next()
     }
     return later.promise

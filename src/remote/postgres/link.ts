@@ -14,7 +14,7 @@ import type {
   TopicState,
 } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
-import { Later } from '../contract/deferred.js'
+import { Deferred } from '../contract/deferred.js'
 import { keyOf } from '../contract/topic.js'
 import type { Client } from './clients.js'
 import { POOLER } from './failures.js'
@@ -34,7 +34,7 @@ interface Marking {
   readonly text: string
   readonly id: string
   readonly ttl: number
-  readonly later: Later<MarkRecord>
+  readonly later: Deferred<MarkRecord>
 }
 
 export class PostgresLink extends LinkBase implements Link {
@@ -186,7 +186,7 @@ export class PostgresLink extends LinkBase implements Link {
   }
 
   mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord> {
-    const later = new Later<MarkRecord>()
+    const later = new Deferred<MarkRecord>()
     this.#marking.push({ topic, text: textOfMark(mark), id: mark.id, ttl: Math.min(ttl, LONGEST), later })
     if (!this.#isMarking) void this.#markAll()
     return later.promise
