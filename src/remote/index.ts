@@ -26,19 +26,3 @@ export type {
   Who,
 } from './contract/hub.js'
 export type { LeaseToken, RemoteToken } from './contract/remote-token.js'
-
-// For engines of one's own
-export type {
-  Acquired,
-  Engine,
-  HolderRecord,
-  HolderReport,
-  LeaseRecord,
-  Link,
-  LinkEvents,
-  MarkRecord,
-  Session,
-  Topic,
-  TopicReport,
-  TopicState,
-} from './contract/engine.js'

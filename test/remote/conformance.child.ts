@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path'
 import process from 'node:process'
-import { connectHub, type Engine, type HubOptions, TokenServer } from 'calloff/remote'
+import { connectHub, type HubOptions, TokenServer } from 'calloff/remote'
+import type { Engine } from 'calloff/remote/engine'
 import { hubConformance } from 'calloff/testing'
 import { engineFor, engineOfUrl } from './inside.js'
 

@@ -11,17 +11,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import { allOf, anyOf, isCancellation, SimpleToken } from 'calloff'
-import {
-  connectHub,
-  type Engine,
-  type HubError,
-  type HubEvent,
-  type HubOptions,
-  type LinkEvents,
-  type TokenHub,
-  type TopicState,
-  TokenServer,
-} from 'calloff/remote'
+import { connectHub, type HubError, type HubEvent, type HubOptions, type TokenHub, TokenServer } from 'calloff/remote'
+import type { Engine, LinkEvents, TopicState } from 'calloff/remote/engine'
 import { share } from 'calloff/threads'
 import { uncaught } from '../behaviour/helpers.js'
 import { engineFor } from './inside.js'

@@ -13,7 +13,7 @@ import type * as settingsModule from '../../dist/remote/client/options.js'
 import type * as socketModule from '../../dist/remote/wire/socket-engine.js'
 import type * as storeModule from '../../dist/remote/server/store.js'
 import type * as wireModule from '../../dist/remote/wire/wire-link.js'
-import type { Engine } from 'calloff/remote'
+import type { Engine } from 'calloff/remote/engine'
 
 const folder = new URL('../../../dist/', import.meta.url)
 const load = (name: string): Promise<unknown> => import(new URL(`remote/${name}.js`, folder).href)

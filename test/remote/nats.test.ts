@@ -1,7 +1,8 @@
 /** NATS JetStream keeps what a hub promises, by URL and over a connection of the user's own. */
 import { after, describe, it } from 'node:test'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
-import { connectHub, type Engine, type HubOptions } from 'calloff/remote'
+import { connectHub, type HubOptions } from 'calloff/remote'
+import type { Engine } from 'calloff/remote/engine'
 import { natsEngine } from 'calloff/remote/nats'
 import { hubConformance } from 'calloff/testing'
 import { sample } from '../effort.js'

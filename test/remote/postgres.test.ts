@@ -1,6 +1,7 @@
 /** PostgreSQL keeps what a hub promises. */
 import { after, describe, it } from 'node:test'
-import { connectHub, type Engine, type HubOptions } from 'calloff/remote'
+import { connectHub, type HubOptions } from 'calloff/remote'
+import type { Engine } from 'calloff/remote/engine'
 import { postgresEngine } from 'calloff/remote/postgres'
 import { hubConformance } from 'calloff/testing'
 import { Pool } from 'pg'

@@ -1,6 +1,7 @@
 /** Redis keeps what a hub promises, through each of the clients. */
 import { after, describe, it } from 'node:test'
-import { connectHub, type Engine, type HubOptions } from 'calloff/remote'
+import { connectHub, type HubOptions } from 'calloff/remote'
+import type { Engine } from 'calloff/remote/engine'
 import { type IoRedisClient, type NodeRedisClient, redisEngine } from 'calloff/remote/redis'
 import { hubConformance } from 'calloff/testing'
 import { Redis as IoRedis6 } from 'ioredis'

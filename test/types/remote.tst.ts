@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'tstyche'
 import type { CancellationToken } from 'calloff'
-import { connectHub, type Engine, type Receipt, type RemoteToken, type TokenHub, TokenServer } from 'calloff/remote'
+import { connectHub, type Receipt, type RemoteToken, type TokenHub, TokenServer } from 'calloff/remote'
+import type { Engine } from 'calloff/remote/engine'
 import { type ConformanceCase, hubConformance } from 'calloff/testing'
 
 declare const hub: TokenHub

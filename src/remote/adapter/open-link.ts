@@ -30,6 +30,7 @@ export class Opening {
   #over: Error | undefined
   #isOpen = false
 
+  /** @internal */
   constructor(rules: FailureRules, session: Session, events: LinkEvents, token: CancellationToken) {
     this.token = new SimpleToken(token)
     this.#rules = rules
@@ -65,23 +66,27 @@ export class Opening {
     this.fail(this.failure(thrown))
   }
 
-  /** Ends the link, or the attempt to make it. */
+  /** Ends the link, or the attempt to make it.
+   * @internal */
   fail(error: Error): void {
     if (this.#link) this.#link.fail(error)
     else this.end(error, false)
   }
 
-  /** The link that is being made. Must be called once at most; the constructor of `LinkBase` does so. Throws when it comes too late. */
+  /** The link that is being made. Must be called once at most; the constructor of `LinkBase` does so. Throws when it comes too late.
+   * @internal */
   adopt(link: Failing): void {
     if (this.#over) throw this.#over
     this.#link = link
   }
 
+  /** @internal */
   notice(state: TopicState): void {
     this.#events.notice(state)
   }
 
-  /** The link has ended, which is a loss unless it was closed. Returns why it has ended first. */
+  /** The link has ended, which is a loss unless it was closed. Returns why it has ended first.
+   * @internal */
   end(error: Error, isLoss: boolean): Error {
     if (this.#over) return this.#over
     this.#over = error
@@ -91,6 +96,7 @@ export class Opening {
     return error
   }
 
+  /** @internal */
   async open<L extends Link>(make: (opening: Opening) => Promise<L>): Promise<L> {
     this.token.check()
     const registration = this.token.onCancel((error) => this.fail(error))

@@ -33,12 +33,13 @@
  */
 import type { CancellationToken } from '../../core/token.js'
 
+const DAY = 24 * 3_600_000
 /** How long a mark lives, unless its canceller says otherwise: milliseconds. */
-export const MARK_TTL = 24 * 3_600_000
+export const MARK_TTL = DAY
 /** How long a session that has fallen silent is still listed, as silent (E8): milliseconds, at least. */
 export const SILENT_FOR = 60_000
 /** How long it is remembered that a lease was lost, or given back after a loss (`LeaseRecord.lost`): milliseconds. */
-export const LEASE_REMEMBERED_FOR = MARK_TTL
+export const LEASE_REMEMBERED_FOR = DAY
 /** How many forgotten marks of a topic are remembered, so that none of them is stored again (E2). An engine may remember more. */
 export const FORGOTTEN_PER_TOPIC = 16
 
