@@ -1,5 +1,6 @@
 /** Trying again what has failed, at a pace, within the time there is. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
+import { waitAfter } from './backoff.js'
 import { turn } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
@@ -74,7 +75,7 @@ async function tryAgain<Token, T>(
   const when = optional('when', 'function', given.when)
   const { jitter = true } = given
   if (!/^(boolean|function)$/.test(typeof jitter)) throw wrongType('jitter', 'a boolean or a function', jitter)
-  let delay = optionalNonNegative('delay', given.delay) ?? 100
+  const first = optionalNonNegative('delay', given.delay) ?? 100
   let pause = 0
   let last: { readonly cause: unknown } | undefined
 
@@ -97,9 +98,7 @@ async function tryAgain<Token, T>(
       if (when && !isYes(await heeded(node, when(error, attempt)))) throw error
       last = { cause: error }
     }
-    pause = Math.min(delay, longest)
-    if (jitter) pause *= (1 + share(jitter)) / 2
-    delay = delay * factor || 0 // not 0 · ∞
+    pause = waitAfter(attempt - 1, first, longest, factor, jitter ? share(jitter) : 1)
   }
   /* c8 ignore next -- nobody gets here */
 }

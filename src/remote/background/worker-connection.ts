@@ -3,6 +3,7 @@
  * lost connection to a server is made again.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import { waitAfter } from '../../core/backoff.js'
 import { after, now, type SharedWord } from '../../core/clock.js'
 import { closed } from '../client/connection.js'
 import { HubError } from '../contract/errors.js'
@@ -185,7 +186,7 @@ export class WorkerConnection {
     this.#drop(error)
     if (this.#isClosed || isOpening) return
     const { first, most } = this.#settings
-    const retryIn = Math.min(most, first * 2 ** this.#failures++)
+    const retryIn = waitAfter(this.#failures++, first, most, 2, Math.random())
     this.#stopWaiting = after(retryIn, () => this.#restart(), false)
     this.#events.lost(error, retryIn)
   }

@@ -2,6 +2,7 @@
  * A connection that comes back: makes a link, and another one when it is lost, with waits in between that double and are cut
  * short by chance, so that a thousand clients of a server that was restarted do not come all at once.
  */
+import { waitAfter } from '../../core/backoff.js'
 import { after, now } from '../../core/clock.js'
 import { isCancellation } from '../../core/errors.js'
 import { type CancellationToken, TimeoutToken } from '../../core/token.js'
@@ -217,7 +218,7 @@ export class Connection {
     if (this.state === 'closed') return
     this.state = 'disconnected'
     const { first, most, random } = this.#options
-    const retryIn = Math.min(most, first * 2 ** this.#failures++) * (1 - random() / 2)
+    const retryIn = waitAfter(this.#failures++, first, most, 2, random())
     this.#stopWaiting = after(
       retryIn,
       () => {

@@ -1,4 +1,5 @@
 /** What became of a cancel: how many held the token, how many of them have seen the cancel, and how many have finished. */
+import { waitAfter } from '../../core/backoff.js'
 import { after } from '../../core/clock.js'
 import {
   ACKNOWLEDGED,
@@ -106,15 +107,16 @@ export async function count({
     take(before ?? [], true)
     // They are listed once more at least, for holders that came after that list and before the mark.
     let isToList = left() > 0 || !isListed
-    for (let pause = FIRST; isToList; pause = Math.min(MOST, pause * 1.5)) {
-      const areNew = !wasSettled || pause === FIRST
+    for (let lists = 0; isToList; lists++) {
+      const areNew = !wasSettled || lists === 0
       wasSettled = isSettled()
       const reports = await list()
       if (reports) take(reports, areNew)
       isListed ||= reports !== undefined
       const rest = left()
       isToList = rest > 0 && (waiting().length > 0 || !wasSettled || !isListed)
-      if (isToList) await new Promise<void>((resolve) => void after(Math.min(rest, pause), resolve, true))
+      const pause = Math.min(rest, waitAfter(lists, FIRST, MOST, 1.5))
+      if (isToList) await new Promise<void>((resolve) => void after(pause, resolve, true))
     }
   }
   const all = [...seen.values()]
