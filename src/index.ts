@@ -9,13 +9,13 @@ export {
   CancellationToken,
   DefaultToken,
   type ForeignSignal,
-  type Nested,
+  type TokenOrSignal,
   type Registration,
   type ResultOf,
   SimpleToken,
   TimeoutToken,
   type TokenOptions,
-  type Work,
+  type Task,
 } from './core/token.js'
 export { ConditionToken, type ConditionTokenOptions } from './core/tokens/condition.js'
 export { CANCELLED, NEVER } from './core/tokens/constants.js'
@@ -23,7 +23,7 @@ export { CounterToken, type CounterTokenOptions } from './core/tokens/counter.js
 
 // Sums, and tokens of other systems
 export { allOf } from './core/tokens/all-of.js'
-export { anyOf, type EditorToken, type Foreign, from } from './core/tokens/from.js'
+export { anyOf, type EditorToken, type TokenLike, from } from './core/tokens/from.js'
 
 // Waiting, racing, trying again
 export type { RaceOptions } from './core/race.js'
@@ -32,18 +32,19 @@ export type { WaitOptions } from './core/wait.js'
 
 // Scopes, and the token of the async context
 export { NoAmbientError } from './core/context.js'
-export { ScopeClosedError, type ScopeWork } from './core/scope/crew.js'
-export type { RunOptions, Scope } from './core/scope/handle.js'
-export type { MapOptions, MapWork } from './core/scope/map.js'
+export { ScopeClosedError, type ScopeTask } from './core/scope/crew.js'
+export type { TaskOptions, Scope } from './core/scope/handle.js'
+export type { MapOptions, MapTask } from './core/scope/map.js'
 export { openScope, type OpenScope, type OpenScopeOptions, scope, type ScopeOptions } from './core/scope/scope.js'
 export type { CompeteOptions } from './core/scope/several.js'
-export type { StuckReport, UnfinishedWork } from './core/scope/unfinished.js'
+export type { StuckReport, UnfinishedTask } from './core/scope/unfinished.js'
 
 // Errors
 export {
   CancellationError,
   type CancellationDetails,
   type CancellationKind,
+  type CancellationLike,
   ConditionCancellationError,
   CounterCancellationError,
   ImpossibleCancelError,

@@ -18,6 +18,6 @@ const ended = once(worker, 'close')
 worker.stdout.pipe(process.stdout)
 await once(worker.stdout, 'data')
 
-const receipt = await hub.cancel(name, 'enough', { within: 10_000 })
+const receipt = await hub.cancel(name, 'enough', { timeout: 10_000 })
 console.log(`held by ${receipt.holders}, finished: ${receipt.finished}`)
 await ended

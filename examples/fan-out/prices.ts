@@ -1,7 +1,8 @@
 /** The second server: it hears from its own connection that nobody waits any more, and from a header how long somebody would. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { fromHeaders, fromRequest } from 'calloff/node'
+import { fromHeaders } from 'calloff'
+import { fromRequest } from 'calloff/node'
 
 /** Answers after `ms`. */
 export async function startPrices(ms: number, log: (line: string) => void): Promise<Server> {

@@ -8,8 +8,8 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import process from 'node:process'
-import { type CancellationToken, isCancellation, scope, TimeoutToken } from 'calloff'
-import { fromRequest, run, toHeaders } from 'calloff/node'
+import { type CancellationToken, isCancellation, scope, TimeoutToken, toHeaders } from 'calloff'
+import { fromRequest, run } from 'calloff/node'
 import { share } from 'calloff/threads'
 
 export interface Settings {

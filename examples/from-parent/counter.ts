@@ -2,7 +2,7 @@
 import { TimeoutToken } from 'calloff'
 import { fromParent } from 'calloff/node'
 
-const token = await fromParent({ background: true, otherwise: new TimeoutToken(100, { name: 'by hand' }) })
+const token = await fromParent({ background: true, fallback: new TimeoutToken(100, { name: 'by hand' }) })
 console.log('begun')
 
 let primes = 0

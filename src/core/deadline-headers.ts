@@ -4,7 +4,7 @@
  * Two forms: `grpc-timeout`, at most eight digits and a unit (gRPC over HTTP/2), and `x-request-timeout-ms`.
  */
 import { type NamesOf, optional, optionalNonNegative, optionsOf, shown, wrongType } from './arguments.js'
-import { type CancellationToken, DefaultToken, type Nested, TimeoutToken, toToken } from './token.js'
+import { type CancellationToken, DefaultToken, type TokenOrSignal, TimeoutToken, toToken } from './token.js'
 
 /** What `toHeaders` gives: both headers, or none. A type and not an interface, so that it goes where a record is wanted. */
 export type DeadlineHeaders = {
@@ -104,7 +104,7 @@ for (const [key, value] of [
  * // await fetch(url, { signal: token.signal, headers: { ...toHeaders(token), accept: 'text/plain' } })
  * ```
  */
-export function toHeaders(token: Nested): DeadlineHeaders {
+export function toHeaders(token: TokenOrSignal): DeadlineHeaders {
   const known = toToken(token)
   if (!known) throw wrongType('token', 'a token', token)
   const { remaining } = known

@@ -1,4 +1,5 @@
 /** The text of a token, which reads as the call that makes it, and the tree that `console.log` draws. */
+import { BY_CALL } from './errors.js'
 import type { TokenNode } from './graph.js'
 import { each, errorOf } from './graph.js'
 
@@ -54,8 +55,8 @@ function ownText(node: Described, form: Form): string[] {
   const options: Record<string, unknown> = {
     ...form.options,
     name: form.named ? undefined : node.name,
-    // By hand (or by whoever made it): not by its own rule, which would say so again.
-    cancelled: (outcome?.origin === node && /manual|dispose|race|sibling/.test(outcome.kind)) || undefined,
+    // Only where a call has cancelled it: its own rule is in the text already.
+    cancelled: (outcome?.origin === node && BY_CALL[outcome.kind] > 0) || undefined,
   }
   const pairs = Object.keys(options).filter((key) => options[key] !== undefined)
   const text = pairs.map((key) => `${key}: ${valueText(options[key])}`).join(', ')

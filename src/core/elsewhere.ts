@@ -1,27 +1,12 @@
 import type { Form } from './describe.js'
-import type { CancellationKind } from './errors.js'
+import { BY_CALL, type CancellationKind } from './errors.js'
 import { Cancellation, hubOf, makeError, saidOf, type TokenNode, whatHappened } from './graph.js'
 import type { Crossed } from './reasons.js'
 import { CancellationToken, UNCLONABLE } from './token.js'
 
-// A table, so that the compiler says when a kind is missing.
-const KINDS: Readonly<Record<CancellationKind, true>> = {
-  manual: true,
-  timeout: true,
-  condition: true,
-  counter: true,
-  dispose: true,
-  race: true,
-  sibling: true,
-  signal: true,
-  'process-signal': true,
-  disconnect: true,
-  lease: true,
-}
-
 /** The kind that has arrived. What is none, or is one of a later version, is `'manual'`. */
 export function kindFrom(kind: unknown): CancellationKind {
-  return typeof kind === 'string' && Object.hasOwn(KINDS, kind) ? (kind as CancellationKind) : 'manual'
+  return typeof kind === 'string' && Object.hasOwn(BY_CALL, kind) ? (kind as CancellationKind) : 'manual'
 }
 
 /** A token of another thread or process, as far as messages go. */

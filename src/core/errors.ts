@@ -20,6 +20,21 @@ export type CancellationKind =
   | 'disconnect'
   | 'lease'
 
+/** Every kind, and whether a call has cancelled the token, not a rule of its own. A new kind does not compile without a line here. */
+export const BY_CALL: Readonly<Record<CancellationKind, 0 | 1>> = {
+  manual: 1,
+  timeout: 0,
+  condition: 0,
+  counter: 0,
+  dispose: 1,
+  race: 1,
+  sibling: 1,
+  signal: 0,
+  'process-signal': 0,
+  disconnect: 0,
+  lease: 0,
+}
+
 /** What an error is made from. */
 export interface CancellationDetails {
   /** The token that started it. */
@@ -163,6 +178,19 @@ function hasShape(error: Record<string, unknown>, own: CancellationError | undef
   )
 }
 
+declare const recognised: unique symbol
+
+/**
+ * What {@link isCancellation} has recognised: an error of calloff, or one of another library that means the same. Only `name` and
+ * `message` are certain: use `instanceof CancellationError` for `kind` and `token`.
+ */
+export type CancellationLike =
+  | CancellationError
+  | (Error & {
+      /** In the type alone. Without it an `Error` that is no cancellation would have the type `never`. */
+      readonly [recognised]: true
+    })
+
 /**
  * Tells a cancellation from a failure.
  *
@@ -175,6 +203,9 @@ function hasShape(error: Record<string, unknown>, own: CancellationError | undef
  * token is cancelled, it also knows errors of clients that drop the reason, by their shape: what counts without a token, and
  * the codes with which servers answer a cancel (gRPC's 1 and 4, SQLSTATE 57014, JSON-RPC's -32800, …). It reads the token, it
  * never polls.
+ *
+ * For TypeScript it is a type guard. One value is recognised that is no `Error`: the reason of a foreign signal, where that is text or the
+ * like, and the token of that signal is given.
  *
  * Errors: throws nothing, whatever it is given.
  *
@@ -190,7 +221,7 @@ function hasShape(error: Record<string, unknown>, own: CancellationError | undef
  * }
  * ```
  */
-export function isCancellation(error: unknown, token?: CancellationToken): boolean {
+export function isCancellation(error: unknown, token?: CancellationToken): error is CancellationLike {
   const own = token?.error
   if (token !== undefined && own === undefined) return false
   try {

@@ -12,7 +12,7 @@ export const BRAND: unique symbol = Symbol.for('calloff.CancellationToken') as n
 export const NEVER_BRAND: unique symbol = Symbol.for('calloff.DefaultToken') as never
 
 /** Something foreign that can cancel. */
-export interface Foreign {
+export interface ForeignSource {
   /** The object itself; a controller's signal. */
   readonly key: object
   /** What it is called in the text of a token. */
@@ -76,7 +76,7 @@ const plain = {
   remaining: () => Infinity,
 }
 
-function ofSignal(signal: SignalLike): Foreign {
+function ofSignal(signal: SignalLike): ForeignSource {
   return {
     ...plain,
     key: signal,
@@ -95,7 +95,7 @@ function isAborted(signal: SignalLike): boolean {
   }
 }
 
-function ofEditor(token: EditorToken): Foreign {
+function ofEditor(token: EditorToken): ForeignSource {
   return {
     ...plain,
     key: token,
@@ -108,7 +108,7 @@ function ofEditor(token: EditorToken): Foreign {
   }
 }
 
-function ofOther(token: OtherToken): Foreign {
+function ofOther(token: OtherToken): ForeignSource {
   return {
     key: token,
     label: safely(() => String(token), 'CancellationToken'),
@@ -128,11 +128,11 @@ function ofOther(token: OtherToken): Foreign {
 }
 
 /** What there is to know of something foreign that can cancel; undefined if it cannot. */
-export function foreignOf(value: unknown): Foreign | undefined {
+export function foreignOf(value: unknown): ForeignSource | undefined {
   return typeof value === 'object' && value !== null ? safely(() => byShape(value), undefined) : undefined
 }
 
-function byShape(value: object): Foreign | undefined {
+function byShape(value: object): ForeignSource | undefined {
   const it = value as Partial<OtherToken & SignalLike & EditorToken & { signal: SignalLike; abort: unknown }>
   if (it[BRAND]) return ofOther(it as OtherToken)
   if (typeof it.aborted === 'boolean' && typeof it.addEventListener === 'function') return ofSignal(it as SignalLike)

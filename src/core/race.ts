@@ -22,7 +22,7 @@ import { holdFor } from './remaining.js'
 import type { CancellationToken } from './token.js'
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
-export type WorkOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLike<T>)
+export type TaskOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLike<T>)
 
 /** How to race. */
 export interface RaceOptions<T = unknown> {
@@ -38,7 +38,7 @@ export interface RaceOptions<T = unknown> {
    */
   readonly late?: ((value: T) => void) | undefined
   /**
-   * The works run with their tokens as the current ones (`currentToken()` of `calloff/node`); and on a token that never ends,
+   * The tasks run with their tokens as the current ones (`currentToken()` of `calloff/node`); and on a token that never ends,
    * which stands for none, the race is raced on the current one. Default: false.
    */
   readonly ambient?: boolean | undefined
@@ -55,11 +55,11 @@ export interface RaceTokens<Token> {
 
 export function race<Token, T>(
   given: TokenNode,
-  work: WorkOf<Token, T> | readonly WorkOf<Token, T>[],
+  task: TaskOf<Token, T> | readonly TaskOf<Token, T>[],
   options: RaceOptions<T> | undefined,
   make: RaceTokens<Token>,
 ): Promise<T> {
-  const works = Array.isArray(work) ? (work as readonly WorkOf<Token, T>[]) : undefined
+  const tasks = Array.isArray(task) ? (task as readonly TaskOf<Token, T>[]) : undefined
   const contest = new Contest<Token, T>(given, make)
   try {
     let node = given
@@ -71,9 +71,9 @@ export function race<Token, T>(
       const keeper = (contest.keeper = ambientIf(optional('ambient', 'boolean', ambient)))
       if (keeper && make.isNever(given)) node = keeper.current()
     }
-    if (!works) check(work)
-    else if (works.length) for (const one of works) check(one)
-    else throw new RangeError('work must hold something to race, got an empty array')
+    if (!tasks) check(task)
+    else if (tasks.length) for (const one of tasks) check(one)
+    else throw new RangeError('task must hold something to race, got an empty array')
     // An option is no more than a token would be, so that both behave alike.
     if (ms < Infinity) contest.begin(make.child(node, make.limit(ms, 'race', node)), keepAlive)
     else contest.begin(node, holdFor)
@@ -81,13 +81,13 @@ export function race<Token, T>(
     contest.rejected(error)
   }
   // Promises are heard in any case: their rejections are handled, and what they give may have to be given back.
-  if (works) for (const one of works) contest.enter(one)
-  else contest.enter(work as WorkOf<Token, T>)
+  if (tasks) for (const one of tasks) contest.enter(one)
+  else contest.enter(task as TaskOf<Token, T>)
   return contest.result
 }
 
-function check(work: unknown): void {
-  if (typeof work !== 'function' && !thenOf(work)) throw wrongType('work', 'a promise or a function', work)
+function check(task: unknown): void {
+  if (typeof task !== 'function' && !thenOf(task)) throw wrongType('task', 'a promise or a function', task)
 }
 
 /** One race. Without private names: to give an object ten of them takes longer than all the rest (Node 20). */
@@ -131,14 +131,14 @@ class Contest<Token, T> implements Follower {
     this.letGo = hold(node)
   }
 
-  enter(work: WorkOf<Token, T>): void {
+  enter(task: TaskOf<Token, T>): void {
     try {
-      if (typeof work !== 'function') this.follow(work)
+      if (typeof task !== 'function') this.follow(task)
       else if (!this.isOver && !this.isDead && !discover(this.node, LOOK)) {
         const child = this.make.child(this.node)
         ;(this.children ??= []).push(child)
         const { keeper } = this
-        const result = keeper ? keeper.run(child as never, () => work(child)) : work(child)
+        const result = keeper ? keeper.run(child as never, () => task(child)) : task(child)
         if (!this.follow(result)) this.fulfilled(result)
       }
     } catch (error) {

@@ -24,13 +24,21 @@ export interface RetryOptions {
    * together. A function, which gives a number from 0 to 1, takes the place of `Math.random`. Default: true.
    */
   readonly jitter?: boolean | (() => number) | undefined
-  /** Milliseconds that an attempt takes at the shortest: with less left, none is started. Default: 0. */
-  readonly shortest?: number | undefined
+  /** Milliseconds that an attempt needs: with less time left, none is started. Default: 0. */
+  readonly minAttemptTime?: number | undefined
   /** Whether a failure is worth another attempt: a boolean, or a promise of one. Attempts count from 1. Default: each is. */
   readonly when?: ((error: unknown, attempt: number) => boolean | PromiseLike<boolean>) | undefined
 }
 
-const RETRY_OPTIONS: NamesOf<RetryOptions> = ['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'shortest', 'when']
+const RETRY_OPTIONS: NamesOf<RetryOptions> = [
+  'attempts',
+  'delay',
+  'factor',
+  'maxDelay',
+  'jitter',
+  'minAttemptTime',
+  'when',
+]
 
 /**
  * The time that is left allows no other attempt. `cause` is what the last one has failed with; there is none if there was no
@@ -53,25 +61,25 @@ export class RetryBudgetError extends Error {
 
 export function retry<Token, T>(
   node: TokenNode,
-  work: (token: Token, attempt: number) => T | PromiseLike<T>,
+  task: (token: Token, attempt: number) => T | PromiseLike<T>,
   options: RetryOptions | undefined,
   child: (source: TokenNode) => Token & TokenNode,
 ): Promise<T> {
-  return asyncUnder(node, () => tryAgain(node, work, options, child))
+  return asyncUnder(node, () => tryAgain(node, task, options, child))
 }
 
 async function tryAgain<Token, T>(
   node: TokenNode,
-  work: (token: Token, attempt: number) => T | PromiseLike<T>,
+  task: (token: Token, attempt: number) => T | PromiseLike<T>,
   options: RetryOptions | undefined,
   child: (source: TokenNode) => Token & TokenNode,
 ): Promise<T> {
   const given = optionsOf(options, RETRY_OPTIONS)
-  if (typeof work !== 'function') throw wrongType('work', 'a function', work)
+  if (typeof task !== 'function') throw wrongType('task', 'a function', task)
   const attempts = optionalCount('attempts', given.attempts) ?? 3
   const factor = optionalNonNegative('factor', given.factor) ?? 2
   const longest = optionalNonNegative('maxDelay', given.maxDelay) ?? 30_000
-  const shortest = optionalNonNegative('shortest', given.shortest) ?? 0
+  const minAttemptTime = optionalNonNegative('minAttemptTime', given.minAttemptTime) ?? 0
   const when = optional('when', 'function', given.when)
   const { jitter = true } = given
   if (!/^(boolean|function)$/.test(typeof jitter)) throw wrongType('jitter', 'a boolean or a function', jitter)
@@ -83,14 +91,14 @@ async function tryAgain<Token, T>(
     const dead = discover(node, INDIRECT)
     if (dead) throw errorOf(dead)
     const left = timeLeft(node, Infinity)
-    if ((pause && pause >= left) || pause + shortest > left) {
-      const wanted = `${Math.ceil(pause + shortest)} ms wanted, ${Math.floor(left)} ms left`
+    if ((pause && pause >= left) || pause + minAttemptTime > left) {
+      const wanted = `${Math.ceil(pause + minAttemptTime)} ms wanted, ${Math.floor(left)} ms left`
       throw new RetryBudgetError(`no time for attempt ${attempt}: ${wanted}`, attempt - 1, last)
     }
     if (attempt > 1) await sleep(node, pause)
     const token = child(node)
     try {
-      return await heeded(node, work(token, attempt))
+      return await heeded(node, task(token, attempt))
     } catch (error) {
       end(token, 'dispose')
       // What was called off is over; and a failure that came at the same time is the last.

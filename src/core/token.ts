@@ -22,7 +22,7 @@ import {
   isPlatformTimeout,
   TimeoutCancellationError,
 } from './errors.js'
-import { BRAND, type Foreign, foreignOf, NEVER_BRAND } from './foreign.js'
+import { BRAND, type ForeignSource, foreignOf, NEVER_BRAND } from './foreign.js'
 import {
   adopt,
   byHand,
@@ -54,14 +54,14 @@ import {
 } from './graph.js'
 import { iterate } from './iterate.js'
 import { checkpoint, every, sleep, turns } from './pace.js'
-import { race, type RaceOptions, type WorkOf } from './race.js'
+import { race, type RaceOptions, type TaskOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { retry, type RetryOptions } from './retry.js'
 import type { Callee } from './traces.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
-export type Nested = CancellationToken | ForeignSignal
+export type TokenOrSignal = CancellationToken | ForeignSignal
 
 /** A platform signal, whatever realm or polyfill it comes from, seen by its shape. */
 export interface ForeignSignal {
@@ -81,9 +81,9 @@ export interface TokenOptions {
 export const TOKEN_OPTIONS: NamesOf<TokenOptions> = ['name', 'cancelled']
 
 /** Something to race: a promise, or a function that is started with a token of its own. */
-export type Work<T> = WorkOf<CancellationToken, T>
+export type Task<T> = TaskOf<CancellationToken, T>
 
-/** What a work comes to. */
+/** What a task comes to. */
 export type ResultOf<W> =
   W extends PromiseLike<infer T> ? T : W extends (token: CancellationToken) => infer R ? Awaited<R> : never
 
@@ -299,7 +299,7 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /** A new token that is cancelled with this one or any of the others: cantok's `+`. Cancelling the sum leaves them alone. */
-  plus(...others: Nested[]): CancellationToken {
+  plus(...others: TokenOrSignal[]): CancellationToken {
     return new SimpleToken(own(this), ...others)
   }
 
@@ -361,10 +361,10 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * Settles as the first of the works does, or rejects with the token's error when it is cancelled first.
+   * Settles as the first of the tasks does, or rejects with the token's error when it is cancelled first.
    *
    * Functions get a token of their own, which is cancelled (kind `'race'`) as soon as the race is over, so the losers really
-   * stop; under a token that is already over they are not started. A work that has failed by the time of the cancellation
+   * stop; under a token that is already over they are not started. A task that has failed by the time of the cancellation
    * wins over it. Late failures of losers never become unhandled rejections.
    *
    * Errors: `TimeoutCancellationError` when `timeout` passes; `RangeError` for nothing to race.
@@ -379,19 +379,19 @@ export abstract class CancellationToken implements Disposable {
    * console.log(await new SimpleToken().race([slow, async () => 'quick'])) // → quick
    * ```
    */
-  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions<T>): Promise<T>
-  /** The same for works of several types. */
-  race<const W extends readonly Work<unknown>[]>(
-    works: W,
+  race<T>(task: Task<T> | readonly Task<T>[], options?: RaceOptions<T>): Promise<T>
+  /** The same for tasks of several types. */
+  race<const W extends readonly Task<unknown>[]>(
+    tasks: W,
     options?: RaceOptions<ResultOf<W[number]>>,
   ): Promise<ResultOf<W[number]>>
-  race<T>(work: Work<T> | readonly Work<T>[], options?: RaceOptions<T>): Promise<T> {
+  race<T>(task: Task<T> | readonly Task<T>[], options?: RaceOptions<T>): Promise<T> {
     const node = ownIf(this)
-    return node ? race(node, work, options, make) : strayed()
+    return node ? race(node, task, options, make) : strayed()
   }
 
   /**
-   * Calls `work` until it succeeds: again after a failure, after a delay that grows, for as long as there are attempts, and
+   * Calls `task` until it succeeds: again after a failure, after a delay that grows, for as long as there are attempts, and
    * time. Each attempt gets a token of its own, which is cancelled (kind `'dispose'`) when the attempt has failed, so that
    * nothing of it goes on; what a successful attempt gives (a response with a body to read) may still hang on its token.
    *
@@ -413,11 +413,11 @@ export abstract class CancellationToken implements Disposable {
    * ```
    */
   retry<T>(
-    work: (token: CancellationToken, attempt: number) => T | PromiseLike<T>,
+    task: (token: CancellationToken, attempt: number) => T | PromiseLike<T>,
     options?: RetryOptions,
   ): Promise<T> {
     const node = ownIf(this)
-    return node ? retry(node, work, options, child) : strayed()
+    return node ? retry(node, task, options, child) : strayed()
   }
 
   /** Resolves after `ms` milliseconds; rejects with the token's error as soon as it is cancelled. Keeps the process alive. */
@@ -613,8 +613,8 @@ function strayed(): Promise<never> {
 /** What a constructor was given beside the rule of its kind: puts the new node below its sources, and heeds its options. */
 export function begin(
   node: CancellationToken,
-  first: (TokenOptions & object) | Nested | undefined,
-  nested: readonly Nested[],
+  first: (TokenOptions & object) | TokenOrSignal | undefined,
+  nested: readonly TokenOrSignal[],
   names: readonly string[] = TOKEN_OPTIONS,
 ): void {
   // The commonest by far, ahead of all the checks: one token to derive from. The rest is a function of its own, so that this
@@ -625,8 +625,8 @@ export function begin(
 
 function beginWith(
   node: CancellationToken,
-  first: (TokenOptions & object) | Nested | undefined,
-  nested: readonly Nested[],
+  first: (TokenOptions & object) | TokenOrSignal | undefined,
+  nested: readonly TokenOrSignal[],
   names: readonly string[],
 ): void {
   const sources: TokenNode[] = []
@@ -668,7 +668,7 @@ function addSource(sources: TokenNode[], one: unknown): void {
 }
 
 /** Whether a constructor's first argument is its options, not the first of the nested tokens. */
-export function isOptions<T extends object>(first: T | Nested | undefined): first is T {
+export function isOptions<T extends object>(first: T | TokenOrSignal | undefined): first is T {
   return first !== undefined && !toToken(first)
 }
 
@@ -718,7 +718,7 @@ export class SimpleToken extends CancellationToken {
    * console.log(query.cancelled, request.cancelled) // → true false
    * ```
    */
-  constructor(options?: TokenOptions | Nested, ...nested: Nested[]) {
+  constructor(options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
     super(UNCLONABLE)
     if (arguments.length > 0) begin(this, options, nested)
   }
@@ -796,7 +796,7 @@ export class TimeoutToken extends CancellationToken {
    * console.log(turns > 0, token.error?.name) // → true TimeoutError
    * ```
    */
-  constructor(ms: number, options?: TokenOptions | Nested, ...nested: Nested[]) {
+  constructor(ms: number, options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
     super(UNCLONABLE)
     if (arguments.length > 1) begin(this, options, nested)
     this.ms = nonNegative('ms', ms)
@@ -805,7 +805,7 @@ export class TimeoutToken extends CancellationToken {
   }
 
   /** Cancelled at a point in time: a `Date`, or milliseconds since 1970. One that has passed is over at once. */
-  static until(date: Date | number, options?: TokenOptions | Nested, ...nested: Nested[]): TimeoutToken {
+  static until(date: Date | number, options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]): TimeoutToken {
     const at = date instanceof Date ? date.getTime() : date
     if (typeof at !== 'number') throw wrongType('date', 'a Date or a number', date)
     if (Number.isNaN(at)) throw new RangeError('date must be a valid date, got NaN')
@@ -974,9 +974,9 @@ class GraceToken extends CancellationToken {
 
 /** Stands for something foreign: one for each, however many tokens derive from it, so that it carries one listener of ours. */
 class BridgeToken extends CancellationToken {
-  readonly #foreign: Foreign
+  readonly #foreign: ForeignSource
 
-  constructor(foreign: Foreign) {
+  constructor(foreign: ForeignSource) {
     super(UNCLONABLE)
     this.#foreign = foreign
     giveRule(this)

@@ -22,15 +22,7 @@ export { type ProcessReport, type RunningProcess, spawn, type SpawnOptions } fro
 export { type Emitter, on, once, type OnOptions } from './streams/events.js'
 export { pipeline, type PipelineOptions, type PipelineStep, pipeTo, type PipeToOptions } from './streams/streams.js'
 
-// HTTP requests as tokens, and deadlines that travel with them
-export {
-  type DeadlineHeaders,
-  fromHeaders,
-  type HeaderOptions,
-  type HeaderSource,
-  InvalidDeadlineError,
-  toHeaders,
-} from '../core/deadline-headers.js'
+// HTTP requests as tokens
 export { fromRequest, type FetchRequest, type RequestOptions } from './requests/from-request.js'
 export { withRequestToken } from './requests/handler.js'
 export {

@@ -21,7 +21,7 @@ export type {
   Mark,
   OpenOptions,
   Receipt,
-  RunOptions,
+  NameOptions,
   TokenHub,
   Who,
 } from './contract/hub.js'

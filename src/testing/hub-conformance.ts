@@ -20,7 +20,7 @@ export interface HubUnderTest {
   /** Ends the server without a warning, and starts it again with what it had stored. */
   restart?(): Promise<void>
   /** How long anything may take, in milliseconds. Default: 20,000. */
-  readonly patience?: number
+  readonly timeout?: number
 }
 
 /** One thing to try. */
@@ -111,7 +111,7 @@ class World {
   }
 
   topic(): Topic {
-    return { name: this.name(), run: '' }
+    return { name: this.name(), runId: '' }
   }
 
   async hub(options?: HubOptions): Promise<TokenHub> {
@@ -144,7 +144,7 @@ class World {
   async until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
     const began = now()
     while (!(await isSo())) {
-      expect(now() - began < (this.under.patience ?? 20_000), `${what}, which did not happen in time`)
+      expect(now() - began < (this.under.timeout ?? 20_000), `${what}, which did not happen in time`)
       await pause(5)
     }
   }
@@ -155,7 +155,7 @@ class World {
 
   /** A token of the name that is opened now, and whether it is over once it is ready. */
   async isOver(hub: TokenHub, name: string, run?: string): Promise<boolean> {
-    const token = hub.open(name, { run })
+    const token = hub.open(name, { runId: run })
     await token.ready
     const over = token.cancelled
     token.close()
@@ -193,17 +193,17 @@ function addTokens(add: Add): void {
     const names = [stem, `\uFEFF${stem}`, `${stem}\uFEFF`, `${stem} `, ` ${stem}`, `${stem}\u200B`, `${stem}\n`]
     names.push(`${stem}\u00E9`, `${stem}e\u0301`, stem.toUpperCase(), `${stem}%20`, `${stem}*`, `${stem}.`, `${stem}\\`)
     const tokens = names.map((name) => there.open(name))
-    const runs = names.map((run) => there.open(stem, { run }))
+    const runs = names.map((run) => there.open(stem, { runId: run }))
     await Promise.all([...tokens, ...runs].map(({ ready }) => ready))
     for (const [at, name] of names.entries()) {
-      await here.cancel(name, 'stop', { within: 20_000, until: 'acknowledged' })
+      await here.cancel(name, 'stop', { timeout: 20_000, until: 'acknowledged' })
       const over = tokens.filter(({ cancelled }) => cancelled).length
       same(over, at + 1, `the number of cancelled tokens after ${JSON.stringify(name)}`)
       same(tokens[at]?.cancelled, true, `the token ${JSON.stringify(name)}`)
     }
     same(runs.filter(({ cancelled }) => cancelled).length, 0, 'the number of cancelled runs')
     for (const [at, run] of names.entries()) {
-      await here.cancel(stem, 'stop', { run, within: 20_000, until: 'acknowledged' })
+      await here.cancel(stem, 'stop', { runId: run, timeout: 20_000, until: 'acknowledged' })
       same(runs.filter(({ cancelled }) => cancelled).length, at + 1, `cancelled runs after ${JSON.stringify(run)}`)
     }
     const listed = (await here.list(`\uFEFF${stem}`)).map(({ name }) => name)
@@ -340,10 +340,10 @@ function addTokens(add: Add): void {
   add('runs of a name do not touch each other (H8)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const name = world.name()
-    const second = there.open(name, { run: '2' })
+    const second = there.open(name, { runId: '2' })
     const plain = there.open(name)
     await Promise.all([second.ready, plain.ready])
-    await here.cancel(name, 'late', { run: '1' })
+    await here.cancel(name, 'late', { runId: '1' })
     same(await world.isOver(there, name, '1'), true, 'the run itself')
     same(await world.isOver(there, name, '2'), false, 'the next run')
     same(await world.isOver(there, name), false, 'the name without a run')
@@ -421,11 +421,11 @@ function addReceipts(add: Add): void {
     await Promise.all([one.ready, two.ready, three.ready])
     await one.finished(Promise.resolve())
     three.onCancel(() => three.close())
-    const seen = await here.cancel(name, 'stop', { within: 20_000, until: 'acknowledged' })
+    const seen = await here.cancel(name, 'stop', { timeout: 20_000, until: 'acknowledged' })
     same(seen.delivered, true, 'delivered')
     same(seen.holders, 3, 'the holders')
     same(seen.acknowledged, 3, 'those who have seen it')
-    const asked = here.cancel(name, 'again', { within: 20_000 })
+    const asked = here.cancel(name, 'again', { timeout: 20_000 })
     two.close()
     const done = await asked
     same(done.mark.reason, 'stop', 'the mark')
@@ -438,22 +438,23 @@ function addReceipts(add: Add): void {
     const name = world.name()
     const token = there.open(name)
     await token.ready
-    let receipt = await here.cancel(name, 'stop', { within: 300 })
+    let receipt = await here.cancel(name, 'stop', { timeout: 300 })
     // A machine that is busy may take longer for the mark and the list alone.
-    for (let within = 600; !receipt.complete; within *= 2) receipt = await here.cancel(name, 'stop', { within })
+    for (let within = 600; !receipt.complete; within *= 2)
+      receipt = await here.cancel(name, 'stop', { timeout: within })
     same(receipt.holders, 1, 'the holders')
     same(receipt.finished, 0, 'those who are done')
     same(receipt.waiting.length, 1, 'those who are not')
     same(receipt.waiting[0]?.role, 'open', 'the role')
     token.close() // which was kept until here: one that nobody keeps is closed
-    const nobody = await here.cancel(world.name(), undefined, { within: 20_000 })
+    const nobody = await here.cancel(world.name(), undefined, { timeout: 20_000 })
     same(nobody.holders, 0, 'the holders of what nobody holds')
   })
 
   add('a list shows what is open or marked, by whom, in what state', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const stem = world.name()
-    const token = there.open(`${stem}_b`, { run: 'r' })
+    const token = there.open(`${stem}_b`, { runId: 'r' })
     using exposed = there.expose(`${stem}_a`, new SimpleToken())
     await Promise.all([token.ready, exposed.ready])
     await here.cancel(`${stem}_c`, 'stop')
@@ -461,7 +462,7 @@ function addReceipts(add: Add): void {
     const list = await here.list(`${stem}_`)
     same(list.map(({ name }) => name.slice(-1)).join(''), 'abc', 'the names')
     same(list.map(({ state }) => state).join(), 'live,live,cancelled', 'the states')
-    same(list[1]?.run, 'r', 'the run')
+    same(list[1]?.runId, 'r', 'the run')
     same(list[2]?.mark?.reason, 'stop', 'the reason of the mark')
     same(list[0]?.holders[0]?.role, 'exposed', 'the role')
     const [holder] = list[1]?.holders ?? []
@@ -483,7 +484,7 @@ function addLeases(add: Add): void {
     const first = await here.lease(name, { ttl: 10_000 })
     await rejects(there.lease(name, { ttl: 10_000 }), 'ERR_LEASE_HELD')
     await rejects(here.lease(name, { ttl: 10_000 }), 'ERR_LEASE_HELD')
-    const waiting = there.lease(name, { ttl: 10_000, within: 20_000 })
+    const waiting = there.lease(name, { ttl: 10_000, timeout: 20_000 })
     const other = await here.lease(world.name(), { ttl: 10_000 })
     first.close()
     const second = await waiting
@@ -509,7 +510,7 @@ function addLeases(add: Add): void {
     same(token.cancelled, false, "the others' token")
     lease.close()
     same(await world.isOver(there, name), false, 'what is opened after the release')
-    const next = await there.lease(name, { ttl: 10_000, within: 20_000 })
+    const next = await there.lease(name, { ttl: 10_000, timeout: 20_000 })
     same(token.cancelled, false, 'the token after the release')
     next.close()
   })
@@ -715,7 +716,7 @@ function addEngine(add: Add): void {
     same(follower.kind, 'lease', 'the kind')
     expect(now() - began >= 800, 'nobody is told before the ttl is over')
     same(await world.isOver(hub, topic.name), true, 'what is opened after the loss')
-    const lease = await hub.lease(topic.name, { ttl: 10_000, within: 20_000 })
+    const lease = await hub.lease(topic.name, { ttl: 10_000, timeout: 20_000 })
     same(await world.isOver(hub, topic.name), false, 'what is opened in the next term')
     lease.close()
   })
@@ -740,7 +741,7 @@ function addEngine(add: Add): void {
 
 function addCuts(add: Add): void {
   add('cancels that fall into a cut are delivered, and found (H3, H9, H11)', async (world) => {
-    const options: HubOptions = { backOff: { first: 10, most: 100 }, patience: 2_000 }
+    const options: HubOptions = { backOff: { first: 10, most: 100 }, timeout: 2_000 }
     const [here, there] = [await world.hub(options), await world.hub(options)]
     const told: string[] = []
     here.onEvent(({ type }) => told.push(type))
@@ -765,7 +766,7 @@ function addCuts(add: Add): void {
 
 function addRestarts(add: Add): void {
   add('what was delivered survives a restart, and what was open goes on (H4, H9, E1)', async (world) => {
-    const options: HubOptions = { backOff: { first: 10, most: 100 }, patience: 2_000 }
+    const options: HubOptions = { backOff: { first: 10, most: 100 }, timeout: 2_000 }
     const [here, there] = [await world.hub(options), await world.hub(options)]
     const [name, later] = [world.name(), world.name()]
     const token = there.open(later)

@@ -100,7 +100,7 @@ export function aliveState(generation: number): number {
 
 /** What is added to an alive word to end it. `chunk` is where in the report area the report begins, -1 for none. */
 export function endingOf(kind: CancellationKind, chunk: number): number {
-  return ((chunk + 1) << KIND_BITS) | numberOf(kind)
+  return ((chunk + 1) << KIND_BITS) | NUMBERS[kind]
 }
 
 /** Whether a state belongs to the generation that was alive as `alive`. */
@@ -113,28 +113,23 @@ export function chunkOf(state: number): number {
   return Math.min((state >>> KIND_BITS) & CHUNK_MASK, REPORT_WORDS) - 1
 }
 
-/** By the numbers they have in shared memory, so only ever added to. */
-const KINDS: readonly (CancellationKind | undefined)[] = [
-  undefined, // alive
-  'manual',
-  'timeout',
-  'condition',
-  'counter',
-  'dispose',
-  'race',
-  'sibling',
-  'signal',
-  'process-signal',
-  'disconnect',
-  'lease',
-]
-
-/** The number of a kind; one that is newer than this layout goes as `'manual'`. */
-function numberOf(kind: CancellationKind): number {
-  return Math.max(1, KINDS.indexOf(kind))
+/** The numbers of the kinds in shared memory, where 0 is alive. A new kind does not compile until it has a number; a number never changes. */
+const NUMBERS: Readonly<Record<CancellationKind, number>> = {
+  manual: 1,
+  timeout: 2,
+  condition: 3,
+  counter: 4,
+  dispose: 5,
+  race: 6,
+  sibling: 7,
+  signal: 8,
+  'process-signal': 9,
+  disconnect: 10,
+  lease: 11,
 }
+const KINDS = new Map(Object.entries(NUMBERS).map(([kind, number]) => [number, kind as CancellationKind]))
 
 /** The kind in a state that is not alive; what others store there counts as a cancel by hand. */
 export function kindOf(state: number): CancellationKind {
-  return KINDS[state & KIND_MASK] ?? 'manual'
+  return KINDS.get(state & KIND_MASK) ?? 'manual'
 }

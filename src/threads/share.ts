@@ -1,5 +1,5 @@
 import { wrongType } from '../core/arguments.js'
-import { type Nested, toToken } from '../core/token.js'
+import { type TokenOrSignal, toToken } from '../core/token.js'
 import { SharedToken, STANDS, type Standing } from './shared-token.js'
 
 /**
@@ -25,7 +25,7 @@ import { SharedToken, STANDS, type Standing } from './shared-token.js'
  * console.log(there.cancelled, there.cancelledBy?.name, there.reason) // → true request the client left
  * ```
  */
-export function share(token: Nested): SharedToken {
+export function share(token: TokenOrSignal): SharedToken {
   const source = toToken(token)
   if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
   const options: Standing = { name: source.name, [STANDS]: true }

@@ -38,7 +38,7 @@ import {
   begin as adoptNested,
   CancellationToken,
   isOptions,
-  type Nested,
+  type TokenOrSignal,
   SimpleToken,
   type TokenOptions,
   UNCLONABLE,
@@ -145,7 +145,7 @@ export class SharedToken extends CancellationToken {
    * @param options or the first of the nested tokens
    * @param nested tokens, or AbortSignals, that cancel this one, on every side, when they are cancelled
    */
-  constructor(options?: TokenOptions | Nested, ...nested: Nested[]) {
+  constructor(options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
     needSharedMemory()
     super(UNCLONABLE)
     adoptNested(this, options, nested)
@@ -213,8 +213,8 @@ export class SharedToken extends CancellationToken {
   static at(
     buffer: SharedArrayBuffer,
     byteOffset: number,
-    options?: TokenOptions | Nested,
-    ...nested: Nested[]
+    options?: TokenOptions | TokenOrSignal,
+    ...nested: TokenOrSignal[]
   ): SharedToken {
     needSharedMemory()
     const seat = seatIn(buffer, byteOffset)

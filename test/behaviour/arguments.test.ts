@@ -211,9 +211,9 @@ const others: readonly (readonly [string, readonly unknown[], Row])[] = [
   [
     'work',
     [5, 'kek', null, undefined, {}, true],
-    { argument: 'work', call: (value) => call('race')(value), promises: true },
+    { argument: 'task', call: (value) => call('race')(value), promises: true },
   ],
-  ['work', [5, 'kek', null, {}], { argument: 'work', call: (value) => call('race')([() => 1, value]), promises: true }],
+  ['work', [5, 'kek', null, {}], { argument: 'task', call: (value) => call('race')([() => 1, value]), promises: true }],
   [
     'something iterable',
     [5, null, undefined, {}, () => {}],
@@ -251,7 +251,7 @@ describe('10. what is no token, function or signal where one is wanted', () => {
   it('a race of nothing is a RangeError', async () => {
     const error = await rejection(new calloff.SimpleToken().race([]))
     assert.ok(error instanceof RangeError)
-    assert.match(error.message, /work/)
+    assert.match(error.message, /task/)
     assert.ok((await rejection(new calloff.SimpleToken().cancel().race([]))) instanceof RangeError)
   })
 

@@ -43,17 +43,17 @@ const rows: readonly Row[] = [
   {
     call: 'retry',
     with: (options) => token.retry(() => 5, options),
-    names: ['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'shortest', 'when'],
+    names: ['attempts', 'delay', 'factor', 'maxDelay', 'jitter', 'minAttemptTime', 'when'],
   },
   {
     call: 'scope',
     with: (options) => scope(() => 5, options),
-    names: ['name', 'concurrency', 'patience', 'onStuck', 'trace', 'ambient'],
+    names: ['name', 'concurrency', 'stuckAfter', 'onStuck', 'trace', 'ambient'],
   },
   {
     call: 'openScope',
     with: (options) => openScope(token, options),
-    names: ['name', 'concurrency', 'patience', 'onStuck', 'trace', 'ambient', 'onLeave'],
+    names: ['name', 'concurrency', 'stuckAfter', 'onStuck', 'trace', 'ambient', 'onLeave'],
   },
   { call: 's.run', with: (options) => scope((s) => s.run(() => 5, options)), names: ['name'] },
   { call: 's.map', with: (options) => scope((s) => s.map([5], () => 5, options)), names: ['name', 'concurrency'] },

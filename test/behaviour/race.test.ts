@@ -30,7 +30,7 @@ class ClientAbort extends Error {
 
 const forever = () => new Promise<never>(() => {})
 
-describe('9. race settles as the first of the works does', () => {
+describe('9. race settles as the first of the tasks does', () => {
   it('with its value, for promises, thenables and functions of any kind', async () => {
     const token = new SimpleToken()
     assert.equal(await token.race(Promise.resolve(1)), 1)
@@ -155,7 +155,7 @@ describe('9. race rejects with a TimeoutCancellationError when `timeout` passes'
     }
   })
 
-  it('and the works that were started are called off by it', async () => {
+  it('and the tasks that were started are called off by it', async () => {
     using clock = manualClock()
     let given: CancellationToken | undefined
     const outcome = rejection(

@@ -219,7 +219,7 @@ describe('retry within a budget', () => {
 
   test('starts no attempt with less than `shortest` left, not even a first one', async () => {
     using clock = manualClock()
-    const options: RetryOptions = { delay: 10, jitter: false, shortest: 95 }
+    const options: RetryOptions = { delay: 10, jitter: false, minAttemptTime: 95 }
     const { calls, work } = flaky(10)
     const error = (await rejection(new TimeoutToken(100).retry(work, options))) as RetryBudgetError
     assert.deepEqual([calls.length, error.cause, error.attempts], [1, failures[0], 1])
@@ -270,7 +270,7 @@ describe('retry: what is worth it', () => {
       throw failures[0]
     }
     const bad: readonly [() => Promise<unknown>, RegExp][] = [
-      [() => NEVER.retry(5 as never), /^TypeError: work must be a function, got 5$/],
+      [() => NEVER.retry(5 as never), /^TypeError: task must be a function, got 5$/],
       [() => NEVER.retry(work, 5 as never), /^TypeError: options must be a plain object, got 5$/],
       [() => NEVER.retry(work, { attempts: 0 }), /^RangeError: attempts must be a whole number of at least 1, got 0$/],
       [() => NEVER.retry(work, { attempts: 1.5 }), /^RangeError: attempts must be a whole number .* got 1.5$/],
@@ -278,7 +278,10 @@ describe('retry: what is worth it', () => {
       [() => NEVER.retry(work, { delay: -1 }), /^RangeError: delay must not be negative or NaN, got -1$/],
       [() => NEVER.retry(work, { factor: Number.NaN }), /^RangeError: factor must not be negative or NaN, got NaN$/],
       [() => NEVER.retry(work, { maxDelay: -1 }), /^RangeError: maxDelay must not be negative/],
-      [() => NEVER.retry(work, { shortest: null as never }), /^TypeError: shortest must be a number, got null$/],
+      [
+        () => NEVER.retry(work, { minAttemptTime: null as never }),
+        /^TypeError: minAttemptTime must be a number, got null$/,
+      ],
       [() => NEVER.retry(work, { jitter: 1 as never }), /^TypeError: jitter must be a boolean or a function, got 1$/],
       [() => NEVER.retry(work, { jitter: () => 2 }), /^RangeError: jitter must give a number from 0 to 1, got 2$/],
       [() => NEVER.retry(work, { jitter: () => 'x' as never }), /^RangeError: jitter must give a number .* got x$/],

@@ -28,7 +28,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     const listed = await user.run('ls', '--json')
     assert.match(
       listed.stdout,
-      /"name":"deploy-42","run":"","state":"live","holders":\[\{"host":".*","pid":\d+,"role":"open","state":"open"/,
+      /"name":"deploy-42","runId":"","state":"live","holders":\[\{"host":".*","pid":\d+,"role":"open","state":"open"/,
     )
     const receipt = await user.run('cancel', 'deploy-42', '--reason', 'wrong\nbranch \u001B[31m', '--wait', '20s')
     assert.deepEqual(
@@ -87,9 +87,9 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
       refused.stderr,
       /^calloff: echo was not started, for it was called off as nightly by process \d+ on .+: no disk; to use the name again: calloff forget nightly\n$/,
     )
-    assert.equal((await user.run('run', '--name', 'nightly', '--run', 'monday', '--', 'true')).code, 0)
+    assert.equal((await user.run('run', '--name', 'nightly', '--run-id', 'monday', '--', 'true')).code, 0)
     assert.equal((await user.run('status', 'nightly')).code, 125)
-    assert.equal((await user.run('status', 'nightly', '--run', 'monday', '-q')).code, 0)
+    assert.equal((await user.run('status', 'nightly', '--run-id', 'monday', '-q')).code, 0)
     assert.equal((await user.run('forget', 'nightly')).stdout, 'nightly: forgotten\n')
     assert.equal((await user.run('run', '--name', 'nightly', '--', 'true')).code, 0)
     assert.equal((await user.run('ls', '--names')).stdout, 'weekly\n')

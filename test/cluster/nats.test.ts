@@ -23,7 +23,7 @@ describe('NATS in a cluster of three', { skip }, async () => {
   const connections: NatsConnection[] = []
   const hubs: TokenHub[] = []
   after(async () => {
-    await Promise.all(hubs.map((hub) => hub.close({ within: 0 }).catch(() => {})))
+    await Promise.all(hubs.map((hub) => hub.close({ timeout: 0 }).catch(() => {})))
     await Promise.all(connections.map((connection) => connection.close()))
     await cluster.end()
   })
@@ -44,7 +44,7 @@ describe('NATS in a cluster of three', { skip }, async () => {
   }
   const links = await Promise.all(Array.from({ length: 6 }, (_, i) => linkTo(i % 3, `session ${i}`)))
   it('of six that want a lease at once, which others have had before, one gets it', async () => {
-    const topic = { name: 'wanted', run: '' }
+    const topic = { name: 'wanted', runId: '' }
     let highest = 0
     for (let round = 0; round < 20; round++) {
       const answers = await Promise.all(links.map((link, i) => link.acquire(topic, `owner ${i}, ${round}`, 60_000)))
@@ -58,7 +58,7 @@ describe('NATS in a cluster of three', { skip }, async () => {
   })
 
   it('of six that cancel at once what was forgotten before, all hear of the one that stands', async () => {
-    const topic = { name: 'cancelled', run: '' }
+    const topic = { name: 'cancelled', runId: '' }
     for (let round = 0; round < 10; round++) {
       const stand = await Promise.all(links.map((link, i) => link.mark(topic, markOf(`mark-${round}-${i}`), 60_000)))
       const [state] = await (links[0] as (typeof links)[0]).read([topic])

@@ -23,7 +23,7 @@ describe('PostgreSQL with a standby', { skip }, () => {
         return hub
       }
       after(async () => {
-        await Promise.all(hubs.map((hub) => hub.close({ within: 0 }).catch(() => {})))
+        await Promise.all(hubs.map((hub) => hub.close({ timeout: 0 }).catch(() => {})))
         await pair.end()
       })
       const inject = async (faults: Faults) => {
@@ -33,7 +33,7 @@ describe('PostgreSQL with a standby', { skip }, () => {
       }
       const first = [await hubOf(), await hubOf(), await hubOf()]
       t.diagnostic(await history(first, hubOf, inject, isLong ? 8 : seconds))
-      await Promise.all(hubs.map((hub) => hub.close({ within: 0 }).catch(() => {})))
+      await Promise.all(hubs.map((hub) => hub.close({ timeout: 0 }).catch(() => {})))
       await pair.end()
     })
   }

@@ -13,7 +13,7 @@ describe('a Redis Cluster', { skip }, async () => {
   const cluster = await redisCluster()
   const hubs: TokenHub[] = []
   after(async () => {
-    await Promise.all(hubs.map((hub) => hub.close({ within: 0 }).catch(() => {})))
+    await Promise.all(hubs.map((hub) => hub.close({ timeout: 0 }).catch(() => {})))
     await cluster.end()
   })
   const hubOf = async (prefix: string) => {
@@ -54,7 +54,7 @@ describe('a Redis Cluster', { skip }, async () => {
       assert.equal(length, 5)
     }
     held.close()
-    const next = await other.lease('lease', { ttl: 60_000, within: 60_000 })
+    const next = await other.lease('lease', { ttl: 60_000, timeout: 60_000 })
     assert.ok(next.fence > held.fence)
     next.close()
   })

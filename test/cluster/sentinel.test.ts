@@ -11,7 +11,7 @@ describe('a Redis behind a Sentinel', { skip }, async () => {
   const group = await sentinelGroup()
   const hubs: TokenHub[] = []
   after(async () => {
-    await Promise.all(hubs.map((hub) => hub.close({ within: 0 }).catch(() => {})))
+    await Promise.all(hubs.map((hub) => hub.close({ timeout: 0 }).catch(() => {})))
     await group.end()
   })
   const hubOf = async () => {

@@ -64,7 +64,7 @@ export class Attacker {
   }
 }
 
-export const topic = (name: string) => ({ name, run: '' })
+export const topic = (name: string) => ({ name, runId: '' })
 export const holders = (count: number, stem = 'x') =>
   Array.from({ length: count }, (_, id) => ({ id, topic: topic(`${stem}${id}`), state: 0, role: 0, since: 0 }))
 export const markOf = (id: string) => ({

@@ -46,7 +46,7 @@ describe('one client costs the others nothing', () => {
       // Once it is being answered, what others ask comes in between.
       await once(attacker.socket, 'data')
       for (let round = 0; round < 5; round++) await hub.forget(`other ${round}`)
-      const receipt = await hub.cancel('victim', 'stop', { within: 60_000, until: 'acknowledged' })
+      const receipt = await hub.cancel('victim', 'stop', { timeout: 60_000, until: 'acknowledged' })
       assert.equal(receipt.acknowledged, 1)
       const answered = attacker.answers - before
       assert.ok(answered < requests.length, `all ${answered} requests of the attacker were answered first`)

@@ -22,13 +22,13 @@ const calledOff = (parent: CancellationToken, body: (s: Scope) => unknown, optio
 
 const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unknown>>> = {
   'a scope with nothing to do': (parent) => scope(parent, nothing),
-  'a scope whose works succeed': (parent) => scope(parent, (s) => Promise.all([s.run(async () => 1), s.run(() => 2)])),
+  'a scope whose tasks succeed': (parent) => scope(parent, (s) => Promise.all([s.run(async () => 1), s.run(() => 2)])),
   'a scope with a work that fails': (parent) =>
     scope(parent, (s) => {
       void s.run((token) => token.sleep(60_000))
       void s.run(fail)
     }).catch(refused),
-  'a scope whose works listen, and never stop to': (parent) =>
+  'a scope whose tasks listen, and never stop to': (parent) =>
     scope(parent, (s) => {
       s.token.onCancel(nothing)
       return s.run((token) => void token.onCancel(nothing))
@@ -36,11 +36,11 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
   'a scope that is called off': (parent) => calledOff(parent, (s) => s.run((token) => token.wait())),
   'a scope that is called off while works wait for their turn': (parent) =>
     calledOff(parent, (s) => [s.run((token) => token.wait()), s.run(nothing), s.run(nothing)], { concurrency: 1 }),
-  'a scope whose works have waited for their turn': (parent) =>
+  'a scope whose tasks have waited for their turn': (parent) =>
     scope(parent, (s) => Promise.all([s.run(async () => 1), s.run(() => 2)]), { concurrency: 1 }),
-  'a scope with patience': (parent) => scope(parent, (s) => s.run(async () => 1), { patience: 60_000 }),
+  'a scope with patience': (parent) => scope(parent, (s) => s.run(async () => 1), { stuckAfter: 60_000 }),
   'a scope with patience that is called off': (parent) =>
-    calledOff(parent, (s) => s.run((token) => token.wait()), { patience: 60_000 }),
+    calledOff(parent, (s) => s.run((token) => token.wait()), { stuckAfter: 60_000 }),
   'a map': (parent) => scope(parent, (s) => s.map([1, 2, 3], async (item) => item, { concurrency: 2 })),
   'a map that is called off': (parent) => calledOff(parent, (s) => s.map([1, 2, 3], (_item, token) => token.wait())),
   'works that compete': (parent) => scope(parent, (s) => s.any<unknown>([async () => 1, (token) => token.wait()])),
@@ -51,7 +51,7 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
     await using s = openScope(parent)
     void s.run(async () => 1)
   },
-  'a scope whose works use signals': (parent) =>
+  'a scope whose tasks use signals': (parent) =>
     scope(parent, (s) => s.run(({ signal }) => signal.addEventListener('abort', nothing, { once: true }))),
   'a scope whose work is called off by a signal': (parent) =>
     calledOff(parent, (s) => s.run((token) => delay(60_000, token.signal))),

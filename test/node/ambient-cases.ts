@@ -177,7 +177,7 @@ export const cases: Readonly<Record<string, () => unknown>> = {
     })
   },
 
-  async 'the body and the works have their own tokens as the current ones'() {
+  async 'the body and the tasks have their own tokens as the current ones'() {
     await scope(
       async (s) => {
         assert.equal(currentToken(), s.token)
@@ -228,14 +228,14 @@ export const cases: Readonly<Record<string, () => unknown>> = {
     const told = await new Promise((resolve) => {
       const deaf = () => sleep(20)
       void user
-        .run('mine', () => scope(token, (s) => s.run(deaf), { patience: 1, onStuck: () => resolve(user.getStore()) }))
+        .run('mine', () => scope(token, (s) => s.run(deaf), { stuckAfter: 1, onStuck: () => resolve(user.getStore()) }))
         .catch(() => {})
       user.run('canceller', () => token.cancel())
     })
     assert.equal(told, 'mine')
   },
 
-  async 'a race gives the works their tokens as the current ones'() {
+  async 'a race gives the tasks their tokens as the current ones'() {
     const own = async (token: CancellationToken) => {
       await sleep(1)
       return currentToken() === token

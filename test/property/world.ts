@@ -9,7 +9,7 @@ import {
   CounterToken,
   from,
   isCancellation,
-  type Nested,
+  type TokenOrSignal,
   NEVER,
   type Registration,
   SimpleToken,
@@ -335,7 +335,8 @@ export class World implements Disposable {
 
   #derive(spec: Derivation): void {
     if (this.#entries.length >= MOST_TOKENS) return
-    const nested: { readonly engine: Nested; readonly model: ModelToken | undefined; readonly label: string }[] = []
+    const nested: { readonly engine: TokenOrSignal; readonly model: ModelToken | undefined; readonly label: string }[] =
+      []
     for (const { as, pick: at } of spec.sources) {
       const entry = this.#at(at)
       if (as === 'never') nested.push({ engine: NEVER, model: undefined, label: 'NEVER' })

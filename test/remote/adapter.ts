@@ -21,7 +21,7 @@ export interface Adapter {
   readonly connections: number
 }
 
-const quick: HubOptions = { backOff: { first: 10, most: 200 }, patience: 2_000 }
+const quick: HubOptions = { backOff: { first: 10, most: 200 }, timeout: 2_000 }
 
 export async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const began = performance.now()
@@ -38,7 +38,7 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
     const proxy: Proxy = await proxyTo(server.port)
     const hubs: TokenHub[] = []
     after(async () => {
-      await Promise.allSettled(hubs.map((hub) => hub.close({ within: 0 })))
+      await Promise.allSettled(hubs.map((hub) => hub.close({ timeout: 0 })))
       await proxy.close()
       await server.end()
     })
@@ -62,7 +62,7 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
       it(`a token that is open on ${runtime.name} is cancelled from here`, { skip: runtime.skip }, async () => {
         const program = start(runtime, '../remote/hub.child.js', url(server.port), 'watch', runtime.name)
         await program.printed('watching')
-        const receipt = await (await hubOf()).cancel(runtime.name, 'enough', { within: 120_000 })
+        const receipt = await (await hubOf()).cancel(runtime.name, 'enough', { timeout: 120_000 })
         assert.equal(receipt.finished, 1)
         assert.deepEqual(await program.ended, {
           code: 0,
@@ -103,7 +103,7 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
     })
 
     it('when nothing comes through any more, another connection is made, and the cancel is found', async () => {
-      const hub = await hubOf({ ...quick, lazy: true, patience: 300, sessionTtl: 900 })
+      const hub = await hubOf({ ...quick, lazy: true, timeout: 300, sessionTtl: 900 })
       const token = hub.open('hushed')
       await token.ready
       proxy.hush()
@@ -112,7 +112,7 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
     })
 
     it('a partition that heals loses no cancel and makes none, though what was sent comes late, and again', async () => {
-      const patient = { ...quick, lazy: true, patience: 300, sessionTtl: 900 }
+      const patient = { ...quick, lazy: true, timeout: 300, sessionTtl: 900 }
       const direct = await connectHub(url(server.port), quick)
       hubs.push(direct)
       const hub = await hubOf(patient)
@@ -191,7 +191,7 @@ export function tryAdapter({ name, skip, serve, url, connections }: Adapter): vo
       })
       await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
       const { port } = silent.address() as AddressInfo
-      await assert.rejects(connectHub(url(port), { patience: 300 }), { code: 'ERR_HUB_UNREACHABLE' })
+      await assert.rejects(connectHub(url(port), { timeout: 300 }), { code: 'ERR_HUB_UNREACHABLE' })
       await until(() => sockets.size === 0, 'all connections are closed')
       assert.equal(made, connections)
       await new Promise((resolve) => silent.close(resolve))

@@ -111,7 +111,7 @@ for (const runtime of runtimes) {
       it(`is seen by a loop that never yields, with all that there is to know (${how})`, async () => {
         const child = start(runtime, server.url, `job-${how}`, how)
         await child.says('ready')
-        const receipt = await hub.cancel(`job-${how}`, new RangeError(long), { within: 120_000 })
+        const receipt = await hub.cancel(`job-${how}`, new RangeError(long), { timeout: 120_000 })
         const { lines, code, errors } = await child.ended
         assert.equal(code, 0, errors)
         const told = JSON.parse(lines.at(-1) as string) as { kind: string; reason: string; who: { pid: number } }
@@ -191,7 +191,7 @@ describe('the thread of a background hub', () => {
     assert.equal(hub.state, 'connected')
     const other = await connectHub(server.url, { key })
     for (const name of ['first', 'second', 'third']) {
-      const receipt = await other.cancel(name, 'later', { within: 120_000, until: 'acknowledged' })
+      const receipt = await other.cancel(name, 'later', { timeout: 120_000, until: 'acknowledged' })
       assert.deepEqual([receipt.holders, receipt.acknowledged], [1, 1])
     }
     assert.deepEqual(
@@ -247,7 +247,7 @@ describe('the thread of a background hub', () => {
     assert.deepEqual([kept.cancelled, hub.state], [false, 'disconnected'])
     await assert.rejects(hub.list(), { code: 'ERR_HUB_UNREACHABLE' })
     kept.cancel('in vain')
-    await assert.rejects(hub.close({ within: 10 }), { code: 'ERR_HUB_UNREACHABLE' })
+    await assert.rejects(hub.close({ timeout: 10 }), { code: 'ERR_HUB_UNREACHABLE' })
     process.off('worker', see)
     await server.close()
   })

@@ -72,7 +72,7 @@ function tokenSeen(token: RemoteToken): object {
   const { error, who } = token
   return {
     text: textSeen(String(token)),
-    run: token.run,
+    runId: token.runId,
     cancelled: token.cancelled,
     error: error && { ...errorSeen(error), kind: error.kind },
     who: who && { pid: who.pid === process.pid, token: who.token },
@@ -123,7 +123,7 @@ const cases: readonly Case[] = [
   {
     name: 'open, ready and state',
     async observe({ hub }) {
-      const token = hub.open('name', { run: 'run' })
+      const token = hub.open('name', { runId: 'run' })
       return [hub.state, tokenSeen(token), await outcomeOf(() => token.ready), String(hub.open('name'))]
     },
   },
@@ -156,7 +156,7 @@ const cases: readonly Case[] = [
       assertSame(first.error, second.error)
       assertSame(first.reason, reason)
       const seen = [first, second].map(tokenSeen)
-      return [...seen, markSeen(await cancelling), hub.open('name', { run: 'another' }).cancelled]
+      return [...seen, markSeen(await cancelling), hub.open('name', { runId: 'another' }).cancelled]
     },
   },
   {
@@ -251,12 +251,17 @@ const cases: readonly Case[] = [
     name: 'expose: seen by others, and cancelled by them where it may be',
     async observe({ hub, other }) {
       const [mine, theirs] = [new SimpleToken({ name: 'mine' }), new SimpleToken({ name: 'theirs' })]
-      const exposed = [hub.expose('a', mine, { run: 'r' }), hub.expose('b', theirs, { cancellable: true })]
+      const exposed = [hub.expose('a', mine, { runId: 'r' }), hub.expose('b', theirs, { cancellable: true })]
       await Promise.all(exposed.map(({ ready }) => ready))
-      await other.cancel('a', 'please', { run: 'r' })
+      await other.cancel('a', 'please', { runId: 'r' })
       await other.cancel('b', reason)
       await ended(theirs)
-      const seen = [mine.cancelled, theirs.error?.message, theirs.reason, exposed.map(({ name, run }) => [name, run])]
+      const seen = [
+        mine.cancelled,
+        theirs.error?.message,
+        theirs.reason,
+        exposed.map(({ name, runId }) => [name, runId]),
+      ]
       mine.cancel('over')
       return [...seen, await outcomeOf(() => exposed[0]?.delivered), await outcomeOf(() => exposed[1]?.delivered)]
     },
@@ -280,15 +285,15 @@ const cases: readonly Case[] = [
     name: 'list: names, states, holders and leases',
     async observe({ hub, other }) {
       const open = hub.open('a')
-      const exposed = hub.expose('b', new SimpleToken(), { run: 'r' })
+      const exposed = hub.expose('b', new SimpleToken(), { runId: 'r' })
       using lease = await hub.lease('c', { ttl: 60_000 })
       const theirs = other.open('a')
       await Promise.all([open.ready, exposed.ready, lease.ready, theirs.ready])
       await other.cancel('d', 'gone')
       const seen = async (prefix?: string) =>
-        (await hub.list(prefix)).map(({ name, run, state, mark, holders, lease: listed }) => ({
+        (await hub.list(prefix)).map(({ name, runId, state, mark, holders, lease: listed }) => ({
           name,
-          run,
+          runId,
           state,
           lease: listed && { held: listed.held, isOurs: listed.fence === lease.fence },
           mark: mark && [mark.kind, mark.reason, mark.who.token],
@@ -305,37 +310,42 @@ const cases: readonly Case[] = [
       const forgotten = await outcomeOf(() => hub.forget('name'))
       const later = hub.open('name')
       await later.ready
-      return [forgotten, before.cancelled, later.cancelled, await outcomeOf(() => hub.forget('nothing', { run: 'r' }))]
+      return [
+        forgotten,
+        before.cancelled,
+        later.cancelled,
+        await outcomeOf(() => hub.forget('nothing', { runId: 'r' })),
+      ]
     },
   },
   {
     name: 'receipts: of nothing, of open tokens, of finished tokens, of another mark',
     async observe({ hub, other }) {
-      const none = receiptSeen(await hub.cancel('none', { some: 'reason' }, { run: 'r' }))
+      const none = receiptSeen(await hub.cancel('none', { some: 'reason' }, { runId: 'r' }))
       const mine = hub.open('name')
       const theirs = other.open('name')
       await Promise.all([mine.ready, theirs.ready])
       await theirs.finished(Promise.resolve())
       mine.onCancel(() => mine.close())
-      const some = receiptSeen(await hub.cancel('name', 'stop', { within: 60_000 }))
+      const some = receiptSeen(await hub.cancel('name', 'stop', { timeout: 60_000 }))
       const another = hub.open('seen')
       await another.ready
-      const seen = receiptSeen(await hub.cancel('seen', 'stop', { within: 60_000, until: 'acknowledged' }))
-      return [none, some, seen, receiptSeen(await hub.cancel('none', 'later', { run: 'r' }))]
+      const seen = receiptSeen(await hub.cancel('seen', 'stop', { timeout: 60_000, until: 'acknowledged' }))
+      return [none, some, seen, receiptSeen(await hub.cancel('none', 'later', { runId: 'r' }))]
     },
   },
   {
     name: 'a lease: taken, refused, released, taken again',
     async observe({ hub, other }) {
-      const token = await hub.lease('name', { ttl: 60_000, run: 'r' })
+      const token = await hub.lease('name', { ttl: 60_000, runId: 'r' })
       const seen = [
         textSeen(String(token)),
         await outcomeOf(() => token.ready),
-        await outcomeOf(() => hub.lease('name', { ttl: 60_000, run: 'r' })),
-        await outcomeOf(() => other.lease('name', { ttl: 60_000, run: 'r' })),
+        await outcomeOf(() => hub.lease('name', { ttl: 60_000, runId: 'r' })),
+        await outcomeOf(() => other.lease('name', { ttl: 60_000, runId: 'r' })),
       ]
       token.close()
-      const again = await other.lease('name', { ttl: 60_000, run: 'r', within: 60_000 })
+      const again = await other.lease('name', { ttl: 60_000, runId: 'r', timeout: 60_000 })
       return [...seen, again.fence - token.fence, tokenSeen(token)]
     },
   },
@@ -381,7 +391,7 @@ const cases: readonly Case[] = [
       await server.close()
       await Promise.all([ended(token), heard])
       const seen = [tokenSeen(token), await outcomeOf(() => token.delivered), kept.cancelled, exposed.cancelled]
-      await hub.close({ within: 0 })
+      await hub.close({ timeout: 0 })
       return [...seen, events]
     },
   },
@@ -401,7 +411,7 @@ const cases: readonly Case[] = [
       await server.close()
       await lost
       const state = hub.state
-      await hub.close({ within: 0 })
+      await hub.close({ timeout: 0 })
       return [stops, heard, seen[0], seen.at(-1), state, hub.state]
     },
   },
@@ -450,7 +460,7 @@ const cases: readonly Case[] = [
         'open with a wrong name': () => hub.open(''),
         'cancel with a wrong name': () => hub.cancel(''),
         'list of no text': () => hub.list(5 as never),
-        'close with a wrong limit': () => hub.close({ within: -1 }),
+        'close with a wrong limit': () => hub.close({ timeout: -1 }),
         'cancel of a token': () => token.cancel('late').cancelled,
         'ready of a token': () => token.ready,
         'delivered of a token': () => token.delivered,
@@ -472,7 +482,7 @@ const cases: readonly Case[] = [
           () => hub.forget(name as string),
           () => hub.lease(name as string, { ttl: 100 }),
         ]),
-        options: [5, { runs: '' }, { run: 5 }, { run: 'a\0' }].flatMap((options) => [
+        options: [5, { runIds: '' }, { runId: 5 }, { runId: 'a\0' }].flatMap((options) => [
           () => hub.open('name', options as never),
           () => hub.cancel('name', undefined, options as never),
           () => hub.expose('name', token, options as never),
@@ -480,17 +490,17 @@ const cases: readonly Case[] = [
           () => hub.lease('name', options as never),
         ]),
         open: [() => hub.open('name', { onDisconnect: 'cancle' as never })],
-        cancel: [{ within: -1 }, { within: NaN }, { within: Infinity }, { until: 'seen' }, { ttl: 0 }].map(
+        cancel: [{ timeout: -1 }, { timeout: NaN }, { timeout: Infinity }, { until: 'seen' }, { ttl: 0 }].map(
           (options) => () => hub.cancel('name', undefined, options as never),
         ),
         expose: [undefined, 5, {}].map((given) => () => hub.expose('name', given as never)),
         'expose options': [() => hub.expose('name', token, { cancellable: 1 as never })],
-        lease: [undefined, {}, { ttl: 99 }, { ttl: 100, within: -1 }, { ttl: '1s' }].map(
+        lease: [undefined, {}, { ttl: 99 }, { ttl: 100, timeout: -1 }, { ttl: '1s' }].map(
           (options) => () => hub.lease('name', options as never),
         ),
         list: [() => hub.list(5 as never), () => hub.list('\0'), () => hub.list(null as never)],
         onEvent: [() => hub.onEvent(undefined as never), () => hub.onEvent({} as never)],
-        close: [5, { within: -1 }, { with: 5 }].map((options) => () => hub.close(options as never)),
+        close: [5, { timeout: -1 }, { with: 5 }].map((options) => () => hub.close(options as never)),
       }
       const seen: Record<string, unknown> = {}
       for (const [what, all] of Object.entries(calls)) seen[what] = await Promise.all(all.map(outcomeOf))
@@ -509,7 +519,7 @@ const cases: readonly Case[] = [
       const exposed = hub.expose('c', new SimpleToken().cancel())
       const pending = [...cancels, token.delivered, exposed.delivered, token.ready, hub.list(), hub.forget('a')]
       const settled = Promise.all(pending.map((promise) => outcomeOf(() => promise)))
-      const closing = await outcomeOf(() => hub.close({ within: 0 }))
+      const closing = await outcomeOf(() => hub.close({ timeout: 0 }))
       return [closing, await settled, tokenSeen(token), hub.state]
     },
   },
@@ -521,7 +531,7 @@ const cases: readonly Case[] = [
       await refused.close()
       const hub = await connect({ lazy: true, backOff: { first: 1, most: 5 } }, url)
       const token = hub.open('name')
-      const receipt = receiptSeen(await hub.cancel('name', 'stop', { within: 1 }))
+      const receipt = receiptSeen(await hub.cancel('name', 'stop', { timeout: 1 }))
       const opened = hub.open('name')
       assertSame(opened.error, token.error)
       await using back = await TokenServer.listen({ port: Number(new URL(url).port) })
@@ -562,7 +572,7 @@ async function observed({ observe }: Case, background: boolean): Promise<unknown
   try {
     return await observe({ hub: await connect(), other, server, connect })
   } finally {
-    await Promise.allSettled(opened.map((hub) => hub.close({ within: 0 })))
+    await Promise.allSettled(opened.map((hub) => hub.close({ timeout: 0 })))
   }
 }
 

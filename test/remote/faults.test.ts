@@ -20,7 +20,7 @@ import { chance } from './world.js'
 const folder = mkdtempSync(join(tmpdir(), 'calloff-faults-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-const impatient = { backOff: { first: 1, most: 20 }, patience: 5_000 }
+const impatient = { backOff: { first: 1, most: 20 }, timeout: 5_000 }
 
 async function until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const began = performance.now()
@@ -111,7 +111,7 @@ describe('a connection that is cut', () => {
       const what = JSON.stringify(next)
       assert.deepEqual([theirs.reason, late.reason, quiet.cancelled], ['theirs', 'mine', false], what)
       late.close()
-      await hub.close({ within: 120_000 })
+      await hub.close({ timeout: 120_000 })
       return { up: proxy.up, down: proxy.down }
     }
     const whole = await exchange(undefined)
@@ -203,7 +203,7 @@ describe('an engine that has a lot to do', () => {
         return Object.create(link, { list: { value: list }, ...boundTo(link) }) as Link
       },
     }
-    await using hub = await connectHub(slow, { ...impatient, patience: 1_000 })
+    await using hub = await connectHub(slow, { ...impatient, timeout: 1_000 })
     const told: string[] = []
     hub.onEvent(({ type }) => told.push(type))
     await Promise.all(Array.from({ length: 60 }, () => hub.list()))
@@ -218,7 +218,7 @@ describe('an engine that has a lot to do', () => {
     })
     after(() => server.kill('SIGKILL'))
     const [line] = (await once(server.stdout, 'data')) as [Buffer]
-    const hub = await connectHub(line.toString().trim(), { ...impatient, patience: 600 })
+    const hub = await connectHub(line.toString().trim(), { ...impatient, timeout: 600 })
     const told: string[] = []
     hub.onEvent(({ type }) => told.push(type))
     const listed = hub.list()

@@ -123,7 +123,7 @@ describe('a remote token is a token like any other', () => {
       (error) => error === token.error && isCancellation(error, child),
     )
     const { signal } = child
-    await there.cancel(at, 'stop', { within: 120_000, until: 'acknowledged' })
+    await there.cancel(at, 'stop', { timeout: 120_000, until: 'acknowledged' })
     assert.deepEqual([sum.cancelled, child.cancelled, both.cancelled, signal.aborted], [true, true, true, true])
     assert.equal(signal.reason, token.error)
     await refused
@@ -136,7 +136,7 @@ describe('a remote token is a token like any other', () => {
 
   it('reads as the call that makes it', async () => {
     assert.equal(String(here.open("it's")), `hub.open('it\\'s')`)
-    assert.equal(String(here.open('a', { run: '2' })), `hub.open('a', { run: '2' })`)
+    assert.equal(String(here.open('a', { runId: '2' })), `hub.open('a', { runId: '2' })`)
     const at = name()
     using lease = await here.lease(at, { ttl: 10_000 })
     assert.equal(String(new SimpleToken(lease)), `SimpleToken(hub.lease('${at}'))`)
@@ -215,7 +215,7 @@ describe('a remote token is a token like any other', () => {
     const work = Promise.reject(new Error('failed'))
     assert.equal(token.finished(work), work)
     await assert.rejects(work, /failed/)
-    assert.throws(() => token.finished(5 as never), /work must be a promise, got 5/)
+    assert.throws(() => token.finished(5 as never), /task must be a promise, got 5/)
   })
 })
 
@@ -247,14 +247,14 @@ describe('bad input', () => {
     bad(() => here.open('x'.repeat(257)), /name must have at most 256 bytes of UTF-8, got 257/)
     bad(() => here.open('a\0b'), /name must be well-formed text without NUL/)
     bad(() => here.open('\uD800'), /name must be well-formed text/)
-    bad(() => here.open('a', { run: 5 as never }), /run must be a string, got 5/)
+    bad(() => here.open('a', { runId: 5 as never }), /runId must be a string, got 5/)
     bad(
       () => here.open('a', { onDisconnect: 'maybe' as never }),
       /onDisconnect must be 'keep' or 'cancel', got "maybe"/,
     )
     bad(() => here.expose('a', 5 as never), /token must be a token or an AbortSignal, got 5/)
     bad(() => here.onEvent(5 as never), /listener must be a function, got 5/)
-    await assert.rejects(here.cancel('a', 0, { within: -1 }), /within must not be negative or NaN, got -1/)
+    await assert.rejects(here.cancel('a', 0, { timeout: -1 }), /timeout must not be negative or NaN, got -1/)
     await assert.rejects(here.cancel('a', 0, { until: 'never' as never }), /until must be/)
     await assert.rejects(here.cancel('a', 0, { ttl: 0 }), /ttl must be 1 or more, and finite, got 0/)
     await assert.rejects(here.list(5 as never), /prefix must be a string/)
@@ -271,7 +271,7 @@ describe('bad input', () => {
       ['tcp://u:secret@x:5', undefined, /url must not have a password/],
       ['unix:x', undefined, /whole path/],
       [server.url, { key: 'short' }, /key must have at least 16 bytes/],
-      [server.url, { patience: 0 }, /patience must be 1 or more/],
+      [server.url, { timeout: 0 }, /timeout must be 1 or more/],
       [server.url, { sessionTtl: 5 }, /sessionTtl must be 100 or more/],
       [server.url, { lazy: 1 as never }, /lazy must be a boolean/],
       [server.url, { backOff: 5 as never }, /options must be a plain object/],
@@ -281,7 +281,7 @@ describe('bad input', () => {
 })
 
 describe('without a connection', () => {
-  const impatient = { backOff: { first: 5, most: 50 }, patience: 2_000 }
+  const impatient = { backOff: { first: 5, most: 50 }, timeout: 2_000 }
 
   it('a lazy hub is there at once, and its cancels are delivered when there is a server', async () => {
     const probe = await TokenServer.listen({ port: 0 })
@@ -293,7 +293,7 @@ describe('without a connection', () => {
     hub.onEvent((event) => events.push(event))
     const token = hub.open('early').cancel('stop')
     assert.equal(token.cancelled, true)
-    assert.equal((await hub.cancel('early', 'again', { within: 20 })).delivered, false)
+    assert.equal((await hub.cancel('early', 'again', { timeout: 20 })).delivered, false)
     await until(() => events.length > 1, 'it is told')
     assert.equal(events[0]?.type, 'disconnected')
     await using late = await TokenServer.listen({ port })
@@ -349,7 +349,7 @@ describe('without a connection', () => {
     await assert.rejects(called.delivered, isHubError('ERR_HUB_CLOSED'))
     // One that is opened meanwhile gets its own time.
     assert.equal((await hub.open('c').wait()).kind, 'disconnect')
-    await hub.close({ within: 0 })
+    await hub.close({ timeout: 0 })
     assert.equal(kept.kind, 'dispose')
   })
 
@@ -358,7 +358,7 @@ describe('without a connection', () => {
     const hub = await connectHub(gone.url, impatient)
     await gone.close()
     const token = hub.open('a').cancel()
-    await assert.rejects(hub.close({ within: 20 }), /1 cancels were not delivered before the hub was closed/)
+    await assert.rejects(hub.close({ timeout: 20 }), /1 cancels were not delivered before the hub was closed/)
     await assert.rejects(token.delivered, isHubError('ERR_HUB_CLOSED'))
     for (const call of [() => hub.open('a'), () => hub.expose('a', token)])
       assert.throws(call, isHubError('ERR_HUB_CLOSED'))
@@ -376,7 +376,7 @@ describe('without a connection', () => {
     const began = performance.now()
     while (lease.keepOn()) assert.ok(performance.now() - began < 120_000)
     assert.equal(lease.error?.message, 'token "a" was cancelled because its lease was lost')
-    await hub.close({ within: 0 })
+    await hub.close({ timeout: 0 })
   })
 })
 

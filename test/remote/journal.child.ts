@@ -11,7 +11,7 @@ const reason = JSON.stringify('x'.repeat(8_000))
 const found = store.list({ prefix: 'n' }).map(({ topic }) => Number(topic.name.slice(1)))
 for (let i = Math.max(0, ...found) + 1; ; i++) {
   const mark = { id: `${process.pid}-${i}`, kind: 'manual', reason, host: 'h', pid: 1, token: '', what: '', at: 0 }
-  await store.mark({ name: `n${i}`, run: '' }, mark, 1e9)
+  await store.mark({ name: `n${i}`, runId: '' }, mark, 1e9)
   writeSync(1, `${i}\n`)
-  if (i > 10) await store.forget({ name: `n${i - 10}`, run: '' })
+  if (i > 10) await store.forget({ name: `n${i - 10}`, runId: '' })
 }

@@ -35,7 +35,7 @@ const file = () => join(folder, `journal-${++names}`)
 const mark = { id: 'a', kind: 'manual', reason: '"stop"', host: 'h', pid: 1, token: '', what: 'was cancelled', at: 0 }
 const changeOf = (name: string, reason = mark.reason): Change => ({
   type: 'mark',
-  topic: { name, run: '' },
+  topic: { name, runId: '' },
   mark: { ...mark, id: name, reason },
   until: Date.now() + 1e9,
 })
@@ -186,10 +186,10 @@ describe('a journal', () => {
     journal.of(() => store.changes())
     const long = JSON.stringify('x'.repeat(8_000))
     for (let i = 0; i < 400; i++) {
-      await store.mark({ name: `n${i % 10}`, run: '' }, { ...mark, id: `${i}`, reason: long }, 1e9)
-      if (i < 390) await store.forget({ name: `n${i % 10}`, run: '' })
+      await store.mark({ name: `n${i % 10}`, runId: '' }, { ...mark, id: `${i}`, reason: long }, 1e9)
+      if (i < 390) await store.forget({ name: `n${i % 10}`, runId: '' })
     }
-    const outcome = await store.acquire({ name: 'lease', run: '' }, 'me', 60_000)
+    const outcome = await store.acquire({ name: 'lease', runId: '' }, 'me', 60_000)
     await journal.close()
     assert.ok(statSync(path).size < 2_500_000, `it has ${statSync(path).size} bytes`)
     assert.deepEqual(
@@ -199,7 +199,7 @@ describe('a journal', () => {
     const again = new Store(LIMITS, undefined, await read(path))
     assert.equal(again.list({ prefix: 'n' }).filter(({ mark }) => mark).length, 10)
     assert.equal(
-      outcome.held && again.read([{ name: 'lease', run: '' }])[0]?.lease?.fence,
+      outcome.held && again.read([{ name: 'lease', runId: '' }])[0]?.lease?.fence,
       outcome.held && outcome.fence,
     )
     store.close()
@@ -220,7 +220,7 @@ describe('a journal', () => {
         const store = new Store(LIMITS)
         let ids = 0
         const apply = ({ what, name }: { what: string; name: string }) => {
-          const topic = { name, run: '' }
+          const topic = { name, runId: '' }
           if (what === 'mark') void store.mark(topic, { ...mark, id: `${++ids}` }, 1e6)
           if (what === 'forget') void store.forget(topic)
           if (what === 'acquire') void store.acquire(topic, `o${++ids}`, 1e6)
@@ -240,7 +240,7 @@ describe('a journal', () => {
         }
         changes.push(...{ [Symbol.iterator]: () => source }, ...snapshot.end())
         const again = new Store(LIMITS, undefined, JSON.parse(JSON.stringify(changes)) as Change[])
-        const topics = names.map((name) => ({ name, run: '' }))
+        const topics = names.map((name) => ({ name, runId: '' }))
         const stateOf = (one: typeof store) =>
           one.read(topics).map(({ mark, lease }) => ({
             mark: mark?.id,
@@ -280,7 +280,7 @@ describe('a journal', () => {
     const store = new Store(LIMITS, journal, changes)
     journal.of(() => store.changes())
     while (statSync(path).size >= before)
-      await store.mark({ name: `n${Math.random()}`, run: '' }, { ...mark, id: '' }, 1e9)
+      await store.mark({ name: `n${Math.random()}`, runId: '' }, { ...mark, id: '' }, 1e9)
     await journal.close()
     assert.ok(statSync(path).size < before / 10)
     const again = new Store(LIMITS, undefined, await read(path))
@@ -521,10 +521,10 @@ describe('a process that writes a journal', { skip: process.platform === 'win32'
       assert.ok(base >= written, 'what was there before is there still')
       written = stored
       for (let i = Math.max(base, stored - 9); i <= stored; i++) {
-        assert.ok(store.read([{ name: `n${i}`, run: '' }])[0]?.mark, `n${i} of ${stored} was acknowledged`)
+        assert.ok(store.read([{ name: `n${i}`, runId: '' }])[0]?.mark, `n${i} of ${stored} was acknowledged`)
       }
       for (let i = base; i < stored - 20; i++) {
-        assert.equal(store.read([{ name: `n${i}`, run: '' }])[0]?.mark, undefined, `n${i} was forgotten`)
+        assert.equal(store.read([{ name: `n${i}`, runId: '' }])[0]?.mark, undefined, `n${i} was forgotten`)
       }
       store.close()
     }
@@ -594,7 +594,7 @@ describe('what is replayed', () => {
       },
     }
     const store = new Store(LIMITS, recorder)
-    const topic = (name: string) => ({ name, run: '' })
+    const topic = (name: string) => ({ name, runId: '' })
     await store.mark(topic('a'), mark, 1e9)
     const taken = { ...mark, id: 'taken back' }
     await store.mark(topic('b'), taken, 1e9)

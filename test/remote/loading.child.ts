@@ -13,5 +13,5 @@ register(`data:text/javascript,${encodeURIComponent(hooks)}`)
 const { connectHub } = await import('calloff/remote')
 const [, , url] = process.argv
 // Nobody listens there.
-if (url !== undefined) await connectHub(url, { patience: 500 }).catch(() => {})
+if (url !== undefined) await connectHub(url, { timeout: 500 }).catch(() => {})
 process.exit()

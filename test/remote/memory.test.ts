@@ -73,7 +73,7 @@ describe('hubs over the engine in memory', () => {
     const session = { id: 'a process that dies', host: 'test', pid: 1, ttl: 30_000 }
     await using hub = await connectHub(engine)
     const link = await engine.connect(session, { notice() {}, lost() {} }, new SimpleToken())
-    await link.acquire({ name: 'shard-7', run: '' }, 'a process that dies', 10_000)
+    await link.acquire({ name: 'shard-7', runId: '' }, 'a process that dies', 10_000)
     const token = hub.open('shard-7')
     await token.ready
     await clock.advance(9_999)

@@ -30,7 +30,7 @@ const mark = (reason: string): MarkRecord => ({
 const holder = (id: number, topic: Topic) => ({ id, topic, state: 0, role: 0, since: 0 })
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
-const patient: HubOptions = { backOff: { first: 10, most: 100 }, patience: 2_000 }
+const patient: HubOptions = { backOff: { first: 10, most: 100 }, timeout: 2_000 }
 
 let sessions = 0
 const sessionOf = (ttl = 30_000) => ({ id: `session ${process.pid}/${++sessions}`, host: 'here', pid: 1, ttl })
@@ -75,7 +75,7 @@ describe('NATS', { skip }, async () => {
   it('costs what docs/remote-nats.md says', async () => {
     const [connection, other] = [await dial(), await dial()]
     const [link, canceller] = [await linkOver(connection, 'costs'), await linkOver(other, 'costs')]
-    const topics = Array.from({ length: 1_000 }, (_, i) => ({ name: `job ${i}`, run: '' }))
+    const topics = Array.from({ length: 1_000 }, (_, i) => ({ name: `job ${i}`, runId: '' }))
     const holders = topics.map((topic, i) => holder(i, topic))
     const [first] = topics as [Topic]
 
@@ -93,7 +93,7 @@ describe('NATS', { skip }, async () => {
     assert.ok((await counted(connection, () => link.read(topics))) <= 6, 'a thousand topics, one of them new')
     assert.equal(await counted(connection, () => link.leave(holders.map(({ id }) => id))), 2_000, 'a close')
 
-    const lease = { name: 'lease', run: '' }
+    const lease = { name: 'lease', runId: '' }
     const taken = await link.acquire(lease, 'me', 30_000)
     await connection.flush()
     const renew = () => link.renew(lease, taken.held ? taken.fence : 0, 30_000)
@@ -104,7 +104,7 @@ describe('NATS', { skip }, async () => {
   it('an idle hour with 1,000 tokens is 720 requests for beats, 180 more, and once one for each that is open', async () => {
     const connection = await dial()
     using clock = manualClock()
-    const hub = await connectHub(natsEngine(connection, { bucket: 'idle' }), { patience: 1e9 })
+    const hub = await connectHub(natsEngine(connection, { bucket: 'idle' }), { timeout: 1e9 })
     const tokens = Array.from({ length: 1_000 }, (_, i) => hub.open(`job ${i}`))
     await Promise.all(tokens.map(({ ready }) => ready))
     const { inMsgs, outMsgs } = connection.stats()
@@ -208,7 +208,7 @@ describe('NATS', { skip }, async () => {
     const proxy = await proxyTo(server.port)
     after(() => proxy.close())
     const url = `nats://127.0.0.1:${proxy.port}/hushed`
-    const hub = await connectHub(url, { ...patient, lazy: true, patience: 500, sessionTtl: 600 })
+    const hub = await connectHub(url, { ...patient, lazy: true, timeout: 500, sessionTtl: 600 })
     const token = hub.open('job')
     await token.ready
     proxy.hush()
@@ -249,7 +249,7 @@ describe('NATS', { skip }, async () => {
     const connection = await dial()
     const jsm = await jetstreamManager(connection)
     const link = await linkOver(connection, 'leaving')
-    const topics = Array.from({ length: 500 }, (_, i) => ({ name: `job ${i}`, run: '' }))
+    const topics = Array.from({ length: 500 }, (_, i) => ({ name: `job ${i}`, runId: '' }))
     const [first, then] = [topics.slice(0, 250), topics.slice(250)]
     const entered = link.enter(first.map((topic, i) => holder(i, topic)))
     const bye = link.bye()
@@ -269,7 +269,7 @@ describe('NATS', { skip }, async () => {
       ).toSorted()
     using clock = manualClock()
     const dead = await linkOver(connection, 'tidy', sessionOf(1_000))
-    const topics = ['short', 'long', 'forgotten', 'lease', 'held'].map((name) => ({ name, run: '' }))
+    const topics = ['short', 'long', 'forgotten', 'lease', 'held'].map((name) => ({ name, runId: '' }))
     const [short, long, forgotten, lease, held] = topics as [Topic, Topic, Topic, Topic, Topic]
     await dead.enter([holder(1, short), holder(2, long)])
     dead.close()
@@ -393,7 +393,7 @@ describe('NATS, set up otherwise', { skip }, async () => {
     }
     // Who is deaf knows what it has read, and nothing else.
     const [reader, writer, judge] = [await linkAs('deaf', 'pw'), await linkAs('all', 'p:w'), await linkAs('all', 'p:w')]
-    const topics = Array.from({ length: 120 }, (_, i) => ({ name: `topic ${i}`, run: i % 2 ? 'run' : '' }))
+    const topics = Array.from({ length: 120 }, (_, i) => ({ name: `topic ${i}`, runId: i % 2 ? 'run' : '' }))
     const fences = new Map<Topic, number>()
     await reader.enter(topics.slice(0, 100).map((topic, i) => holder(i, topic)))
     const acts: ((topic: Topic) => Promise<unknown>)[] = [
@@ -440,7 +440,7 @@ describe('NATS, set up otherwise', { skip }, async () => {
     await Promise.all([token.ready, other.ready])
     await hub.cancel('other', 'stop')
     await until(() => other.cancelled)
-    assert.equal((await all.cancel('job', 'stop', { within: 120_000, until: 'acknowledged' })).acknowledged, 1)
+    assert.equal((await all.cancel('job', 'stop', { timeout: 120_000, until: 'acknowledged' })).acknowledged, 1)
     const lease = await hub.lease('lease', { ttl: 10_000 })
     assert.equal((await hub.list('')).length, 3)
     lease.close()

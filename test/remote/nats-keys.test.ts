@@ -7,8 +7,8 @@ import { natsKeys } from './inside.js'
 const { holderKey, leaseKey, markKey, parseKey, pathOf } = natsKeys
 
 const name = fc.string({ unit: 'binary', minLength: 1, maxLength: 64 })
-const run = fc.oneof(fc.constant(''), name)
-const topic = fc.record({ name, run }, { noNullPrototype: true })
+const runId = fc.oneof(fc.constant(''), name)
+const topic = fc.record({ name, runId }, { noNullPrototype: true })
 
 describe('keys of a NATS bucket', () => {
   it('give back what they were made of, and have only the characters that keys may have', () => {
@@ -29,7 +29,7 @@ describe('keys of a NATS bucket', () => {
   })
 
   it('have parts that are not too long for a subject', () => {
-    const longest = { name: 'ü'.repeat(128), run: '.'.repeat(256) }
+    const longest = { name: 'ü'.repeat(128), runId: '.'.repeat(256) }
     assert.ok(holderKey(pathOf(longest), 'f'.repeat(32), 2 ** 32 - 1).length < 2_048)
   })
 

@@ -18,7 +18,7 @@ describe('the engine over PostgreSQL', { skip }, async () => {
   await pool.query('CREATE EXTENSION pg_stat_statements')
   const hubs: TokenHub[] = []
   after(async () => {
-    await Promise.allSettled(hubs.map((hub) => hub.close({ within: 0 })))
+    await Promise.allSettled(hubs.map((hub) => hub.close({ timeout: 0 })))
     await pool.end()
     await server.end()
   })
@@ -140,7 +140,7 @@ describe('the engine over PostgreSQL', { skip }, async () => {
 
   it('an idle hour with 1,000 tokens is 360 beats, about 120 statements that read and 120 that clean', async () => {
     using clock = manualClock()
-    const hub = await connectHub(postgresEngine(pool, { table: 'idle' }), { patience: 1e9 })
+    const hub = await connectHub(postgresEngine(pool, { table: 'idle' }), { timeout: 1e9 })
     const tokens = Array.from({ length: 1_000 }, (_, i) => hub.open(`idle-${i}`))
     await Promise.all(tokens.map(({ ready }) => ready))
     const count = await statementsOf(async () => {
@@ -173,12 +173,12 @@ describe('the engine over PostgreSQL', { skip }, async () => {
     using clock = manualClock()
     const engine: Engine = postgresEngine(pool, { table: 'dead' })
     const lost = await engine.connect(session('a session that dies'), deaf, new SimpleToken())
-    await lost.enter([{ id: 1, topic: { name: 'dead', run: '' }, state: 0, role: 0, since: 0 }])
+    await lost.enter([{ id: 1, topic: { name: 'dead', runId: '' }, state: 0, role: 0, since: 0 }])
     const mark = { id: 'a', kind: 'manual', reason: '', host: 'h', pid: 1, token: '', what: '', at: 0 }
-    await lost.mark({ name: 'over', run: '' }, mark, 1)
-    await lost.mark({ name: 'stays', run: '' }, mark, 600_000)
-    const leased = await lost.acquire({ name: 'leased', run: '' }, 'me', 600_000)
-    await lost.release({ name: 'leased', run: '' }, leased.held ? leased.fence : 0)
+    await lost.mark({ name: 'over', runId: '' }, mark, 1)
+    await lost.mark({ name: 'stays', runId: '' }, mark, 600_000)
+    const leased = await lost.acquire({ name: 'leased', runId: '' }, 'me', 600_000)
+    await lost.release({ name: 'leased', runId: '' }, leased.held ? leased.fence : 0)
     lost.close()
     await pool.query("UPDATE dead_sessions SET heard = heard - interval '91 s'")
     const link: Link = await engine.connect(session('another'), deaf, new SimpleToken())

@@ -9,7 +9,7 @@ import { chance } from './world.js'
 const { decode, encode, Frames } = protocol
 
 const nonce = (byte: number) => new Uint8Array(32).fill(byte)
-const topic = { name: 'jöb 😀', run: '2' }
+const topic = { name: 'jöb 😀', runId: '2' }
 const mark = {
   id: 'abc-1',
   kind: 'manual',
@@ -32,7 +32,7 @@ const samples: readonly Message[] = [
   { type: 'goodbye', code: 'ERR_HUB_AUTH', message: 'no' },
   { type: 'enter', id: 1, holders: [{ id: 1, topic, state: 0, role: 0, since: 5 }] },
   { type: 'leave', id: 2, holders: [1, 2, 3] },
-  { type: 'read', id: 3, topics: [topic, { name: 'b', run: '' }] },
+  { type: 'read', id: 3, topics: [topic, { name: 'b', runId: '' }] },
   { type: 'mark', id: 4, topic, mark, ttl: 86_400_000 },
   { type: 'list', id: 5, prefix: 'jö', topic: undefined },
   { type: 'list', id: 5, prefix: undefined, topic },
@@ -91,8 +91,8 @@ describe('messages', () => {
   })
 
   it('with text that is too long, or a NUL in a name, are not sent or not let in', () => {
-    assert.throws(() => encode({ type: 'forget', id: 1, topic: { name: 'x'.repeat(257), run: '' } }), isProtocolError)
-    const frame = encode({ type: 'forget', id: 1, topic: { name: 'a\0b', run: '' } }).subarray(4)
+    assert.throws(() => encode({ type: 'forget', id: 1, topic: { name: 'x'.repeat(257), runId: '' } }), isProtocolError)
+    const frame = encode({ type: 'forget', id: 1, topic: { name: 'a\0b', runId: '' } }).subarray(4)
     assert.throws(() => decode(frame), /NUL/)
   })
 })

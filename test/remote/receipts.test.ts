@@ -65,12 +65,12 @@ describe('a cancel with a limit', () => {
         await token?.ready
         const hub = await connectHub(engineWith(change), { backOff: { first: 60_000, most: 60_000 } })
         const receipt = await withTime(50, async (within) => {
-          const found = await hub.cancel(name, 'stop', { within })
+          const found = await hub.cancel(name, 'stop', { timeout: within })
           return found.delivered || how === 'nothing is answered' ? found : undefined
         })
         assert.equal(receipt.delivered, how !== 'nothing is answered')
         if (how !== 'the list is not answered any more') assert.equal(receipt.complete, false)
-        await hub.close({ within: 0 }).catch(() => {})
+        await hub.close({ timeout: 0 }).catch(() => {})
       })
     }
   }
@@ -84,7 +84,7 @@ describe('a receipt', () => {
     assert.deepEqual({ complete, holders }, { complete: true, holders: 0 })
     using token = there.open('held')
     await token.ready
-    const receipt = await hub.cancel('held', 'stop', { within: 120_000, until: 'acknowledged' })
+    const receipt = await hub.cancel('held', 'stop', { timeout: 120_000, until: 'acknowledged' })
     assert.deepEqual([receipt.complete, receipt.holders, receipt.acknowledged], [true, 1, 1])
   })
 
@@ -119,7 +119,7 @@ describe('a receipt', () => {
             await using hub = await connect()
             const atOnce = await hub.cancel('job', 'stop')
             assert.ok(atOnce.holders > 0 || !atOnce.complete, 'says that it is held by no process')
-            const receipt = await hub.cancel('job', 'stop', { within: 120_000, until: 'acknowledged' })
+            const receipt = await hub.cancel('job', 'stop', { timeout: 120_000, until: 'acknowledged' })
             return [receipt.complete, receipt.holders, receipt.acknowledged]
           }),
         )
@@ -128,7 +128,7 @@ describe('a receipt', () => {
           [true, 1, 1],
         ])
       } finally {
-        await Promise.allSettled([holder.close({ within: 0 }), canceller.close({ within: 0 })])
+        await Promise.allSettled([holder.close({ timeout: 0 }), canceller.close({ timeout: 0 })])
         program.send('SIGKILL')
         await program.ended
       }
@@ -221,7 +221,7 @@ describe('a cancel that follows one of its own', () => {
       // Which rejects where a cancel counts as not delivered.
       await hub.close()
     } finally {
-      await hub.close({ within: 0 }).catch(() => {})
+      await hub.close({ timeout: 0 }).catch(() => {})
       for (const socket of sockets) socket.destroy()
       proxy.close()
     }
@@ -244,7 +244,7 @@ describe('a cancel that follows one of its own', () => {
     const hub = await connectHub(engineWith(() => ({ mark: never })))
     const both = [hub.cancel('a', 'one'), hub.cancel('a', 'two')]
     const rejected = Promise.all(both.map((one) => assert.rejects(one, { code: 'ERR_HUB_CLOSED' })))
-    await assert.rejects(hub.close({ within: 1 }), /^HubError: 2 cancels were not delivered/)
+    await assert.rejects(hub.close({ timeout: 1 }), /^HubError: 2 cancels were not delivered/)
     await rejected
   })
 })
@@ -252,13 +252,13 @@ describe('a cancel that follows one of its own', () => {
 describe('a lease with a limit', () => {
   it('rejects in time where nothing is answered, or there is no connection', async () => {
     const hub = await connectHub(engineWith(() => ({ acquire: never })))
-    await assert.rejects(hub.lease('silent', { ttl: 1_000, within: 20 }), {
+    await assert.rejects(hub.lease('silent', { ttl: 1_000, timeout: 20 }), {
       code: 'ERR_HUB_UNREACHABLE',
       message: 'no answer about the lease of "silent" came within 20 ms',
     })
     await hub.close()
     await using lazy = await connectHub('tcp://127.0.0.1:1', { lazy: true })
-    await assert.rejects(lazy.lease('alone', { ttl: 1_000, within: 20 }), { code: 'ERR_HUB_UNREACHABLE' })
+    await assert.rejects(lazy.lease('alone', { ttl: 1_000, timeout: 20 }), { code: 'ERR_HUB_UNREACHABLE' })
   })
 
   it('that is given late is given back', async () => {
@@ -275,10 +275,10 @@ describe('a lease with a limit', () => {
       }
     })
     const hub = await connectHub(engine)
-    await assert.rejects(hub.lease('late', { ttl: 60_000, within: 20 }), { code: 'ERR_HUB_UNREACHABLE' })
+    await assert.rejects(hub.lease('late', { ttl: 60_000, timeout: 20 }), { code: 'ERR_HUB_UNREACHABLE' })
     release()
     await using other = await connectHub(server.url)
-    using lease = await other.lease('late', { ttl: 60_000, within: 50_000 })
+    using lease = await other.lease('late', { ttl: 60_000, timeout: 50_000 })
     assert.ok(lease.fence > 0)
     await hub.close()
   })

@@ -23,7 +23,7 @@ describe('the engine over Redis', { skip }, async () => {
   const redis = new Redis(server.port)
   const hubs: TokenHub[] = []
   // A hub that stays has its own scripts run now and then.
-  afterEach(() => Promise.allSettled(hubs.splice(0).map((hub) => hub.close({ within: 0 }))))
+  afterEach(() => Promise.allSettled(hubs.splice(0).map((hub) => hub.close({ timeout: 0 }))))
   after(async () => {
     redis.disconnect()
     await server.end()
@@ -114,7 +114,7 @@ describe('the engine over Redis', { skip }, async () => {
 
   it('an idle hour with 1,000 tokens is 360 beats and about 120 times 4 scripts that read', async () => {
     using clock = manualClock()
-    const hub = await connectHub(redisEngine(redis, { prefix: 'idle' }), { patience: 1e9 })
+    const hub = await connectHub(redisEngine(redis, { prefix: 'idle' }), { timeout: 1e9 })
     const tokens = Array.from({ length: 1_000 }, (_, i) => hub.open(`idle-${i}`))
     await Promise.all(tokens.map(({ ready }) => ready))
     const asked = 720
@@ -162,7 +162,7 @@ describe('the engine over Redis', { skip }, async () => {
     )
     const holders = Array.from({ length: 1_000 }, (_, id) => ({
       id,
-      topic: { name: `dead-${id}`, run: '' },
+      topic: { name: `dead-${id}`, runId: '' },
       state: 0,
       role: 0,
       since: 0,
@@ -178,7 +178,7 @@ describe('the engine over Redis', { skip }, async () => {
 
   it('nothing is left when everybody has gone and the marks have lived their time', async () => {
     const hub = await hubOf({ ttl: 50, sessionTtl: 300 }, 'tidy')
-    const token = hub.open('tidy-1', { run: '2' })
+    const token = hub.open('tidy-1', { runId: '2' })
     await token.ready
     token.cancel()
     await token.delivered
@@ -225,7 +225,7 @@ describe('the engine over Redis', { skip }, async () => {
   const everything = async (engine: Engine, i: number) => {
     const session = { id: `rights ${i}`, host: 'here', pid: 1, ttl: 30_000 }
     const link = await engine.connect(session, { notice() {}, lost() {} }, new SimpleToken())
-    const topic = { name: 'rights', run: String(i) }
+    const topic = { name: 'rights', runId: String(i) }
     await link.enter([{ id: 1, topic, state: 0, role: 0, since: 0 }])
     const taken = await link.acquire(topic, 'me', 30_000)
     assert.ok(taken.held && (await link.renew(topic, taken.fence, 30_000)))
@@ -356,7 +356,7 @@ describe('the engine over Redis', { skip }, async () => {
       const [one, two] = [await connectHub(redisEngine(cluster)), await connectHub(redisEngine(cluster))]
       const token = one.open('in a cluster')
       await token.ready
-      const receipt = await two.cancel('in a cluster', 'stop', { within: 120_000, until: 'acknowledged' })
+      const receipt = await two.cancel('in a cluster', 'stop', { timeout: 120_000, until: 'acknowledged' })
       assert.equal(receipt.acknowledged, 1)
       assert.equal(token.reason, 'stop')
       await Promise.all([one.close(), two.close()])

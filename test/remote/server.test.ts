@@ -49,7 +49,7 @@ describe('listening', () => {
   it('answers who comes the moment it can be reached', { skip: withoutUnix }, async () => {
     for (let i = 0; i < 5; i++) {
       const place = path()
-      const within = { patience: 60_000, lazy: true, backOff: { first: 1, most: 1 } }
+      const within = { timeout: 60_000, lazy: true, backOff: { first: 1, most: 1 } }
       const hubs = await Promise.all(Array.from({ length: 20 }, () => connectHub(`unix:${place}`, within)))
       await using server = await TokenServer.listen({ path: place })
       await until(() => hubs.every(({ state }) => state === 'connected'), `nobody answers at ${server.url}`)
@@ -185,7 +185,7 @@ async function deaf(server: TokenServer): Promise<{ socket: Socket; closed: Prom
         opened: () => {
           const holders = Array.from({ length: DEAF }, (_, id) => ({
             id,
-            topic: { name: `deaf-${id}`, run: '' },
+            topic: { name: `deaf-${id}`, runId: '' },
             state: 0,
             role: 0,
             since: 0,
@@ -310,7 +310,7 @@ describe('limits of what a server keeps', () => {
     hub.onEvent((event) => event.type === 'refused' && refused.push(event.name))
     await hub.cancel('a')
     await hub.cancel('b')
-    assert.equal((await hub.cancel('c', undefined, { within: 50 })).delivered, false)
+    assert.equal((await hub.cancel('c', undefined, { timeout: 50 })).delivered, false)
     assert.equal((await hub.cancel('a')).delivered, true)
     assert.deepEqual(refused, ['c'])
     // What is forgotten makes room, and what was refused is offered again.
@@ -378,7 +378,7 @@ describe('TLS', () => {
     await using two = await connectHub(server.url, { key: 'the key over TLS here', tls: { ca } })
     const token = two.open('t')
     await token.ready
-    await one.cancel('t', 'stop', { within: 120_000, until: 'acknowledged' })
+    await one.cancel('t', 'stop', { timeout: 120_000, until: 'acknowledged' })
     assert.equal(token.reason, 'stop')
     // Nobody vouches for it; it is vouched for, but under another name; and it is the right one, but the key is not.
     const trying = (options: object) => connectHub(server.url, { key: 'the key over TLS here', ...options })
@@ -387,7 +387,7 @@ describe('TLS', () => {
     await assert.rejects(trying({ tls: { ca, servername: 'elsewhere' } }), refused(/does not match certificate/))
     await assert.rejects(trying({ tls: { ca }, key: 'another key over TLS' }), isHubError('ERR_HUB_AUTH'))
     await assert.rejects(
-      connectHub(server.url.replace('tls:', 'tcp:'), { key: 'the key over TLS here', patience: 2_000 }),
+      connectHub(server.url.replace('tls:', 'tcp:'), { key: 'the key over TLS here', timeout: 2_000 }),
     )
     assert.deepEqual([one.state, two.state], ['connected', 'connected'])
   })
@@ -424,7 +424,7 @@ describe('a server that is none', () => {
     fake.listen(0, '127.0.0.1')
     await once(fake, 'listening')
     const { port } = fake.address() as { port: number }
-    await assert.rejects(connectHub(`tcp://127.0.0.1:${port}`, { patience: 50 }), isHubError('ERR_HUB_UNREACHABLE'))
+    await assert.rejects(connectHub(`tcp://127.0.0.1:${port}`, { timeout: 50 }), isHubError('ERR_HUB_UNREACHABLE'))
     fake.close()
   })
 })

@@ -46,9 +46,9 @@ interface Fresh {
 }
 
 /** The name and the run of a token, of a text with both. */
-const named = (text: string): [name: string, options: { run: string }] => {
-  const [name = '', run = ''] = text.split('#')
-  return [name, { run }]
+const named = (text: string): [name: string, options: { runId: string }] => {
+  const [name = '', runId = ''] = text.split('#')
+  return [name, { runId }]
 }
 
 /** One run: `await new Run(seed).play(steps)` rejects if something is wrong. */
@@ -97,7 +97,7 @@ export class Run {
       }
       await this.#settle()
     } finally {
-      for (const hub of this.#all) void hub.close({ within: 0 }).catch(() => {})
+      for (const hub of this.#all) void hub.close({ timeout: 0 }).catch(() => {})
       this.#network.stop()
       await this.#clock.advance(10)
       this.#clock.uninstall()
@@ -193,9 +193,9 @@ export class Run {
     const isPatient = this.#random() < 0.5
     if (isPatient) this.#underWay.set(mine, hub)
     this.#later(async () => {
-      const within = isPatient ? undefined : this.#random() * 2_000
+      const timeout = isPatient ? undefined : this.#random() * 2_000
       const { delivered, holders, acknowledged, finished } = await hub.cancel(named(name)[0], 'by name', {
-        within,
+        timeout,
         ...named(name)[1],
       })
       if (delivered) this.#stored(name, life)
@@ -307,7 +307,7 @@ export class Run {
     const name = `brief-${++this.#made}`
     const [ttl, began, life] = [1_500 + this.#random() * 4_000, this.#clock.now, this.#lives]
     this.#later(async () => {
-      const { delivered } = await hub.cancel(name, 'brief', { ttl, within: 60_000, until: 'acknowledged' })
+      const { delivered } = await hub.cancel(name, 'brief', { ttl, timeout: 60_000, until: 'acknowledged' })
       const stored = this.#clock.now
       if (!delivered || !this.#network.hasJournal) return
       while (this.#clock.now <= stored + ttl + SLACK) {
@@ -366,7 +366,7 @@ export class Run {
     const name = `lease-${Math.floor(this.#random() * 2)}`
     const ttl = 500 + Math.floor(this.#random() * 3_000)
     this.#later(async () => {
-      const token = await hub.lease(name, { ttl, within: this.#random() * 3_000 })
+      const token = await hub.lease(name, { ttl, timeout: this.#random() * 3_000 })
       // One that has been lost by the time it is known may come late.
       for (const other of token.cancelled ? [] : this.#leases) {
         if (other.name === name && other.token.fence >= token.fence) this.#wrong.push(`a fence of ${name} went down`)
@@ -396,7 +396,7 @@ export class Run {
     this.#network.start()
     await this.#clock.advance(10_000)
     const alive = new Set(this.#hubs.values())
-    for (const hub of this.#all) if (!alive.has(hub)) void hub.close({ within: 0 }).catch(() => {})
+    for (const hub of this.#all) if (!alive.has(hub)) void hub.close({ timeout: 0 }).catch(() => {})
     for (const hub of this.#underWay.values()) {
       if (alive.has(hub)) this.#wrong.push('a cancel is still under way')
     }

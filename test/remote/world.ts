@@ -236,7 +236,7 @@ export class Network {
   hub(session: string, pid: number): HubClient {
     const settings = settingsOf({
       lazy: true,
-      patience: 2_000,
+      timeout: 2_000,
       sessionTtl: 3_000,
       reread: 5_000,
       backOff: { first: 20, most: 1_000 },

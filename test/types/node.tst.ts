@@ -1,11 +1,10 @@
 import { describe, expect, test } from 'tstyche'
-import type { CancellationToken, SimpleToken } from 'calloff'
+import { type CancellationToken, fromHeaders, type SimpleToken, toHeaders } from 'calloff'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import {
   currentToken,
-  fromHeaders,
   fromRequest,
   on,
   once,
@@ -19,7 +18,6 @@ import {
   type RunReport,
   type RunningProcess,
   spawn,
-  toHeaders,
   withRequestToken,
   withToken,
 } from 'calloff/node'

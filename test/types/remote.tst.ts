@@ -20,7 +20,7 @@ describe('calloff/remote', () => {
 
   test('a hub', () => {
     expect(hub.open('a')).type.toBe<RemoteToken>()
-    expect(hub.cancel('a', 'why', { within: 5, until: 'acknowledged' })).type.toBe<Promise<Receipt>>()
+    expect(hub.cancel('a', 'why', { timeout: 5, until: 'acknowledged' })).type.toBe<Promise<Receipt>>()
     expect(hub.cancel).type.not.toBeCallableWith('a', 'why', { until: 'never' })
     expect(hub.lease).type.not.toBeCallableWith('a')
     expect<TokenHub>().type.toBeAssignableTo<AsyncDisposable>()

@@ -8,9 +8,9 @@ import {
   type Scope,
   scope,
   type ScopeOptions,
-  type ScopeWork,
+  type ScopeTask,
   type StuckReport,
-  type UnfinishedWork,
+  type UnfinishedTask,
 } from 'calloff'
 
 interface Row {
@@ -33,9 +33,9 @@ describe('scope', () => {
 
   test('takes a token or none, and options', () => {
     const body = () => 5
-    expect(scope).type.toBeCallableWith(body, { concurrency: 2, name: 'x', patience: 5, trace: false, ambient: true })
+    expect(scope).type.toBeCallableWith(body, { concurrency: 2, name: 'x', stuckAfter: 5, trace: false, ambient: true })
     expect(scope).type.toBeCallableWith(body, { concurrency: undefined })
-    expect(scope).type.toBeCallableWith(token, body, { onStuck: (report: StuckReport) => report.patience })
+    expect(scope).type.toBeCallableWith(token, body, { onStuck: (report: StuckReport) => report.stuckAfter })
     expect(scope).type.toBeCallableWith(null, body)
     expect(scope).type.toBeCallableWith(undefined, body, {})
     expect(scope).type.toBeCallableWith(new AbortController(), body)
@@ -60,7 +60,7 @@ describe('scope', () => {
     expect(s.run).type.not.toBeCallableWith(rows)
     expect(s.run).type.not.toBeCallableWith()
     expect(s.run).type.not.toBeCallableWith((wanted: string) => wanted)
-    expect<() => Row>().type.toBeAssignableTo<ScopeWork<Row>>()
+    expect<() => Row>().type.toBeAssignableTo<ScopeTask<Row>>()
   })
 
   test('map gives the results of any source', () => {
@@ -81,7 +81,7 @@ describe('scope', () => {
     expect(s.allSettled([() => 5, async () => 'x'])).type.toBe<
       Promise<[PromiseSettledResult<number>, PromiseSettledResult<string>]>
     >()
-    expect(s.allSettled([] as ScopeWork<Row>[])).type.toBe<Promise<PromiseSettledResult<Row>[]>>()
+    expect(s.allSettled([] as ScopeTask<Row>[])).type.toBe<Promise<PromiseSettledResult<Row>[]>>()
     expect(s.any([() => 5, () => 6])).type.toBe<Promise<number>>()
     expect(s.any([() => 5, async () => 'x'])).type.toBe<Promise<number | string>>()
     expect(s.race([(own) => own.sleep(5), () => rows], { hedge: 5 })).type.toBe<Promise<void | Row[]>>()
@@ -94,7 +94,7 @@ describe('scope', () => {
     await using open = openScope(token, { onLeave: 'cancel', concurrency: 2 })
     expect(open).type.toBe<OpenScope>()
     expect(open.close()).type.toBe<Promise<void>>()
-    expect(open.unfinished()).type.toBe<UnfinishedWork[]>()
+    expect(open.unfinished()).type.toBe<UnfinishedTask[]>()
     expect(openScope).type.toBeCallableWith()
     expect(openScope).type.not.toBeCallableWith(token, { onLeave: 'stop' })
     expect(openScope).type.not.toBeCallableWith(() => 5)
@@ -117,7 +117,14 @@ describe('retry', () => {
 
   test('takes options', () => {
     const work = () => 5
-    const options: RetryOptions = { attempts: Infinity, delay: 1, factor: 1, maxDelay: 1, shortest: 1, jitter: false }
+    const options: RetryOptions = {
+      attempts: Infinity,
+      delay: 1,
+      factor: 1,
+      maxDelay: 1,
+      minAttemptTime: 1,
+      jitter: false,
+    }
     expect(token.retry).type.toBeCallableWith(work, options)
     expect(token.retry).type.toBeCallableWith(work, {
       jitter: () => 0.5,

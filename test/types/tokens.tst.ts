@@ -12,7 +12,7 @@ import {
   DefaultToken,
   type ForeignSignal,
   from,
-  type Nested,
+  type TokenOrSignal,
   NEVER,
   type Registration,
   SimpleToken,
@@ -277,7 +277,7 @@ describe('combining tokens', () => {
     expect(anyOf(token, signal, NEVER)).type.toBe<CancellationToken>()
     expect(allOf(token, signal, NEVER)).type.toBe<CancellationToken>()
     expect(anyOf()).type.toBe<CancellationToken>()
-    expect(allOf(...([token, signal] as Nested[]))).type.toBe<CancellationToken>()
+    expect(allOf(...([token, signal] as TokenOrSignal[]))).type.toBe<CancellationToken>()
     expect(anyOf).type.not.toBeCallableWith('token')
     expect(anyOf).type.not.toBeCallableWith([token])
     expect(anyOf).type.not.toBeCallableWith(token, undefined)
@@ -298,11 +298,11 @@ describe('combining tokens', () => {
 
   test('a signal is taken by its shape', () => {
     expect<AbortSignal>().type.toBeAssignableTo<ForeignSignal>()
-    expect<AbortSignal>().type.toBeAssignableTo<Nested>()
-    expect<CancellationToken>().type.toBeAssignableTo<Nested>()
-    expect<AbortController>().type.not.toBeAssignableTo<Nested>()
-    expect<string>().type.not.toBeAssignableTo<Nested>()
-    expect<EventTarget>().type.not.toBeAssignableTo<Nested>()
+    expect<AbortSignal>().type.toBeAssignableTo<TokenOrSignal>()
+    expect<CancellationToken>().type.toBeAssignableTo<TokenOrSignal>()
+    expect<AbortController>().type.not.toBeAssignableTo<TokenOrSignal>()
+    expect<string>().type.not.toBeAssignableTo<TokenOrSignal>()
+    expect<EventTarget>().type.not.toBeAssignableTo<TokenOrSignal>()
   })
 
   test('from takes whatever can cancel, and nothing', () => {

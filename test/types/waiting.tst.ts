@@ -6,7 +6,7 @@ import {
   type ResultOf,
   SimpleToken,
   type WaitOptions,
-  type Work,
+  type Task,
 } from 'calloff'
 
 interface Row {
@@ -72,7 +72,7 @@ describe('racing several works', () => {
     expect(token.race([async () => 'x', text])).type.toBe<Promise<string>>()
     expect(token.race([() => rows, (inner) => inner.race(rows)])).type.toBe<Promise<Row[]>>()
     expect(token.race([] as Promise<string>[])).type.toBe<Promise<string>>()
-    expect(token.race([] as readonly Work<number>[], { timeout: 5 })).type.toBe<Promise<number>>()
+    expect(token.race([] as readonly Task<number>[], { timeout: 5 })).type.toBe<Promise<number>>()
   })
 
   test('of several types: any of them', () => {
@@ -101,9 +101,9 @@ describe('racing several works', () => {
     expect<ResultOf<() => Row>>().type.toBe<Row>()
     expect<ResultOf<(inner: CancellationToken) => Promise<Row>>>().type.toBe<Row>()
     expect<ResultOf<Promise<Row> | (() => Promise<string>)>>().type.toBe<Row | string>()
-    expect<Promise<Row>>().type.toBeAssignableTo<Work<Row>>()
-    expect<(inner: CancellationToken) => Row>().type.toBeAssignableTo<Work<Row>>()
-    expect<Row>().type.not.toBeAssignableTo<Work<Row>>()
+    expect<Promise<Row>>().type.toBeAssignableTo<Task<Row>>()
+    expect<(inner: CancellationToken) => Row>().type.toBeAssignableTo<Task<Row>>()
+    expect<Row>().type.not.toBeAssignableTo<Task<Row>>()
   })
 
   test('what cannot be raced does not compile', () => {

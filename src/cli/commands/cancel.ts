@@ -4,27 +4,27 @@ import { count, holderText, markText, toJson } from '../terminal/describe.js'
 import { formatDuration } from '../terminal/duration.js'
 import { FAILED, OK } from '../terminal/exit-codes.js'
 import type { Given } from '../arguments/parse.js'
-import { answered, checkName, close, connect, runOf } from '../connect/hub.js'
+import { answered, checkName, close, connect, runIdOf } from '../connect/hub.js'
 import { show } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 
 /** `calloff cancel` */
 export async function cancel(given: Given): Promise<number> {
   const names = [...new Set(given.operands)].map((name) => checkName(name))
-  const within = given.duration('wait')
-  const options = { ...runOf(given), ...(within === undefined ? {} : { within }) }
+  const timeout = given.duration('wait')
+  const options = { ...runIdOf(given), ...(timeout === undefined ? {} : { timeout }) }
   const hub = await connect(given)
   try {
     const cancels = Promise.all(names.map((name) => hub.cancel(name, given.text('reason'), options)))
     // With a limit of its own a receipt comes in time, and says that it was not delivered.
     const unknown = `whether ${names.length === 1 ? 'the cancel is' : 'the cancels are'} stored is not known`
-    const receipts = await (within === undefined ? answered(given, unknown, cancels) : cancels)
+    const receipts = await (timeout === undefined ? answered(given, unknown, cancels) : cancels)
     if (!given.has('quiet')) {
-      const shown = receipts.map((one) => (given.has('json') ? `${toJson(one)}\n` : textOf(one, within)))
+      const shown = receipts.map((one) => (given.has('json') ? `${toJson(one)}\n` : textOf(one, timeout)))
       show(shown.join(''))
     }
     const isDone = receipts.every(
-      ({ delivered, complete, waiting }) => delivered && (within === undefined || (complete && waiting.length === 0)),
+      ({ delivered, complete, waiting }) => delivered && (timeout === undefined || (complete && waiting.length === 0)),
     )
     return isDone ? OK : FAILED
   } finally {
@@ -35,7 +35,7 @@ export async function cancel(given: Given): Promise<number> {
 /** Of a hub that has just come back, or did not answer in time. */
 const UNKNOWN = 'who held it is not known, the hub could not say'
 
-function textOf(receipt: Receipt, within: number | undefined): string {
+function textOf(receipt: Receipt, timeout: number | undefined): string {
   const { name, delivered, complete, holders, acknowledged, finished, waiting, mark } = receipt
   const shown = visible(name)
   if (!delivered) return `${shown}: not delivered, the hub did not answer\n`
@@ -43,13 +43,13 @@ function textOf(receipt: Receipt, within: number | undefined): string {
   const already = isOurs(receipt) ? '' : `, which was done already ${markText(mark)}`
   const more = complete ? '' : '; there may be more of them, the hub could not say'
   if (holders === 0) return `${shown}: called off; ${complete ? 'nobody held it' : UNKNOWN}${already}\n`
-  if (within === undefined) return `${shown}: called off; ${count(holders, 'holder')}${more}${already}\n`
+  if (timeout === undefined) return `${shown}: called off; ${count(holders, 'holder')}${more}${already}\n`
   const lines = [
     `${shown}: called off; ${count(holders, 'holder')}, ${acknowledged} heard of it, ${finished} finished${more}${already}`,
   ]
   for (const holder of waiting) {
     const how = holder.state === 'open' ? 'has not heard of it' : 'has heard of it and not finished'
-    lines.push(`  ${holderText(holder)} ${how} after ${formatDuration(within)}`)
+    lines.push(`  ${holderText(holder)} ${how} after ${formatDuration(timeout)}`)
   }
   return `${lines.join('\n')}\n`
 }

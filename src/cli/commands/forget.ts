@@ -1,13 +1,13 @@
 import type { Given } from '../arguments/parse.js'
 import { OK } from '../terminal/exit-codes.js'
-import { atHub, checkName, runOf } from '../connect/hub.js'
+import { atHub, checkName, runIdOf } from '../connect/hub.js'
 import { show } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 
 /** `calloff forget` */
 export async function forget(given: Given): Promise<number> {
   const names = given.operands.map((name) => checkName(name))
-  const options = runOf(given)
+  const options = runIdOf(given)
   const one = names.length === 1
   await atHub(given, `whether ${one ? 'it is' : 'they are'} forgotten is not known`, (hub) =>
     Promise.all(names.map((name) => hub.forget(name, options))),

@@ -42,7 +42,7 @@ import { Failure, UsageError } from '../terminal/errors.js'
 import { leaveFirstPlace } from '../child/first-process.js'
 import { refuseChangedEnvironment } from '../arguments/argument-bytes.js'
 import type { Given } from '../arguments/parse.js'
-import { answered, checkName, close, connect, runOf } from '../connect/hub.js'
+import { answered, checkName, close, connect, runIdOf } from '../connect/hub.js'
 import { say } from '../terminal/output.js'
 import type { Guard } from '../child/start-guard.js'
 import { hasTerminal } from '../terminal/foreground.js'
@@ -66,9 +66,9 @@ export async function run(given: Given): Promise<Outcome> {
   const name = given.text('name')
   if (
     name === undefined &&
-    (given.text('run') !== undefined || given.text('hub') !== undefined || given.has('start'))
+    (given.text('run-id') !== undefined || given.text('hub') !== undefined || given.has('start'))
   ) {
-    throw new UsageError('--hub, --run and --start are of no use without --name')
+    throw new UsageError('--hub, --run-id and --start are of no use without --name')
   }
   if (command === '') throw new UsageError('the command must not be empty')
   refuseChangedEnvironment()
@@ -96,7 +96,7 @@ export async function run(given: Given): Promise<Outcome> {
 
 async function openName(given: Given, name: string): Promise<{ readonly hub: TokenHub; readonly token: RemoteToken }> {
   const hub = await connect(given)
-  const token = hub.open(name, runOf(given))
+  const token = hub.open(name, runIdOf(given))
   try {
     await answered(given, 'nothing was started', token.ready)
   } catch (error) {

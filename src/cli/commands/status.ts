@@ -2,7 +2,7 @@ import type { Listing, TokenHub } from '../../remote/index.js'
 import { holderText } from '../terminal/describe.js'
 import { CALLED_OFF, OK } from '../terminal/exit-codes.js'
 import type { Given } from '../arguments/parse.js'
-import { atHub, checkName, runOf } from '../connect/hub.js'
+import { atHub, checkName, runIdOf } from '../connect/hub.js'
 import { lineOfJson, titleOf, whyOf } from '../terminal/listings.js'
 import { show } from '../terminal/output.js'
 import { paintFor } from '../terminal/text.js'
@@ -11,8 +11,8 @@ import { visible } from '../terminal/visible.js'
 /** `calloff status` */
 export async function status(given: Given): Promise<number> {
   const name = checkName(given.operands[0] ?? '')
-  const { run = '' } = runOf(given)
-  const listing = await atHub(given, unknownOf(name), (hub) => stateOf(hub, name, run))
+  const { runId = '' } = runIdOf(given)
+  const listing = await atHub(given, unknownOf(name), (hub) => stateOf(hub, name, runId))
   if (!given.has('quiet')) show(given.has('json') ? lineOfJson(listing) : textOf(listing))
   return listing.state === 'live' ? OK : CALLED_OFF
 }
@@ -23,10 +23,10 @@ export function unknownOf(name: string): string {
 }
 
 /** How a name stands. A name that was never used is live. */
-export async function stateOf(hub: TokenHub, name: string, run: string): Promise<Listing> {
+export async function stateOf(hub: TokenHub, name: string, runId: string): Promise<Listing> {
   const all = await hub.list(name)
-  const found = all.find((one) => one.name === name && one.run === run)
-  return found ?? { name, run, state: 'live', mark: undefined, holders: [], lease: undefined }
+  const found = all.find((one) => one.name === name && one.runId === runId)
+  return found ?? { name, runId, state: 'live', mark: undefined, holders: [], lease: undefined }
 }
 
 function textOf(listing: Listing): string {

@@ -22,7 +22,7 @@ const START: Readonly<Record<string, Option>> = {
   start: { help: 'Start a hub at your own socket if none is there. It ends after a minute without a client.' },
 }
 const RUN: Readonly<Record<string, Option>> = {
-  run: { value: 'ID', help: 'Which run of the name, where a name is used again and again. Default: none.' },
+  'run-id': { value: 'ID', help: 'Which run of the name, where a name is used again and again. Default: none.' },
 }
 const JSON_OUT: Readonly<Record<string, Option>> = {
   json: { help: 'Print JSON, one value a line.' },

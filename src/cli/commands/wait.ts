@@ -6,7 +6,7 @@ import { formatDuration } from '../terminal/duration.js'
 import { Failure, messageOf } from '../terminal/errors.js'
 import { OK, type Outcome, TIMED_OUT } from '../terminal/exit-codes.js'
 import type { Given } from '../arguments/parse.js'
-import { answered, checkName, close, connect, runOf } from '../connect/hub.js'
+import { answered, checkName, close, connect, runIdOf } from '../connect/hub.js'
 import { say, show } from '../terminal/output.js'
 import { stateOf, unknownOf } from './status.js'
 import { visible } from '../terminal/visible.js'
@@ -21,8 +21,8 @@ export async function wait(given: Given): Promise<Outcome> {
   let isKnown = false
   try {
     hub = await limit.race(connect(given))
-    const { run = '' } = runOf(given)
-    const token = hub.open(name, { run })
+    const { runId = '' } = runIdOf(given)
+    const token = hub.open(name, { runId })
     await limit.race(answered(given, unknownOf(name), token.ready))
     isKnown = true
     const events = hub.onEvent((event) => {
@@ -32,13 +32,13 @@ export async function wait(given: Given): Promise<Outcome> {
     await limit.race(token.wait()).catch(async (error: unknown) => {
       if (!isCancellation(error, limit) || isInterrupted(limit) || !hub) throw error
       // The time is up. Silence of the hub does not mean that it was not called off: the hub is asked once more.
-      const { state } = await answered(given, unknownOf(name), stateOf(hub, name, run))
+      const { state } = await answered(given, unknownOf(name), stateOf(hub, name, runId))
       if (state === 'live') throw error
       await answered(given, unknownOf(name), token.wait())
     })
     const { who, kind, reason } = token
     if (isQuiet) return OK
-    if (given.has('json')) return show(`${toJson({ name, run, kind, reason, who })}\n`)
+    if (given.has('json')) return show(`${toJson({ name, runId, kind, reason, who })}\n`)
     const why = reasonText(reason)
     return show(`${visible(name)} was called off${who ? ` ${byWhom(who)}` : ''}${why && `: ${why}`}\n`)
   } catch (error) {

@@ -34,7 +34,7 @@ export async function watch(given: Given): Promise<Outcome> {
     if (!isCancellation(error, interrupted)) throw error
   } finally {
     screen.close()
-    await hub.close({ within: 500 }).catch(() => {})
+    await hub.close({ timeout: 500 }).catch(() => {})
   }
   return interrupted.reason as NodeJS.Signals
 }

@@ -13,7 +13,7 @@ import { visible } from '../terminal/visible.js'
 const SCHEMES = new Set(['unix:', 'pipe:', 'tcp:', 'tls:', 'nats:', 'postgres:', 'postgresql:', 'redis:', 'rediss:'])
 const LONGEST_NAME = 256
 /** How long the hub may take to answer, unless `--hub-timeout` says otherwise. */
-const PATIENCE = 10_000
+const TIMEOUT = 10_000
 
 /** Where the hub is. */
 export interface Place {
@@ -73,16 +73,16 @@ export function checkName(name: string, what = 'a name'): string {
 }
 
 /** The run that was asked for, as options of the hub. */
-export function runOf(given: Given): { readonly run?: string } {
-  const run = given.text('run')
-  return run === undefined ? {} : { run: checkName(run, 'the run') }
+export function runIdOf(given: Given): { readonly runId?: string } {
+  const runId = given.text('run-id')
+  return runId === undefined ? {} : { runId: checkName(runId, 'the run id') }
 }
 
 /** How long the hub may take to answer, in milliseconds. */
-export function patienceOf(given: Given): number {
-  const patience = given.duration('hub-timeout') ?? PATIENCE
-  if (patience < 1) throw new UsageError('--hub-timeout must be 1ms or more')
-  return patience
+export function timeoutOf(given: Given): number {
+  const timeout = given.duration('hub-timeout') ?? TIMEOUT
+  if (timeout < 1) throw new UsageError('--hub-timeout must be 1ms or more')
+  return timeout
 }
 
 /**
@@ -101,24 +101,24 @@ export async function atHub<T>(given: Given, unknown: string, work: (hub: TokenH
 
 /** What the hub answers. Errors: {@link Failure} where it does not answer in time. */
 export async function answered<T>(given: Given, unknown: string, answer: Promise<T>): Promise<T> {
-  const patience = patienceOf(given)
-  using limit = new TimeoutToken(patience)
+  const timeout = timeoutOf(given)
+  using limit = new TimeoutToken(timeout)
   try {
     return await limit.race(answer)
   } catch (error) {
     if (!isCancellation(error, limit)) throw error
     const where = shownPlace(placeOf(given).url)
-    throw new Failure(`the hub at ${where} did not answer within ${formatDuration(patience)}: ${unknown}`)
+    throw new Failure(`the hub at ${where} did not answer within ${formatDuration(timeout)}: ${unknown}`)
   }
 }
 
 /** Connects. Errors: {@link Failure} that says what to do about it. */
 export async function connect(given: Given, more: HubOptions = {}): Promise<TokenHub> {
   const place = placeOf(given)
-  const patience = patienceOf(given)
+  const timeout = timeoutOf(given)
   const key = await keyOf(given, place.url)
   const { connectHub } = await import('../../remote/index.js')
-  const options = { patience, ...(key === undefined ? {} : { key }) }
+  const options = { timeout, ...(key === undefined ? {} : { key }) }
   const attempt = () => connectHub(place.url, { ...options, ...more })
   if (place.isOwn) refuseForeign(ownFolder())
   if (!given.has('start')) return await orFail(attempt, place)
@@ -167,9 +167,9 @@ function explained(error: unknown, { url, isOwn }: Place): Failure {
 }
 
 /** Closes it, and says so where something was left undelivered. */
-export async function close(hub: TokenHub, within = 2_000): Promise<void> {
+export async function close(hub: TokenHub, timeout = 2_000): Promise<void> {
   try {
-    await hub.close({ within })
+    await hub.close({ timeout })
   } catch (error) {
     say(messageOf(error))
   }

@@ -18,13 +18,13 @@ export function lineOfJson(listing: Listing): string {
 }
 
 /** Tells one run of a name from another. */
-export function keyOf({ name, run }: Listing): string {
-  return JSON.stringify([name, run])
+export function keyOf({ name, runId }: Listing): string {
+  return JSON.stringify([name, runId])
 }
 
 /** The name, and which run of it. */
-export function titleOf({ name, run }: Listing): string {
-  return visible(run === '' ? name : `${name} (run ${run})`)
+export function titleOf({ name, runId }: Listing): string {
+  return visible(runId === '' ? name : `${name} (run ${runId})`)
 }
 
 /** Who has called it off and why; the empty text while it lives. */

@@ -1,5 +1,5 @@
 /**
- * The engine of a scope: who works, who waits, who has failed. `scope.ts` is the handle that people hold.
+ * The engine of a scope: who tasks, who waits, who has failed. `scope.ts` is the handle that people hold.
  *
  * Invariants
  * I1. `jobs` are those that have neither settled nor been dropped. The crew is done when there are none and nothing holds
@@ -19,7 +19,7 @@ import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, type Subscri
 import { type CancellationToken, SimpleToken } from '../token.js'
 
 /** Something a scope starts, with a token of its own. */
-export type ScopeWork<T> = (token: CancellationToken) => T | PromiseLike<T>
+export type ScopeTask<T> = (token: CancellationToken) => T | PromiseLike<T>
 
 export function nothing(): void {}
 
@@ -30,7 +30,7 @@ export class ScopeClosedError extends Error {
   override readonly name = 'ScopeClosedError'
 }
 
-/** One work, from the moment it is handed over. */
+/** One task, from the moment it is handed over. */
 export class Job<T = unknown> {
   readonly began: number = now()
   isWaiting = false
@@ -40,7 +40,7 @@ export class Job<T = unknown> {
   constructor(
     /** Its token stands below this one. */
     readonly parent: CancellationToken,
-    readonly work: ScopeWork<T>,
+    readonly task: ScopeTask<T>,
     readonly name: string | undefined,
     readonly index: number | undefined,
     readonly place: Error | undefined,
@@ -97,7 +97,7 @@ function begin<T>(crew: Crew, job: Job<T>): void {
   }
   let result: T | PromiseLike<T> | undefined
   const start = () => {
-    result = ambient ? ambient.run(token, () => job.work(token)) : job.work(token)
+    result = ambient ? ambient.run(token, () => job.task(token)) : job.task(token)
   }
   crew.running++
   try {
@@ -217,7 +217,7 @@ export function failureOf({ failures, token }: Crew): unknown {
   const [first] = failures
   if (failures.size === 1) return first
   const where = token.name === undefined ? '' : ` in scope ${JSON.stringify(token.name)}`
-  return new AggregateError(failures, `${failures.size} works have failed${where}, first: ${messageOf(first)}`)
+  return new AggregateError(failures, `${failures.size} tasks have failed${where}, first: ${messageOf(first)}`)
 }
 
 function messageOf(error: unknown): string {

@@ -1,4 +1,4 @@
-/** The items of a source through a work, some at a time, in order. */
+/** The items of a source through a task, some at a time, in order. */
 import { iterate } from '../iterate.js'
 import type { CancellationToken } from '../token.js'
 import { type Crew, hire, Job, judge, nothing } from './crew.js'
@@ -7,11 +7,11 @@ import { type Crew, hire, Job, judge, nothing } from './crew.js'
 export interface MapOptions {
   /** How many items may be under way, besides what the scope allows. Default: as many as the scope allows. */
   readonly concurrency?: number | undefined
-  /** What the works are called, each with its index. Default: the name of the function. */
+  /** What the tasks are called, each with its index. Default: the name of the function. */
   readonly name?: string | undefined
 }
 
-export type MapWork<T, R> = (item: T, token: CancellationToken, index: number) => R | PromiseLike<R>
+export type MapTask<T, R> = (item: T, token: CancellationToken, index: number) => R | PromiseLike<R>
 
 interface Thrown {
   readonly error: unknown
@@ -24,7 +24,7 @@ interface Thrown {
 export async function map<T, R>(
   crew: Crew,
   items: AsyncIterable<T> | Iterable<T>,
-  work: MapWork<T, R>,
+  task: MapTask<T, R>,
   limit: number,
   name: string | undefined,
   place: Error | undefined,
@@ -55,7 +55,7 @@ export async function map<T, R>(
       else calledOff ??= { error }
       done()
     }
-    hire(crew, new Job<R>(crew.token, (token) => work(item, token, index), name, index, place, resolve, reject))
+    hire(crew, new Job<R>(crew.token, (token) => task(item, token, index), name, index, place, resolve, reject))
   }
 
   try {

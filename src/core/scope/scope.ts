@@ -10,39 +10,39 @@ import { ambientIf, bind } from '../context.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, subscribe, surface } from '../graph.js'
 import { promiseUnder } from '../promises.js'
 import { type CancellationToken, DefaultToken, SimpleToken, toToken } from '../token.js'
-import type { Foreign } from '../tokens/from.js'
+import type { TokenLike } from '../tokens/from.js'
 import { Crew, failureOf, judge, letGo, nothing } from './crew.js'
 import { functionOf, Handle, type Scope } from './handle.js'
-import { describeWork, type StuckReport, warn } from './unfinished.js'
+import { describeTask, type StuckReport, warn } from './unfinished.js'
 
 /** How a scope works. */
 export interface ScopeOptions {
   /** What its token is called in messages, and the scope in reports. */
   readonly name?: string | undefined
   /**
-   * How many works may run at once, a whole number from 1 on; the others wait, in order. Default: as many as there are. A
-   * work that waits for another one of the same scope may wait for ever: it has the place that the other one needs.
+   * How many tasks may run at once, a whole number from 1 on; the others wait, in order. Default: as many as there are. A
+   * task that waits for another one of the same scope may wait for ever: it has the place that the other one needs.
    */
   readonly concurrency?: number | undefined
   /** Milliseconds a scope that is called off, by whatever, gets to end before that is reported, once. Default: for ever. */
-  readonly patience?: number | undefined
+  readonly stuckAfter?: number | undefined
   /** Told when that time is up. Default: a warning of the process (`process.emitWarning`), else `console.warn`. */
   readonly onStuck?: ((report: StuckReport) => void) | undefined
-  /** Whether to remember where each work was started, for reports; that takes about 1 µs a call. Default: true. */
+  /** Whether to remember where each task was started, for reports; that takes about 1 µs a call. Default: true. */
   readonly trace?: boolean | undefined
   /**
    * Where no token is given, hang below the current one (`currentToken()` of `calloff/node`), and be the current one for the
-   * body and the works, each with its own. A given token wins, unless it is one that never ends. Default: false.
+   * body and the tasks, each with its own. A given token wins, unless it is one that never ends. Default: false.
    */
   readonly ambient?: boolean | undefined
 }
 
-const SCOPE_OPTIONS: NamesOf<ScopeOptions> = ['name', 'concurrency', 'patience', 'onStuck', 'trace', 'ambient']
+const SCOPE_OPTIONS: NamesOf<ScopeOptions> = ['name', 'concurrency', 'stuckAfter', 'onStuck', 'trace', 'ambient']
 
 /** How a scope works that is not one function. */
 export interface OpenScopeOptions extends ScopeOptions {
   /**
-   * What leaving the block means (`await using`) while works still run: to wait for them, or to cancel them (kind
+   * What leaving the block means (`await using`) while tasks still run: to wait for them, or to cancel them (kind
    * `'dispose'`) and wait for that. Default: `'wait'`.
    */
   readonly onLeave?: 'wait' | 'cancel' | undefined
@@ -53,7 +53,7 @@ const OPEN_SCOPE_OPTIONS: NamesOf<OpenScopeOptions> = ['onLeave', ...SCOPE_OPTIO
 /** A scope that is not one function: see {@link openScope}. */
 export interface OpenScope extends Scope, AsyncDisposable {
   /**
-   * Waits for all works; after that none can be started. Throws what a scope throws. Called again, it gives the same promise.
+   * Waits for all tasks; after that none can be started. Throws what a scope throws. Called again, it gives the same promise.
    */
   close(): Promise<void>
   /** What leaving a block of `await using` calls: closes the scope (see `onLeave`); does not throw again what `close` has thrown. */
@@ -63,7 +63,7 @@ export interface OpenScope extends Scope, AsyncDisposable {
 /**
  * Runs `body`, waits for all it has started, and gives what it returns: nothing that was started is still running then.
  *
- * The first failure, of a work or of the body, cancels the scope's token (kind `'sibling'`, the failure as reason), so that the
+ * The first failure, of a task or of the body, cancels the scope's token (kind `'sibling'`, the failure as reason), so that the
  * others stop; it is thrown when all have settled. Several failures are thrown as one `AggregateError`, in the order of
  * time. What ends with the cancellation of its own token is no failure; a cancellation of any other token is.
  *
@@ -71,7 +71,7 @@ export interface OpenScope extends Scope, AsyncDisposable {
  * called, or what it returns is dropped. A failure is thrown rather than a cancellation, whichever came first, because the
  * cancellation can still be asked for (`token.error`), and the failure could not. Never an unhandled rejection.
  *
- * Timing: it waits as long as it takes; `patience` tells of what does not stop.
+ * Timing: it waits as long as it takes; `stuckAfter` reports what does not stop.
  * Memory: afterwards nothing is left on the token, however long it lives; the scope's own is over (kind `'dispose'`), and so is what
  * still hangs on it.
  *
@@ -90,11 +90,15 @@ export interface OpenScope extends Scope, AsyncDisposable {
  * ```
  */
 export function scope<T>(body: (scope: Scope) => T | PromiseLike<T>, options?: ScopeOptions): Promise<T>
-export function scope<T>(token: Foreign, body: (scope: Scope) => T | PromiseLike<T>, options?: ScopeOptions): Promise<T>
+export function scope<T>(
+  token: TokenLike,
+  body: (scope: Scope) => T | PromiseLike<T>,
+  options?: ScopeOptions,
+): Promise<T>
 export function scope<T>(...given: unknown[]): Promise<T> {
   return promiseUnder<T>(undefined, (resolve, reject, callOff) => {
     const [token, body, options] = (typeof given[0] === 'function' ? [undefined, ...given] : given) as [
-      Foreign,
+      TokenLike,
       (scope: Scope) => T | PromiseLike<T>,
       ScopeOptions | undefined,
     ]
@@ -131,15 +135,15 @@ export function scope<T>(...given: unknown[]): Promise<T> {
 }
 
 /**
- * The same as a thing to hold, for `await using`, and for what lives longer than a function: works are started by whoever
+ * The same as a thing to hold, for `await using`, and for what lives longer than a function: tasks are started by whoever
  * has it, until it is closed.
  *
- * Leaving the block waits for all works, and throws what `scope` throws. But `await using` does not tell why the block was
- * left: an error of the block itself neither cancels the works nor counts among their failures (the language makes a
- * `SuppressedError` of both). `onLeave: 'cancel'` has the works called off whenever the block is left; those that are to be
+ * Leaving the block waits for all tasks, and throws what `scope` throws. But `await using` does not tell why the block was
+ * left: an error of the block itself neither cancels the tasks nor counts among their failures (the language makes a
+ * `SuppressedError` of both). `onLeave: 'cancel'` has the tasks called off whenever the block is left; those that are to be
  * finished are then waited for before, with `await s.close()`. Where all is one function, `scope` does better.
  *
- * A scope that is never closed never throws: what failed in it is told by the promises of its works alone, and by `token.error`.
+ * A scope that is never closed never throws: what failed in it is told by the promises of its tasks alone, and by `token.error`.
  *
  * @example
  * ```ts
@@ -151,7 +155,7 @@ export function scope<T>(...given: unknown[]): Promise<T> {
  * console.log(works.unfinished().length) // → 0
  * ```
  */
-export function openScope(token?: Foreign, options?: OpenScopeOptions): OpenScope {
+export function openScope(token?: TokenLike, options?: OpenScopeOptions): OpenScope {
   const { onLeave, ...others } = optionsOf(options, OPEN_SCOPE_OPTIONS)
   if (onLeave !== undefined && onLeave !== 'wait' && onLeave !== 'cancel') {
     throw wrongType('onLeave', "'wait' or 'cancel'", onLeave)
@@ -193,7 +197,7 @@ class OpenHandle extends Handle implements OpenScope {
   }
 }
 
-function parentOf(token: Foreign): CancellationToken | undefined {
+function parentOf(token: TokenLike): CancellationToken | undefined {
   if (token === undefined || token === null) return undefined
   const parent = toToken(token)
   if (!parent) throw wrongType('token', 'a token, an AbortSignal or an AbortController', token)
@@ -202,10 +206,10 @@ function parentOf(token: Foreign): CancellationToken | undefined {
 
 /** Makes what works together; the body, or the block, holds it from the beginning. */
 function gather(given: CancellationToken | undefined, options: ScopeOptions | undefined, onDone: () => void) {
-  const { name, concurrency, patience, onStuck, trace, ambient } = optionsOf(options, SCOPE_OPTIONS)
+  const { name, concurrency, stuckAfter, onStuck, trace, ambient } = optionsOf(options, SCOPE_OPTIONS)
   optional('name', 'string', name)
   const limit = optionalCount('concurrency', concurrency) ?? Infinity
-  const ms = optionalNonNegative('patience', patience)
+  const ms = optionalNonNegative('stuckAfter', stuckAfter)
   const tell = optional('onStuck', 'function', onStuck) ?? warn
   const traces = optional('trace', 'boolean', trace) ?? true
   const keeper = ambientIf(optional('ambient', 'boolean', ambient))
@@ -223,16 +227,16 @@ function gather(given: CancellationToken | undefined, options: ScopeOptions | un
 }
 
 /** Has it reported, once, when the crew does not end in time after it was called off. Gives what takes that back. */
-function watch(crew: Crew, patience: number, onStuck: (report: StuckReport) => void): () => void {
+function watch(crew: Crew, stuckAfter: number, onStuck: (report: StuckReport) => void): () => void {
   const { token } = crew
   const tell = () => {
     try {
       onStuck({
         scope: token.name,
         error: errorOf(discover(token, LOOK) as Cancellation),
-        patience,
+        stuckAfter,
         isBodyRunning: crew.isBodyRunning,
-        unfinished: Array.from(crew.jobs, describeWork),
+        unfinished: Array.from(crew.jobs, describeTask),
       })
     } catch (error) {
       surface(error)
@@ -242,7 +246,7 @@ function watch(crew: Crew, patience: number, onStuck: (report: StuckReport) => v
   let stopTimer = nothing
   const begin = () => {
     // It keeps the process alive, to say why nothing else happens.
-    stopTimer = after(patience, ring, patience < Infinity)
+    stopTimer = after(stuckAfter, ring, stuckAfter < Infinity)
   }
   if (discover(token, LOOK)) begin()
   const subscriber = token.error ? undefined : subscribe(token, begin)

@@ -1,27 +1,27 @@
-/** Several works of one kind that make one answer: all outcomes, the first success, the first to settle. */
+/** Several tasks of one kind that make one answer: all outcomes, the first success, the first to settle. */
 import { bind } from '../context.js'
 import { isCancellation } from '../errors.js'
 import { discover, end, errorOf, LOOK } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
-import { type Crew, dropWaiting, fail, hire, Job, nothing, type ScopeWork } from './crew.js'
+import { type Crew, dropWaiting, fail, hire, Job, nothing, type ScopeTask } from './crew.js'
 
-/** How works compete. */
+/** How tasks compete. */
 export interface CompeteOptions {
   /**
-   * Milliseconds a work gets before the next one is started beside it; one that fails sooner makes room at once. Default: all
+   * Milliseconds a task gets before the next one is started beside it; one that fails sooner makes room at once. Default: all
    * are started together.
    */
   readonly hedge?: number | undefined
 }
 
 /**
- * Lets works compete: the answer is that of the first to succeed, or, with `failuresCount`, to settle. The others are then
+ * Lets tasks compete: the answer is that of the first to succeed, or, with `failuresCount`, to settle. The others are then
  * called off, and it is given once they have settled.
  */
 export function compete<T>(
   crew: Crew,
-  works: readonly ScopeWork<T>[],
+  tasks: readonly ScopeTask<T>[],
   hedge: number | undefined,
   place: Error | undefined,
   failuresCount: boolean,
@@ -29,8 +29,8 @@ export function compete<T>(
   reject: (error: unknown) => void,
 ): void {
   // One for each, so that what the winner gives (a response with a body to read) is not called off with the losers.
-  const tokens = works.map(() => new SimpleToken(crew.token))
-  const names = namesOf(works)
+  const tokens = tasks.map(() => new SimpleToken(crew.token))
+  const names = namesOf(tasks)
   const errors: unknown[] = []
   /** Gives the answer, once there is one. */
   let answer: (() => void) | undefined
@@ -51,7 +51,7 @@ export function compete<T>(
   const oneHasSettled = () => {
     working--
     if (isStarting) return // which goes on
-    if (!answer && next < works.length) start()
+    if (!answer && next < tasks.length) start()
     else concludeIfOver()
   }
   const concludeIfOver = () => {
@@ -61,14 +61,14 @@ export function compete<T>(
     if (answer) answer()
     else if (dead) reject(errorOf(dead))
     else {
-      const error = new AggregateError(errors, `all ${works.length} works have failed`)
+      const error = new AggregateError(errors, `all ${tasks.length} tasks have failed`)
       fail(crew, error)
       reject(error)
     }
   }
   const hireNext = () => {
     const at = next++
-    const work = works[at] as ScopeWork<T>
+    const task = tasks[at] as ScopeTask<T>
     const succeeded = (value: T) => {
       decide(at, () => resolve(value))
       oneHasSettled()
@@ -85,16 +85,16 @@ export function compete<T>(
       oneHasSettled()
     }
     working++
-    hire(crew, new Job<T>(tokens[at] as CancellationToken, work, names[at], undefined, place, succeeded, failed))
+    hire(crew, new Job<T>(tokens[at] as CancellationToken, task, names[at], undefined, place, succeeded, failed))
   }
   /** Starts the next one, and more, as long as they settle within the call; with no delay between them, all. */
   const start = () => {
     stopTimer()
     isStarting = true
     do hireNext()
-    while (!answer && next < works.length && (hedge === undefined || !working))
+    while (!answer && next < tasks.length && (hedge === undefined || !working))
     isStarting = false
-    if (!answer && next < works.length)
+    if (!answer && next < tasks.length)
       stopTimer = alarm(crew.token, hedge as number, ring, nothing, (hedge as number) < Infinity)
     else concludeIfOver()
   }
@@ -106,27 +106,27 @@ export function compete<T>(
 /** What became of each, in order. A failure among them is none of the scope. */
 export function settleAll(
   crew: Crew,
-  works: readonly ScopeWork<unknown>[],
+  tasks: readonly ScopeTask<unknown>[],
   place: Error | undefined,
   resolve: (outcomes: PromiseSettledResult<unknown>[]) => void,
 ): void {
   const outcomes: PromiseSettledResult<unknown>[] = []
   const parent: CancellationToken = crew.token
-  const names = namesOf(works)
-  let left = works.length
+  const names = namesOf(tasks)
+  let left = tasks.length
   const settle = (at: number, outcome: PromiseSettledResult<unknown>) => {
     outcomes[at] = outcome
     if (!--left) resolve(outcomes)
   }
   if (!left) resolve(outcomes)
-  works.forEach((work, at) => {
+  tasks.forEach((task, at) => {
     const fulfilled = (value: unknown) => settle(at, { status: 'fulfilled', value })
     const rejected = (reason: unknown) => settle(at, { status: 'rejected', reason })
-    hire(crew, new Job(parent, work, names[at], undefined, place, fulfilled, rejected))
+    hire(crew, new Job(parent, task, names[at], undefined, place, fulfilled, rejected))
   })
 }
 
 /** Read before the first is started: a getter may throw. */
-function namesOf(works: readonly ScopeWork<unknown>[]): (string | undefined)[] {
-  return works.map(({ name }) => name || undefined)
+function namesOf(tasks: readonly ScopeTask<unknown>[]): (string | undefined)[] {
+  return tasks.map(({ name }) => name || undefined)
 }

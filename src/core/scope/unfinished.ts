@@ -2,8 +2,8 @@
 import { now } from '../clock.js'
 import type { CancellationError } from '../errors.js'
 
-/** A work of a scope that has not settled. */
-export interface UnfinishedWork {
+/** A task of a scope that has not settled. */
+export interface UnfinishedTask {
   /** The name it was given, else that of its function; of an item of `map`, with its index. */
   readonly name: string | undefined
   /** Whether it has been started, or waits for others because of `concurrency`. */
@@ -21,11 +21,11 @@ export interface StuckReport {
   /** Who called it off, and why. */
   readonly error: CancellationError
   /** Milliseconds since then. */
-  readonly patience: number
+  readonly stuckAfter: number
   /** Whether the body itself, or the block of an open scope, has not come to its end. */
   readonly isBodyRunning: boolean
-  /** The works that have not settled, in the order they were handed to the scope. */
-  readonly unfinished: readonly UnfinishedWork[]
+  /** The tasks that have not settled, in the order they were handed to the scope. */
+  readonly unfinished: readonly UnfinishedTask[]
 }
 
 /** How many frames: this file's own, that of the method of the scope, and the caller's, which is the one that counts. */
@@ -52,7 +52,7 @@ function lineOf(place: Error | undefined): string | undefined {
   return lines[FRAMES - 1]?.trim().replace(/^at /, '')
 }
 
-/** What is known of a work from the moment it is handed over. */
+/** What is known of a task from the moment it is handed over. */
 export interface Known {
   readonly name: string | undefined
   readonly index: number | undefined
@@ -61,7 +61,7 @@ export interface Known {
   readonly isWaiting: boolean
 }
 
-export function describeWork({ name, index, began, place, isWaiting }: Known): UnfinishedWork {
+export function describeTask({ name, index, began, place, isWaiting }: Known): UnfinishedTask {
   return {
     name: index === undefined ? name : `${name ?? 'map'}[${index}]`,
     state: isWaiting ? 'waiting' : 'running',
@@ -70,19 +70,19 @@ export function describeWork({ name, index, began, place, isWaiting }: Known): U
   }
 }
 
-/** How many works a warning names. */
+/** How many tasks a warning names. */
 const MOST = 10
 
-function textOf({ scope, error, patience, isBodyRunning, unfinished }: StuckReport): string {
-  const works = unfinished
+function textOf({ scope, error, stuckAfter, isBodyRunning, unfinished }: StuckReport): string {
+  const tasks = unfinished
     .slice(0, MOST)
     .map(
-      ({ name, age, startedAt }) => `${name ?? 'a work'} (${Math.round(age)} ms old, started at ${startedAt ?? '?'})`,
+      ({ name, age, startedAt }) => `${name ?? 'a task'} (${Math.round(age)} ms old, started at ${startedAt ?? '?'})`,
     )
-  if (isBodyRunning) works.unshift('its body')
-  if (unfinished.length > MOST) works.push(`${unfinished.length - MOST} more`)
+  if (isBodyRunning) tasks.unshift('its body')
+  if (unfinished.length > MOST) tasks.push(`${unfinished.length - MOST} more`)
   const whose = scope === undefined ? 'a scope' : `scope ${JSON.stringify(scope)}`
-  return `${whose} has not stopped ${patience} ms after it was called off (${error.message}): ${works.join('; ')}`
+  return `${whose} has not stopped ${stuckAfter} ms after it was called off (${error.message}): ${tasks.join('; ')}`
 }
 
 declare const console: { warn(text: string): void }

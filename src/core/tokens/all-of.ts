@@ -1,6 +1,6 @@
 import type { Form } from '../describe.js'
 import { type Cancellation, climb, later, type Mode, type TokenNode } from '../graph.js'
-import { CancellationToken, type Nested, noToken, toToken, UNCLONABLE } from '../token.js'
+import { CancellationToken, type TokenOrSignal, noToken, toToken, UNCLONABLE } from '../token.js'
 
 /**
  * A token that is cancelled with the last of the given ones, and carries that one's error. Of nothing, or with a
@@ -19,7 +19,7 @@ import { CancellationToken, type Nested, noToken, toToken, UNCLONABLE } from '..
  * console.log(both.cancelledBy?.name) // → b
  * ```
  */
-export function allOf(...tokens: Nested[]): CancellationToken {
+export function allOf(...tokens: TokenOrSignal[]): CancellationToken {
   return new AllOfToken(
     tokens.map((one) => {
       const token = toToken(one)

@@ -7,7 +7,7 @@ import {
   begin,
   CancellationToken,
   isOptions,
-  type Nested,
+  type TokenOrSignal,
   TOKEN_OPTIONS,
   type TokenOptions,
   UNCLONABLE,
@@ -96,7 +96,7 @@ export class ConditionToken extends CancellationToken {
    * console.log(basket.length, full.error?.kind) // → 3 condition
    * ```
    */
-  constructor(condition: () => boolean, options?: ConditionTokenOptions | Nested, ...nested: Nested[]) {
+  constructor(condition: () => boolean, options?: ConditionTokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
     super(UNCLONABLE)
     begin(this, options, nested, CONDITION_OPTIONS)
     if (typeof condition !== 'function') throw wrongType('fn', 'a function', condition)

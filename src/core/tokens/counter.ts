@@ -7,7 +7,7 @@ import {
   begin,
   CancellationToken,
   isOptions,
-  type Nested,
+  type TokenOrSignal,
   TOKEN_OPTIONS,
   type TokenOptions,
   UNCLONABLE,
@@ -66,7 +66,7 @@ export class CounterToken extends CancellationToken {
    * console.log(n, tries.counter, String(tries)) // → 3 0 CounterToken(3, { direct: false })
    * ```
    */
-  constructor(n: number, options?: CounterTokenOptions | Nested, ...nested: Nested[]) {
+  constructor(n: number, options?: CounterTokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
     super(UNCLONABLE)
     begin(this, options, nested, COUNTER_OPTIONS)
     if (!Number.isInteger(nonNegative('n', n))) throw new RangeError(`n must be an integer, got ${n}`)

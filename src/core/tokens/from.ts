@@ -1,10 +1,10 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
 import { own } from '../graph.js'
-import { type CancellationToken, DefaultToken, isToken, type Nested, SimpleToken, toToken } from '../token.js'
+import { type CancellationToken, DefaultToken, isToken, type TokenOrSignal, SimpleToken, toToken } from '../token.js'
 
 /** A token that is cancelled with the first of the given ones: the same as summing them. */
-export function anyOf(...tokens: Nested[]): CancellationToken {
+export function anyOf(...tokens: TokenOrSignal[]): CancellationToken {
   return new SimpleToken(undefined, ...tokens)
 }
 
@@ -15,9 +15,9 @@ export interface EditorToken {
 }
 
 /** What else can call something off. */
-export type Foreign =
-  | Nested
-  | { readonly signal: Nested; abort(reason?: unknown): void }
+export type TokenLike =
+  | TokenOrSignal
+  | { readonly signal: TokenOrSignal; abort(reason?: unknown): void }
   | EditorToken
   | null
   | undefined
@@ -42,7 +42,7 @@ export type Foreign =
  * console.log(search(), search({ signal: AbortSignal.abort('too late') })) // → searching called off: too late
  * ```
  */
-export function from(foreign: Foreign): CancellationToken {
+export function from(foreign: TokenLike): CancellationToken {
   if (foreign === undefined || foreign === null) return new DefaultToken()
   if (isToken(foreign)) return own(foreign)
   const token = toToken(foreign)

@@ -4,12 +4,12 @@ import { useAmbient } from '../../core/context.js'
 import type { CancellationToken } from '../../core/token.js'
 import { NEVER } from '../../core/tokens/constants.js'
 import { wrongType } from '../../core/arguments.js'
-import { type Foreign, from } from '../../core/tokens/from.js'
+import { type TokenLike, from } from '../../core/tokens/from.js'
 
 const tokens = new AsyncLocalStorage<CancellationToken>()
 
 /**
- * The token of this async context: of the innermost `withToken`, or of a scope, a work or a race with `{ ambient: true }`;
+ * The token of this async context: of the innermost `withToken`, or of a scope, a task or a race with `{ ambient: true }`;
  * `NEVER` outside of all of them.
  *
  * Timing: asked when it is called. What was begun within (timers, promises, streams) keeps the token of where it was begun;
@@ -37,7 +37,7 @@ export function currentToken(): CancellationToken {
  * console.log(await answer.catch(String)) // → AbortError: token "request" was cancelled: the client has left
  * ```
  */
-export function withToken<T>(token: Foreign, run: () => T): T {
+export function withToken<T>(token: TokenLike, run: () => T): T {
   if (typeof run !== 'function') throw wrongType('run', 'a function', run)
   return tokens.run(from(token), run)
 }

@@ -2,10 +2,10 @@ import { constants } from 'node:os'
 import { optional, wrongType } from '../../core/arguments.js'
 import { type CancellationToken, toToken } from '../../core/token.js'
 import { NEVER } from '../../core/tokens/constants.js'
-import type { Foreign } from '../../core/tokens/from.js'
+import type { TokenLike } from '../../core/tokens/from.js'
 
 /** A token for what a caller has given as `token`: nothing is nobody who could cancel. */
-export function tokenArgument(token: Foreign, argument = 'token'): CancellationToken {
+export function tokenArgument(token: TokenLike, argument = 'token'): CancellationToken {
   if (token === undefined || token === null) return NEVER
   const found = toToken(token)
   if (!found) throw wrongType(argument, 'a token, an AbortSignal or an AbortController', token)

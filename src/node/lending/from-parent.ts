@@ -2,7 +2,7 @@ import process from 'node:process'
 import { type NamesOf, optional, optionalProgram, optionsOf, shown } from '../../core/arguments.js'
 import type { Form } from '../../core/describe.js'
 import { type CancellationToken, SimpleToken } from '../../core/token.js'
-import type { Foreign } from '../../core/tokens/from.js'
+import type { TokenLike } from '../../core/tokens/from.js'
 import { NoParentError } from './errors.js'
 import { openLink } from './borrowed-token.js'
 import { type Place, placeOf, VARIABLE } from './protocol.js'
@@ -15,7 +15,7 @@ export interface FromParentOptions {
    * What to give where nobody has lent a token: for scripts that are also run by hand. `null` is a token that never ends.
    * Default: it rejects.
    */
-  readonly otherwise?: Foreign
+  readonly fallback?: TokenLike
   /**
    * Keep the connection in a thread of its own, so that a loop that never yields sees the token end, and `waitSync` waits for it.
    * Reasons are shortened to what a `SharedToken` takes (some 400 bytes). Default: false.
@@ -28,7 +28,7 @@ export interface FromParentOptions {
   readonly worker?: string | URL | undefined
 }
 
-const FROM_PARENT_OPTIONS: NamesOf<FromParentOptions> = ['otherwise', 'background', 'worker']
+const FROM_PARENT_OPTIONS: NamesOf<FromParentOptions> = ['fallback', 'background', 'worker']
 
 /** What has been opened: one link in each way, however many ask. */
 const opened = new Map<string, Promise<CancellationToken>>()
@@ -51,7 +51,7 @@ const opened = new Map<string, Promise<CancellationToken>>()
  * Memory: one connection of this process, however often it is called, until the token is over. Does not keep the process alive,
  * but a `wait()` on the token does, as ever.
  *
- * Errors: rejects with a {@link NoParentError} if nobody has lent a token, unless `otherwise` says what to do then. A lender that
+ * Errors: rejects with a {@link NoParentError} if nobody has lent a token, unless `fallback` says what to do then. A lender that
  * is gone already is none: then the token is over. With a `ParentThreadError` if the thread of `background` could not be started.
  *
  * @example
@@ -59,23 +59,23 @@ const opened = new Map<string, Promise<CancellationToken>>()
  * import { fromParent, ProcessSignalToken } from 'calloff/node'
  *
  * // Run by hand, it is Ctrl+C that ends it.
- * const token = await fromParent({ otherwise: new ProcessSignalToken('SIGINT') })
+ * const token = await fromParent({ fallback: new ProcessSignalToken('SIGINT') })
  * console.log(token.cancelled) // → false
  * ```
  */
 export async function fromParent(options?: FromParentOptions): Promise<CancellationToken> {
-  const { otherwise, background, worker } = optionsOf(options, FROM_PARENT_OPTIONS)
+  const { fallback, background, worker } = optionsOf(options, FROM_PARENT_OPTIONS)
   const isInBackground = optional('background', 'boolean', background) === true
   const program = optionalProgram('worker', worker)
   if (program !== undefined && !isInBackground) {
     throw new TypeError(`worker is for a token with background: true, got ${shown(worker)}`)
   }
-  const instead = otherwise === undefined ? undefined : tokenArgument(otherwise, 'otherwise')
+  const instead = fallback === undefined ? undefined : tokenArgument(fallback, 'fallback')
   const text = process.env[VARIABLE]
   if (!text) {
     if (instead) return instead
     throw new NoParentError(
-      `no process has lent a token to this one: start it with \`lend: true\`, or give \`otherwise\` (${VARIABLE} is not set)`,
+      `no process has lent a token to this one: start it with \`lend: true\`, or give \`fallback\` (${VARIABLE} is not set)`,
     )
   }
   const place = placeOf(text)

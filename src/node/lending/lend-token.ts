@@ -8,7 +8,7 @@ import { type Cancellation, discover, LOOK, type Subscriber, subscribe } from '.
 import { hearOfMoves } from '../../core/moves.js'
 import { foreseeTold } from '../../core/remaining.js'
 import type { CancellationToken } from '../../core/token.js'
-import type { Foreign } from '../../core/tokens/from.js'
+import type { TokenLike } from '../../core/tokens/from.js'
 import { makeFolder, removeFolder } from './lent-folder.js'
 import { lineOf, Lines, type Standing, storyOf, textOfPlace, VARIABLE } from './protocol.js'
 import { signalsArgument, tokenArgument } from '../context/token-argument.js'
@@ -71,7 +71,7 @@ export interface LentToken extends AsyncDisposable {
  * await once(child, 'exit')
  * ```
  */
-export async function lendToken(token: Foreign, options?: LendOptions): Promise<LentToken> {
+export async function lendToken(token: TokenLike, options?: LendOptions): Promise<LentToken> {
   const lent = await prepareToLend(token, options)
   lent.begin()
   return lent
@@ -83,7 +83,7 @@ export interface PreparedToken extends LentToken {
 }
 
 /** The same in two steps: for whoever has something to do first when the token is cancelled. */
-export async function prepareToLend(token: Foreign, options?: LendOptions): Promise<PreparedToken> {
+export async function prepareToLend(token: TokenLike, options?: LendOptions): Promise<PreparedToken> {
   const { name, stopSignal } = optionsOf(options, LEND_OPTIONS)
   const source = tokenArgument(token)
   const called = optional('name', 'string', name) ?? source.name

@@ -7,7 +7,7 @@ import type { Readable, Writable } from 'node:stream'
 import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from '../../core/arguments.js'
 import { often } from '../../core/clock.js'
 import type { CancellationError } from '../../core/errors.js'
-import type { Foreign } from '../../core/tokens/from.js'
+import type { TokenLike } from '../../core/tokens/from.js'
 import { type CancellationToken, type Registration, SimpleToken } from '../../core/token.js'
 import { watchForUnnamed } from './exit-status.js'
 import { watchOver } from '../signals/on-exit.js'
@@ -22,7 +22,7 @@ export interface SpawnOptions extends Pick<
   'argv0' | 'cwd' | 'env' | 'gid' | 'shell' | 'stdio' | 'uid' | 'windowsHide' | 'windowsVerbatimArguments'
 > {
   /** Calls it off: a token, or whatever `from()` takes. Default: nobody. */
-  readonly token?: Foreign | undefined
+  readonly token?: TokenLike | undefined
   /** For messages, and the name of its own token. Default: the command. */
   readonly name?: string | undefined
   /**

@@ -4,7 +4,7 @@ import { now, turn } from '../../core/clock.js'
 import type { CancellationKind } from '../../core/errors.js'
 import { Cancellation, discover, giveRule, hubOf, LOOK, own, settle, subscribe } from '../../core/graph.js'
 import { classText, type Form } from '../../core/describe.js'
-import { begin, CancellationToken, type Nested, type TokenOptions, UNCLONABLE } from '../../core/token.js'
+import { begin, CancellationToken, type TokenOrSignal, type TokenOptions, UNCLONABLE } from '../../core/token.js'
 
 type Handler = (signal: NodeJS.Signals) => void
 
@@ -43,7 +43,7 @@ function handle(signal: NodeJS.Signals, handler: Handler): () => void {
 }
 
 /** What a `ProcessSignalToken` takes: the signals, then options, then nested tokens. */
-export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | Nested
+export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | TokenOrSignal
 
 /**
  * Cancelled by the first of the given process signals, kind `'process-signal'`, with the signal's name as reason.
@@ -84,9 +84,9 @@ export class ProcessSignalToken extends CancellationToken {
   constructor(...signals: ProcessSignalArgument[]) {
     const end = signals.findIndex((one) => typeof one !== 'string')
     const own = (end === -1 ? signals : signals.slice(0, end)) as NodeJS.Signals[]
-    const [options, ...nested] = (end === -1 ? [] : signals.slice(end)) as (TokenOptions | Nested)[]
+    const [options, ...nested] = (end === -1 ? [] : signals.slice(end)) as (TokenOptions | TokenOrSignal)[]
     super(UNCLONABLE)
-    begin(this, options, nested as Nested[])
+    begin(this, options, nested as TokenOrSignal[])
     if (own.length === 0) throw new TypeError('signals must name at least one process signal')
     for (const signal of own) {
       if (!(signal in constants.signals) && signal !== 'SIGBREAK')

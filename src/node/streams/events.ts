@@ -3,7 +3,7 @@ import { type NamesOf, optionsOf } from '../../core/arguments.js'
 import { isCancellation } from '../../core/errors.js'
 import { asyncUnder } from '../../core/promises.js'
 import { holdFor } from '../../core/remaining.js'
-import type { Foreign } from '../../core/tokens/from.js'
+import type { TokenLike } from '../../core/tokens/from.js'
 import { lendSignal } from './with-signal.js'
 import { tokenArgument } from '../context/token-argument.js'
 
@@ -41,7 +41,7 @@ const SIGNAL = { signal: 'give the signal as the third argument, in place of a t
 export function once<Args extends unknown[] = unknown[]>(
   emitter: Emitter,
   event: string | symbol,
-  token?: Foreign,
+  token?: TokenLike,
 ): Promise<Args> {
   return lendSignal(
     () => tokenArgument(token),
@@ -80,7 +80,7 @@ export function once<Args extends unknown[] = unknown[]>(
 export function on<Args extends unknown[] = unknown[]>(
   emitter: Emitter,
   event: string | symbol,
-  token?: Foreign,
+  token?: TokenLike,
   options?: OnOptions,
 ): AsyncIterableIterator<Args> {
   const own = tokenArgument(token)

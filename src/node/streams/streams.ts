@@ -4,7 +4,7 @@ import { type NamesOf, optional, optionsOf, wrongType } from '../../core/argumen
 import { turn } from '../../core/clock.js'
 import { isCancellation, isOurs } from '../../core/errors.js'
 import type { CancellationToken, Registration } from '../../core/token.js'
-import type { Foreign } from '../../core/tokens/from.js'
+import type { TokenLike } from '../../core/tokens/from.js'
 import { lendSignal } from './with-signal.js'
 import { TOKEN_FOR_SIGNAL, tokenArgument } from '../context/token-argument.js'
 
@@ -24,7 +24,7 @@ export type PipelineStep =
 /** How to connect streams. */
 export interface PipelineOptions {
   /** Calls it off. Default: nobody. */
-  readonly token?: Foreign | undefined
+  readonly token?: TokenLike | undefined
   /** False leaves the last stream open when the first has ended. Default: true. */
   readonly end?: boolean | undefined
 }
@@ -197,7 +197,7 @@ function isOptions(last: unknown): last is PipelineOptions {
 /** How to pipe a stream of the web: what `ReadableStream.pipeTo` takes, and a token for its signal. */
 export interface PipeToOptions {
   /** Calls it off. Default: nobody. */
-  readonly token?: Foreign | undefined
+  readonly token?: TokenLike | undefined
   /** Leave the destination open at the end of the source. */
   readonly preventClose?: boolean | undefined
   /** Leave the destination as it is when the source fails, or the token is cancelled. */

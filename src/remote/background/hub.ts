@@ -116,7 +116,7 @@ export class BackgroundHub extends HubBase {
   }
 
   protected async finish(timeout: number): Promise<number> {
-    const answered = this.worker.call('close', { within: timeout }).catch(() => undefined)
+    const answered = this.worker.call('close', { timeout }).catch(() => undefined)
     // A worker that does not answer, or has ended, has left undelivered what is kept here.
     return (await inTime(answered, timeout + LAST_ANSWER)) ?? this.cancels.all.length
   }

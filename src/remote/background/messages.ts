@@ -30,7 +30,7 @@ export interface Calls {
     readonly answer: { readonly fence: number; readonly expiry: Expiry }
   }
   /** Answers with the number of cancels that were not delivered. */
-  close: { readonly ask: { readonly within: number }; readonly answer: number }
+  close: { readonly ask: { readonly timeout: number }; readonly answer: number }
 }
 
 type Call = { [K in keyof Calls]: { readonly what: K; readonly ask: Calls[K]['ask'] } }[keyof Calls]

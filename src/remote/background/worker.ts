@@ -173,7 +173,7 @@ class WorkerHub extends HubClient {
         return { fence, expiry: toOther(proxy.expiry) }
       }
       default: {
-        const undelivered = await this.finish(request.ask.within)
+        const undelivered = await this.finish(request.ask.timeout)
         await this.shut()
         return undelivered
       }

@@ -1,23 +1,23 @@
 /** The arguments of a hub's methods, checked, with their defaults. */
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
-import { type CancellationToken, type Nested, toToken } from '../../core/token.js'
+import { type CancellationToken, type TokenOrSignal, toToken } from '../../core/token.js'
 import type { Topic } from '../contract/engine.js'
-import type { CancelOptions, ExposeOptions, LeaseOptions, OpenOptions, RunOptions } from '../contract/hub.js'
+import type { CancelOptions, ExposeOptions, LeaseOptions, OpenOptions, NameOptions } from '../contract/hub.js'
 import { topicOf } from '../contract/topic.js'
 import { period } from '../contract/limits.js'
 import { policyOf } from './options.js'
 
 /** What `close` of a hub takes. */
 interface CloseOptions {
-  readonly within?: number | undefined
+  readonly timeout?: number | undefined
 }
 
-const RUN_OPTIONS: NamesOf<RunOptions> = ['run']
-const OPEN_OPTIONS: NamesOf<OpenOptions> = ['run', 'onDisconnect']
-const CANCEL_OPTIONS: NamesOf<CancelOptions> = ['run', 'within', 'until', 'ttl']
-const EXPOSE_OPTIONS: NamesOf<ExposeOptions> = ['run', 'cancellable']
-const LEASE_OPTIONS: NamesOf<LeaseOptions> = ['run', 'ttl', 'within']
-const CLOSE_OPTIONS: NamesOf<CloseOptions> = ['within']
+const RUN_OPTIONS: NamesOf<NameOptions> = ['runId']
+const OPEN_OPTIONS: NamesOf<OpenOptions> = ['runId', 'onDisconnect']
+const CANCEL_OPTIONS: NamesOf<CancelOptions> = ['runId', 'timeout', 'until', 'ttl']
+const EXPOSE_OPTIONS: NamesOf<ExposeOptions> = ['runId', 'cancellable']
+const LEASE_OPTIONS: NamesOf<LeaseOptions> = ['runId', 'ttl', 'timeout']
+const CLOSE_OPTIONS: NamesOf<CloseOptions> = ['timeout']
 
 export interface OpenRequest {
   readonly topic: Topic
@@ -26,30 +26,30 @@ export interface OpenRequest {
 
 export function openRequest(name: unknown, options: OpenOptions | undefined): OpenRequest {
   const given = optionsOf(options, OPEN_OPTIONS)
-  return { topic: topicOf(name, given.run), onDisconnect: policyOf(given.onDisconnect) }
+  return { topic: topicOf(name, given.runId), onDisconnect: policyOf(given.onDisconnect) }
 }
 
 export interface CancelRequest {
   readonly topic: Topic
   readonly ttl: number
-  readonly within: number | undefined
+  readonly timeout: number | undefined
   readonly until: 'acknowledged' | 'finished'
 }
 
 export function cancelRequest(name: unknown, options: CancelOptions | undefined, defaultTtl: number): CancelRequest {
-  const { run, until = 'finished', within, ttl } = optionsOf(options, CANCEL_OPTIONS)
-  const topic = topicOf(name, run)
+  const { runId, until = 'finished', timeout, ttl } = optionsOf(options, CANCEL_OPTIONS)
+  const topic = topicOf(name, runId)
   if (until !== 'acknowledged' && until !== 'finished') throw wrongType('until', "'acknowledged' or 'finished'", until)
   return {
     topic,
     until,
-    within: within === undefined ? undefined : period('within', within, 0),
+    timeout: timeout === undefined ? undefined : period('timeout', timeout, 0),
     ttl: period('ttl', ttl ?? defaultTtl, 1),
   }
 }
 
-export function topicRequest(name: unknown, options: RunOptions | undefined): Topic {
-  return topicOf(name, optionsOf(options, RUN_OPTIONS).run)
+export function topicRequest(name: unknown, options: NameOptions | undefined): Topic {
+  return topicOf(name, optionsOf(options, RUN_OPTIONS).runId)
 }
 
 export interface ExposeRequest {
@@ -58,9 +58,9 @@ export interface ExposeRequest {
   readonly cancellable: boolean
 }
 
-export function exposeRequest(name: unknown, token: Nested, options: ExposeOptions | undefined): ExposeRequest {
-  const { run, cancellable } = optionsOf(options, EXPOSE_OPTIONS)
-  const topic = topicOf(name, run)
+export function exposeRequest(name: unknown, token: TokenOrSignal, options: ExposeOptions | undefined): ExposeRequest {
+  const { runId, cancellable } = optionsOf(options, EXPOSE_OPTIONS)
+  const topic = topicOf(name, runId)
   const source = toToken(token)
   if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
   return { topic, source, cancellable: optional('cancellable', 'boolean', cancellable) ?? false }
@@ -69,19 +69,19 @@ export function exposeRequest(name: unknown, token: Nested, options: ExposeOptio
 export interface LeaseRequest {
   readonly topic: Topic
   readonly ttl: number
-  readonly within: number | undefined
+  readonly timeout: number | undefined
 }
 
 export function leaseRequest(name: unknown, options: LeaseOptions): LeaseRequest {
-  const { run, ttl, within } = optionsOf(options, LEASE_OPTIONS)
+  const { runId, ttl, timeout } = optionsOf(options, LEASE_OPTIONS)
   return {
-    topic: topicOf(name, run),
+    topic: topicOf(name, runId),
     ttl: period('ttl', ttl, 100),
-    within: within === undefined ? undefined : period('within', within, 0),
+    timeout: timeout === undefined ? undefined : period('timeout', timeout, 0),
   }
 }
 
 /** Milliseconds that `close` may take. */
 export function closeTimeout(options: CloseOptions | undefined): number {
-  return period('within', optionsOf(options, CLOSE_OPTIONS).within ?? 5_000, 0)
+  return period('timeout', optionsOf(options, CLOSE_OPTIONS).timeout ?? 5_000, 0)
 }

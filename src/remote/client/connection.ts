@@ -11,7 +11,7 @@ import { errorFrom, HubError } from '../contract/errors.js'
 import type { HubEvent, HubState } from '../contract/hub.js'
 
 export interface ConnectionOptions {
-  readonly patience: number
+  readonly timeout: number
   readonly first: number
   readonly most: number
   /** From 0 to 1. */
@@ -93,12 +93,12 @@ export class Connection {
     if (!link) return Promise.reject(new HubError('ERR_HUB_UNREACHABLE', 'there is no connection'))
     // First of all it is sent.
     const answered = what(link)
-    const { patience } = this.#options
+    const { timeout } = this.#options
     const sent = now()
     let hasLooked = false
     let stop: () => void
     const look = () => {
-      const left = this.link === link ? Math.max(sent, this.#heard) + patience - now() : 0
+      const left = this.link === link ? Math.max(sent, this.#heard) + timeout - now() : 0
       if (left > 0) {
         hasLooked = false
         stop = after(left, look, false)
@@ -108,7 +108,7 @@ export class Connection {
         stop = after(1, look, false)
       } else this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer came ${this.#limit}`))
     }
-    stop = after(patience, look, false)
+    stop = after(timeout, look, false)
     // No `finally`, which would take two more turns of the queue.
     return answered.then(
       (answer) => {
@@ -151,7 +151,7 @@ export class Connection {
   }
 
   get #limit(): string {
-    return `within ${this.#options.patience} ms`
+    return `within ${this.#options.timeout} ms`
   }
 
   async #connect(): Promise<void> {
@@ -166,7 +166,7 @@ export class Connection {
         if (made.link) this.#lost(made.link, error)
       },
     }
-    const limit = new TimeoutToken(this.#options.patience)
+    const limit = new TimeoutToken(this.#options.timeout)
     this.#connecting = limit
     const link = await this.#inTime(this.#engine.connect(this.#session, events, limit), limit)
     made.link = link

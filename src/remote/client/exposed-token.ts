@@ -34,8 +34,8 @@ export class ExposedToken implements RegisteredToken, Exposure {
     return this.#binding.name
   }
 
-  get run(): string {
-    return this.#binding.run
+  get runId(): string {
+    return this.#binding.runId
   }
 
   get ready(): Promise<void> {

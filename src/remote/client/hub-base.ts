@@ -8,7 +8,7 @@
  */
 import { after, now, readWall } from '../../core/clock.js'
 import { Cancellation, errorOf, settle } from '../../core/graph.js'
-import { type Nested, type Registration as Listening, SimpleToken } from '../../core/token.js'
+import { type TokenOrSignal, type Registration as Listening, SimpleToken } from '../../core/token.js'
 import type { Callee } from '../../core/traces.js'
 import type { MarkRecord, Topic, TopicReport } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
@@ -22,7 +22,7 @@ import type {
   Listing,
   OpenOptions,
   Receipt,
-  RunOptions,
+  NameOptions,
   TokenHub,
   Who,
 } from '../contract/hub.js'
@@ -123,7 +123,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     return receiptFrom(await keepProcessAlive(() => counted))
   }
 
-  expose(name: string, token: Nested, options?: ExposeOptions): Exposure {
+  expose(name: string, token: TokenOrSignal, options?: ExposeOptions): Exposure {
     const { topic, source, cancellable } = exposeRequest(name, token, options)
     const registration = this.register(topic, 'exposed', 'keep')
     const exposed = new ExposedToken(registration, source, cancellable)
@@ -137,7 +137,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     return listingsFrom(await keepProcessAlive(() => this.reports(checked)))
   }
 
-  async forget(name: string, options?: RunOptions): Promise<void> {
+  async forget(name: string, options?: NameOptions): Promise<void> {
     const topic = topicRequest(name, options)
     await keepProcessAlive(() => this.forgetMark(topic))
   }
@@ -152,7 +152,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     return this.#listeners.add(listener)
   }
 
-  async close(options?: { readonly within?: number | undefined }): Promise<void> {
+  async close(options?: { readonly timeout?: number | undefined }): Promise<void> {
     const timeout = closeTimeout(options)
     if (this.isClosed) return
     const undelivered = await keepProcessAlive(() => this.finish(timeout))

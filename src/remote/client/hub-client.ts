@@ -48,12 +48,12 @@ export class HubClient extends HubBase {
     const { session: id, host, pid, random } = environment
     super(settings, environment, id)
     this.#environment = environment
-    const { patience, first, most, sessionTtl: ttl } = settings
+    const { timeout, first, most, sessionTtl: ttl } = settings
     const event = (one: HubEvent) => this.tell(one)
     this.#connection = new Connection(
       engine,
       { id, host, pid, ttl },
-      { patience, first, most, random },
+      { timeout, first, most, random },
       { opened: () => this.#opened(), notice: (state) => this.#sync.heard(state), event },
     )
     this.#sync = new RegistrySync(this.#connection, this.tokens, {
@@ -113,7 +113,7 @@ export class HubClient extends HubBase {
   }
 
   protected async storeAndCount(
-    { topic, ttl, within, until }: CancelRequest,
+    { topic, ttl, timeout, until }: CancelRequest,
     record: MarkRecord,
     cancellation: Cancellation | undefined,
   ): Promise<Tally> {
@@ -121,7 +121,7 @@ export class HubClient extends HubBase {
     // Sent together with the cancel, and before it, so that holders are counted before they react: they may be quick, and this process slow.
     const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
     const pending = this.store(topic, record, ttl, cancellation)
-    const left = () => (within === undefined ? undefined : Math.max(0, within - (now() - began)))
+    const left = () => (timeout === undefined ? undefined : Math.max(0, timeout - (now() - began)))
     const mark = await inTime(pending.stored.promise, left() ?? Infinity)
     return count({
       topic,
@@ -168,12 +168,12 @@ export class HubClient extends HubBase {
   /** Takes a lease, and renews it as long as the token that `make` returns lives. */
   protected async keepLease<T extends RegisteredToken & Leased>(
     registration: Registration,
-    { topic, ttl, within }: LeaseRequest,
+    { topic, ttl, timeout }: LeaseRequest,
     make: (fence: number, expiry: Expiry) => T,
   ): Promise<T> {
     const owner = `${this.#environment.session}/${registration.id}`
     const keeper = new LeaseKeeper(this.#connection, topic, owner, ttl)
-    const { fence, expiry } = await keeper.acquire(within)
+    const { fence, expiry } = await keeper.acquire(timeout)
     const token = make(fence, expiry)
     this.#leases.set(registration, keeper)
     keeper.keep(token)

@@ -43,31 +43,31 @@ export class LeaseKeeper {
    * Takes it, and returns until when it may be believed in. With a limit above 0 it waits so many milliseconds at the most, for an owner
    * and for an answer. A lease that it is given later is given back.
    *
-   * Errors: `ERR_LEASE_HELD`; `ERR_HUB_UNREACHABLE` where no answer comes within the limit.
+   * Errors: `ERR_LEASE_HELD`; `ERR_HUB_UNREACHABLE` where no answer comes timeout the limit.
    */
-  async acquire(within = 0): Promise<{ readonly fence: number; readonly expiry: Expiry }> {
+  async acquire(timeout = 0): Promise<{ readonly fence: number; readonly expiry: Expiry }> {
     const began = now()
     let isGivenUp = false
     for (;;) {
       let expiry = this.#expiry()
       const asked = this.#connection.ask((link) => {
-        if (isGivenUp) return Promise.reject(this.#silent(within))
+        if (isGivenUp) return Promise.reject(this.#silent(timeout))
         expiry = this.#expiry()
         return link.acquire(this.#topic, this.#owner, this.#ttl)
       })
-      const outcome = await (within > 0 ? inTime(asked, Math.max(0, within - (now() - began))) : asked)
+      const outcome = await (timeout > 0 ? inTime(asked, Math.max(0, timeout - (now() - began))) : asked)
       if (!outcome) {
         isGivenUp = true
         const giveBack = (late: Acquired) =>
           late.held ? this.#connection.call((link) => link.release(this.#topic, late.fence)) : undefined
         asked.then(giveBack).catch(() => {}) // it ends by itself
-        throw this.#silent(within)
+        throw this.#silent(timeout)
       }
       if (outcome.held) {
         this.#fence = outcome.fence
         return { fence: outcome.fence, expiry }
       }
-      const left = within - (now() - began)
+      const left = timeout - (now() - began)
       if (left <= 0) {
         const { name } = this.#topic
         throw new HubError('ERR_LEASE_HELD', `the lease of ${JSON.stringify(name)} is held by somebody else`)
@@ -97,11 +97,11 @@ export class LeaseKeeper {
     await this.#connection.call((link) => link.release(this.#topic, this.#fence)).catch(() => {})
   }
 
-  #silent(within: number): HubError {
+  #silent(timeout: number): HubError {
     const { name } = this.#topic
     return new HubError(
       'ERR_HUB_UNREACHABLE',
-      `no answer about the lease of ${JSON.stringify(name)} came within ${within} ms`,
+      `no answer about the lease of ${JSON.stringify(name)} came within ${timeout} ms`,
     )
   }
 

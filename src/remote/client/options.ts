@@ -12,7 +12,7 @@ export interface Settings {
   readonly onDisconnect: 'keep' | 'cancel'
   readonly disconnectAfter: number
   readonly lazy: boolean
-  readonly patience: number
+  readonly timeout: number
   readonly sessionTtl: number
   readonly reread: number
   readonly first: number
@@ -31,7 +31,7 @@ const HUB_OPTIONS: NamesOf<HubOptions> = [
   'onDisconnect',
   'disconnectAfter',
   'lazy',
-  'patience',
+  'timeout',
   'sessionTtl',
   'reread',
   'background',
@@ -57,7 +57,7 @@ export function settingsOf(options: HubOptions | undefined): Settings {
     onDisconnect: policyOf(given.onDisconnect) ?? 'keep',
     disconnectAfter: nonNegative('disconnectAfter', given.disconnectAfter ?? 30_000),
     lazy: optional('lazy', 'boolean', given.lazy) ?? false,
-    patience: period('patience', given.patience ?? 10_000, 1),
+    timeout: period('timeout', given.timeout ?? 10_000, 1),
     sessionTtl: period('sessionTtl', given.sessionTtl ?? 30_000, 100),
     reread: period('reread', given.reread ?? 30_000, 10),
     first: period('backOff.first', first, 1),

@@ -30,7 +30,7 @@ function holderFrom({ host, pid, role, state, since, silent }: HolderReport): Ho
 function listingFrom({ topic, mark, lease, holders }: TopicReport): Listing {
   return {
     name: topic.name,
-    run: topic.run,
+    runId: topic.runId,
     state: mark ? 'cancelled' : 'live',
     mark: mark && markFrom(mark),
     holders: holders.map(holderFrom),
@@ -122,7 +122,7 @@ export async function count({
   const all = [...seen.values()]
   return {
     name: topic.name,
-    run: topic.run,
+    runId: topic.runId,
     delivered,
     mark,
     complete: isListed && wasSettled,

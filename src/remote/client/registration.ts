@@ -121,8 +121,8 @@ export class Registration implements TokenBinding {
     return this.topic.name
   }
 
-  get run(): string {
-    return this.topic.run
+  get runId(): string {
+    return this.topic.runId
   }
 
   get ready(): Promise<void> {

@@ -46,7 +46,7 @@ export const FORGOTTEN_PER_TOPIC = 16
 /** Which token. Names and runs are well-formed, and at most 256 bytes of UTF-8. */
 export interface Topic {
   readonly name: string
-  readonly run: string
+  readonly runId: string
 }
 
 /** A cancel as it is stored: plain data. */

@@ -20,7 +20,7 @@
  * H11. Nothing about the connection is silent: `state` and events tell.
  */
 import type { CancellationKind } from '../../core/errors.js'
-import type { Nested, Registration } from '../../core/token.js'
+import type { TokenOrSignal, Registration } from '../../core/token.js'
 import type { LeaseToken, RemoteToken } from './remote-token.js'
 
 /** Who called something off. */
@@ -61,7 +61,7 @@ export interface Holder {
 /** What became of a cancel. */
 export interface Receipt {
   readonly name: string
-  readonly run: string
+  readonly runId: string
   /** Whether the mark is stored. If not, it is kept and offered again; nothing is known of the holders then. */
   readonly delivered: boolean
   /**
@@ -84,7 +84,7 @@ export interface Receipt {
 /** What `list` shows of one token. */
 export interface Listing {
   readonly name: string
-  readonly run: string
+  readonly runId: string
   readonly state: 'live' | 'cancelled'
   readonly mark: Mark | undefined
   readonly holders: readonly Holder[]
@@ -120,7 +120,7 @@ export interface HubOptions {
   /** Give the hub back without waiting for the first connection, and keep trying. Default: false, a failure rejects. */
   readonly lazy?: boolean | undefined
   /** How long an answer may take before the connection counts as lost. Default: 10,000. */
-  readonly patience?: number | undefined
+  readonly timeout?: number | undefined
   /** How long the others believe in this process without hearing of it. Default: 30,000. */
   readonly sessionTtl?: number | undefined
   /** How often everything is read again, connection or not lost: about. Default: 30,000. */
@@ -140,21 +140,21 @@ export interface HubOptions {
 }
 
 /** Which token of a name. */
-export interface RunOptions {
+export interface NameOptions {
   /** Keeps a late cancel of one run away from the next one of the same name. Default: `''`, a run like any other. */
-  readonly run?: string | undefined
+  readonly runId?: string | undefined
 }
 
 /** What `hub.open` takes. */
-export interface OpenOptions extends RunOptions {
+export interface OpenOptions extends NameOptions {
   /** As the hub's, for this token. */
   readonly onDisconnect?: 'keep' | 'cancel' | undefined
 }
 
 /** What `hub.cancel` takes. */
-export interface CancelOptions extends RunOptions {
+export interface CancelOptions extends NameOptions {
   /** Wait so many milliseconds for the holders. Default: 0, the receipt comes as soon as the mark is stored. */
-  readonly within?: number | undefined
+  readonly timeout?: number | undefined
   /** What to wait for. Default: `'finished'`. */
   readonly until?: 'acknowledged' | 'finished' | undefined
   /** How long this mark lives. Default: the hub's. */
@@ -162,26 +162,26 @@ export interface CancelOptions extends RunOptions {
 }
 
 /** What `hub.expose` takes. */
-export interface ExposeOptions extends RunOptions {
+export interface ExposeOptions extends NameOptions {
   /** Others may cancel the token. Default: false; they then only see it end. */
   readonly cancellable?: boolean | undefined
 }
 
 /** What `hub.lease` takes. */
-export interface LeaseOptions extends RunOptions {
+export interface LeaseOptions extends NameOptions {
   /** How long the owner may be silent, in milliseconds, 100 at least. */
   readonly ttl: number
   /**
    * Wait so many milliseconds for another owner's lease to end, and for an answer. Default: 0, it rejects at once if there is another owner, and
    * waits for a connection.
    */
-  readonly within?: number | undefined
+  readonly timeout?: number | undefined
 }
 
 /** A local token that others see. */
 export interface Exposure extends Disposable {
   readonly name: string
-  readonly run: string
+  readonly runId: string
   /** Resolves when the others can see it, and the hub's state has been read. */
   readonly ready: Promise<void>
   /** Resolves when the end of the token is stored. Pending until it ends. */
@@ -216,8 +216,8 @@ export interface TokenHub extends AsyncDisposable {
   /**
    * Cancels a name, whether anybody holds it or not. Local tokens of it at once.
    *
-   * Resolves with the receipt when the mark is stored; with `within`, when all that hold it have finished, or that time is
-   * up, whatever comes first and whatever happens to the connection. Without a connection and without `within` it waits for one.
+   * Resolves with the receipt when the mark is stored; with `timeout`, when all that hold it have finished, or that time is
+   * up, whatever comes first and whatever happens to the connection. Without a connection and without `timeout` it waits for one.
    */
   cancel(name: string, reason?: unknown, options?: CancelOptions): Promise<Receipt>
 
@@ -226,7 +226,7 @@ export interface TokenHub extends AsyncDisposable {
    *
    * With `cancellable`, their cancel calls its `cancel(reason)`.
    */
-  expose(name: string, token: Nested, options?: ExposeOptions): Exposure
+  expose(name: string, token: TokenOrSignal, options?: ExposeOptions): Exposure
 
   /** What is open or marked under names that begin with `prefix`, by whom, since when, in what state. */
   list(prefix?: string): Promise<readonly Listing[]>
@@ -237,7 +237,7 @@ export interface TokenHub extends AsyncDisposable {
    * For good: a cancel whose mark had been stored does not come back, though its canceller may not have heard of that and offer
    * it again. A cancel that is stored for the first time afterwards counts.
    */
-  forget(name: string, options?: RunOptions): Promise<void>
+  forget(name: string, options?: NameOptions): Promise<void>
 
   /**
    * Takes the lease of a name. While this process renews it, everybody's tokens of the name live. When it falls silent for
@@ -254,10 +254,10 @@ export interface TokenHub extends AsyncDisposable {
   onEvent(listener: (event: HubEvent) => void): Registration
 
   /**
-   * Delivers what is to be delivered, for `within` milliseconds at most (default 5,000), says good-bye, and ends the tokens
+   * Delivers what is to be delivered, for `timeout` milliseconds at most (default 5,000), says good-bye, and ends the tokens
    * that are still open (kind `'dispose'`), since they would never hear of anything again. Exposed ones are left alone.
    *
    * Errors: `ERR_HUB_UNREACHABLE` where cancels were left undelivered.
    */
-  close(options?: { readonly within?: number | undefined }): Promise<void>
+  close(options?: { readonly timeout?: number | undefined }): Promise<void>
 }

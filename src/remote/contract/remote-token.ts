@@ -33,7 +33,7 @@ function makeError(found: Cancellation): void {
 /** What a token knows of its hub, and asks of it. */
 export interface TokenBinding {
   readonly name: string
-  readonly run: string
+  readonly runId: string
   readonly ready: Promise<void>
   readonly delivered: Promise<void>
   /** What the others are told of a cancel here. */
@@ -69,11 +69,11 @@ export interface TokenBinding {
  */
 export class RemoteToken extends CancellationToken {
   /** Which run of its name. */
-  readonly run: string
+  readonly runId: string
   readonly #binding: TokenBinding
   #who: Who | undefined
   /** What was said to be finished by; and how many of these are not, yet. */
-  #works = 0
+  #tasks = 0
   #working = 0
   #isClosed = false
 
@@ -82,7 +82,7 @@ export class RemoteToken extends CancellationToken {
     super(UNCLONABLE)
     begin(this, { name: binding.name }, [])
     this.#binding = binding
-    this.run = binding.run
+    this.runId = binding.runId
     giveRule(this)
   }
 
@@ -132,17 +132,17 @@ export class RemoteToken extends CancellationToken {
    *
    * A failure counts as an end, and is left to whoever awaits the promise.
    */
-  finished<P extends PromiseLike<unknown>>(work: P): P {
-    if (typeof (work as { then?: unknown } | undefined)?.then !== 'function') throw wrongType('work', 'a promise', work)
+  finished<P extends PromiseLike<unknown>>(task: P): P {
+    if (typeof (task as { then?: unknown } | undefined)?.then !== 'function') throw wrongType('task', 'a promise', task)
     const token = own(this)
-    token.#works++
+    token.#tasks++
     token.#working++
     const settled = () => {
       token.#working--
       token.report()
     }
-    work.then(settled, settled)
-    return work
+    task.then(settled, settled)
+    return task
   }
 
   /** Closes it: whoever holds it here needs it no longer, which is not the others' business but counts as finished. The same as its dispose. */
@@ -187,7 +187,7 @@ export class RemoteToken extends CancellationToken {
   protected report(): void {
     const { outcome } = this
     if (!outcome) return
-    const isFinished = this.#works > 0 && this.#working === 0
+    const isFinished = this.#tasks > 0 && this.#working === 0
     this.#binding.changed(isFinished ? FINISHED : ACKNOWLEDGED, outcome.origin === this && outcome.kind !== 'manual')
   }
 
@@ -217,8 +217,8 @@ export class RemoteToken extends CancellationToken {
 
   /** @internal */
   override form(): Form {
-    const run = this.run ? [`{ run: ${quoted(this.run)} }`] : []
-    return { call: 'hub.open', named: true, own: [quoted(this.#binding.name), ...run] }
+    const options = this.runId ? [`{ runId: ${quoted(this.runId)} }`] : []
+    return { call: 'hub.open', named: true, own: [quoted(this.#binding.name), ...options] }
   }
 }
 

@@ -19,10 +19,10 @@ function checked(argument: string, value: string): string {
 }
 
 /** Which token is meant. */
-export function topicOf(name: unknown, run = ''): Topic {
+export function topicOf(name: unknown, runId = ''): Topic {
   if (typeof name !== 'string') throw wrongType('name', 'a string', name)
   if (name === '') throw new RangeError('name must not be empty')
-  return { name: checked('name', name), run: checked('run', optional('run', 'string', run)) }
+  return { name: checked('name', name), runId: checked('runId', optional('runId', 'string', runId)) }
 }
 
 /** What names are to begin with. */
@@ -32,6 +32,6 @@ export function prefixOf(prefix: unknown): string {
 }
 
 /** The same for the same topic alone. */
-export function keyOf({ name, run }: Topic): string {
-  return `${name}\0${run}`
+export function keyOf({ name, runId }: Topic): string {
+  return `${name}\0${runId}`
 }

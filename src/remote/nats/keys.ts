@@ -36,8 +36,8 @@ export function textOfPart(part: string): string | undefined {
 }
 
 /** The two parts of a topic. */
-export function pathOf({ name, run }: Topic): string {
-  return `${partOf(name)}.${partOf(run)}`
+export function pathOf({ name, runId }: Topic): string {
+  return `${partOf(name)}.${partOf(runId)}`
 }
 
 export const markKey = (path: string): string => `mark.${path}`
@@ -66,11 +66,11 @@ export type Parsed =
 export function parseKey(key: string): Parsed | undefined {
   const parts = key.split('.')
   if (parts.includes('')) return undefined
-  const [kind, name = '', run = '', session = '', id = ''] = parts
+  const [kind, name = '', runId = '', session = '', id = ''] = parts
   if (kind === 'session' && parts.length === 2) return { kind, session: name }
-  const topic = { name: textOfPart(name), run: textOfPart(run) }
-  if (!topic.name || topic.run === undefined) return undefined
-  const known = { path: `${name}.${run}`, topic: topic as Topic }
+  const topic = { name: textOfPart(name), runId: textOfPart(runId) }
+  if (!topic.name || topic.runId === undefined) return undefined
+  const known = { path: `${name}.${runId}`, topic: topic as Topic }
   if ((kind === 'mark' || kind === 'lease') && parts.length === 3) return { kind, ...known }
   if (kind !== 'holder' || parts.length !== 5 || !/^\d+$/.test(id)) return undefined
   return { kind, ...known, session, id: Number(id) }

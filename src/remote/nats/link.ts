@@ -230,8 +230,8 @@ export class NatsLink extends LinkBase implements Link {
     return Promise.all(topics.map((topic, i) => this.#stateOf(topic, found[i] as Found)))
   }
 
-  async #stateOf({ name, run }: Topic, { mark, lease }: Found): Promise<TopicState> {
-    const topic = { name, run }
+  async #stateOf({ name, runId }: Topic, { mark, lease }: Found): Promise<TopicState> {
+    const topic = { name, runId }
     const { stored, record } = await this.#leases.look(pathOf(topic), lease)
     if (stored && stored !== lease) this.#following.learn(stored)
     return { topic, mark: this.#markOf(mark), lease: record }

@@ -50,9 +50,9 @@ export class Following {
     const known = this.#topics.get(path)
     if (known) known.holders.add(id)
     else {
-      const { name, run } = topic
+      const { name, runId } = topic
       const holders = new Set([id])
-      this.#topics.set(path, { topic: { name, run }, path, holders, mark: undefined, lease: undefined, round: -1 })
+      this.#topics.set(path, { topic: { name, runId }, path, holders, mark: undefined, lease: undefined, round: -1 })
     }
   }
 

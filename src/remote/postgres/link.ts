@@ -147,7 +147,7 @@ export class PostgresLink extends LinkBase implements Link {
       this.session.id,
       all.map(({ id }) => id),
       all.map(({ topic }) => topic.name),
-      all.map(({ topic }) => topic.run),
+      all.map(({ topic }) => topic.runId),
       all.map(({ state }) => state),
       all.map(({ role }) => role),
       all.map(({ since }) => since),
@@ -237,7 +237,7 @@ export class PostgresLink extends LinkBase implements Link {
     let holders: readonly Row[]
     if ('topic' in what) {
       states = await this.#query(read, ...columnsOf([what.topic]))
-      holders = await this.#query(reportHolders, what.topic.name, what.topic.run)
+      holders = await this.#query(reportHolders, what.topic.name, what.topic.runId)
     } else {
       const range = [what.prefix, below(what.prefix)]
       states = await this.#query(listTopics, ...range)
@@ -248,8 +248,8 @@ export class PostgresLink extends LinkBase implements Link {
       const state = stateOf(row)
       if (state.mark || state.lease) reports.set(keyOf(state.topic), { ...state, holders: [] })
     }
-    for (const [name, run, ...row] of holders) {
-      const topic = { name: name ?? '', run: run ?? '' }
+    for (const [name, runId, ...row] of holders) {
+      const topic = { name: name ?? '', runId: runId ?? '' }
       const report = reports.get(keyOf(topic)) ?? { topic, mark: undefined, lease: undefined, holders: [] }
       report.holders.push(holderReportOf(row))
       reports.set(keyOf(topic), report)
@@ -257,15 +257,15 @@ export class PostgresLink extends LinkBase implements Link {
     return [...reports.values()]
   }
 
-  async forget({ name, run }: Topic): Promise<void> {
-    await this.#query(this.#statements.forget, name, run)
+  async forget({ name, runId }: Topic): Promise<void> {
+    await this.#query(this.#statements.forget, name, runId)
   }
 
   // ---- Leases
 
   async acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
-    const { name, run } = topic
-    const [taken] = await this.#query(this.#statements.acquire, name, run, owner, Math.min(ttl, LONGEST))
+    const { name, runId } = topic
+    const [taken] = await this.#query(this.#statements.acquire, name, runId, owner, Math.min(ttl, LONGEST))
     if (taken) {
       await this.#announce(columnsOf([topic]))
       return { held: true, fence: Number(taken[0]) }
@@ -274,14 +274,14 @@ export class PostgresLink extends LinkBase implements Link {
     return { held: false, left: state?.lease?.left ?? 0 }
   }
 
-  async renew({ name, run }: Topic, fence: number, ttl: number): Promise<boolean> {
-    const accepted = await this.#query(this.#statements.renew, name, run, fence, Math.min(ttl, LONGEST))
+  async renew({ name, runId }: Topic, fence: number, ttl: number): Promise<boolean> {
+    const accepted = await this.#query(this.#statements.renew, name, runId, fence, Math.min(ttl, LONGEST))
     return accepted.length > 0
   }
 
   async release(topic: Topic, fence: number): Promise<void> {
-    const { name, run } = topic
-    const released = await this.#query(this.#statements.release, name, run, fence)
+    const { name, runId } = topic
+    const released = await this.#query(this.#statements.release, name, runId, fence)
     if (released.length > 0) await this.#announce(columnsOf([topic]))
   }
 
@@ -310,20 +310,20 @@ function nameOf(statement: string): string {
 }
 
 function columnsOf(topics: readonly Topic[]): [names: string[], runs: string[]] {
-  return [topics.map(({ name }) => name), topics.map(({ run }) => run)]
+  return [topics.map(({ name }) => name), topics.map(({ runId }) => runId)]
 }
 
 function topicFrom(payload: string): Topic | undefined {
   try {
-    const [name, run] = JSON.parse(payload) as unknown[]
-    return typeof name === 'string' && typeof run === 'string' ? { name, run } : undefined
+    const [name, runId] = JSON.parse(payload) as unknown[]
+    return typeof name === 'string' && typeof runId === 'string' ? { name, runId } : undefined
   } catch {
     return undefined
   }
 }
 
-function stateOf([name, run, ...fields]: Row): TopicState {
-  return topicStateOf({ name: name ?? '', run: run ?? '' }, fields)
+function stateOf([name, runId, ...fields]: Row): TopicState {
+  return topicStateOf({ name: name ?? '', runId: runId ?? '' }, fields)
 }
 
 /** The first text that comes after all that begin with a prefix, compared byte by byte; null if there is none. */

@@ -51,7 +51,7 @@ export function evictionOf(memory: string): string | undefined {
 
 export function topicOfKey(key: string): Topic {
   const end = key.indexOf('\0')
-  return { name: key.slice(0, end), run: key.slice(end + 1) }
+  return { name: key.slice(0, end), runId: key.slice(end + 1) }
 }
 
 /** How a topic stands: five texts, as the scripts give them. */

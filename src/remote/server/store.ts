@@ -98,8 +98,8 @@ function weightOf({ mark, lease }: Entry): number {
   return (mark ? weightOfMark(mark) : 0) + (lease ? weightOfLease(lease.owner) : 0)
 }
 
-function weightOfTopic({ name, run }: Topic): number {
-  return weight.topic + 2 * weight.character * (name.length + run.length)
+function weightOfTopic({ name, runId }: Topic): number {
+  return weight.topic + 2 * weight.character * (name.length + runId.length)
 }
 
 interface Lease {
@@ -597,10 +597,10 @@ export class Store {
     const known = this.#known(topic)
     if (known) return known
     const key = keyOf(topic)
-    const { name, run } = topic
+    const { name, runId } = topic
     const entry: Entry = {
       key,
-      topic: { name, run },
+      topic: { name, runId },
       mark: undefined,
       markUntil: Infinity,
       lease: undefined,

@@ -100,7 +100,7 @@ function limitsOf(given: ServerLimits | undefined): Limits {
  *
  * const job = there.open('job-42')
  * await job.ready
- * const receipt = await here.cancel('job-42', 'stop pressed', { within: 1_000, until: 'acknowledged' })
+ * const receipt = await here.cancel('job-42', 'stop pressed', { timeout: 1_000, until: 'acknowledged' })
  * console.log(job.reason, receipt.holders, receipt.acknowledged) // → stop pressed 1 1
  * ```
  */

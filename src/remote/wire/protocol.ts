@@ -49,7 +49,7 @@ const part: Codec<string> = {
   },
 }
 
-const topic = struct({ name: part, run: part })
+const topic = struct({ name: part, runId: part })
 
 const mark = struct({
   id: text(ID_BYTES),

@@ -278,8 +278,8 @@ export class WireLink implements Link {
 }
 
 /** The most that a topic takes: a character of UTF-16 is at most three bytes of UTF-8. */
-function room({ name, run }: Topic): number {
-  return 4 + 3 * (name.length + run.length)
+function room({ name, runId }: Topic): number {
+  return 4 + 3 * (name.length + runId.length)
 }
 
 /** Cuts a list into parts that fit in a frame each. */

@@ -339,7 +339,7 @@ describe('map', () => {
 
   test('bad input is refused by name', async () => {
     const bad: readonly [() => Promise<unknown>, RegExp][] = [
-      [() => scope((s) => s.map([1], 5 as never)), /^TypeError: work must be a function, got 5$/],
+      [() => scope((s) => s.map([1], 5 as never)), /^TypeError: task must be a function, got 5$/],
       [() => scope((s) => s.map([1], () => 1, 5 as never)), /^TypeError: options must be a plain object, got 5$/],
       [() => scope((s) => s.map([1], () => 1, { concurrency: 0 })), /^RangeError: concurrency must be a whole number/],
       [() => scope((s) => s.map([1], () => 1, { name: 1 as never })), /^TypeError: name must be a string, got 1$/],
@@ -376,14 +376,14 @@ describe('allSettled', () => {
     assert.deepEqual(outcomes, [{ status: 'fulfilled', value: 1 }, called, called])
   })
 
-  test('refuses what is no work', async () => {
+  test('refuses what is no task', async () => {
     assert.match(
       String(await rejection(scope((s) => s.allSettled([5 as never])))),
-      /^TypeError: works must be a function, got 5$/,
+      /^TypeError: tasks must be a function, got 5$/,
     )
     assert.match(
       String(await rejection(scope((s) => s.allSettled((() => 1) as never)))),
-      /^TypeError: works must be an array of functions, got /,
+      /^TypeError: tasks must be an array of functions, got /,
     )
   })
 })
@@ -400,7 +400,7 @@ describe('any', () => {
     assert.equal(await whole, 'quick')
   })
 
-  test('fails with all the failures, in the order of the works, when all have failed', async () => {
+  test('fails with all the failures, in the order of the tasks, when all have failed', async () => {
     const late = new Error('late')
     const lateFailure = async () => {
       await turn()
@@ -408,7 +408,7 @@ describe('any', () => {
     }
     const error = await rejection(scope((s) => s.any([lateFailure, fail])))
     assert.ok(error instanceof AggregateError)
-    assert.deepEqual([error.errors, error.message], [[late, boom], 'all 2 works have failed'])
+    assert.deepEqual([error.errors, error.message], [[late, boom], 'all 2 tasks have failed'])
     const unheard = await rejection(
       scope((s) => {
         void s.any([fail])
@@ -442,15 +442,15 @@ describe('any', () => {
     assert.equal((seen[0] as Error).cause, boom)
   })
 
-  test('refuses nothing, and what is no work', async () => {
+  test('refuses nothing, and what is no task', async () => {
     for (const how of ['any', 'race'] as const) {
       assert.match(
         String(await rejection(scope((s) => s[how]([])))),
-        /^RangeError: works must hold something to start, got an empty array$/,
+        /^RangeError: tasks must hold something to start, got an empty array$/,
       )
       assert.match(
         String(await rejection(scope((s) => s[how]([5 as never])))),
-        /^TypeError: works must be a function, got 5$/,
+        /^TypeError: tasks must be a function, got 5$/,
       )
       assert.match(
         String(await rejection(scope((s) => s[how]([fail], { hedge: -1 })))),

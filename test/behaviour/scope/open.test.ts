@@ -178,7 +178,7 @@ describe('unfinished', () => {
   })
 })
 
-describe('patience', () => {
+describe('stuckAfter', () => {
   test('reports once what has not stopped in time after the scope was called off', async () => {
     using clock = manualClock()
     const root = new SimpleToken({ name: 'request' })
@@ -191,7 +191,7 @@ describe('patience', () => {
           void s.run(deaf.work, { name: 'upload' })
           await body.work(s.token)
         },
-        { name: 'sync', patience: 500, onStuck: (report) => reports.push(report) },
+        { name: 'sync', stuckAfter: 500, onStuck: (report) => reports.push(report) },
       ),
     )
     await clock.advance(10_000)
@@ -203,7 +203,7 @@ describe('patience', () => {
     const [report] = reports
     assert.equal(reports.length, 1)
     assert.equal(report?.error, root.error)
-    assert.deepEqual([report?.scope, report?.patience, report?.isBodyRunning], ['sync', 500, true])
+    assert.deepEqual([report?.scope, report?.stuckAfter, report?.isBodyRunning], ['sync', 500, true])
     assert.deepEqual(
       report?.unfinished.map(({ name, age }) => ({ name, age })),
       [{ name: 'upload', age: 10_499 + 1 }],
@@ -224,7 +224,7 @@ describe('patience', () => {
             void s.run(deaf.work)
             return fails(s)
           },
-          { patience: 100, onStuck: (report) => reports.push(report) },
+          { stuckAfter: 100, onStuck: (report) => reports.push(report) },
         ),
       )
       await clock.advance(100)
@@ -240,7 +240,7 @@ describe('patience', () => {
   test('says nothing of a scope that is in time, or was never called off', async () => {
     using clock = manualClock()
     const reports: StuckReport[] = []
-    const options = { patience: 100, onStuck: (report: StuckReport) => reports.push(report) }
+    const options = { stuckAfter: 100, onStuck: (report: StuckReport) => reports.push(report) }
     const root = new SimpleToken()
     const whole = rejection(scope(root, (s) => s.run((token) => token.wait().then(() => turn())), options))
     root.cancel()
@@ -258,7 +258,7 @@ describe('patience', () => {
     using clock = manualClock()
     const root = new SimpleToken().cancel()
     const reports: StuckReport[] = []
-    const s = openScope(root, { patience: 100, onStuck: (report) => reports.push(report) })
+    const s = openScope(root, { stuckAfter: 100, onStuck: (report) => reports.push(report) })
     await clock.advance(100)
     assert.deepEqual(
       reports.map(({ isBodyRunning, unfinished }) => [isBodyRunning, unfinished]),
@@ -272,7 +272,7 @@ describe('patience', () => {
     const errors = await uncaught(async () => {
       using clock = manualClock()
       const s = openScope(undefined, {
-        patience: 5,
+        stuckAfter: 5,
         onStuck: () => {
           throw boom
         },
@@ -300,12 +300,12 @@ describe('patience', () => {
     put(note, process ? before[1] : note)
     try {
       const deaf = Array.from({ length: 12 }, () => puppet())
-      const s = openScope(new SimpleToken({ name: 'request' }), { name: 'sync', patience: 5 })
+      const s = openScope(new SimpleToken({ name: 'request' }), { name: 'sync', stuckAfter: 5 })
       deaf.forEach(({ work }, i) => void s.run(work, { name: `work ${i}` }))
       s.cancel('enough')
       clock.tick(5)
       put(undefined, note) // a host with no such warnings
-      const plain = openScope(undefined, { patience: 1, trace: false })
+      const plain = openScope(undefined, { stuckAfter: 1, trace: false })
       const nameless = puppet()
       void plain.run((token) => nameless.work(token))
       plain.cancel()
@@ -325,7 +325,7 @@ describe('patience', () => {
     if (process) assert.deepEqual(rest, ['StuckScopeWarning', 'CALLOFF_STUCK_SCOPE'])
     assert.equal(
       other,
-      'a scope has not stopped 1 ms after it was called off (token was cancelled): a work (1 ms old, started at ?)',
+      'a scope has not stopped 1 ms after it was called off (token was cancelled): a task (1 ms old, started at ?)',
     )
   })
 })

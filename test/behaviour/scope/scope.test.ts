@@ -197,7 +197,7 @@ describe('a failure', () => {
     const error = await rejection(whole)
     assert.ok(error instanceof AggregateError)
     assert.deepEqual(error.errors, [boom, undefined, bang])
-    assert.equal(error.message, '3 works have failed in scope "sync", first: boom')
+    assert.equal(error.message, '3 tasks have failed in scope "sync", first: boom')
     assert.equal(isCancellation(error), false)
   })
 
@@ -218,7 +218,7 @@ describe('a failure', () => {
       }),
     )
     assert.deepEqual((all as AggregateError).errors.length, 3)
-    assert.match((all as AggregateError).message, /^3 works have failed, first: something that has no text$/)
+    assert.match((all as AggregateError).message, /^3 tasks have failed, first: something that has no text$/)
   })
 
   test('that somebody has caught is one all the same; within the work it is none', async () => {
@@ -468,14 +468,14 @@ describe('its arguments', () => {
       [() => scope(body, { concurrency: 0 }), /^concurrency must be a whole number of at least 1, got 0$/, RangeError],
       [() => scope(body, { concurrency: 1.5 }), /^concurrency must be a whole number .* got 1.5$/, RangeError],
       [() => scope(body, { concurrency: -1 }), /^concurrency must not be negative or NaN, got -1$/, RangeError],
-      [() => scope(body, { patience: Number.NaN }), /^patience must not be negative or NaN, got NaN$/, RangeError],
+      [() => scope(body, { stuckAfter: Number.NaN }), /^stuckAfter must not be negative or NaN, got NaN$/, RangeError],
       [() => scope(body, { onStuck: 'log' as never }), /^onStuck must be a function, got "log"$/, TypeError],
       [() => scope(body, { trace: 1 as never }), /^trace must be a boolean, got 1$/, TypeError],
       [() => scope(body, { ambient: 1 as never }), /^ambient must be a boolean, got 1$/, TypeError],
-      [() => scope((s) => s.run(5 as never)), /^work must be a function, got 5$/, TypeError],
+      [() => scope((s) => s.run(5 as never)), /^task must be a function, got 5$/, TypeError],
       [
         () => scope((s) => s.run(Promise.resolve() as never)),
-        /^work must be a function, got \[object Promise\]$/,
+        /^task must be a function, got \[object Promise\]$/,
         TypeError,
       ],
       [() => scope((s) => s.run(body, 'x' as never)), /^options must be a plain object, got "x"$/, TypeError],
@@ -493,7 +493,7 @@ describe('its arguments', () => {
       void s.run(undefined as never)
       void s.run(patient)
     })
-    assert.match(String(await rejection(whole)), /^TypeError: work must be a function, got undefined$/)
+    assert.match(String(await rejection(whole)), /^TypeError: task must be a function, got undefined$/)
   })
 
   test('a condition that throws is heard by the scope', async () => {

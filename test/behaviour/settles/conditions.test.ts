@@ -59,7 +59,7 @@ const overSource = (how: (token: CancellationToken, source: AsyncIterable<number
 
 const entries: Readonly<Record<string, Entry>> = {
   scope: within(() => 1),
-  'scope with patience': within(() => 1, { patience: 60_000 }),
+  'scope with stuckAfter': within(() => 1, { stuckAfter: 60_000 }),
   's.run': within((s) => s.run(quick)),
   's.run, not awaited': within((s) => void s.run(quick)),
   's.run, caught': within((s) => s.run(quick).catch(() => {})),

@@ -82,11 +82,11 @@ describe('fromParent', { skip }, () => {
     delete process.env['CALLOFF_PARENT']
     await assert.rejects(fromParent(), { name: 'NoParentError', code: 'ERR_NO_PARENT' })
     const mine = new SimpleToken()
-    assert.equal(await fromParent({ otherwise: mine }), mine)
-    assert.equal(await fromParent({ otherwise: null }), NEVER)
-    await assert.rejects(fromParent({ otherwise: 7 as never }), { name: 'TypeError', message: /otherwise must be/ })
+    assert.equal(await fromParent({ fallback: mine }), mine)
+    assert.equal(await fromParent({ fallback: null }), NEVER)
+    await assert.rejects(fromParent({ fallback: 7 as never }), { name: 'TypeError', message: /otherwise must be/ })
     process.env['CALLOFF_PARENT'] = 'nonsense'
-    await assert.rejects(fromParent({ otherwise: null }), { code: 'ERR_NO_PARENT', message: /got "nonsense"/ })
+    await assert.rejects(fromParent({ fallback: null }), { code: 'ERR_NO_PARENT', message: /got "nonsense"/ })
     delete process.env['CALLOFF_PARENT']
   })
 

@@ -50,7 +50,7 @@ const starts: Readonly<Record<string, (token: CancellationToken) => Promise<unkn
   'race, infinite limit': (token) => token.race(forever, { timeout: Infinity }),
   retry: (token) => token.retry(forever),
   'scope with endless patience': (token) =>
-    scope(token, async (s) => (s.cancel(), await forever()), { patience: Infinity }),
+    scope(token, async (s) => (s.cancel(), await forever()), { stuckAfter: Infinity }),
   'hedge for ever': (token) => scope(token, (s) => s.any([forever, forever], { hedge: Infinity })),
 }
 

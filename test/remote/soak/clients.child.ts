@@ -91,7 +91,7 @@ class Client {
     const { hub } = this
     this.hub = undefined
     for (const slot of this.slots) slot.close()
-    await hub?.close({ within: 120_000 })
+    await hub?.close({ timeout: 120_000 })
   }
 }
 
