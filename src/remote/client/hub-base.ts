@@ -170,7 +170,9 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
 
   /** @internal */
   whoOf({ name }: Topic): Who {
-    return { ...this.#process, token: name }
+    // Not by a spread, which is slower: each cancel comes by here.
+    const { host, pid } = this.#process
+    return { host, pid, token: name }
   }
 
   /** @internal */

@@ -6,19 +6,19 @@ import { HubError } from '../contract/errors.js'
 import { type Expiry, expiryIn } from '../contract/expiry.js'
 import { inTime } from '../contract/deferred.js'
 
-/** How often it is renewed within its ttl. */
+/** How many times a lease is renewed within its ttl. */
 const RENEWALS = 3
-/** The owner gives up so much before the engine could: for clocks that do not run at quite the same pace, and to be first. */
+/** Milliseconds by which the owner gives up before the engine can: clocks differ in pace, and the owner must be the first. */
 const marginOf = (ttl: number): number => Math.min(ttl / 10, 1_000)
-/** Milliseconds between two tries to get a lease that somebody else has: at least, and at most. */
+/** Milliseconds between two tries to get a lease that another owner has: at least, and at most. */
 const SOONEST = 20
 const LATEST = 1_000
 
-/** What stands and falls with a lease. */
+/** The token of a lease. */
 export interface Leased {
-  /** Whether it is over; the others are told that it is over here. */
+  /** Whether the lease is lost for its owner. The hub is told so. */
   readonly isLost: boolean
-  /** A renewal was accepted: it may be believed in until then. */
+  /** A renewal was accepted: the owner may rely on the lease until then. */
   extend(expiry: Expiry): void
   fall(kind: 'lease'): void
 }
@@ -40,8 +40,8 @@ export class LeaseKeeper {
   }
 
   /**
-   * Takes it, and returns until when it may be believed in. With a limit above 0 it waits so many milliseconds at the most, for an owner
-   * and for an answer. A lease that it is given later is given back.
+   * Takes the lease, and returns until when the owner may rely on it. With a limit above 0 it waits that many milliseconds at most, for
+   * another owner's lease to end and for an answer. A lease that it is given later is released.
    *
    * Errors: `ERR_LEASE_HELD`; `ERR_HUB_UNREACHABLE` where no answer comes timeout the limit.
    */
@@ -77,18 +77,18 @@ export class LeaseKeeper {
     }
   }
 
-  /** Renews it from now on, for this token. */
+  /** Renews the lease from now on, for this token. */
   keep(token: Leased): void {
     this.#token = token
     this.#wait()
   }
 
-  /** There is a new link: what was sent over the old one may have got lost. */
+  /** There is a new link. What was sent over the old one may have got lost. */
   opened(): void {
     if (this.#token) this.#renew()
   }
 
-  /** Gives it back. It ends by itself where that does not arrive. */
+  /** Releases the lease. It ends by itself where that does not arrive. */
   async release(): Promise<void> {
     this.#stopTimer()
     const token = this.#token
@@ -105,7 +105,7 @@ export class LeaseKeeper {
     )
   }
 
-  /** Of a request that is sent now. Counted from before it is sent, it is never longer than the engine counts. */
+  /** The expiry for a request that is sent now. It is counted from before the request, so it is never later than the engine's. */
   #expiry(): Expiry {
     return expiryIn(this.#ttl - marginOf(this.#ttl))
   }
