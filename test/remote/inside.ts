@@ -9,6 +9,7 @@ import type * as outboxModule from '../../dist/remote/server/write-batch.js'
 import type * as peerModule from '../../dist/remote/server/peer.js'
 import type * as protocolModule from '../../dist/remote/wire/protocol.js'
 import type * as redisRepliesModule from '../../dist/remote/redis/replies.js'
+import type * as registryModule from '../../dist/remote/registry/schemes.js'
 import type * as settingsModule from '../../dist/remote/client/options.js'
 import type * as socketModule from '../../dist/remote/wire/socket-engine.js'
 import type * as storeModule from '../../dist/remote/server/store.js'
@@ -27,6 +28,7 @@ export const { Outbox } = (await load('server/write-batch')) as typeof outboxMod
 export const { Peer } = (await load('server/peer')) as typeof peerModule
 export const protocol = (await load('wire/protocol')) as typeof protocolModule
 export const redisReplies = (await load('redis/replies')) as typeof redisRepliesModule
+export const registry = (await load('registry/schemes')) as typeof registryModule
 export const { settingsOf } = (await load('client/options')) as typeof settingsModule
 export const { SocketEngine } = (await load('wire/socket-engine')) as typeof socketModule
 export const { Store } = (await load('server/store')) as typeof storeModule

@@ -3,6 +3,7 @@ import process from 'node:process'
 import { resolve } from 'node:path'
 import { isCancellation, TimeoutToken } from '../../index.js'
 import type { HubOptions, TokenHub } from '../../remote/index.js'
+import { carrierOf } from '../../remote/registry/schemes.js'
 import { formatDuration } from '../terminal/duration.js'
 import { Failure, messageOf, UsageError } from '../terminal/errors.js'
 import type { Given } from '../arguments/parse.js'
@@ -10,7 +11,6 @@ import { ownFolder, ownHub, refuseForeign, urlOfSocket } from './runtime-folder.
 import { say } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 
-const SCHEMES = new Set(['unix:', 'pipe:', 'tcp:', 'tls:', 'nats:', 'postgres:', 'postgresql:', 'redis:', 'rediss:'])
 const LONGEST_NAME = 256
 /** How long the hub may take to answer, unless `--hub-timeout` says otherwise. */
 const TIMEOUT = 10_000
@@ -41,7 +41,8 @@ function badUrl(what: string): UsageError {
 export function urlOf(text: string): string {
   const scheme = /^[a-z]+:/i.exec(text)?.[0].toLowerCase()
   if (scheme === undefined) throw badUrl(`got ${JSON.stringify(text)}`)
-  if (!SCHEMES.has(scheme)) throw badUrl(`and there is none for ${scheme}`)
+  const carrier = carrierOf(text)
+  if (carrier === undefined) throw badUrl(`and there is none for ${scheme}`)
   if (scheme === 'unix:') {
     const path = text.slice(scheme.length).replace(/^\/\/(?=\/)/, '')
     if (path === '' || path.startsWith('//')) throw badUrl(`got ${JSON.stringify(text)}`)
@@ -49,7 +50,7 @@ export function urlOf(text: string): string {
   }
   try {
     const { port } = new URL(text)
-    if ((scheme === 'tcp:' || scheme === 'tls:') && port === '') throw badUrl(`and ${scheme} needs a port`)
+    if (carrier === 'port' && port === '') throw badUrl(`and ${scheme} needs a port`)
   } catch (error) {
     // The URL may have a password in it.
     throw error instanceof UsageError ? error : badUrl('and what was given is none')
@@ -59,7 +60,7 @@ export function urlOf(text: string): string {
 
 /** For people: without a password. */
 export function shownPlace(url: string): string {
-  if (url.startsWith('unix:') || url.startsWith('pipe:')) return visible(url)
+  if (carrierOf(url) === 'socket') return visible(url)
   const { protocol, host, pathname } = new URL(url)
   return visible(`${protocol}//${host}${pathname === '/' ? '' : pathname}`)
 }
@@ -122,7 +123,7 @@ export async function connect(given: Given, more: HubOptions = {}): Promise<Toke
   const attempt = () => connectHub(place.url, { ...options, ...more })
   if (place.isOwn) refuseForeign(ownFolder())
   if (!given.has('start')) return await orFail(attempt, place)
-  if (!place.url.startsWith('unix:') && !place.url.startsWith('pipe:')) {
+  if (carrierOf(place.url) !== 'socket') {
     throw new UsageError('--start is for a hub at a socket of this machine')
   }
   try {
@@ -137,14 +138,15 @@ export async function connect(given: Given, more: HubOptions = {}): Promise<Toke
 
 async function keyOf(given: Given, url: string): Promise<string | undefined> {
   const file = given.text('key-file') ?? (process.env['CALLOFF_KEY_FILE'] || undefined)
-  if (!/^(tcp|tls|unix|pipe):/.test(url)) return undefined
+  const carrier = carrierOf(url)
+  if (carrier === 'adapter') return undefined
   const { readKey, usualKeyFile } = await import('./key-file.js')
   if (file !== undefined) {
     const key = readKey(file)
     if (key === undefined) throw new Failure(`there is no key file ${file}`)
     return key
   }
-  return /^(tcp|tls):/.test(url) ? readKey(usualKeyFile()) : undefined
+  return carrier === 'port' ? readKey(usualKeyFile()) : undefined
 }
 
 async function orFail(attempt: () => Promise<TokenHub>, place: Place): Promise<TokenHub> {

@@ -1,4 +1,4 @@
-/** Which engine a URL stands for: the one table of the schemes. */
+/** Which engine a URL stands for. */
 import process from 'node:process'
 import { wrongType } from '../../core/arguments.js'
 import type { Settings } from '../client/options.js'
@@ -6,12 +6,13 @@ import type { Engine } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { SocketEngine } from '../wire/socket-engine.js'
 import { pipeOf } from '../wire/socket-path.js'
+import { isScheme, type Scheme } from './schemes.js'
 
 /** Makes the engine of a URL. */
 type Make = (url: URL, settings: Settings) => Engine | Promise<Engine>
 
-/** By scheme, as a URL has it. An adapter is loaded only when a URL asks for it. */
-const engines: Readonly<Record<string, Make>> = {
+/** By scheme. An adapter is loaded only when a URL asks for it. */
+const engines: Readonly<Record<Scheme, Make>> = {
   'unix:': (url, { key }) => {
     const path = decodeURIComponent(url.pathname)
     if (!path.startsWith('/')) throw new RangeError(`url must be unix:/path with a whole path, got ${url.href}`)
@@ -76,7 +77,7 @@ export async function engineOf(url: string | URL | Engine, settings: Settings): 
   } catch (cause) {
     throw new RangeError('url must be one, such as unix:/run/hub.sock or tcp://localhost:4000', { cause })
   }
-  const make = Object.hasOwn(engines, parsed.protocol) ? engines[parsed.protocol] : undefined
-  if (!make) throw new HubError('ERR_HUB_SCHEME', `there is no engine for ${parsed.protocol}`)
-  return make(parsed, settings)
+  const { protocol } = parsed
+  if (!isScheme(protocol)) throw new HubError('ERR_HUB_SCHEME', `there is no engine for ${protocol}`)
+  return engines[protocol](parsed, settings)
 }
