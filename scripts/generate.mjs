@@ -1,10 +1,12 @@
 // `npm run generate` writes everything in the repository that is written by a program: the help in docs/cli, the picture of two
-// terminals, what npm leaves out of lock files, the tables of the benchmarks from their results. With --check it writes nothing, and
-// fails where a file that can be compared is not up to date.
+// terminals, the reports of the public surface in api/, what npm leaves out of lock files, the tables of the benchmarks from their
+// results. With --check it writes nothing, and fails where a file that can be compared is not up to date. `api`: the reports alone.
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { page, withTable } from '../bench/report/page.mjs'
 import { build } from './build.mjs'
+import { apiReports } from './generate/api-reports.mjs'
 import { cliPages } from './generate/cli-pages.mjs'
 import { lockFiles } from './generate/lock-files.mjs'
 import { terminalPicture } from './generate/terminal-picture.mjs'
@@ -15,17 +17,20 @@ const isCheck = process.argv.includes('--check')
 ensureInstalled()
 if (!build({ ifStale: true, only: ['library'] })) process.exit(1)
 
-const textOf = (path) => readFileSync(`${root}/${path}`, 'utf8')
+const textOf = (path) => (existsSync(`${root}/${path}`) ? readFileSync(`${root}/${path}`, 'utf8') : undefined)
+const isOfApi = process.argv.includes('api')
 const files = [
-  ...cliPages(),
-  ...lockFiles(),
-  ['docs/benchmarks.md', page()],
-  ['README.md', withTable(textOf('README.md'))],
+  // They take as long as all the rest together, so the check of all the rest leaves them to a check of their own.
+  ...(isOfApi || !isCheck ? apiReports() : []),
+  ...(isOfApi
+    ? []
+    : [...cliPages(), ...lockFiles(), ['docs/benchmarks.md', page()], ['README.md', withTable(textOf('README.md'))]]),
 ]
 const hasTmux = spawnSync('tmux', ['-V']).status === 0
 // Process numbers are to be seen in it, which differ each time.
-if (!isCheck && hasTmux) files.push(...(await terminalPicture()))
-if (!isCheck && !hasTmux) console.error('calloff: tmux is not installed, so docs/cli/terminal.svg stays as it is')
+if (!isCheck && !isOfApi && hasTmux) files.push(...(await terminalPicture()))
+if (!isCheck && !isOfApi && !hasTmux)
+  console.error('calloff: tmux is not installed, so docs/cli/terminal.svg stays as it is')
 
 for (const [path, text] of files) {
   if (textOf(path) === text) continue
@@ -33,6 +38,7 @@ for (const [path, text] of files) {
     console.error(`${path} is not up to date: npm run generate`)
     process.exitCode = 1
   } else {
+    mkdirSync(dirname(`${root}/${path}`), { recursive: true })
     writeFileSync(`${root}/${path}`, text)
     console.log(`${path} written`)
   }

@@ -34,6 +34,7 @@ const steps = {
   'test:vitest': 'under the fake timers of vitest',
   ...(isAll
     ? {
+        'check:api': 'the reports of the public surface, api/*.api.md, are up to date',
         'test:leaks': 'memory and lost aborts under forced collection',
         // The compiler before the native one.
         'check:types:ts6': 'TypeScript 6',
@@ -43,7 +44,7 @@ const steps = {
 const lanes = 2
 /** What is left to CI, in one line. */
 const LEFT_OUT =
-  'Only in CI, or here with `npm test -- --all`: test:leaks, test:coverage, check:types:ts6, the tests of clusters and soaks, and nine tenths of the random runs.'
+  'Only in CI, or here with `npm test -- --all`: check:api, test:leaks, test:coverage, check:types:ts6, the tests of clusters and soaks, and nine tenths of the random runs.'
 
 ensureInstalled()
 const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
