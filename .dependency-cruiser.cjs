@@ -31,7 +31,7 @@ module.exports = {
     {
       name: 'one-dependency',
       comment:
-        'The package has one at run time: what Windows needs to start a program. See docs/decisions/tinyexec.md.',
+        'The package has one at run time: what Windows needs to start a program. See docs/internals/decisions/tinyexec.md.',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/remote/(nats|postgres|redis)/' },
       to: { dependencyTypes: npm, pathNot: '^node_modules/tinyexec/' },

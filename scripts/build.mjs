@@ -60,7 +60,7 @@ function isFresh(part) {
 
 /**
  * The command line as few files: 50 modules, read one by one, would take longer than all the rest of its start. What a command
- * does is in files of its own, read when it is called. See docs/decisions/cli-libraries.md.
+ * does is in files of its own, read when it is called. See docs/internals/decisions/cli-libraries.md.
  */
 export function bundleCommandLine(dist = `${root}/dist`) {
   // Not at the head of this file, which also runs where nothing is installed yet.

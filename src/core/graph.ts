@@ -5,20 +5,20 @@
  * token is garbage like any other object. `token.ts` is the handle people hold; here are functions over its fields.
  *
  * Invariants
- * I1. `outcome` is set once and never changes; only `settle()` and birth set it. A node without one is called live.
- * I2. `epoch` goes up with every new cancellation, before anybody hears of it.
- * I3. `seen === epoch` says: no rule stands at or above this node, and nothing above it was cancelled up to this epoch: it is
+ * G1. `outcome` is set once and never changes; only `settle()` and birth set it. A node without one is called live.
+ * G2. `epoch` goes up with every new cancellation, before anybody hears of it.
+ * G3. `seen === epoch` says: no rule stands at or above this node, and nothing above it was cancelled up to this epoch: it is
  *     alive. `seen === -epoch` says: nothing above it is on record as cancelled, only `rules` need asking. Else: look up.
- * I4. `rules` are the nodes at or above this one that can end by themselves, each once, in the order a poll meets them. A node
+ * G4. `rules` are the nodes at or above this one that can end by themselves, each once, in the order a poll meets them. A node
  *     that is `opaque` (all-of, grace) stands for everything above it. Sources and rules do not change in a node's life.
- * I5. A node is linked into the lists of its live sources, and its rule is armed (a timer, a poller, a foreign listener),
+ * G5. A node is linked into the lists of its live sources, and its rule is armed (a timer, a poller, a foreign listener),
  *     exactly while it is live and has subscribers: listeners, or nodes below that have some. A signal made of a node that
  *     can end by itself subscribes to it for good.
- * I6. A quiet subscriber (a wait, which polls by itself) does not get conditions called for it.
- * I7. In one poll a condition is called, and a counter consumed, at most once, however many ways lead to it (`walk`).
- * I8. All nodes that a cancellation reaches are settled before the first callback runs, parents' callbacks run before
+ * G6. A quiet subscriber (a wait, which polls by itself) does not get conditions called for it.
+ * G7. In one poll a condition is called, and a counter consumed, at most once, however many ways lead to it (`walk`).
+ * G8. All nodes that a cancellation reaches are settled before the first callback runs, parents' callbacks run before
  *     children's, and a list is cut off its node before the first of its callbacks runs: nobody can join or mend it then.
- * I9. No function here calls itself along the graph: a chain of a million nodes needs no deep stack.
+ * G9. No function here calls itself along the graph: a chain of a million nodes needs no deep stack.
  */
 import { now, soon } from './clock.js'
 import {
@@ -51,7 +51,7 @@ export type Some<T> = T | readonly T[] | undefined
 
 /** The engine's view of a token. */
 export interface TokenNode {
-  /** See I3. */
+  /** See G3. */
   seen: number
   outcome: Cancellation | undefined
   sources: Some<TokenNode>
@@ -166,7 +166,7 @@ export let epoch = 1
 
 // The clock is read at most once in a walk over the graph. A typed array, because a number in a variable would be boxed.
 const reading = new Float64Array(1)
-/** The number of the last walk, for I7, in the same way. */
+/** The number of the last walk, for G7, in the same way. */
 const walks = new Int32Array(1)
 
 /** The time of this walk over the graph. */
@@ -224,7 +224,7 @@ export function hasRule(node: TokenNode): boolean {
   return rules === node || rules === MANY_AND_OWN || (Array.isArray(rules) && rules[0] === node)
 }
 
-/** The number of a new walk over the graph: one poll, see I7. */
+/** The number of a new walk over the graph: one poll, see G7. */
 export function newWalk(): number {
   // It comes round after 2³⁰ walks, because larger numbers are boxed: no node remembers one that was so long ago.
   return (walks[0] = ((walks[0] as number) + 1) & 0x3fff_ffff)
@@ -273,7 +273,7 @@ function isLineAlive(node: TokenNode): boolean {
   return true
 }
 
-/** Nothing above is on record (I3), so only the rules are asked. True if one of them is over, or if that is to be looked up. */
+/** Nothing above is on record (G3), so only the rules are asked. True if one of them is over, or if that is to be looked up. */
 function askRules(node: TokenNode, mode: Mode, walk: number): boolean {
   const rules = node.rules as TokenNode | readonly TokenNode[]
   if (rules === node) return !!node.ask(mode, walk)
@@ -291,7 +291,7 @@ function askRules(node: TokenNode, mode: Mode, walk: number): boolean {
 }
 
 /**
- * The whole way up. What changes meanwhile (a condition may cancel anything) is looked at again; by I7 that comes to an end.
+ * The whole way up. What changes meanwhile (a condition may cancel anything) is looked at again; by G7 that comes to an end.
  * An opaque node lives as long as one of its sources; with `behind` the others are asked all the same, unless it is awake.
  */
 export function climb(top: TokenNode, mode: Mode, walk: number, behind = false): Cancellation | undefined {
@@ -550,7 +550,7 @@ function isFar({ rules }: TokenNode): boolean {
   return far
 }
 
-/** Has a live node call the listener; the first subscriber wakes it up (I5). */
+/** Has a live node call the listener; the first subscriber wakes it up (G5). */
 export function subscribe(node: TokenNode, listener: Subscriber['listener'], quiet = false): Subscriber {
   const hub = hubOf(node)
   const subscriber = new Subscriber(node, listener, quiet)
@@ -560,7 +560,7 @@ export function subscribe(node: TokenNode, listener: Subscriber['listener'], qui
   return subscriber
 }
 
-/** I5, upwards from a node that has got its first subscriber, or that is to be asked again. */
+/** G5, upwards from a node that has got its first subscriber, or that is to be asked again. */
 function wake(node: TokenNode): void {
   // Behind an all-of that lives nobody has looked yet. Of several that have ended there the first in order is to be found, as by
   // any look, not the one that happens to be woken first.
@@ -617,7 +617,7 @@ function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
   if (!hub.driver) child.arm()
 }
 
-/** I5, upwards from a node that has lost its last subscriber, or that was settled. */
+/** G5, upwards from a node that has lost its last subscriber, or that was settled. */
 function rest(node: TokenNode): void {
   let rising: TokenNode[] | undefined
   for (let at: TokenNode | undefined = node; at; at = rising?.pop()) {
@@ -636,7 +636,7 @@ function rest(node: TokenNode): void {
   }
 }
 
-/** Whether somebody listens at or below the node who does not poll by himself (I6). */
+/** Whether somebody listens at or below the node who does not poll by himself (G6). */
 export function isHeard(node: TokenNode): boolean {
   const nodes = new Set([node])
   for (const { hub } of nodes) {
@@ -666,7 +666,7 @@ export function above(node: TokenNode, behindOpaque: boolean): Set<TokenNode> {
 
 // ---- Cancelling -----------------------------------------------------------------------------------------------------
 
-/** Cancels a node, with everything below it that somebody listens to; one that is over already stays as it is (I1). */
+/** Cancels a node, with everything below it that somebody listens to; one that is over already stays as it is (G1). */
 export function settle(node: TokenNode, cancellation: Cancellation): void {
   if (node.outcome) return
   record(node, cancellation)
@@ -680,7 +680,7 @@ function record(node: TokenNode, cancellation: Cancellation): void {
 }
 
 function announce(origin: TokenNode): void {
-  // I8, first half: everything is settled, …
+  // G8, first half: everything is settled, …
   let reached = [origin]
   let stirred: TokenNode[] | undefined
   let several = false

@@ -5,9 +5,9 @@
  * promise comes to is kept.
  *
  * Invariants
- * I1. A reaction that has not settled and has been left by a follower is the one that all later followers of its promise share,
+ * RE1. A reaction that has not settled and has been left by a follower is the one that all later followers of its promise share,
  *     or an empty one: of these a promise has a few at most, from followers that came before the first had left.
- * I2. A follower has left the reaction when it is called.
+ * RE2. A follower has left the reaction when it is called.
  */
 
 import { soon } from './clock.js'
@@ -94,7 +94,7 @@ const reactions = new WeakMap<object, Reaction>()
 /**
  * How many reactions have no entry, which takes longer than all the rest of a race: most promises settle before they would
  * need one. Beyond a few, one in eight gets its entry at once, by chance; so no promise can gather more than a few reactions
- * of races that go on at the same time (I1).
+ * of races that go on at the same time (RE1).
  */
 let unlisted = 0
 const MANY = 64

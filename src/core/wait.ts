@@ -56,7 +56,7 @@ export function needsPolls(node: TokenNode): boolean {
  * Calls one of the two: `ring` after `ms`, or `off` when the node is cancelled. Gives what takes it back.
  *
  * @param hold whether it keeps the process alive meanwhile, be `ms` infinite
- * @param quiet polls by itself (I6 in graph.ts)
+ * @param quiet polls by itself (G6 in graph.ts)
  */
 export function alarm(
   node: TokenNode,

@@ -31,7 +31,7 @@ export interface CountHandle {
   readonly ends: boolean
 }
 
-/** The polls that are left of a counter, as this thread sees them: one object for each counter, whoever asks (I7 in graph.ts). */
+/** The polls that are left of a counter, as this thread sees them: one object for each counter, whoever asks (G7 in graph.ts). */
 export class Count implements CommonCount {
   readonly page: Page
   readonly slot: number

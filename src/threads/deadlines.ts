@@ -28,7 +28,7 @@ const scratch = new Int32Array(DEADLINE_WORDS)
 const isSame = (a: Cancellation, b: Cancellation) =>
   a.origin === b.origin && a.kind === b.kind && Object.is(a.reason, b.reason)
 
-/** The side that has made the token, and alone may write (P7 in protocol.ts). */
+/** The side that has made the token, and alone may write (TH7 in protocol.ts). */
 export class ToldDeadline {
   readonly #memory: Memory
   readonly #place: Place

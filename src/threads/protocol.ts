@@ -4,25 +4,25 @@
  * shared-token.ts and only read.
  *
  * Invariants
- * P1. STATE leaves alive(g) once, by one compare-and-exchange. Who wins that is the canceller, and nobody else is.
- * P2. STATE becomes alive(g + 1) only by the owner, and only after the owner himself has moved it from alive(g) to disposed.
+ * TH1. STATE leaves alive(g) once, by one compare-and-exchange. Who wins that is the canceller, and nobody else is.
+ * TH2. STATE becomes alive(g + 1) only by the owner, and only after the owner himself has moved it from alive(g) to disposed.
  *     So whoever finds another generation knows how his own has ended.
- * P3. A part of the report area belongs to who moved TAKEN past it. TAKEN goes back only by P9, so no part is ever given out
+ * TH3. A part of the report area belongs to who moved TAKEN past it. TAKEN goes back only by TH9, so no part is ever given out
  *     to a second one, in any generation, and none is written after it has been published.
- * P4. A cancelled state is published after its whole report was written, in the same word that says where it is. So who
+ * TH4. A cancelled state is published after its whole report was written, in the same word that says where it is. So who
  *     reads that word sees the whole report, may take his time to read it, and needs no second look.
- * P5. The bells are rung after the state has changed, and a sleeper reads the bell before he looks at the state. So no
+ * TH5. The bells are rung after the state has changed, and a sleeper reads the bell before he looks at the state. So no
  *     wake-up is lost.
- * P6. Nobody ever waits for another thread to go on. One that dies between any two steps leaves a part of the report area
+ * TH6. Nobody ever waits for another thread to go on. One that dies between any two steps leaves a part of the report area
  *     unused, or sleepers who were not woken: hence sleepers look again after a while (`SLICE`), and polls miss nothing.
- * P7. Only the owner writes deadlines: into the one of the two that DUE does not point to, then DUE. A deadline says when, and
- *     how the token ends then: what P1 adds to STATE, with a report that the owner has prepared in a part of his own (P3).
+ * TH7. Only the owner writes deadlines: into the one of the two that DUE does not point to, then DUE. A deadline says when, and
+ *     how the token ends then: what TH1 adds to STATE, with a report that the owner has prepared in a part of his own (TH3).
  *     So whoever sees it pass needs to know, and to write, nothing else.
- * P8. The bells are rung for a deadline that begins or comes nearer, too; for one that is moved away only where FOLLOWED says
+ * TH8. The bells are rung for a deadline that begins or comes nearer, too; for one that is moved away only where FOLLOWED says
  *     that somebody tells others of it. Who says so does it before he reads DUE, and the owner looks after he has written it.
- * P9. The owner gives his parts of the report area back when he uses the slot again, if nobody else has taken any: then
- *     nobody reads them, since he himself has ended the token, without a report (P2).
- * P10. COUNT goes down by one at a time, by a compare-and-exchange, and never below 0: each poll it stood for is taken by one
+ * TH9. The owner gives his parts of the report area back when he uses the slot again, if nobody else has taken any: then
+ *     nobody reads them, since he himself has ended the token, without a report (TH2).
+ * TH10. COUNT goes down by one at a time, by a compare-and-exchange, and never below 0: each poll it stood for is taken by one
  *     thread. The thread that takes the last one rings the bell. One that dies may take one poll with it, and no more.
  */
 import {
@@ -64,7 +64,7 @@ export interface Place {
   readonly alive: number
 }
 
-/** How long a sleeper sleeps at most before he looks by himself, in milliseconds: see P6. */
+/** How long a sleeper sleeps at most before he looks by himself, in milliseconds: see TH6. */
 export const SLICE = 1_000
 
 /** What there is to say about a cancellation, in at most `room` words; undefined for nothing, or if it is too long. */
@@ -91,7 +91,7 @@ function hand(memory: Memory, { slot }: Place, report: Report): number {
   for (let taken = memory.load(slot + TAKEN); ;) {
     const words = taken >= 0 && taken < REPORT_WORDS ? report(REPORT_WORDS - taken) : undefined
     if (!words || words.length > REPORT_WORDS - taken) return -1
-    // Who loses here tries again with what is left; since TAKEN only grows, that ends. (P3)
+    // Who loses here tries again with what is left; since TAKEN only grows, that ends. (TH3)
     const found = memory.compareExchange(slot + TAKEN, taken, taken + words.length)
     if (found === taken) {
       for (let i = 0; i < words.length; i++) memory.write(reportAt(slot) + taken + i, words[i] as number)
@@ -123,7 +123,7 @@ function ringBell(memory: Memory, bell: number): void {
 
 /**
  * The words of the report, as many as its first one asks for by `lengthOf`, but none of another report's area; none if the
- * state has no report. (P4)
+ * state has no report. (TH4)
  */
 export function readReport(
   memory: Memory,
@@ -143,7 +143,7 @@ export function readReport(
 /**
  * The owner ends the token without a report. Gives the state under which he may make a new token in the slot; undefined if
  * the slot must never be used again: somebody else has ended the token, whose kind and report must stay; or has taken a part
- * of the report area, of which `own` are the owner's words (P9); or the generations are used up.
+ * of the report area, of which `own` are the owner's words (TH9); or the generations are used up.
  */
 export function dispose(
   memory: Memory,
@@ -156,19 +156,19 @@ export function dispose(
   return { won, next: reusable ? aliveState(generation + 1) : undefined }
 }
 
-/** The owner begins a new token in a slot he has disposed of. (P2) */
+/** The owner begins a new token in a slot he has disposed of. (TH2) */
 export function begin(memory: Memory, { slot, alive }: Place): void {
   memory.store(slot + DUE, 0) // whoever still reads the old one is over anyway
   memory.store(slot + FOLLOWED, 0)
   memory.store(slot + STATE, alive)
 }
 
-/** The state as it is now; once it is not alive any more, for good, unless it is of another generation (P2). */
+/** The state as it is now; once it is not alive any more, for good, unless it is of another generation (TH2). */
 export function stateOf(memory: Memory, { slot }: Place): number {
   return memory.load(slot + STATE)
 }
 
-/** The owner sets a deadline, or moves it: the moment, and the ending. (P7, P8) */
+/** The owner sets a deadline, or moves it: the moment, and the ending. (TH7, TH8) */
 export function setDeadline(memory: Memory, place: Place, words: Int32Array, isNearer: boolean): void {
   const { slot } = place
   // From 1 up, round the corner to 1 again; 0 is no deadline.
@@ -180,7 +180,7 @@ export function setDeadline(memory: Memory, place: Place, words: Int32Array, isN
   if (isNearer || memory.load(slot + FOLLOWED)) ring(memory, place)
 }
 
-/** From now on the bells are rung for whatever becomes of the deadline. (P8) */
+/** From now on the bells are rung for whatever becomes of the deadline. (TH8) */
 export function followDeadline(memory: Memory, { slot }: Place): void {
   memory.store(slot + FOLLOWED, 1)
 }
@@ -192,7 +192,7 @@ export function dueOf(memory: Memory, { slot }: Place): number {
 
 /**
  * Fills in the deadline that holds, and gives its number. Where the owner moves it meanwhile it is read again, so a reader
- * goes round only as often as the owner has gone on. (P7)
+ * goes round only as often as the owner has gone on. (TH7)
  */
 export function readDeadline(memory: Memory, { slot }: Place, words: Int32Array): number {
   for (;;) {
@@ -204,7 +204,7 @@ export function readDeadline(memory: Memory, { slot }: Place, words: Int32Array)
   }
 }
 
-/** Takes one poll of a counter; false if none is left. (P10) */
+/** Takes one poll of a counter; false if none is left. (TH10) */
 export function takePoll(memory: Memory, { slot, bell }: Omit<Place, 'alive'>): boolean {
   for (let left = pollsLeft(memory, slot); left > 0;) {
     const found = memory.compareExchangeLong(slot + COUNT, left, left - 1)
@@ -223,7 +223,7 @@ export function pollsLeft(memory: Memory, slot: number): number {
   return memory.loadLong(slot + COUNT)
 }
 
-/** One round of a thread that listens: whoever rings after `look` has begun wakes it, or keeps it from falling asleep. (P5) */
+/** One round of a thread that listens: whoever rings after `look` has begun wakes it, or keeps it from falling asleep. (TH5) */
 export function listen(memory: Memory, bell: number, look: () => void, sleep: (rung: number) => void): void {
   const rung = memory.load(bell)
   look()

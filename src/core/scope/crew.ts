@@ -2,13 +2,13 @@
  * The engine of a scope: who tasks, who waits, who has failed. `scope.ts` is the handle that people hold.
  *
  * Invariants
- * I1. `jobs` are those that have neither settled nor been dropped. The crew is done when there are none and nothing holds
+ * SC1. `jobs` are those that have neither settled nor been dropped. The crew is done when there are none and nothing holds
  *     it: the body does until it has ended, and each call of the scope does until the promise of that call has settled.
- * I2. A job waits only while as many as may are running; who leaves lets the next one in.
- * I3. While one waits, the crew listens to its token, and a cancellation drops all that wait before it returns.
- * I4. The first failure cancels the token (kind `'sibling'`); every failure is kept, in the order of time, each once.
- * I5. A job settles its promise before it leaves; so a scope ends after all it has started.
- * I6. What is counted up is counted down, whatever foreign code throws: `hire` throws nothing, a job that cannot be started
+ * SC2. A job waits only while as many as may are running; who leaves lets the next one in.
+ * SC3. While one waits, the crew listens to its token, and a cancellation drops all that wait before it returns.
+ * SC4. The first failure cancels the token (kind `'sibling'`); every failure is kept, in the order of time, each once.
+ * SC5. A job settles its promise before it leaves; so a scope ends after all it has started.
+ * SC6. What is counted up is counted down, whatever foreign code throws: `hire` throws nothing, a job that cannot be started
  *     has failed.
  */
 import { assimilate } from '../assimilate.js'
@@ -56,7 +56,7 @@ export class Crew {
   /** In order of time; a failure that has an earlier one as its cause stands for both. */
   readonly failures = new Set<unknown>()
   running = 0
-  /** See I1. */
+  /** See SC1. */
   holds = 1
   isBodyRunning = true
   isDone = false
@@ -74,7 +74,7 @@ export class Crew {
   ) {}
 }
 
-/** Starts a job, or has it wait for its turn; under a token that is over, or whose condition throws, it is neither (I6). */
+/** Starts a job, or has it wait for its turn; under a token that is over, or whose condition throws, it is neither (SC6). */
 export function hire<T>(crew: Crew, job: Job<T>): void {
   let dead: Cancellation | undefined
   try {
@@ -128,13 +128,13 @@ function enqueue(crew: Crew, job: Job): void {
   crew.watch ??= subscribe(crew.token, () => dropWaiting(crew))
 }
 
-/** Lets in those that wait, as many as may (I2). Jobs that end within the call do not call it deeper and deeper. */
+/** Lets in those that wait, as many as may (SC2). Jobs that end within the call do not call it deeper and deeper. */
 function admit(crew: Crew): void {
   if (crew.isAdmitting || !crew.queue.length) return
   crew.isAdmitting = true
   while (crew.running < crew.limit && crew.head < crew.queue.length) {
     const job = crew.queue[crew.head++] as Job
-    // A deadline may have passed that nobody has noticed: a look has those who wait dropped (I3).
+    // A deadline may have passed that nobody has noticed: a look has those who wait dropped (SC3).
     if (job.isWaiting) discover(job.parent, LOOK)
     if (!job.isWaiting) continue
     job.isWaiting = false
@@ -165,7 +165,7 @@ export function dropWaiting(crew: Crew): void {
   finish(crew)
 }
 
-/** Keeps the crew together until it is let go as often as it was held (I1). */
+/** Keeps the crew together until it is let go as often as it was held (SC1). */
 export function hold(crew: Crew): void {
   crew.holds++
 }
@@ -181,7 +181,7 @@ function finish(crew: Crew): void {
   crew.onDone()
 }
 
-/** What ended with the cancellation of its own token has not failed; everything else has, and counts (I4). */
+/** What ended with the cancellation of its own token has not failed; everything else has, and counts (SC4). */
 export function judge(crew: Crew, error: unknown, token: CancellationToken): boolean {
   const failed = !isCancellation(error, token)
   if (failed) fail(crew, error)

@@ -190,7 +190,7 @@ export class Handle implements Scope {
         fail(crew, error)
       }
     })
-    // Handled, since the scope itself tells of the failures; and the one place that lets go of what was held (I1 of crew.ts).
+    // Handled, since the scope itself tells of the failures; and the one place that lets go of what was held (SC1 of crew.ts).
     const settled = () => letGo(crew)
     promise.then(settled, settled)
     return promise

@@ -6,8 +6,8 @@
  * all consumers of the stream skip what they have not delivered yet, whether they would be given what was purged or not.
  *
  * Invariants
- * B1. A request that gets no answer, or meets no leader, is sent again within the same call. An election costs no more than its time.
- * B2. Where several servers keep the stream, a revision that replaces another one counts only once it is known to be the last
+ * NB1. A request that gets no answer, or meets no leader, is sent again within the same call. An election costs no more than its time.
+ * NB2. Where several servers keep the stream, a revision that replaces another one counts only once it is known to be the last
  *     (see `replace`): a leader compares with what it has applied, and not with what is on its way to its followers
  *     (nats-server#4320), nor always with what the leader before it had accepted (nats-server#8469).
  */
@@ -182,7 +182,7 @@ export class Bucket {
 
   /**
    * Stores a value in place of the revision `expected`, where several hubs may try it at once: one of them at most gets a
-   * revision, the others undefined (B2). A key that there is not is compared when it is stored, by all servers alike.
+   * revision, the others undefined (NB2). A key that there is not is compared when it is stored, by all servers alike.
    */
   async replace(key: string, text: string, expected: number): Promise<number | undefined> {
     const seq = await this.put(key, text, expected)
@@ -195,7 +195,7 @@ export class Bucket {
     }
   }
 
-  /** The last message of a key, which no other hub replaces that does not know of it (B2). */
+  /** The last message of a key, which no other hub replaces that does not know of it (NB2). */
   async final(key: string): Promise<Stored | undefined> {
     for (let found = await this.get(key); ;) {
       if (!this.#isReplicated) return found
@@ -295,7 +295,7 @@ export class Bucket {
     return this.#gate.pass(isUrgent, () => this.#again(what, true))
   }
 
-  /** See B1. Where nothing listens to a subject there is no leader, if there has been one before (`isKnown`). */
+  /** See NB1. Where nothing listens to a subject there is no leader, if there has been one before (`isKnown`). */
   async #again<T>(what: () => Promise<T>, isKnown: boolean): Promise<T> {
     const began = now()
     for (;;) {

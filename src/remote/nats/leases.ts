@@ -5,10 +5,10 @@
  * monotonic clock of his process: a lease has ended once somebody has seen the same revision of it for `ttl`, *and* has written
  * down so. A renewal is a new revision; both are written with compare-and-set, so one of them fails.
  *
- * L1. A lease ends by an entry, never by time alone: until then its owner can renew it, and afterwards cannot (E10).
- * L2. Who looks starts to count no earlier than when the revision was stored. So no lease ends before its ttl is over; it ends
+ * NL1. A lease ends by an entry, never by time alone: until then its owner can renew it, and afterwards cannot (E10).
+ * NL2. Who looks starts to count no earlier than when the revision was stored. So no lease ends before its ttl is over; it ends
  *     later where nobody was looking when its owner fell silent: ttl after the first look.
- * L3. A fence is the number of the message that began the term, and those only go up, as long as the stream lives.
+ * NL3. A fence is the number of the message that began the term, and those only go up, as long as the stream lives.
  */
 import { now } from '../../core/clock.js'
 import { type Acquired, LEASE_REMEMBERED_FOR, type LeaseRecord } from '../contract/engine.js'
@@ -32,7 +32,7 @@ export class Sightings {
     this.#seen.delete(key)
   }
 
-  /** Drops what was first seen before that: who looks again counts anew (L2). */
+  /** Drops what was first seen before that: who looks again counts anew (NL2). */
   forgetBefore(moment: number): void {
     for (const [key, { first }] of this.#seen) if (first < moment) this.#seen.delete(key)
   }
@@ -49,7 +49,7 @@ export class Leases {
     this.#sightings = sightings
   }
 
-  /** How a lease stands; ends it where its time is up (L1). Gives what is stored by then, too. */
+  /** How a lease stands; ends it where its time is up (NL1). Gives what is stored by then, too. */
   async look(
     path: string,
     known: Stored | undefined,

@@ -14,7 +14,7 @@ export const SWEEP_EVERY = 60_000
 const ROUND = 3_600_000
 /** So many messages are looked at in one go. */
 const SWEPT = 2_000
-/** How long the note that something was deleted stays, for those who come after it (F2). */
+/** How long the note that something was deleted stays, for those who come after it (TC2). */
 const NOTED = 24 * 3_600_000
 /** What has gone for certain, whatever a clock that was asked a moment ago thinks: milliseconds. */
 const MARGIN = 1_000

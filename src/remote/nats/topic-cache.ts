@@ -2,10 +2,10 @@
  * The topics that a link follows, and what it knows of them: so that reading thousands of them again costs a question or two,
  * and not two for each.
  *
- * F1. What is known of a topic whose `round` is the present one is all that was stored up to message `#upTo`, or something newer.
- * F2. `#upTo` moves by asking the stream's leader for the next mark or lease after it, one after the other, until there is none:
+ * TC1. What is known of a topic whose `round` is the present one is all that was stored up to message `#upTo`, or something newer.
+ * TC2. `#upTo` moves by asking the stream's leader for the next mark or lease after it, one after the other, until there is none:
  *     so whoever has got there knows what stood when he asked (E6). Deletions are notes in the stream, too, and are seen alike.
- * F3. Where too much has happened meanwhile a new round begins, in which every topic is first read by itself.
+ * TC3. Where too much has happened meanwhile a new round begins, in which every topic is first read by itself.
  */
 import type { Topic } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'

@@ -160,7 +160,7 @@ export class PostgresLink extends LinkBase implements Link {
     if (entered !== all.length) {
       throw new HubError('ERR_HUB_REFUSED', `${this.place}: a holder holds another token`)
     }
-    // A statement of its own, which sees what was stored meanwhile (P1).
+    // A statement of its own, which sees what was stored meanwhile (PG1).
     return this.read(all.map(({ topic }) => topic))
   }
 
@@ -222,7 +222,7 @@ export class PostgresLink extends LinkBase implements Link {
       const topics = all.map(({ topic }) => topic)
       for (const { topic, mark } of await this.read(topics)) if (mark) standing.set(keyOf(topic), mark)
     }
-    // Also those that were there: whoever has stored them may not have come to this (P1, E11).
+    // Also those that were there: whoever has stored them may not have come to this (PG1, E11).
     await this.#announce(columns)
     for (const { topic, later } of some) later.resolve(standing.get(keyOf(topic)) as MarkRecord)
   }

@@ -2,11 +2,11 @@
  * What PostgreSQL is asked. Each statement is a transaction of its own, at READ COMMITTED.
  *
  * Invariants
- * P1. Who holds what is stored, and committed, before topics are read; a mark is stored, and committed, before it is looked up
+ * PG1. Who holds what is stored, and committed, before topics are read; a mark is stored, and committed, before it is looked up
  *     who is to be told. So of somebody who enters and somebody who marks, at least one sees the other (E4, E5).
- * P2. Rows of several topics are written in the order of their names, so that two processes never wait for each other.
- * P3. Times are the server's. What has ended is over for whoever reads it, whether it was cleaned away or not.
- * P4. All numbers travel as text: what a client makes of the types of PostgreSQL can be set, for all of a process.
+ * PG2. Rows of several topics are written in the order of their names, so that two processes never wait for each other.
+ * PG3. Times are the server's. What has ended is over for whoever reads it, whether it was cleaned away or not.
+ * PG4. All numbers travel as text: what a client makes of the types of PostgreSQL can be set, for all of a process.
  */
 import { FORGOTTEN_PER_TOPIC, LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 import { OVER, type Tables } from './schema.js'

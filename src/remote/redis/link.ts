@@ -60,7 +60,7 @@ export class RedisLink extends LinkBase implements Link {
     return this.ask(() => this.#eval(script, args))
   }
 
-  /** Offers a script again, for a while, where a cluster is only changing: a slot moves (L1), or a replica takes over. */
+  /** Offers a script again, for a while, where a cluster is only changing: a slot moves (RL1), or a replica takes over. */
   async #eval(script: Script, args: readonly string[]): Promise<unknown> {
     const began = now()
     for (;;) {

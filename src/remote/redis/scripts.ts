@@ -2,17 +2,17 @@
  * What Redis does, in Lua: each script is one step that nobody comes between. Docs/remote-redis.md describes the keys.
  *
  * Invariants
- * L1. All keys begin with the root, KEYS[1], which is a hash tag: so one hub is in one slot of a cluster. There is never a key
+ * RL1. All keys begin with the root, KEYS[1], which is a hash tag: so one hub is in one slot of a cluster. There is never a key
  *     of that name, nor of KEYS[2]. For while a slot moves from one node to another, its keys are on both, and a script would
  *     find some of its data missing. Of two keys that are not there each of the nodes says that the other has to be asked, or
  *     that one has to try again: so no script runs on half of the data, and all of them wait until the slot has moved.
- * L2. A topic is in `topics` whenever it has a mark, a lease or a holder; what is there without any is taken out by whoever
+ * RL2. A topic is in `topics` whenever it has a mark, a lease or a holder; what is there without any is taken out by whoever
  *     finds it. What may end by itself, and when, is in `ends`.
- * L3. `holds` of a session and `held` of the topics are changed together, so whoever has one finds the other.
- * L4. A session exists exactly while its own hash does. Its holders may be there a little longer, and then count for nothing.
- * L5. Each script begins with a write, which changes nothing: so a replica, and a master that may not write at the moment, gives
+ * RL3. `holds` of a session and `held` of the topics are changed together, so whoever has one finds the other.
+ * RL4. A session exists exactly while its own hash does. Its holders may be there a little longer, and then count for nothing.
+ * RL5. Each script begins with a write, which changes nothing: so a replica, and a master that may not write at the moment, gives
  *     no answer at all rather than an old one (E6).
- * L6. Times are those of the server, in milliseconds, with what there is of microseconds.
+ * RL6. Times are those of the server, in milliseconds, with what there is of microseconds.
  */
 import { createHash } from 'node:crypto'
 import { LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
@@ -26,7 +26,7 @@ export interface Script {
 /** So many holders or topics are cleaned away at a time. */
 const SWEPT = 250
 
-/** What stands in KEYS: see L1. */
+/** What stands in KEYS: see RL1. */
 export function keysOf(root: string): readonly [string, string] {
   return [root, `${root}:whole`]
 }
@@ -77,7 +77,7 @@ local function leaseOf(topic)
 end
 `
 
-/** Topics come and go (L2). */
+/** Topics come and go (RL2). */
 const topics = `
 local function known(topic, ms)
   redis.call('ZADD', root .. ':topics', 0, topic)
@@ -96,7 +96,7 @@ end
 `
 
 const holders = `
--- Takes a holder out (L3).
+-- Takes a holder out (RL3).
 local function takeOut(session, id)
   local topic = redis.call('HGET', root .. ':holds:' .. session, id)
   if not topic then return end
@@ -105,7 +105,7 @@ local function takeOut(session, id)
   tidy(topic)
 end
 
--- Takes some holders of a session out that is over (L4). False if there are more.
+-- Takes some holders of a session out that is over (RL4). False if there are more.
 local function takeAllOut(session)
   redis.call('DEL', root .. ':session:' .. session)
   local holds = root .. ':holds:' .. session

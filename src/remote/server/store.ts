@@ -2,12 +2,12 @@
  * What an embedded server knows, and what it does about it: no sockets, no files.
  *
  * Invariants
- * S1. What has to survive (marks, leases) is changed by `apply` alone, one {@link Change} at a time, and depends on nothing but
+ * ST1. What has to survive (marks, leases) is changed by `apply` alone, one {@link Change} at a time, and depends on nothing but
  *     the changes before it and what of them has expired. So whoever replays the changes gets to the same state.
- * S2. A change is written to the journal, if there is one, before it is applied; and nobody is told of it before that.
- * S3. A topic is known exactly while there is something to know: a mark, a lease, a holder, or a change under way.
- * S4. Sessions and holders are not written down: who is alive enters again by itself after a restart.
- * S5. A snapshot holds each topic as it was at one moment, and every change of it after that moment, in order.
+ * ST2. A change is written to the journal, if there is one, before it is applied; and nobody is told of it before that.
+ * ST3. A topic is known exactly while there is something to know: a mark, a lease, a holder, or a change under way.
+ * ST4. Sessions and holders are not written down: who is alive enters again by itself after a restart.
+ * ST5. A snapshot holds each topic as it was at one moment, and every change of it after that moment, in order.
  */
 import { after, now, readWall } from '../../core/clock.js'
 import {
@@ -204,7 +204,7 @@ export class Store {
 
   /**
    * The fewest changes that lead to the present state: what a compacted journal begins with. They may be taken in slices: what
-   * changes meanwhile of a topic whose changes were taken is given by `end`, and of any other when its turn comes (S5).
+   * changes meanwhile of a topic whose changes were taken is given by `end`, and of any other when its turn comes (ST5).
    */
   changes(): Snapshot {
     const late: Change[] = []
@@ -503,7 +503,7 @@ export class Store {
 
   // ---- Changes
 
-  /** Writes a change down, applies it, and tells those who watch (S2); then gives `outcome`. */
+  /** Writes a change down, applies it, and tells those who watch (ST2); then gives `outcome`. */
   #commit<T>(entry: Entry, change: Change, outcome: () => T): T | Promise<T> {
     const go = (): T => {
       if (this.#apply(change)) {
@@ -527,7 +527,7 @@ export class Store {
     )
   }
 
-  /** S1. True if it made a difference. */
+  /** ST1. True if it made a difference. */
   #apply(change: Change): boolean {
     if (change.type === 'forgotten') {
       this.#forgotten.add(change.id, now() + Math.max(0, change.until - readWall()))
@@ -635,7 +635,7 @@ export class Store {
     this.#count(entry, 1)
   }
 
-  /** S3. */
+  /** ST3. */
   #drop(entry: Entry): void {
     this.#refresh(entry)
     const { mark, lease, holders, pending } = entry
