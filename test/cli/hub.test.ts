@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { sample } from '../effort.js'
 import { withTime } from '../patience.js'
-import { until, User } from './calloff.js'
+import { bin, until, User } from './calloff.js'
 
 const skip = process.platform === 'win32' ? 'these commands are for POSIX' : false
 
@@ -194,6 +194,63 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.equal(statSync(join(user.folder, 'calloff')).mode & 0o777, 0o700)
     assert.equal(statSync(join(user.folder, 'calloff', 'hub.sock')).mode & 0o777, 0o600)
     await user.endStarted()
+  })
+
+  describe('two starts at once need one server, whatever the second server writes about it', () => {
+    /** A module that every process imports first: it replaces all text on standard error, and runs `more` in the started server. */
+    const preload = (more: string) => {
+      const source = `
+        import fs from 'node:fs'
+        import { syncBuiltinESMExports } from 'node:module'
+        import { spawn } from 'node:child_process'
+        const { writeSync } = fs
+        fs.writeSync = (fd, data) => (fd === 2 ? (writeSync(2, 'other words\\n'), data.length) : writeSync(fd, data))
+        syncBuiltinESMExports()
+        if (process.argv.includes('--idle')) { ${more} }
+      `
+      return { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(source)}` }
+    }
+    const journalOf = (user: User) => join(user.folder, 'calloff', 'hub.sock.journal')
+
+    it('the other server has the journal, and listens later', async () => {
+      const user = new User()
+      mkdirSync(join(user.folder, 'calloff'), { mode: 0o700 })
+      await user.serve('--listen', 'unix:elsewhere.sock', '--journal', journalOf(user))
+      const refused = await user.run('serve', '--journal', journalOf(user))
+      assert.equal(refused.code, 3)
+      const ended = join(user.folder, 'ended')
+      const more = `process.on('exit', (code) => fs.writeFileSync(${JSON.stringify(ended)}, String(code)))`
+      const canceller = user.start(['cancel', 'x', '--start'], { env: preload(more) })
+      await until(() => existsSync(ended), 'the second server did not end')
+      assert.equal(readFileSync(ended, 'utf8'), '3')
+      await user.serve()
+      const { code, stderr } = await canceller.ended
+      assert.deepEqual([code, stderr], [0, ''])
+    })
+
+    it('the other server listens already', async () => {
+      const user = new User()
+      const args = JSON.stringify([bin, 'serve', '--listen', `unix:${join(user.folder, 'calloff', 'hub.sock')}`])
+      const more = `
+        const { NODE_OPTIONS, ...env } = process.env
+        const first = spawn(process.execPath, ${args}, { env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] })
+        await new Promise((resolve) => first.stdout.once('data', resolve))
+        first.stdout.destroy()
+        first.unref()
+      `
+      const { code, stderr } = await user.start(['cancel', 'x', '--start'], { env: preload(more) }).ended
+      await user.endStarted()
+      assert.deepEqual([code, stderr], [0, ''])
+    })
+
+    it('where no server listens, the last line that it wrote is shown', async () => {
+      const user = new User()
+      mkdirSync(join(user.folder, 'calloff'), { mode: 0o700 })
+      writeFileSync(journalOf(user), 'no journal')
+      const { code, stderr } = await user.run('cancel', 'x', '--start')
+      assert.equal(code, 1)
+      assert.match(stderr, /^calloff: the hub could not be started: cannot listen: .* is not a journal .*\n$/)
+    })
   })
 
   it('serve says when it is ready, refuses to be the second one, and ends cleanly', async () => {

@@ -5,7 +5,7 @@ import { ProcessSignalToken } from '../../node/index.js'
 import { type ServerOptions, TokenServer } from '../../remote/index.js'
 import { toJson } from '../terminal/describe.js'
 import { formatDuration } from '../terminal/duration.js'
-import { FAILED, OK } from '../terminal/exit-codes.js'
+import { FAILED, JOURNAL_IN_USE, OK } from '../terminal/exit-codes.js'
 import { Failure, messageOf, UsageError } from '../terminal/errors.js'
 import type { Given } from '../arguments/parse.js'
 import { hubText, urlOf } from '../connect/hub.js'
@@ -41,7 +41,9 @@ async function listen(given: Given): Promise<TokenServer> {
   try {
     return await TokenServer.listen(options)
   } catch (error) {
-    throw error instanceof Failure ? error : new Failure(`cannot listen: ${messageOf(error)}`)
+    if (error instanceof Failure) throw error
+    const isInUse = (error as { readonly code?: unknown }).code === 'ERR_HUB_JOURNAL'
+    throw new Failure(`cannot listen: ${messageOf(error)}`, isInUse ? JOURNAL_IN_USE : FAILED)
   }
 }
 

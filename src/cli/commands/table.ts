@@ -242,6 +242,7 @@ export const commands: readonly Command[] = [
     exits: [
       ['0', 'ended by SIGTERM, SIGINT or --idle'],
       ['1', 'it cannot listen, or its journal cannot be written any more'],
+      ['3', 'another server has the journal'],
     ],
     load: async () => (await import('./serve.js')).serve,
   },

@@ -1,30 +1,33 @@
-/** A hub that is started when it is needed, and ends when it is not. */
+/** Starts a hub on demand: a server of its own process, which ends when no client has been connected for a while. */
 import { spawn } from 'node:child_process'
-import { connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import process from 'node:process'
 import { TimeoutToken } from '../../index.js'
+import { presenceAt } from '../../system/socket-folder.js'
 import { Failure } from '../terminal/errors.js'
+import { JOURNAL_IN_USE } from '../terminal/exit-codes.js'
 import type { Place } from './hub.js'
 import { makeOwnFolder } from './runtime-folder.js'
 
 const BIN = fileURLToPath(new URL('calloff.js', import.meta.url))
-/** Milliseconds for it to listen. */
-const PATIENCE = 15_000
+/** Milliseconds in which the server must listen. */
+const START_TIMEOUT = 15_000
 const IDLE = '1m'
 
 /**
- * Starts one that outlives this process; resolves when it listens, or when it has found that another one does.
+ * Starts a server that outlives this process. Resolves when it listens, or when another server listens there.
  *
- * It keeps a journal beside its socket: what was called off stays so when it has ended and is started again.
+ * The server keeps a journal beside its socket: what was cancelled stays cancelled when the server has ended and is started again.
+ *
+ * Errors: {@link Failure} if the server cannot listen; the error of a timeout if no server listens after 15 s.
  */
 export async function startServer({ url, isOwn }: Place): Promise<void> {
   if (isOwn) makeOwnFolder()
   const path = url.startsWith('unix:') ? decodeURIComponent(new URL(url).pathname) : undefined
   const journal = path === undefined ? undefined : `${path}.journal`
-  const patience = new TimeoutToken(PATIENCE, { name: 'the hub that was to be started' })
+  const limit = new TimeoutToken(START_TIMEOUT, { name: 'the hub that was to be started' })
   const args = ['serve', '--listen', url, '--idle', IDLE, ...(journal === undefined ? [] : ['--journal', journal])]
-  // Not one of the processes that a `calloff run` around us would end.
+  // The server must not be one of the processes that a `calloff run` around this one ends.
   const { CALLOFF_TREE: _mark, ...env } = process.env
   const server = spawn(process.execPath, [BIN, ...args], {
     detached: true,
@@ -35,18 +38,16 @@ export async function startServer({ url, isOwn }: Place): Promise<void> {
   })
   let words = ''
   server.stderr.on('data', (chunk: Buffer) => (words += chunk.toString()))
-  const started = new Promise<void>((listens, fails) => {
-    server.once('error', fails)
-    server.stdout.once('data', () => listens())
-    // One that finds another one there ends with an error, which is none.
-    server.once('close', (code) => {
-      if (words.includes('is listening at')) listens()
-      else if (path !== undefined && words.includes('is that of a server in process')) listens(answers(path, patience))
-      else fails(new Failure(trouble(words, code)))
-    })
+  const listening = new Promise<number | null | undefined>((resolve, reject) => {
+    server.once('error', reject)
+    server.stdout.once('data', () => resolve(undefined))
+    server.once('close', resolve)
   })
   try {
-    await patience.race(started)
+    const code = await limit.race(listening)
+    // Two processes may start a server at once. One of the servers has the journal and will listen soon; the other one ends.
+    if (code === JOURNAL_IN_USE && path !== undefined) await untilListening(path, limit)
+    else if (code !== undefined && !(await isListening(path))) throw new Failure(notStarted(words, code))
   } finally {
     server.stdout.destroy()
     server.stderr.destroy()
@@ -54,23 +55,16 @@ export async function startServer({ url, isOwn }: Place): Promise<void> {
   }
 }
 
-/** One that is just being started by somebody else has the journal, and listens soon. */
-async function answers(path: string, token: TimeoutToken): Promise<void> {
-  for (;;) {
-    const isThere = await new Promise<boolean>((resolve) => {
-      const probe = connect(path)
-      probe.once('error', () => resolve(false))
-      probe.once('connect', () => {
-        probe.destroy()
-        resolve(true)
-      })
-    })
-    if (isThere) return
-    await token.sleep(20)
-  }
+async function isListening(path: string | undefined): Promise<boolean> {
+  return path !== undefined && (await presenceAt(path)) === 'listening'
 }
 
-function trouble(words: string, code: number | null): string {
+async function untilListening(path: string, limit: TimeoutToken): Promise<void> {
+  while (!(await isListening(path))) await limit.sleep(20)
+}
+
+/** The message for the user: the last line that the server wrote. */
+function notStarted(words: string, code: number | null): string {
   const line = words
     .trim()
     .split('\n')

@@ -6,6 +6,8 @@ export const OK = 0
 export const FAILED = 1
 /** Wrong usage. */
 export const USAGE = 2
+/** From `serve`: another server has the journal. */
+export const JOURNAL_IN_USE = 3
 /** As timeout(1) has it. */
 export const TIMED_OUT = 124
 /** Called off by somebody else: by name, or by the stop file. */
