@@ -1,86 +1,87 @@
 /**
- * What carries a hub: the little that an embedded server, Redis, NATS and PostgreSQL have in common. One adapter implements
- * it. Everything else (the local cancel, offering it again, connecting again and reading again, receipts, the clocks of
- * leases) is written once, above it, in client/hub-client.ts.
+ * The contract of an engine: what an embedded server, Redis, NATS and PostgreSQL have in common. One adapter implements it for
+ * each. Everything else (the local cancel, retries, reconnecting, reading again, receipts, the clocks of leases) is written once,
+ * above the engine, in client/hub-client.ts.
  *
- * The seam is at *connections that die*. An adapter makes a connection, uses it, and says when it is lost. It does not
- * connect again, keep anything for later, or wait for anything: who calls does that.
+ * An engine deals with *connections that die*. An adapter makes a connection, uses it, and reports when it is lost. It does not
+ * reconnect, store anything for later or wait for anything: its caller does.
  *
- * What an engine promises, by number; the engine cases of `hubConformance` try each of them.
+ * What an engine promises, by number. The engine cases of `hubConformance` test each promise.
  *
- * E1. Stored means stored. When `mark` resolves, the mark is as durable as the engine's data is, and every `enter`, `read` and
- *     `list` that begins later, over whatever link, gives it, until its ttl is over or it is forgotten.
- * E2. The first mark stands. Every `mark` of a topic resolves with the one that stands, whoever wrote it. And a mark counts once:
- *     one that stood and was forgotten is not stored again, however late, and over whatever link, it is offered again, as long
- *     as it would have lived. It has been stored, and was taken back: so that `mark` resolves with itself. The last
- *     {@link FORGOTTEN_PER_TOPIC} of a topic are enough to know. A mark that comes for the first time after a `forget` counts: nobody can have meant that one.
- * E3. Stored before announced. No link is given a mark, by whatever call or notice, that is not stored.
- * E4. Announced. What changes about a topic (a mark; a lease taken, lost or released) is noticed by every link that has entered
- *     a holder there before, unless that link is lost. Notices may be late, doubled, out of order and, where the engine cannot
- *     help it, lost: `read` is there for that.
- * E5. `enter` stores the holders first, and reads the topics then. So of somebody who enters and somebody who marks and then
- *     lists, at least one sees the other.
- * E6. What is asked of one topic sees all that was done before, by whomever: no stale copies.
- * E7. Times are counted by the engine's clock, as durations. Nobody's wall clocks are compared.
- * E8. A session lives while it is heard of. Silent for longer than its ttl, it is listed as silent; its holders are gone
- *     {@link SILENT_FOR} later at the earliest. After `bye` they are gone at once. What a session has entered survives its link.
- * E9. The state of a holder only goes up, so that late and doubled entries do no harm.
- * E10. A lease has at most one owner. Each time somebody takes one, its fence is higher than any before. It ends no earlier
- *     than ttl after the last renewal was accepted, and once it has ended it cannot be renewed.
- * E11. Every call may be repeated when its outcome is unknown, and comes to the same.
- * E12. A link is lost once: `lost` is called, and everything pending and everything later rejects. `close` is no loss, and
- *     everything pending rejects just so.
+ * E1. Stored means stored. When `mark` resolves, the mark is as durable as the data of the engine. Every `enter`, `read` and
+ *     `list` that begins later, over any link, returns the mark until its ttl has passed or it is forgotten.
+ * E2. The first mark wins. Every `mark` of a topic resolves with the mark that is stored, whichever client wrote it. A mark counts
+ *     once. Offering a forgotten mark again, over any link, is a no-op that resolves with that mark, for as long as the mark would
+ *     have lived. An engine need remember only the last {@link FORGOTTEN_PER_TOPIC} forgotten marks of a topic. A mark that is first
+ *     offered after a `forget` counts: that `forget` cannot have meant it.
+ * E3. Stored before announced. A link receives a mark, by a call or a notice, only after the mark is stored.
+ * E4. Announced. When a topic changes (a mark; a lease taken, lost or released), every link that has entered a holder of it before
+ *     receives a notice, unless that link is lost. Notices may be late, doubled or out of order. They may be lost where the engine
+ *     cannot prevent it: `read` makes up for that.
+ * E5. `enter` stores the holders first and reads the topics afterwards. So if one client enters while another marks and then
+ *     lists, at least one of them sees the other.
+ * E6. A request about one topic sees every earlier change, by any client: it never reads a stale copy.
+ * E7. The engine measures durations by its own clock. Wall clocks of processes are never compared.
+ * E8. A session lives while the engine hears from it. A session that is silent for longer than its ttl is listed as silent. Its
+ *     holders are removed {@link SILENT_FOR} later at the earliest. `bye` removes them at once. Holders survive the link over which
+ *     their session entered them.
+ * E9. The state of a holder only goes up, so late and doubled entries do no harm.
+ * E10. A lease has at most one owner. Each new term has a higher fence than every term before. A lease ends no earlier than ttl
+ *     after the last renewal was accepted. A lease that has ended cannot be renewed.
+ * E11. Every call may be repeated when its outcome is unknown. The repetition has the same effect as a single call.
+ * E12. A link is lost once: `lost` is called, and every pending and every later call rejects. `close` is not a loss: `lost` is not
+ *     called, and every pending call rejects all the same.
  */
 import type { CancellationToken } from '../../core/token.js'
 
 const DAY = 24 * 3_600_000
-/** How long a mark lives, unless its canceller says otherwise: milliseconds. */
+/** The default ttl of a mark, in milliseconds. */
 export const MARK_TTL = DAY
-/** How long a session that has fallen silent is still listed, as silent (E8): milliseconds, at least. */
+/** How long a silent session is listed at least, as silent, in milliseconds (E8). */
 export const SILENT_FOR = 60_000
-/** How long it is remembered that a lease was lost, or given back after a loss (`LeaseRecord.lost`): milliseconds. */
+/** How long an engine remembers that a lease was lost, or released after a loss (`LeaseRecord.lost`), in milliseconds. */
 export const LEASE_REMEMBERED_FOR = DAY
-/** How many forgotten marks of a topic are remembered, so that none of them is stored again (E2). An engine may remember more. */
+/** How many forgotten marks of a topic an engine remembers, so that it stores none of them again (E2). It may remember more. */
 export const FORGOTTEN_PER_TOPIC = 16
 
-/** Which token. Names and runs are well-formed, and at most 256 bytes of UTF-8. */
+/** Identifies a token. `name` and `runId` are well-formed text of at most 256 bytes of UTF-8 each. */
 export interface Topic {
   readonly name: string
   readonly runId: string
 }
 
-/** A cancel as it is stored: plain data. */
+/** A cancel as it is stored, as plain data. */
 export interface MarkRecord {
-  /** Which cancel this is: nobody else's, the same whenever it is offered again, and no secret; at most 64 bytes. See E2. */
+  /** Identifies the cancel: unique, the same at each repetition, not secret, at most 64 bytes (E2). */
   readonly id: string
   readonly kind: string
-  /** As core/reasons.ts writes it; empty for none. */
+  /** The reason as core/reasons.ts encodes it; empty for none. */
   readonly reason: string
   readonly host: string
   readonly pid: number
-  /** The name of the token where it started; empty for none. */
+  /** The name of the token where the cancel started; empty for none. */
   readonly token: string
-  /** What happened to that, for messages. */
+  /** What happened to that token, for messages. */
   readonly what: string
-  /** By the wall clock of who cancelled: for people. */
+  /** When, by the wall clock of the canceller. For display only. */
   readonly at: number
 }
 
-/** How a lease stands. */
+/** The state of a lease. */
 export interface LeaseRecord {
-  /** Of the present term, or of the last one. */
+  /** The fence of the current term, or of the last one. */
   readonly fence: number
-  /** Milliseconds until it ends, as the engine counts; 0 if nobody holds it. */
+  /** Milliseconds until the lease ends, by the clock of the engine; 0 if it has no owner. */
   readonly left: number
   /** The fence of the last term that ended without being released; 0 if none has. */
   readonly lost: number
 }
 
-/** How a topic stands. */
+/** The state of a topic. */
 export interface TopicState {
   readonly topic: Topic
   readonly mark: MarkRecord | undefined
-  /** Absent if nobody holds it, and none was lost, or that was forgotten. */
+  /** Absent if the lease has no owner and no loss of it is remembered. */
   readonly lease: LeaseRecord | undefined
 }
 
@@ -91,19 +92,19 @@ export const FINISHED = 2
 
 export const ROLES = ['open', 'exposed', 'lease'] as const
 
-/** An open token, as its session enters it. */
+/** A holder, as its session enters it. */
 export interface HolderRecord {
-  /** Of its session's own choice. */
+  /** Chosen by the session. */
   readonly id: number
   readonly topic: Topic
   readonly state: number
   /** An index of {@link ROLES}. */
   readonly role: number
-  /** By the wall clock of its process: for people. */
+  /** When it was opened, by the wall clock of its process. For display only. */
   readonly since: number
 }
 
-/** An open token, as others see it. */
+/** A holder, as other processes see it. */
 export interface HolderReport {
   readonly session: string
   readonly host: string
@@ -116,78 +117,82 @@ export interface HolderReport {
   readonly silent: boolean
 }
 
-/** All about a topic. */
+/** The state of a topic and its holders. */
 export interface TopicReport extends TopicState {
   readonly holders: readonly HolderReport[]
 }
 
-/** What was asked for, or who has it. */
+/** The outcome of `acquire`. */
 export type Acquired =
   | { readonly held: true; readonly fence: number }
-  | { readonly held: false; /** Milliseconds until it ends, unless it is renewed. */ readonly left: number }
+  | {
+      readonly held: false
+      /** Milliseconds until the lease of the other owner ends, unless it is renewed. */ readonly left: number
+    }
 
-/** A process, as the others know it; the same over all its links. */
+/** A process as other processes know it. It is the same over all its links. */
 export interface Session {
-  /** Unguessable, and nobody else's. */
+  /** Unique, and cannot be guessed. */
   readonly id: string
   readonly host: string
   readonly pid: number
-  /** Milliseconds; see E8. */
+  /** In milliseconds; see E8. */
   readonly ttl: number
 }
 
-/** What a link tells by itself. */
+/** What a link reports unasked. */
 export interface LinkEvents {
-  /** How a topic stands now (E4). */
+  /** A topic has changed; `state` is its state now (E4). */
   notice(state: TopicState): void
-  /** See E12. */
+  /** The link is lost (E12). */
   lost(error: Error): void
 }
 
 /** A connection, until it is lost. */
 export interface Link {
   /**
-   * Milliseconds since the server came back from a restart that has cut its holders off, as it said when the link was made; undefined
-   * where there was none. Holders enter again over links of their own, one by one.
+   * Milliseconds between the last restart of the server that disconnected its holders and the moment this link was made; undefined
+   * without such a restart. Holders enter again one by one, each over the link of its own process.
    */
   readonly sinceRestart?: number | undefined
-  /** Enters holders, or enters them again with another state; resolves with how their topics stand, each once (E4, E5). */
+  /** Enters holders, or updates their states. Resolves with the state of their topics, each topic once (E4, E5). */
   enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]>
-  /** Takes holders of this session out. */
+  /** Removes holders of this session. */
   leave(ids: readonly number[]): Promise<void>
-  /** How topics stand. */
+  /** Resolves with the state of topics. */
   read(topics: readonly Topic[]): Promise<readonly TopicState[]>
-  /** Stores a mark, unless there is one; resolves with the one that stands (E1, E2). */
+  /** Stores a mark, unless the topic has one. Resolves with the mark that is stored (E1, E2). */
   mark(topic: Topic, mark: MarkRecord, ttl: number): Promise<MarkRecord>
-  /** All there is under names that begin with a prefix, or about one topic. */
+  /** Resolves with the reports of all topics whose names begin with a prefix, or of one topic. */
   list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]>
-  /** Forgets the mark of a topic, for good (E2), and a lease that has ended. */
+  /** Forgets the mark of a topic for good (E2), and its lease if that has ended. */
   forget(topic: Topic): Promise<void>
-  /** The session lives. False if it has been forgotten meanwhile, with its holders. */
+  /** Keeps the session alive. Resolves with false if the engine has removed the session and its holders. */
   beat(): Promise<boolean>
-  /** Takes a lease for an owner, or finds it taken (E10). The same owner gets the same again, and that counts as a renewal. */
+  /** Takes a lease for an owner, unless another owner has it (E10). For its present owner the term goes on, and the call renews it. */
   acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired>
-  /** True if it was accepted. */
+  /** Resolves with true if the renewal was accepted. */
   renew(topic: Topic, fence: number, ttl: number): Promise<boolean>
   release(topic: Topic, fence: number): Promise<void>
-  /** The session is over, with all its holders. Leases are released one by one, before. */
+  /** Ends the session and removes all its holders. Leases must be released before, one by one. */
   bye(): Promise<void>
-  /** Lets go of the connection, at once. */
+  /** Closes the connection at once. */
   close(): void
 }
 
-/** What carries a hub. */
+/** Carries a hub. */
 export interface Engine {
-  /** For messages: where it is, without secrets. */
+  /** Where the engine is, for messages. Contains no secrets. */
   readonly place: string
   /**
-   * Says that no notice of a link is older than the answers that came before it: both come by one way. Where it does not, what a
-   * token hears in its first seconds is read again before it counts, since it may speak of a mark that was forgotten before.
+   * True if the notices and the answers of a link share one ordered stream: then no notice is older than an answer that came before
+   * it. Otherwise the hub reads a topic again before it applies a notice in the first seconds of a token, because the notice may be
+   * about a mark that was forgotten before.
    */
   readonly inOrder?: boolean
   /**
-   * Makes a connection. Rejects with a `HubError`, or any error, where none can be made; and gives up, leaving nothing behind,
-   * when `token` is cancelled before.
+   * Makes a connection. Rejects with a `HubError`, or any error, if it cannot. If `token` is cancelled first, it gives up and leaves
+   * nothing open.
    */
   connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link>
 }

@@ -1,4 +1,4 @@
-/** What went wrong with a hub, in one word that does not change. */
+/** Identifies a failure of a hub. Codes do not change between versions. */
 export type HubErrorCode =
   | 'ERR_HUB_AUTH'
   | 'ERR_HUB_CLOSED'
@@ -10,7 +10,7 @@ export type HubErrorCode =
   | 'ERR_HUB_WORKER'
   | 'ERR_LEASE_HELD'
 
-/** A failure of a hub, which is no cancellation. Test by `code`. */
+/** A failure of a hub. It is not a cancellation. Tell failures apart by `code`. */
 export class HubError extends Error {
   readonly code: HubErrorCode
 
@@ -22,7 +22,7 @@ export class HubError extends Error {
 
 Object.defineProperty(HubError.prototype, 'name', { value: 'HubError', writable: true, configurable: true })
 
-/** Whatever was thrown, as an error. */
+/** Returns `thrown` if it is an error, otherwise a `HubError` with it as its cause. */
 export function errorFrom(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new HubError('ERR_HUB_UNREACHABLE', String(thrown), { cause: thrown })
 }

@@ -1,6 +1,6 @@
 /**
- * The tokens of a hub: roots of the local graph that other processes may cancel. They know their hub through
- * {@link TokenBinding}, and know nothing of connections.
+ * The tokens of a hub: roots of the local graph that other processes may cancel. They reach their hub through
+ * {@link TokenBinding} and do not depend on connections.
  */
 import { wrongType } from '../../core/arguments.js'
 import { after, isBefore, now, type SharedWord } from '../../core/clock.js'
@@ -15,7 +15,7 @@ import { keepOwnerAlive } from './keep-alive.js'
 import { ACKNOWLEDGED, FINISHED } from './engine.js'
 import type { Who } from './hub.js'
 
-/** A token of another process that has started a cancellation, as far as it is known here. */
+/** A token of another process where a cancellation started, as far as it is known here. */
 export class OtherProcess extends Elsewhere {
   constructor({ host, pid, token }: Who, what: string) {
     super('OtherProcess', { name: token, what: `${what} in process ${pid} on ${host}` })
@@ -23,56 +23,56 @@ export class OtherProcess extends Elsewhere {
 }
 
 /**
- * Makes the error of what has just arrived. Nobody here has asked for it, so its stack would lead into the handling of a socket;
- * and collecting one takes longer than all the rest of an arrival. An error that is made later, by a `check()`, has one.
+ * Makes the error of a cancellation that has just arrived, without a stack. Its stack would lead into the code that reads a
+ * socket, and collecting a stack takes longer than the rest of an arrival. An error that a `check()` makes later has a stack.
  */
 function makeError(found: Cancellation): void {
   untraced(() => errorOf(found))
 }
 
-/** What a token knows of its hub, and asks of it. */
+/** The connection of a token with its hub. */
 export interface TokenBinding {
   readonly name: string
   readonly runId: string
   readonly ready: Promise<void>
   readonly delivered: Promise<void>
-  /** What the others are told of a cancel here. */
+  /** What other processes are told about the origin of a local cancel. */
   readonly who: Who
   /**
-   * The token was cancelled here, and the others are to be told. A cancel by hand gives its `callee`: the error's stack begins with the caller
-   * of that function, and is collected only when the cancel is on its way, since it takes as long as a write to a socket.
+   * Sends a local cancel to other processes. A manual cancel passes its `callee`: the stack of the error begins with the caller of that
+   * function. The stack is collected only after the cancel was sent, because it takes as long as a write to a socket.
    */
   deliver(cancellation: Cancellation, callee?: Callee): void
   /**
-   * The token has got as far as `state` (see E9): it is cancelled and its listeners have run, or what ran under it has ended. `isLocal`: it is
-   * cancelled here alone, which does not concern the others.
+   * Reports the state of the token (E9): it is cancelled and its listeners have run, or its tasks have settled. `isLocal`: it is
+   * cancelled in this process only, which does not concern other processes.
    */
   changed(state: number, isLocal: boolean): void
-  /** Holds the token while it has listeners, which must be called even if the program has dropped the token. */
+  /** Keeps the token in memory while it has listeners. They must be called even if the program has dropped the token. */
   keep(token: RemoteToken | undefined): void
-  /** The token is closed. */
+  /** Reports that the token is closed. */
   close(): void
-  /** Where another thread has the connection: takes in what has come from there, for loops that never yield. */
+  /** If a background thread has the connection: applies what has arrived from it, for loops that never yield. */
   poll(): void
-  /** The word in shared memory that this thread changes then. */
+  /** The word in shared memory that the background thread changes when something has arrived. */
   readonly word: SharedWord | undefined
 }
 
 /**
- * A token with a name that other processes know: opened by any number of them, cancelled by any of them, for all.
+ * A token with a name that other processes share. Any number of processes may open it, and each of them may cancel it for all.
  *
- * A `CancellationToken` like any other: `cancelled` is local memory, and it can be nested, summed, raced and shared with
- * threads. `cancelledBy` is the token where it started, as far as it is known here; `who` says in which process.
+ * A `CancellationToken` like any other: `cancelled` is local memory, and the token can be a parent, be combined, raced and shared
+ * with threads. `cancelledBy` is the token where the cancel started, as far as it is known here. `who` names the process.
  *
- * Memory: may be dropped; the others are told. With a listener it is kept. `using` closes it: it ends here alone, kind
- * `'dispose'`.
+ * Memory: the token may be dropped; other processes learn that it is gone. A token with a listener is kept. `using` closes it: it is
+ * cancelled in this process only, with kind `'dispose'`.
  */
 export class RemoteToken extends CancellationToken {
-  /** Which run of its name. */
+  /** The run of its name. */
   readonly runId: string
   readonly #binding: TokenBinding
   #who: Who | undefined
-  /** What was said to be finished by; and how many of these are not, yet. */
+  /** How many promises were given to `finished`, and how many of them are pending. */
   #tasks = 0
   #working = 0
   #isClosed = false
@@ -87,9 +87,10 @@ export class RemoteToken extends CancellationToken {
   }
 
   /**
-   * Resolves when the hub's state has been read: what was cancelled before is cancelled now. Keeps the process alive.
+   * Resolves when the state of the hub has been read: if the name was cancelled before, the token is cancelled now. Keeps the process
+   * alive while it is pending.
    *
-   * Errors: rejects with `ERR_HUB_CLOSED` if the token or the hub is closed before.
+   * Errors: rejects with `ERR_HUB_CLOSED` if the token or the hub is closed first.
    */
   get ready(): Promise<void> {
     const token = own(this)
@@ -97,16 +98,17 @@ export class RemoteToken extends CancellationToken {
   }
 
   /**
-   * Resolves when its cancel is stored, whoever has made it; pending until then. Keeps the process alive.
+   * Resolves when the cancel of the token is stored, whichever process made it. Keeps the process alive while it is pending.
    *
-   * Errors: rejects with `ERR_HUB_CLOSED` if it ends here alone: it was closed, or its connection was lost for too long.
+   * Errors: rejects with `ERR_HUB_CLOSED` if the token is cancelled in this process only, because it was closed or its connection was
+   * lost for too long.
    */
   get delivered(): Promise<void> {
     const token = own(this)
     return keepOwnerAlive(token.#binding.delivered, token)
   }
 
-  /** In which process it was called off, and the name of the token there; undefined while it lives, or where nobody did it. A look. */
+  /** The process that cancelled it, and the name of the token there. Undefined while it lives, or if no process cancelled it. Reads, never polls. */
   get who(): Who | undefined {
     const token = own(this)
     const found = discover(token, LOOK)
@@ -114,12 +116,12 @@ export class RemoteToken extends CancellationToken {
     return token.#who ?? (found.kind === 'manual' ? token.#binding.who : undefined)
   }
 
-  /** Cancels it here at once, and everywhere else. `await token.delivered` to know that it is stored. */
+  /** Cancels the token here at once, and then everywhere. `await token.delivered` waits until the cancel is stored. */
   override cancel(reason?: unknown): this {
     const token = own(this)
     if (!discover(token, LOOK)) {
       const mine = new Cancellation(token, 'manual', reason, now())
-      // On its way before the listeners run, which may take their time.
+      // Sent before the listeners run, because they may take long.
       token.#binding.deliver(mine, cancel)
       token.endBy(mine)
     }
@@ -127,10 +129,10 @@ export class RemoteToken extends CancellationToken {
   }
 
   /**
-   * Says what is being done under the token: when it is cancelled, and all that was said has settled, this holder counts as
-   * finished in the canceller's receipt. Gives back the very promise.
+   * Registers a task of the token. When the token is cancelled and all registered tasks have settled, this holder counts as finished in
+   * the receipt of the canceller. Returns the same promise.
    *
-   * A failure counts as an end, and is left to whoever awaits the promise.
+   * A rejection counts as settled. It is not handled here: the caller must await the promise.
    */
   finished<P extends PromiseLike<unknown>>(task: P): P {
     if (typeof (task as { then?: unknown } | undefined)?.then !== 'function') throw wrongType('task', 'a promise', task)
@@ -145,7 +147,7 @@ export class RemoteToken extends CancellationToken {
     return task
   }
 
-  /** Closes it: whoever holds it here needs it no longer, which is not the others' business but counts as finished. The same as its dispose. */
+  /** Closes the token: it is cancelled in this process only, with kind `'dispose'`, and this holder counts as finished. The same as its dispose. */
   close(): void {
     const token = own(this)
     if (token.#isClosed) return
@@ -164,7 +166,7 @@ export class RemoteToken extends CancellationToken {
     return discover(this, LOOK) !== undefined
   }
 
-  /** Another process has cancelled its name, or another token of its name has been cancelled here. @internal */
+  /** Applies a cancel of its name by another process, or by another token of this process. @internal */
   arrive(found: Cancellation, who: Who): void {
     if (discover(this, LOOK)) return
     this.#who = who
@@ -172,7 +174,7 @@ export class RemoteToken extends CancellationToken {
     this.endBy(found)
   }
 
-  /** It cannot go on, though its name was not cancelled. @internal */
+  /** Cancels this token only, though its name was not cancelled. @internal */
   fall(kind: CancellationKind): void {
     if (!discover(this, LOOK)) this.endBy(new Cancellation(this, kind, undefined, now()))
   }
@@ -183,7 +185,7 @@ export class RemoteToken extends CancellationToken {
     this.report()
   }
 
-  /** Tells the hub how far the token has got, once it is cancelled. @internal */
+  /** Reports the state of the token to the hub, once it is cancelled. @internal */
   protected report(): void {
     const { outcome } = this
     if (!outcome) return
@@ -197,7 +199,7 @@ export class RemoteToken extends CancellationToken {
     return undefined
   }
 
-  /** What a blocked thread sleeps on. @internal */
+  /** The word that a blocked thread waits on. @internal */
   get word(): SharedWord | undefined {
     return this.#binding.word
   }
@@ -223,13 +225,13 @@ export class RemoteToken extends CancellationToken {
 }
 
 /**
- * The token of a lease's owner: ends when the lease may be lost, before the others are told so. A poll compares the clock, so a
- * loop that never yields, or a process that was stopped for a while, learns of it in time.
+ * The token of the owner of a lease. It is cancelled when the lease may be lost, before other processes learn of the loss. A poll
+ * compares the clock, so a loop that never yields, or a process that was suspended, learns of the loss in time.
  *
- * `remaining` is what is left if no renewal succeeds any more. `using`, or `close()`, releases the lease.
+ * `remaining` is the time that is left if no further renewal succeeds. `using` or `close()` releases the lease.
  */
 export class LeaseToken extends RemoteToken {
-  /** Higher than that of any lease before it: what is written under the lease can carry it, and older ones be refused. */
+  /** Higher than the fence of every earlier term. Writes under the lease can carry it, so a store can refuse writes with an older one. */
   readonly fence: number
   #expiry: Expiry
 
@@ -245,7 +247,7 @@ export class LeaseToken extends RemoteToken {
     return this.#expiry.deadline
   }
 
-  /** A renewal was accepted. @internal */
+  /** Applies an accepted renewal. @internal */
   extend(expiry: Expiry): void {
     if (expiry.deadline <= this.deadline || discover(this, LOOK)) return
     this.#expiry = expiry
@@ -256,7 +258,7 @@ export class LeaseToken extends RemoteToken {
     moved(this)
   }
 
-  /** Whether the lease is lost. The hub is told so. @internal */
+  /** Whether the lease is lost. Reports a loss to the hub. @internal */
   get isLost(): boolean {
     if (!this.readsCancelled) return false
     this.report()
@@ -294,6 +296,6 @@ export class LeaseToken extends RemoteToken {
   }
 }
 
-// With this an error's stack begins with the caller of the method.
-// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
+// The stack of an error begins with the caller of this method.
+// oxlint-disable-next-line typescript/unbound-method -- only passed to the JavaScript engine, never called
 const { cancel } = RemoteToken.prototype
