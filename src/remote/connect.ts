@@ -36,7 +36,7 @@ export async function connectHub(url: string | URL | Engine, options?: HubOption
     const { BackgroundHub } = await import('./background/hub.js')
     return BackgroundHub.connect(url, others, newSession(), optionalProgram('worker', worker))
   }
-  if (worker !== undefined) throw new TypeError(`worker is for a hub with background: true, got ${shown(worker)}`)
+  if (worker !== undefined) throw new TypeError(`worker works with background: true only, got ${shown(worker)}`)
   const settings = settingsOf(others)
   return new HubClient(await engineOf(url, settings), settings, environmentOf(newSession())).connect()
 }

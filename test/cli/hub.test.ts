@@ -260,7 +260,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.deepEqual([ready.event, ready.pid], ['ready', server.child.pid])
     const second = await user.run('serve')
     assert.equal(second.code, 1)
-    assert.match(second.stderr, /^calloff: cannot listen: a server is listening at .*\n$/)
+    assert.match(second.stderr, /^calloff: cannot listen: another server is listening at .*\n$/)
     server.child.kill('SIGTERM')
     const { code, stderr } = await server.ended
     assert.deepEqual([code, stderr], [0, ''])

@@ -93,7 +93,7 @@ describe('what clients store is bounded', () => {
     assert.ok(entered >= 1_000 && entered < 4_000, `${entered} tokens were entered`)
     assert.deepEqual(refused.type === 'failed' && [refused.code, refused.message], [
       'ERR_HUB_REFUSED',
-      'what clients have stored takes 2 MiB, the most this server takes',
+      'the server has reached its limit of 2 MiB of stored data',
     ])
     const [kept] = await hub.list('kept')
     assert.equal(kept?.state, 'cancelled')

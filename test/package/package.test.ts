@@ -176,7 +176,7 @@ describe('the packed package', () => {
   }
 
   for (const [url, wanted] of [
-    ['redis://localhost', /redis: needs one of the packages ioredis and redis/],
+    ['redis://localhost', /redis: needs the package ioredis or redis/],
     ['postgres://localhost/db', /postgres: needs the package pg/],
   ] as const) {
     it(`says which package ${url} needs`, () => {

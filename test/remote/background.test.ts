@@ -255,7 +255,7 @@ describe('the thread of a background hub', () => {
   it('refuses what cannot go there', async () => {
     await assert.rejects(connectHub(engineFor('tcp://127.0.0.1:1'), { background: true }), {
       name: 'TypeError',
-      message: /^url must be a string or a URL: with `background` an engine cannot go along/,
+      message: /^url must be a string or a URL, because `background` cannot move an engine/,
     })
     await assert.rejects(
       connectHub('tls://127.0.0.1:1', { background: true, tls: { checkServerIdentity: () => undefined } }),
@@ -269,7 +269,7 @@ describe('the thread of a background hub', () => {
   const wrong = (program: string) => new URL(`data:text/javascript,${encodeURIComponent(program)}`)
   for (const [what, worker, said] of [
     ['is missing', new URL('no-such-program.mjs', import.meta.url), /no-such-program/],
-    ['ends at once', wrong('1'), /it has ended at once/],
+    ['ends at once', wrong('1'), /it ended at once/],
     ['throws', wrong('throw new Error("another program")'), /another program/],
   ] as const) {
     it(`says what to do where its program ${what}`, async () => {
@@ -293,7 +293,10 @@ describe('the thread of a background hub', () => {
     }
     await server.close()
     await assert.rejects(background(server.url, { worker: 7 }), { name: 'TypeError', message: /^worker must be/ })
-    await assert.rejects(connectHub(server.url, { key, worker: url }), { name: 'TypeError', message: /^worker is for/ })
+    await assert.rejects(connectHub(server.url, { key, worker: url }), {
+      name: 'TypeError',
+      message: /^worker works with background/,
+    })
   })
 
   it('leaves nothing behind', async () => {

@@ -175,7 +175,7 @@ describe('a journal', () => {
   it('that is none is left alone', async () => {
     const path = file()
     writeFileSync(path, 'a precious text that is longer than the header')
-    await assert.rejects(Journal.open(path), /is not a journal of this version/)
+    await assert.rejects(Journal.open(path), /is not a journal that this version of calloff can read/)
     assert.match(readFileSync(path, 'utf8'), /precious/)
   })
 

@@ -254,7 +254,7 @@ describe('a lease with a limit', () => {
     const hub = await connectHub(engineWith(() => ({ acquire: never })))
     await assert.rejects(hub.lease('silent', { ttl: 1_000, timeout: 20 }), {
       code: 'ERR_HUB_UNREACHABLE',
-      message: 'no answer about the lease of "silent" came within 20 ms',
+      message: 'no answer about the lease of "silent" within 20 ms',
     })
     await hub.close()
     await using lazy = await connectHub('tcp://127.0.0.1:1', { lazy: true })

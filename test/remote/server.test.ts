@@ -68,8 +68,8 @@ describe('listening', () => {
       [{ port: 0, host: 5 }, /host must be a string, got 5/],
       [{ port: 0, key: 'short' }, /key must have at least 16 bytes, got 5/],
       [{ port: 0, key: 5 }, /key must be text or a Uint8Array, got a number/],
-      [{ port: 0, host: '0.0.0.0' }, /key must be given to listen at 0.0.0.0/],
-      [{ port: 0, host: '::' }, /key must be given to listen at ::/],
+      [{ port: 0, host: '0.0.0.0' }, /key is required to listen at 0.0.0.0/],
+      [{ port: 0, host: '::' }, /key is required to listen at ::/],
       [{ port: 0, tls: 5 }, /tls must be an object/],
       [{ path: path(), tls: {} }, /tls must be an object of options for node:tls, and needs port/],
       [{ port: 0, limits: { frame: 100 } }, /limits.frame must be 16384 or more, got 100/],
@@ -95,7 +95,7 @@ describe('listening', () => {
     await assert.rejects(TokenServer.listen({ path: at }), isHubError('ERR_HUB_REFUSED'))
     const file = path()
     writeFileSync(file, 'precious')
-    await assert.rejects(TokenServer.listen({ path: file }), /is no socket/)
+    await assert.rejects(TokenServer.listen({ path: file }), /is not a socket/)
     assert.equal(statSync(file).size, 8)
     await using hub = await connectHub(first.url)
     assert.equal(hub.state, 'connected')
@@ -215,7 +215,7 @@ describe('the socket of a server', { skip: process.platform === 'win32' && 'pipe
       const tries = await Promise.allSettled(Array.from({ length: 6 }, () => TokenServer.listen({ path })))
       const ready = tries.filter((one) => one.status === 'fulfilled').map(({ value }) => value)
       for (const one of tries)
-        if (one.status === 'rejected') assert.match(String(one.reason), /a server is listening at/)
+        if (one.status === 'rejected') assert.match(String(one.reason), /another server is listening at/)
       assert.equal(ready.length, 1)
       await using hub = await connectHub((ready[0] as TokenServer).url)
       await hub.list()
@@ -326,7 +326,7 @@ describe('limits of what a server keeps', () => {
     hub.onEvent((event) => event.type === 'refused' && refused.push(event.error.message))
     const tokens = Array.from({ length: 11 }, (_, i) => hub.open(`t${i}`))
     await until(() => refused.length > 0, 'it is told')
-    assert.match(refused[0] ?? '', /more than 10 tokens/)
+    assert.match(refused[0] ?? '', /at most 10 tokens/)
     tokens.pop()?.close()
     await Promise.all(tokens.map(({ ready }) => ready))
   })

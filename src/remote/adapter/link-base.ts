@@ -83,7 +83,7 @@ export abstract class LinkBase {
     if (!this.#over) this.#opening.notice(state)
   }
 
-  /** An error that ends the link: `throw this.gone('the session was given up')`. */
+  /** An error that ends the link: `throw this.gone('the session has expired')`. */
   protected gone(what: string): HubError {
     const error = new HubError('ERR_HUB_UNREACHABLE', `${this.place}: ${what}`)
     this.fail(error)
@@ -96,7 +96,7 @@ export abstract class LinkBase {
   protected expectEcho(): void {
     const { ttl } = this.session
     if (this.#unheard !== undefined && now() - this.#unheard > ttl) {
-      this.gone(`nothing came over the subscription for ${ttl} ms`)
+      this.gone(`the subscription was silent for ${ttl} ms`)
     }
     this.#unheard ??= now()
   }

@@ -44,7 +44,7 @@ export class BackgroundHub extends HubBase {
     program: string | URL | undefined,
   ): Promise<BackgroundHub> {
     if (typeof url === 'object' && !(url instanceof URL)) {
-      throw wrongType('url', 'a string or a URL: with `background` an engine cannot go along to the other thread', url)
+      throw wrongType('url', 'a string or a URL, because `background` cannot move an engine to another thread', url)
     }
     const settings = settingsOf(options)
     const hub = new BackgroundHub(settings, { url: String(url), options, session }, program)

@@ -120,7 +120,7 @@ export class WorkerConnection {
       () => {
         mailbox.wake()
         if (this.#worker !== worker || this.#isKnown) return
-        failure = new Error(`it has said nothing for ${FIRST_EVENT} ms`)
+        failure = new Error(`it was silent for ${FIRST_EVENT} ms`)
         void worker.terminate()
       },
       false,
@@ -143,7 +143,9 @@ export class WorkerConnection {
       worker.postMessage(start, [port2 as MessagePort & Transferable])
     } catch (cause) {
       void this.close()
-      throw new TypeError('options must be plain data with `background`: they go along to another thread', { cause })
+      throw new TypeError('options must be plain data with `background`, because they are sent to another thread', {
+        cause,
+      })
     }
   }
 
@@ -171,7 +173,7 @@ export class WorkerConnection {
   }
 
   #unreachable(cause?: unknown): HubError {
-    return new HubError('ERR_HUB_UNREACHABLE', 'the thread of the hub has ended', { cause })
+    return new HubError('ERR_HUB_UNREACHABLE', 'the background thread of the hub has ended', { cause })
   }
 
   #drop(error: Error): void {
@@ -201,10 +203,9 @@ export class WorkerConnection {
 
 /** What runs in the thread, if anything does, is not worker.ts. */
 function wrongProgram(cause: unknown): HubError {
-  const found = cause instanceof Error ? cause.message : 'it has ended at once'
-  const todo =
-    'where a bundler has left it out, bundle calloff/remote/worker as a file of its own and give its place as `worker`'
-  return new HubError('ERR_HUB_WORKER', `the program of the hub's thread could not be run (${found}): ${todo}`, {
+  const found = cause instanceof Error ? cause.message : 'it ended at once'
+  const todo = 'if a bundler left it out, bundle calloff/remote/worker as a separate file and pass its path as `worker`'
+  return new HubError('ERR_HUB_WORKER', `the program of the background thread could not be run (${found}): ${todo}`, {
     cause,
   })
 }

@@ -90,7 +90,7 @@ export class Connection {
    */
   call<T>(what: (link: Link) => Promise<T>): Promise<T> {
     const { link } = this
-    if (!link) return Promise.reject(new HubError('ERR_HUB_UNREACHABLE', 'there is no connection'))
+    if (!link) return Promise.reject(new HubError('ERR_HUB_UNREACHABLE', 'the hub is not connected'))
     // First of all it is sent.
     const answered = what(link)
     const { timeout } = this.#options
@@ -106,7 +106,7 @@ export class Connection {
         // A process that was busy itself first takes in what has come meanwhile.
         hasLooked = true
         stop = after(1, look, false)
-      } else this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer came ${this.#limit}`))
+      } else this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer ${this.#limit}`))
     }
     stop = after(timeout, look, false)
     // No `finally`, which would take two more turns of the queue.

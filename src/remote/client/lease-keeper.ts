@@ -70,7 +70,7 @@ export class LeaseKeeper {
       const left = timeout - (now() - began)
       if (left <= 0) {
         const { name } = this.#topic
-        throw new HubError('ERR_LEASE_HELD', `the lease of ${JSON.stringify(name)} is held by somebody else`)
+        throw new HubError('ERR_LEASE_HELD', `the lease of ${JSON.stringify(name)} is held by another owner`)
       }
       const pause = Math.min(left, Math.max(SOONEST, Math.min(LATEST, outcome.left)))
       await new Promise<void>((resolve) => void after(pause, resolve, true))
@@ -101,7 +101,7 @@ export class LeaseKeeper {
     const { name } = this.#topic
     return new HubError(
       'ERR_HUB_UNREACHABLE',
-      `no answer about the lease of ${JSON.stringify(name)} came within ${timeout} ms`,
+      `no answer about the lease of ${JSON.stringify(name)} within ${timeout} ms`,
     )
   }
 

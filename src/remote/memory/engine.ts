@@ -49,7 +49,7 @@ class Memory implements MemoryEngine {
   connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
     return openLink(this, session, events, token, async (opening) => {
       const store = this.#store
-      if (!store) throw new HubError('ERR_HUB_UNREACHABLE', `${this.place}: the engine is stopped`)
+      if (!store) throw new HubError('ERR_HUB_UNREACHABLE', `${this.place}: the engine has been stopped`)
       this.#openings.add(opening)
       opening.own(opening, () => void this.#openings.delete(opening))
       return new MemoryLink(opening, store, this.#restartedAt)
@@ -95,7 +95,7 @@ class MemoryLink extends LinkBase implements Link {
     this.#watcher = {
       // Later, as over a network: a cancel does not run the listeners of other hubs.
       notice: (state) => soon(() => this.notice(state)),
-      replaced: () => opening.lost(new HubError('ERR_HUB_PROTOCOL', 'the session goes on over another connection')),
+      replaced: () => opening.lost(new HubError('ERR_HUB_PROTOCOL', 'another connection has taken over the session')),
     }
     store.attach(this.session, this.#watcher)
   }

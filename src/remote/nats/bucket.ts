@@ -121,10 +121,10 @@ export class Bucket {
     })
     const wrong = [
       config.max_msgs_per_subject !== 1 && 'history is not 1',
-      config.max_age !== 0 && 'ttl is not 0, so that what is open would be forgotten',
-      config.deny_purge && 'it may not be purged',
+      config.max_age !== 0 && 'ttl is not 0, so open tokens would expire',
+      config.deny_purge && 'purging is denied',
       (config.republish?.src !== republish.src || config.republish.dest !== republish.dest) &&
-        `marks are not republished from ${republish.src} to ${republish.dest}`,
+        `it does not republish marks from ${republish.src} to ${republish.dest}`,
     ].filter((one) => typeof one === 'string')
     if (wrong.length > 0) {
       throw new HubError(
@@ -318,7 +318,7 @@ export class Bucket {
     if (await Promise.race([answered, pause(ATTEMPT)])) return
     // A connection that is not ours would not notice for minutes.
     this.#nc.reconnect().catch(() => {})
-    throw new Error(`the server has not answered for ${2 * ATTEMPT} ms`)
+    throw new Error(`the server was silent for ${2 * ATTEMPT} ms`)
   }
 }
 

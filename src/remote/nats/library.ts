@@ -20,6 +20,6 @@ export async function library(): Promise<Library> {
   } catch (cause) {
     if (!missing(cause)) throw cause
     const packages = '@nats-io/transport-node and @nats-io/jetstream'
-    throw new HubError('ERR_HUB_SCHEME', `a hub over NATS needs the packages ${packages} to be installed`, { cause })
+    throw new HubError('ERR_HUB_SCHEME', `nats: needs the packages ${packages}`, { cause })
   }
 }

@@ -185,7 +185,7 @@ export class NatsLink extends LinkBase implements Link {
     const { entered } = this.#memory
     const before = entered.get(id)
     if (before && before.path !== path) {
-      throw new HubError('ERR_HUB_REFUSED', `holder ${id} holds another token`)
+      throw new HubError('ERR_HUB_REFUSED', `holder ${id} already holds another token`)
     }
     this.#following.add(topic, id)
     if (before && before.over === this && before.state >= given) return

@@ -8,7 +8,7 @@ const GONE = /^(08|57P0|25006)/
 
 /** A prepared statement is not where it was made, or where nobody has made it. */
 const POOLED = /^(42P05|26000)$/
-export const POOLER = 'is there a pooler between, that is not in session mode?'
+export const POOLER = 'check that no connection pooler in transaction mode is in between'
 
 /** A code of five characters is a SQLSTATE; other codes are those of sockets. */
 function stateOf(error: Error): string | undefined {

@@ -155,10 +155,10 @@ export class PostgresLink extends LinkBase implements Link {
     const [lives, entered] = (answer ?? []).map(Number)
     if (lives !== 1) {
       // It was silent for so long that it was given up. Over the next link everything is entered again.
-      throw this.gone('the session was given up')
+      throw this.gone('the session has expired')
     }
     if (entered !== all.length) {
-      throw new HubError('ERR_HUB_REFUSED', `${this.place}: a holder holds another token`)
+      throw new HubError('ERR_HUB_REFUSED', `${this.place}: a holder already holds another token`)
     }
     // A statement of its own, which sees what was stored meanwhile (PG1).
     return this.read(all.map(({ topic }) => topic))

@@ -15,6 +15,6 @@ export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
     return postgresEngine(() => new Client(config), { table })
   } catch (cause) {
     if (!missing(cause)) throw cause
-    throw new HubError('ERR_HUB_SCHEME', `${url.protocol} needs the package pg to be installed`, { cause })
+    throw new HubError('ERR_HUB_SCHEME', `${url.protocol} needs the package pg`, { cause })
   }
 }

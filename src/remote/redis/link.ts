@@ -37,8 +37,8 @@ export class RedisLink extends LinkBase implements Link {
   async begin(mayEvict: boolean): Promise<void> {
     const policy = mayEvict ? undefined : evictionOf(String(await this.#run(scripts.memory)))
     if (policy !== undefined) {
-      const what = `maxmemory-policy is ${policy}, so that a cancel is forgotten when memory is short`
-      const text = `${this.place}: ${what}; set it to noeviction, or give eviction: 'allow'`
+      const what = `maxmemory-policy is ${policy}, so Redis may delete a cancel when it runs out of memory`
+      const text = `${this.place}: ${what}; set it to noeviction, or pass eviction: 'allow'`
       throw new HubError('ERR_HUB_REFUSED', text)
     }
     await this.beat()
@@ -94,7 +94,7 @@ export class RedisLink extends LinkBase implements Link {
     )
     if (answers.some((answer) => answer === null)) {
       // It was silent for so long that it was given up. Over the next link everything is entered again.
-      throw this.gone('the session was given up')
+      throw this.gone('the session has expired')
     }
     return (answers as string[][][]).flat().map(stateOf)
   }

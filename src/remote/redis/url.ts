@@ -29,7 +29,7 @@ async function clientOf({ href, protocol }: URL, tls: object): Promise<IoRedisCl
     return createClient({ url: href, ...(isSecure ? { socket: { ...tls, tls: true } } : {}) })
   } catch (cause) {
     if (!missing(cause)) throw cause
-    throw new HubError('ERR_HUB_SCHEME', `${protocol} needs one of the packages ioredis and redis to be installed`, {
+    throw new HubError('ERR_HUB_SCHEME', `${protocol} needs the package ioredis or redis`, {
       cause,
     })
   }

@@ -15,12 +15,12 @@ type Make = (url: URL, settings: Settings) => Engine | Promise<Engine>
 const engines: Readonly<Record<Scheme, Make>> = {
   'unix:': (url, { key }) => {
     const path = decodeURIComponent(url.pathname)
-    if (!path.startsWith('/')) throw new RangeError(`url must be unix:/path with a whole path, got ${url.href}`)
+    if (!path.startsWith('/')) throw new RangeError(`url must be unix: with an absolute path, got ${url.href}`)
     return new SocketEngine(url.href, { path }, key)
   },
   'pipe:': (url, { key }) => {
     if (process.platform !== 'win32')
-      throw new HubError('ERR_HUB_SCHEME', 'pipe: is for Windows, here it is unix:/path')
+      throw new HubError('ERR_HUB_SCHEME', 'pipe: works on Windows only, use unix:/path instead')
     return new SocketEngine(url.href, { path: pipeOf(decodeURIComponent(url.pathname)) }, key)
   },
   'tcp:': (url, { key }) => new SocketEngine(placeOf(url), addressOf(url), key),
@@ -38,7 +38,9 @@ const engines: Readonly<Record<Scheme, Make>> = {
 function adapter(load: () => Promise<{ engineOfUrl: (url: URL, tls: object) => Promise<Engine> }>): Make {
   return async (url, { key, tls }) => {
     if (key.length > 0) {
-      throw new RangeError(`key is for a TokenServer; for ${url.protocol} the URL has the user and the password`)
+      throw new RangeError(
+        `key works with a TokenServer only; for ${url.protocol} put the user and the password into the URL`,
+      )
     }
     const { engineOfUrl } = await load()
     return engineOfUrl(url, tls)
@@ -48,7 +50,8 @@ function adapter(load: () => Promise<{ engineOfUrl: (url: URL, tls: object) => P
 function addressOf(url: URL): { readonly host: string; readonly port: number } {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   if (!host || !url.port) throw new RangeError(`url must name a host and a port, got ${placeOf(url)}`)
-  if (url.password || url.username) throw new RangeError('url must not have a password, the key is an option')
+  if (url.password || url.username)
+    throw new RangeError('url must not have a user or a password, pass the key as an option')
   return { host, port: Number(url.port) }
 }
 
@@ -75,7 +78,7 @@ export async function engineOf(url: string | URL | Engine, settings: Settings): 
   try {
     parsed = new URL(url)
   } catch (cause) {
-    throw new RangeError('url must be one, such as unix:/run/hub.sock or tcp://localhost:4000', { cause })
+    throw new RangeError('url must be a valid URL, such as unix:/run/hub.sock or tcp://localhost:4000', { cause })
   }
   const { protocol } = parsed
   if (!isScheme(protocol)) throw new HubError('ERR_HUB_SCHEME', `there is no engine for ${protocol}`)

@@ -103,7 +103,7 @@ export class Journal implements Recorder {
   static async #open(path: string, lock: JournalLock): Promise<Opened> {
     const content = await contentOf(path)
     if (content && !content.subarray(0, HEADER.length).equals(HEADER.subarray(0, content.length))) {
-      throw new HubError('ERR_HUB_REFUSED', `${path} is not a journal of this version of calloff`)
+      throw new HubError('ERR_HUB_REFUSED', `${path} is not a journal that this version of calloff can read`)
     }
     const { changes, whole, damaged } = recordsIn(content ?? HEADER)
     if (damaged > 0) await keepDamaged(path, content as Buffer, changes.length, damaged)
@@ -330,8 +330,8 @@ async function keepDamaged(path: string, content: Buffer, records: number, damag
     await file.close()
   }
   process.emitWarning(
-    `${damaged} bytes of the journal ${path} are no whole records, as after a crash or on a failing disk: ` +
-      `${records} records were recovered, and the file is kept as ${kept}`,
+    `${damaged} bytes of the journal ${path} are not complete records, as after a crash or on a failing disk: ` +
+      `${records} records were recovered, and a copy of the file is kept as ${kept}`,
     { type: 'JournalWarning', code: 'CALLOFF_JOURNAL_DAMAGED' },
   )
 }

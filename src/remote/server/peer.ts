@@ -77,7 +77,7 @@ export class Peer implements Watcher {
     this.#store = store
     this.#output = output
     this.#options = options
-    const late = () => this.#cut(new HubError('ERR_HUB_PROTOCOL', 'the handshake took too long'))
+    const late = () => this.#cut(new HubError('ERR_HUB_PROTOCOL', 'the handshake timed out'))
     this.#stopTimer = after(options.handshakeWithin, late, false)
   }
 
@@ -134,7 +134,7 @@ export class Peer implements Watcher {
   }
 
   replaced(): void {
-    this.#cut(new HubError('ERR_HUB_PROTOCOL', 'the session goes on over another connection'))
+    this.#cut(new HubError('ERR_HUB_PROTOCOL', 'another connection has taken over the session'))
   }
 
   /** Tells why, and ends it. */
@@ -166,9 +166,10 @@ export class Peer implements Watcher {
   }
 
   #greet(hello: Message<'hello'>): void {
-    if (hello.magic !== 'calloff') throw new HubError('ERR_HUB_PROTOCOL', 'that is not a client of calloff')
+    if (hello.magic !== 'calloff')
+      throw new HubError('ERR_HUB_PROTOCOL', 'the client does not speak the protocol of calloff')
     if (hello.least > VERSION || hello.version < VERSION) {
-      throw new HubError('ERR_HUB_PROTOCOL', `this server speaks version ${VERSION} alone`)
+      throw new HubError('ERR_HUB_PROTOCOL', `the server speaks protocol version ${VERSION} only`)
     }
     this.#hello = hello
     this.#phase = 'proof'
@@ -179,8 +180,8 @@ export class Peer implements Watcher {
     const { key, nonce, frame, restartedAt, opened } = this.#options
     const { least, version: most, nonce: clientNonce } = this.#hello as Message<'hello'>
     const agreed = { least, most, version: VERSION, clientNonce, serverNonce: nonce, session }
-    if (!isProof('client', key, agreed, mac)) throw new HubError('ERR_HUB_AUTH', 'the key is another one')
-    if (session === '') throw new HubError('ERR_HUB_PROTOCOL', 'a session needs an id')
+    if (!isProof('client', key, agreed, mac)) throw new HubError('ERR_HUB_AUTH', 'client key does not match')
+    if (session === '') throw new HubError('ERR_HUB_PROTOCOL', 'the session id must not be empty')
     this.#stopTimer()
     this.#session = session
     this.#ttl = Math.min(LONGEST_SESSION, Math.max(SHORTEST_SESSION, ttl))
@@ -198,7 +199,7 @@ export class Peer implements Watcher {
     const left = this.#heard + this.#ttl - now()
     const look = () => {
       if (this.#heard + this.#ttl <= now())
-        this.#cut(new HubError('ERR_HUB_PROTOCOL', 'nothing was heard for too long'))
+        this.#cut(new HubError('ERR_HUB_PROTOCOL', 'the client was silent for too long'))
       else this.#expect()
     }
     this.#stopTimer = after(Math.max(1, left), look, false)
@@ -222,7 +223,8 @@ export class Peer implements Watcher {
     try {
       switch (request.type) {
         case 'enter':
-          if (!request.holders.every(isHolder)) throw new HubError('ERR_HUB_PROTOCOL', 'a holder of no known kind')
+          if (!request.holders.every(isHolder))
+            throw new HubError('ERR_HUB_PROTOCOL', 'the role or the state of a holder is unknown')
           return this.#sendStates(id, store.enter(session, this, request.holders))
         case 'leave':
           return done(store.leave(session, request.holders))
@@ -330,7 +332,7 @@ function* inFrames(
 }
 
 function unexpected({ type }: Message): HubError {
-  return new HubError('ERR_HUB_PROTOCOL', `"${type}" was not expected here`)
+  return new HubError('ERR_HUB_PROTOCOL', `unexpected message "${type}"`)
 }
 
 /** Short enough for a frame, whatever its characters take. */

@@ -291,11 +291,11 @@ export class Store {
   #enterOne(guest: Guest, link: Watcher, record: HolderRecord): Held {
     let held = guest.holders.get(record.id)
     if (held && held.entry.key !== keyOf(record.topic)) {
-      throw new HubError('ERR_HUB_REFUSED', `holder ${record.id} holds another token`)
+      throw new HubError('ERR_HUB_REFUSED', `holder ${record.id} already holds another token`)
     }
     if (!held) {
       if (guest.holders.size >= this.#limits.names) {
-        throw new HubError('ERR_HUB_REFUSED', `more than ${this.#limits.names} tokens over one connection`)
+        throw new HubError('ERR_HUB_REFUSED', `a connection may open at most ${this.#limits.names} tokens`)
       }
       const ofTopic = this.#entries.has(keyOf(record.topic)) ? 0 : weightOfTopic(record.topic)
       this.#makeRoom(weight.holder + ofTopic, 0, TOKENS)
@@ -341,7 +341,7 @@ export class Store {
 
   #guest(session: string): Guest {
     const guest = this.#guests.get(session)
-    if (!guest) throw new HubError('ERR_HUB_REFUSED', 'the session is over')
+    if (!guest) throw new HubError('ERR_HUB_REFUSED', 'the session has ended')
     guest.heard = now()
     return guest
   }
@@ -395,11 +395,11 @@ export class Store {
     const { bytes: all = Infinity, marks: mostMarks } = this.#limits
     const mostBytes = all * part
     if (this.#marks + marks > mostMarks) {
-      throw new HubError('ERR_HUB_REFUSED', `there are ${mostMarks} marks and leases, the most this server takes`)
+      throw new HubError('ERR_HUB_REFUSED', `the server has reached its limit of ${mostMarks} marks and leases`)
     }
     if (this.#bytes + bytes > mostBytes) {
       const most = Math.floor(mostBytes / 1_048_576)
-      throw new HubError('ERR_HUB_REFUSED', `what clients have stored takes ${most} MiB, the most this server takes`)
+      throw new HubError('ERR_HUB_REFUSED', `the server has reached its limit of ${most} MiB of stored data`)
     }
   }
 

@@ -159,7 +159,7 @@ export class TokenServer implements AsyncDisposable {
         : wrongType('port', 'a number', port)
     }
     if (path === undefined && key.length === 0 && !isLoopback(host)) {
-      throw new TypeError(`key must be given to listen at ${host}, where others can reach it`)
+      throw new TypeError(`key is required to listen at ${host}, because other machines can reach it`)
     }
     const file = optional('journal', 'string', given.journal)
     const place = path === undefined ? undefined : SocketPlace.at(path)
@@ -244,7 +244,7 @@ export class TokenServer implements AsyncDisposable {
         this.#listener.close()
         this.#listener = listener
       } else if (standing === 'of another')
-        this.#fail(new HubError('ERR_HUB_REFUSED', `another server listens at ${this.#url}`))
+        this.#fail(new HubError('ERR_HUB_REFUSED', `another server has replaced this one at ${this.#url}`))
       this.#watch(place, serve)
     }
     // Where it cannot be made it is tried again: a folder may be gone and come back.

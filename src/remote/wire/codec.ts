@@ -171,7 +171,7 @@ function decode(bytes: Uint8Array): string {
   try {
     return decoder.decode(bytes)
   } catch {
-    throw malformed('text that is not UTF-8')
+    throw malformed('text is not UTF-8')
   }
 }
 
@@ -222,12 +222,12 @@ export function text(most: number): Codec<string> {
       to.u16(0)
       // Never fewer bytes than characters: what is far too long is not written first.
       const length = value.length > most ? Buffer.byteLength(value) : to.text(value)
-      if (length > most) throw malformed(`text of ${length} bytes, ${most} are the most`)
+      if (length > most) throw malformed(`text of ${length} bytes exceeds the limit of ${most}`)
       to.patch16(at, length)
     },
     read(from) {
       const length = from.u16()
-      if (length > most) throw malformed(`text of ${length} bytes, ${most} are the most`)
+      if (length > most) throw malformed(`text of ${length} bytes exceeds the limit of ${most}`)
       return from.text(length)
     },
   }

@@ -44,7 +44,7 @@ const part: Codec<string> = {
   write: (to, value) => name.write(to, value),
   read(from) {
     const value = name.read(from)
-    if (value.includes('\0')) throw malformed('a name with a NUL')
+    if (value.includes('\0')) throw malformed('a name contains NUL')
     return value
   },
 }
@@ -141,7 +141,7 @@ export function decode(frame: Uint8Array): Message {
   const from = new Reader(frame)
   const number = from.u8()
   const type = byNumber.get(number)
-  if (type === undefined) throw malformed(`there is no type ${number}`)
+  if (type === undefined) throw malformed(`unknown message type ${number}`)
   const message = (messages[type][1] as Codec<{ type?: MessageType }>).read(from)
   message.type = type
   return message as Message
@@ -212,7 +212,7 @@ export class Frames {
     let length = 0
     for (let i = 0; i < 4; i++) length = length * 256 + (start[i] as number)
     if (length > this.limit) {
-      throw new HubError('ERR_HUB_PROTOCOL', `a frame of ${length} bytes, ${this.limit} are the most`)
+      throw new HubError('ERR_HUB_PROTOCOL', `frame of ${length} bytes exceeds the limit of ${this.limit}`)
     }
     return length
   }

@@ -43,7 +43,7 @@ export class SocketPlace {
     const whole = isPipe ? path : resolve(path)
     const longest = Math.max(Buffer.byteLength(whole), Buffer.byteLength(join(dirname(whole), '.cXXXXXX', 's')))
     if (!isPipe && longest > LONGEST_SOCKET_PATH) {
-      throw new RangeError(`path must be shorter, for a socket, got ${JSON.stringify(path)}`)
+      throw new RangeError(`path must be shorter to be the path of a socket, got ${JSON.stringify(path)}`)
     }
     return new SocketPlace(whole)
   }
@@ -72,7 +72,7 @@ export class SocketPlace {
   async #makeWay(): Promise<void> {
     const found = await statOf(this.#path)
     if (!found) return
-    if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${this.#path} is there, and is no socket`)
+    if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${this.#path} exists and is not a socket`)
     if ((await presenceAt(this.#path)) !== 'dead') throw taken(this.#path)
     this.hasPredecessor = true
   }
@@ -109,7 +109,7 @@ export class SocketPlace {
 }
 
 function taken(path: string): HubError {
-  return new HubError('ERR_HUB_REFUSED', `a server is listening at ${path}`)
+  return new HubError('ERR_HUB_REFUSED', `another server is listening at ${path}`)
 }
 
 async function statOf(path: string) {

@@ -158,7 +158,8 @@ export class WireLink implements Link {
   }
 
   #prove({ version, nonce }: Message<'challenge'>): void {
-    if (version !== VERSION) throw new HubError('ERR_HUB_PROTOCOL', `the server speaks version ${version}`)
+    if (version !== VERSION)
+      throw new HubError('ERR_HUB_PROTOCOL', `the server speaks protocol version ${version}, the client ${VERSION}`)
     this.#serverNonce = nonce as Uint8Array<ArrayBuffer>
     this.#phase = 'proof'
     const { key, session } = this.#options
@@ -168,7 +169,7 @@ export class WireLink implements Link {
 
   #enterIn({ mac, frame, sinceRestart }: Message<'welcome'>): void {
     if (!isProof('server', this.#options.key, this.#agreed(), mac)) {
-      throw new HubError('ERR_HUB_AUTH', 'the server does not have the key')
+      throw new HubError('ERR_HUB_AUTH', 'server key does not match')
     }
     this.sinceRestart = sinceRestart
     this.#most = frame
@@ -201,7 +202,7 @@ export class WireLink implements Link {
   /** Sends a request; resolves with its answers, which are of the given type. */
   #ask<A extends Answer['type']>(request: Request, type: A): Promise<Message<A>[]> {
     return new Promise((resolve, reject) => {
-      if (this.#phase !== 'open') throw new HubError('ERR_HUB_UNREACHABLE', 'the connection is gone')
+      if (this.#phase !== 'open') throw new HubError('ERR_HUB_UNREACHABLE', 'the connection is not open')
       const frame = encode(request)
       this.#pending.set(request.id, { type, parts: undefined, resolve, reject })
       this.#wire.send(frame)
@@ -299,5 +300,5 @@ function inFrames<T>(all: readonly T[], size: (one: T) => number, most: number):
 }
 
 function unexpected({ type }: Message): HubError {
-  return new HubError('ERR_HUB_PROTOCOL', `"${type}" was not expected here`)
+  return new HubError('ERR_HUB_PROTOCOL', `unexpected message "${type}"`)
 }
