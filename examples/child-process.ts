@@ -1,5 +1,5 @@
 /**
- * A build that is called off when a newer one begins: its shell, and everything the shell has started, are gone before the
+ * A build that is cancelled when a newer one begins: its shell, and everything the shell has started, are gone before the
  * next one is run.
  */
 import { type CancellationToken, isCancellation, SimpleToken } from 'calloff'

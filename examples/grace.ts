@@ -22,6 +22,6 @@ try {
   for (;;) await later(10, undefined, { signal: token.signal })
 } catch (error) {
   if (!isCancellation(error, token)) throw error
-  console.log(`called off: ${token.error?.message}`)
+  console.log(`cancelled: ${token.error?.message}`)
   await cleanUp(budget)
 }

@@ -1,4 +1,4 @@
-/** express: a report is called off when the user closes the page, or when what the caller allows it has run out. */
+/** express: a report is cancelled when the user closes the page, or when what the caller allows it has run out. */
 import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,4 +1,4 @@
-/** One token for several functions at once: the first one to find what all of them look for calls off the others. */
+/** One token for several functions at once: the first one to find what all of them look for cancels the others. */
 import { type CancellationToken, SimpleToken } from 'calloff'
 
 async function search(name: string, from: number, wanted: number, token: CancellationToken): Promise<string> {

@@ -16,4 +16,4 @@ const token = luck.plus(limit, patience)
 let count = 0
 while (token.keepOn()) count++
 
-console.log(`${count} turns, called off by ${token.cancelledBy?.name}: ${token.error?.message}`)
+console.log(`${count} turns, cancelled by ${token.cancelledBy?.name}: ${token.error?.message}`)

@@ -15,7 +15,7 @@ try {
 const winner = await token.race<string>([
   () => Promise.resolve('cache'),
   async (own) => {
-    own.onCancel(({ kind }) => console.log(`network: called off, the ${kind} is over`))
+    own.onCancel(({ kind }) => console.log(`network: cancelled, the ${kind} is over`))
     await own.sleep(5_000)
     return 'network'
   },

@@ -1,10 +1,10 @@
-/** A page is put together from several services: some at a time, the slow one hedged; one that fails calls off the rest. */
+/** A page is put together from several services: some at a time, the slow one hedged; one that fails cancels the rest. */
 import { type CancellationToken, type Scope, scope, TimeoutToken } from 'calloff'
 
 async function service(name: string, ms: number, token: CancellationToken): Promise<string> {
   token.onCancel(({ kind, cause }) => {
-    if (kind === 'race') console.log(`${name}: called off, another one was quicker`)
-    if (kind === 'sibling') console.log(`${name}: called off, ${(cause as Error).message}`)
+    if (kind === 'race') console.log(`${name}: cancelled, another one was quicker`)
+    if (kind === 'sibling') console.log(`${name}: cancelled, ${(cause as Error).message}`)
   })
   await token.sleep(ms)
   return name

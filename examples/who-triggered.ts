@@ -10,6 +10,6 @@ query.onCancel((error) => console.log(`query stops: ${error.message}`))
 request.cancel('the user has closed the page')
 
 for (const token of [server, request, query, other]) {
-  console.log(`${token.name}: ${token.cancelled ? `called off by ${token.cancelledBy?.name}` : 'goes on'}`)
+  console.log(`${token.name}: ${token.cancelled ? `cancelled by ${token.cancelledBy?.name}` : 'goes on'}`)
 }
 console.log(query)

@@ -1,5 +1,5 @@
 /**
- * calloff: one object that answers one question, "should I go on?", and always says who called it off and why.
+ * calloff: one object that answers one question, "should I go on?", and always says who cancelled it and why.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** Counts primes without ever yielding, and hands in what it has when it is called off. */
+/** Counts primes without ever yielding, and hands in what it has when it is cancelled. */
 import { SharedToken, type SharedHandle } from 'calloff/threads'
 import { type Count, countPrimes } from '../primes/count.js'
 

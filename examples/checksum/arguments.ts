@@ -12,10 +12,10 @@ and writes a manifest that "sha256sum --check" reads.
   --manifest PATH   where to write; checksums.txt in the current folder, if not given
   --help            show this
 
-Ctrl+C and SIGTERM stop it as well, a second one at once. A run that is called off leaves nothing behind.
+Ctrl+C and SIGTERM stop it as well, a second one at once. A run that is cancelled leaves nothing behind.
 
 Exit codes: 0 done; 1 done, but not everything could be read (or the manifest not written); 2 wrong usage;
-124 called off by --for, --files or --stop-file; 130 by Ctrl+C; 143 by SIGTERM.
+124 cancelled by --for, --files or --stop-file; 130 by Ctrl+C; 143 by SIGTERM.
 `
 
 /** What the command line asks for; what is left out was not given. */

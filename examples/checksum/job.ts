@@ -22,12 +22,12 @@ export interface Job {
 
 /**
  * Hashes all files and writes the manifest. Gives the number of files and folders that could not be read.
- * Rejects with the error of the token if it is called off; then there is nothing left of it on the disk.
+ * Rejects with the error of the token if it is cancelled; then there is nothing left of it on the disk.
  */
 export async function run({ folders, manifest: path, progress, token, budget }: Job): Promise<number> {
   let unreadable = 0
   const complain: Complain = (of, error) => {
-    // An unreadable file is no reason to stop; to be called off is.
+    // An unreadable file is no reason to stop; to be cancelled is.
     if (isCancellation(error, token)) throw error
     unreadable++
     progress.say(`cannot read ${printable(of)}: ${wordsOf(error)}`)

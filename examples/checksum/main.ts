@@ -37,7 +37,7 @@ async function main(given: Arguments): Promise<number> {
     return unreadable === 0 ? 0 : 1
   } catch (error) {
     if (!isCancellation(error, token) || token.error === undefined) throw error
-    console.log(`called off by ${explain(token.error)}`)
+    console.log(`cancelled by ${explain(token.error)}`)
     console.log(`got as far as ${progress.summary}; nothing was written`)
     return interrupted.exitCode ?? 124
   }

@@ -1,5 +1,5 @@
 /**
- * A call through Comlink is called off, and gives what it has by then. Only a worker that does not react within a second is
+ * A call through Comlink is cancelled, and gives what it has by then. Only a worker that does not react within a second is
  * terminated. `node build/examples/comlink/main.js [milliseconds]`
  */
 import process from 'node:process'

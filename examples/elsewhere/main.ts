@@ -1,5 +1,5 @@
 /**
- * A loop in another process, which never yields, is called off by name. What carries that, the URL says, and nothing else
+ * A loop in another process, which never yields, is cancelled by name. What carries that, the URL says, and nothing else
  * changes: `node build/examples/elsewhere/main.js nats://localhost:4222`, or `unix:/run/hub.sock`, `redis://localhost`,
  * `postgres://localhost/app`. On two machines, start worker.js on the other one with the same URL and name.
  */

@@ -1,4 +1,4 @@
-/** The other end: counts primes, for as long as nobody anywhere calls it off, and says how far it got. */
+/** The other end: counts primes, for as long as nobody anywhere cancels it, and says how far it got. */
 import { once } from 'node:events'
 import process from 'node:process'
 import { Worker } from 'node:worker_threads'

@@ -13,7 +13,7 @@ import { fromRequest, run } from 'calloff/node'
 import { share } from 'calloff/threads'
 
 export interface Settings {
-  /** Calls everything off. */
+  /** Cancels everything. */
   readonly stop: CancellationToken
   /** Milliseconds for a request. */
   readonly deadline: number
@@ -49,7 +49,7 @@ async function answer(id: number, req: IncomingMessage, res: ServerResponse, set
     const after = Math.round(performance.now() - calledOffAt)
     if (isCancellation(error, token)) {
       const { kind, message } = token.error as Error & { kind: string }
-      log(`request ${id}: called off (${kind}): ${message}; all stopped after ${after} ms`)
+      log(`request ${id}: cancelled (${kind}): ${message}; all stopped after ${after} ms`)
       res.writeHead(kind === 'timeout' ? 504 : 503).end()
     } else {
       log(`request ${id}: failed: ${String(error)}`)

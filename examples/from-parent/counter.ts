@@ -1,4 +1,4 @@
-/** Counts primes until its parent calls it off, or, run by hand, for as long as it is given. `node build/examples/from-parent/counter.js` */
+/** Counts primes until its parent cancels it, or, run by hand, for as long as it is given. `node build/examples/from-parent/counter.js` */
 import { TimeoutToken } from 'calloff'
 import { fromParent } from 'calloff/node'
 

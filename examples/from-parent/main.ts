@@ -1,5 +1,5 @@
 /**
- * A program with a child that counts primes, in a loop that never yields, and calls it off: the child hands in what it has. It is
+ * A program with a child that counts primes, in a loop that never yields, and cancels it: the child hands in what it has. It is
  * started through a shell, as an npm script would be. `node build/examples/from-parent/main.js [ms]`
  */
 import process from 'node:process'

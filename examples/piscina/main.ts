@@ -1,5 +1,5 @@
 /**
- * A task of a piscina pool is called off, and hands in what it has; the pool's own `signal` would terminate its thread. Only
+ * A task of a piscina pool is cancelled, and hands in what it has; the pool's own `signal` would terminate its thread. Only
  * if the task does not react within a second is that done after all. `node build/examples/piscina/main.js [milliseconds]`
  */
 import process from 'node:process'

@@ -1,4 +1,4 @@
-/** Work that never yields: what the examples with threads call off. */
+/** Work that never yields: what the examples with threads cancel. */
 import type { CancellationToken } from 'calloff'
 
 export interface Count {
@@ -13,7 +13,7 @@ export const isPrime = (n: number): boolean => {
   return true
 }
 
-/** Counts the primes below a number; if it is called off, those it has seen by then. */
+/** Counts the primes below a number; if it is cancelled, those it has seen by then. */
 export function countPrimes(below: number, token: CancellationToken): Count {
   let primes = 0
   let n = 2

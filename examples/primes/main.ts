@@ -1,5 +1,5 @@
 /**
- * A worker whose loop never yields is called off, and still hands in what it has. Only one that does not react is terminated,
+ * A worker whose loop never yields is cancelled, and still hands in what it has. Only one that does not react is terminated,
  * after a grace. `node build/examples/primes/main.js [how far] [milliseconds]`
  */
 import { once } from 'node:events'

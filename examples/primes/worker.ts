@@ -1,4 +1,4 @@
-/** Counts primes without ever yielding, and hands in what it has when it is called off. */
+/** Counts primes without ever yielding, and hands in what it has when it is cancelled. */
 import { parentPort } from 'node:worker_threads'
 import { SharedToken, type SharedHandle } from 'calloff/threads'
 import { countPrimes } from './count.js'

@@ -1,4 +1,4 @@
-/** A loop in WebAssembly, which knows nothing of tokens, is called off: the token stands in the module's own memory. */
+/** A loop in WebAssembly, which knows nothing of tokens, is cancelled: the token stands in the module's own memory. */
 import { Worker } from 'node:worker_threads'
 import { SharedToken } from 'calloff/threads'
 import { TimeoutToken } from 'calloff'

@@ -97,7 +97,7 @@ export function textOf(top: TokenNode): string {
 const MOST_LINES = 100
 const DEEPEST = 20
 
-/** One line a token, what is left of it, and which of them called it off. */
+/** One line a token, what is left of it, and which of them cancelled it. */
 export function treeOf(top: TokenNode): string {
   const lines: string[] = []
   draw(top as Described, '', '')

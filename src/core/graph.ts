@@ -71,7 +71,7 @@ export interface TokenNode {
   readonly fleeting: boolean
   /**
    * Its own rule, and, of an opaque node, everything it stands for: an answer if it is over. In one `walk` the same answer is
-   * given without asking again. A node that may be over already (a condition before it has called it off) does not ask, but says so.
+   * given without asking again. A node that may be over already (a condition before it has cancelled it) does not ask, but says so.
    */
   ask(mode: Mode, walk: number): Cancellation | undefined
   /** Starts what ends the node by itself; `hub.driver` stops it. */

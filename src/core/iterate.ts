@@ -30,7 +30,7 @@ export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<
 /** A source that has been opened. Whatever its methods throw, they reject. */
 interface Source<T> {
   next(): Promise<Result<T>>
-  /** Has it closed, once. `isUnheard`: nothing was ever asked of it, and it is called off. */
+  /** Has it closed, once. `isUnheard`: nothing was ever asked of it, and it is cancelled. */
   close(isUnheard: boolean): Promise<unknown>
 }
 

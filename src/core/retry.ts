@@ -101,7 +101,7 @@ async function tryAgain<Token, T>(
       return await heeded(node, task(token, attempt))
     } catch (error) {
       end(token, 'dispose')
-      // What was called off is over; and a failure that came at the same time is the last.
+      // What was cancelled is over; and a failure that came at the same time is the last.
       if (discover(node, LOOK) || attempt >= attempts) throw error
       if (when && !isYes(await heeded(node, when(error, attempt)))) throw error
       last = { cause: error }

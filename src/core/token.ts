@@ -318,8 +318,8 @@ export abstract class CancellationToken implements Disposable {
    * import { SimpleToken } from 'calloff'
    *
    * const token = new SimpleToken()
-   * const registration = token.onCancel((error) => console.log('called off:', error.cause))
-   * token.cancel('enough') // → called off: enough
+   * const registration = token.onCancel((error) => console.log('cancelled:', error.cause))
+   * token.cancel('enough') // → cancelled: enough
    * console.log(registration.stop()) // → false
    * ```
    */

@@ -184,7 +184,7 @@ function addTokens(add: Add): void {
     same(late.reason, 'stop', 'its reason')
     same(late.kind, 'manual', 'its kind')
     same(late.who?.token, name, 'the token that it started with')
-    expect(typeof late.who?.pid === 'number' && late.who.host !== '', 'who is told')
+    expect(typeof late.who?.pid === 'number' && late.who.host !== '', 'the canceller')
   })
 
   add('names that differ in any character are different names', async (world) => {
@@ -276,7 +276,7 @@ function addTokens(add: Add): void {
     same(await world.isOver(there, long), true, 'a long name')
   })
 
-  add('of several cancels at once one mark stands, for all who come later (H6)', async (world) => {
+  add('of several cancels at once one mark stands, for all later holders (H6)', async (world) => {
     const hubs = [await world.hub(), await world.hub(), await world.hub()]
     const name = world.name()
     const receipts = await Promise.all(hubs.map((hub, i) => hub.cancel(name, `from ${i}`)))
@@ -362,18 +362,21 @@ function addTokens(add: Add): void {
     }, 'the mark is forgotten')
   })
 
-  add('what is forgotten is live for whoever opens it then; what was open stays cancelled (H2)', async (world) => {
-    const [here, there] = [await world.hub(), await world.hub()]
-    const name = world.name()
-    const token = there.open(name)
-    await token.ready
-    await here.cancel(name)
-    await world.ended(token)
-    await here.forget(name)
-    same(await world.isOver(there, name), false, 'one that is opened now')
-    same(token.cancelled, true, 'the old one')
-    await here.forget(name)
-  })
+  add(
+    'after a forget the name is live for a token that is opened then; an open token stays cancelled (H2)',
+    async (world) => {
+      const [here, there] = [await world.hub(), await world.hub()]
+      const name = world.name()
+      const token = there.open(name)
+      await token.ready
+      await here.cancel(name)
+      await world.ended(token)
+      await here.forget(name)
+      same(await world.isOver(there, name), false, 'one that is opened now')
+      same(token.cancelled, true, 'the old one')
+      await here.forget(name)
+    },
+  )
 
   add('a thousand tokens hear of a thousand cancels (H2, H5)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
@@ -386,7 +389,7 @@ function addTokens(add: Add): void {
       await world.ended(token)
       same(token.reason, i, 'the reason')
     }
-    for (const token of left) same(token.cancelled, false, 'one that nobody cancelled')
+    for (const token of left) same(token.cancelled, false, 'a token that was not cancelled')
   })
 
   add('a closed hub ends its tokens, and says so', async (world) => {
@@ -414,7 +417,7 @@ async function rejects(promise: Promise<unknown>, code: string): Promise<void> {
 // ---- Receipts and lists
 
 function addReceipts(add: Add): void {
-  add('a receipt counts who holds it, who has seen it and who is done', async (world) => {
+  add('a receipt counts the holders, those that have seen the cancel and those that have finished', async (world) => {
     const [here, there, third] = [await world.hub(), await world.hub(), await world.hub()]
     const name = world.name()
     const [one, two, three] = [there.open(name), there.open(name), third.open(name)]
@@ -424,16 +427,16 @@ function addReceipts(add: Add): void {
     const seen = await here.cancel(name, 'stop', { timeout: 20_000, until: 'acknowledged' })
     same(seen.delivered, true, 'delivered')
     same(seen.holders, 3, 'the holders')
-    same(seen.acknowledged, 3, 'those who have seen it')
+    same(seen.acknowledged, 3, 'the holders that have seen it')
     const asked = here.cancel(name, 'again', { timeout: 20_000 })
     two.close()
     const done = await asked
     same(done.mark.reason, 'stop', 'the mark')
-    same(done.finished, done.holders, 'those who are done')
-    same(done.waiting.length, 0, 'those who are not')
+    same(done.finished, done.holders, 'the holders that have finished')
+    same(done.waiting.length, 0, 'the holders that have not finished')
   })
 
-  add('a receipt comes in time, and names who is not done', async (world) => {
+  add('a receipt comes in time, and names the holders that have not finished', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const name = world.name()
     const token = there.open(name)
@@ -443,12 +446,12 @@ function addReceipts(add: Add): void {
     for (let within = 600; !receipt.complete; within *= 2)
       receipt = await here.cancel(name, 'stop', { timeout: within })
     same(receipt.holders, 1, 'the holders')
-    same(receipt.finished, 0, 'those who are done')
-    same(receipt.waiting.length, 1, 'those who are not')
+    same(receipt.finished, 0, 'the holders that have finished')
+    same(receipt.waiting.length, 1, 'the holders that have not finished')
     same(receipt.waiting[0]?.role, 'open', 'the role')
     token.close() // which was kept until here: one that nobody keeps is closed
     const nobody = await here.cancel(world.name(), undefined, { timeout: 20_000 })
-    same(nobody.holders, 0, 'the holders of what nobody holds')
+    same(nobody.holders, 0, 'the holders of a name that no process has open')
   })
 
   add('a list shows what is open or marked, by whom, in what state', async (world) => {
@@ -492,7 +495,7 @@ function addLeases(add: Add): void {
     same(other.cancelled, false, 'the lease of another name')
   })
 
-  add('a lease that is renewed outlives its ttl; its release cancels nobody (H5, H10)', async (world) => {
+  add('a lease that is renewed outlives its ttl; its release cancels no token (H5, H10)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     // A machine that is busy may be silent for longer than a lease lasts: then it is tried again with a longer one.
     const outlive = async (ttl: number) => {
@@ -515,7 +518,7 @@ function addLeases(add: Add): void {
     next.close()
   })
 
-  add('who cancels the name of a lease cancels the token of its owner', async (world) => {
+  add('a cancel of the name of a lease cancels the token of its owner', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const name = world.name()
     const lease = await here.lease(name, { ttl: 10_000 })
@@ -576,7 +579,7 @@ function addEngine(add: Add): void {
         same((await link.read([topic]))[0]?.mark, undefined, 'the mark that stands after one was offered again')
       }
       same((await link.list({ topic }))[0]?.mark, undefined, 'the mark that is listed')
-      expect(!notices.some(({ mark }) => mark), 'nobody should be told of it')
+      expect(!notices.some(({ mark }) => mark), 'no link should be told of it')
       const fresh = markOf('a')
       await link.mark(topic, fresh, DAY)
       same((await other.read([topic]))[0]?.mark?.id, fresh.id, 'the mark of a new cancel')
@@ -601,7 +604,7 @@ function addEngine(add: Add): void {
     }
   })
 
-  add('who has entered is told of a mark, and not before it is stored (E3, E4)', async (world) => {
+  add('a link that has entered is told of a mark, and not before it is stored (E3, E4)', async (world) => {
     const [{ link, notices }, { link: other }] = [await world.link(), await world.link()]
     const [topic, silent] = [world.topic(), world.topic()]
     await link.enter([holderOf(1, topic)])
@@ -613,7 +616,7 @@ function addEngine(add: Add): void {
     same(state?.mark?.reason, markOf('stop').reason, 'what is stored by then')
   })
 
-  add('of who enters and who marks and then lists, at least one sees the other (E5)', async (world) => {
+  add('of a link that enters and a link that marks and then lists, at least one sees the other (E5)', async (world) => {
     const [{ link }, { link: other }] = [await world.link(), await world.link()]
     for (let i = 0; i < 50; i++) {
       const topic = world.topic()
@@ -637,7 +640,7 @@ function addEngine(add: Add): void {
     const second = await world.link(30_000, session)
     same(await second.link.beat(), true, 'whether the session is known')
     await second.link.leave([1, 7])
-    same((await holders()).map(({ id }) => id).join(), '2', 'who is left')
+    same((await holders()).map(({ id }) => id).join(), '2', 'the holders that are left')
     await second.link.bye()
     same((await holders()).length, 0, 'the holders after bye')
     const short = await world.link(500)
@@ -671,7 +674,7 @@ function addEngine(add: Add): void {
       const topic = world.topic()
       const sent = now()
       const taken = await link.acquire(topic, 'a', ttl)
-      if (!taken.held) throw new NotKept('a lease that nobody holds should be had')
+      if (!taken.held) throw new NotKept('a lease without an owner should be granted')
       const again = await link.acquire(topic, 'a', ttl)
       const refused = await other.acquire(topic, 'b', ttl)
       const isInTime = () => now() - sent < ttl
@@ -705,21 +708,24 @@ function addEngine(add: Add): void {
     same((await link.read([topic]))[0]?.lease?.left, 0, 'what is left of a released one')
   })
 
-  add('who falls silent with a lease takes everybody down, and nobody of the next term (H10)', async (world) => {
-    const [{ link }, hub] = [await world.link(), await world.hub()]
-    const topic = world.topic()
-    const began = now()
-    await link.acquire(topic, 'somebody who dies', 800)
-    const follower = hub.open(topic.name)
-    await follower.ready
-    await world.ended(follower, 'the lease is missed')
-    same(follower.kind, 'lease', 'the kind')
-    expect(now() - began >= 800, 'nobody is told before the ttl is over')
-    same(await world.isOver(hub, topic.name), true, 'what is opened after the loss')
-    const lease = await hub.lease(topic.name, { ttl: 10_000, timeout: 20_000 })
-    same(await world.isOver(hub, topic.name), false, 'what is opened in the next term')
-    lease.close()
-  })
+  add(
+    'an owner that falls silent cancels every holder of its lease, and none of the next term (H10)',
+    async (world) => {
+      const [{ link }, hub] = [await world.link(), await world.hub()]
+      const topic = world.topic()
+      const began = now()
+      await link.acquire(topic, 'an owner that dies', 800)
+      const follower = hub.open(topic.name)
+      await follower.ready
+      await world.ended(follower, 'the lease is missed')
+      same(follower.kind, 'lease', 'the kind')
+      expect(now() - began >= 800, 'no link is told before the ttl has passed')
+      same(await world.isOver(hub, topic.name), true, 'what is opened after the loss')
+      const lease = await hub.lease(topic.name, { ttl: 10_000, timeout: 20_000 })
+      same(await world.isOver(hub, topic.name), false, 'what is opened in the next term')
+      lease.close()
+    },
+  )
 
   add('a link that is closed rejects what is pending and what comes, and is not called lost (E12)', async (world) => {
     const { link, lost } = await world.link()
@@ -759,7 +765,7 @@ function addCuts(add: Add): void {
       await mine.delivered
       same(await world.isOver(there, name), true, 'what is opened later')
     }
-    same(live.cancelled, false, 'a token that nobody cancelled')
+    same(live.cancelled, false, 'a token that was not cancelled')
     expect(told.includes('disconnected') && told.includes('connected'), 'events should tell', told.join())
   })
 }
@@ -775,7 +781,7 @@ function addRestarts(add: Add): void {
     await here.cancel(name, 'stop')
     await world.under.restart?.()
     same(await world.isOver(there, name), true, 'what was cancelled before')
-    same(token.cancelled, false, 'what nobody cancelled')
+    same(token.cancelled, false, 'a token that was not cancelled')
     await here.cancel(later, 'stop')
     await world.ended(token, 'it hears of a cancel after the restart')
     await rejects(there.lease(lease.name as string, { ttl: 30_000 }), 'ERR_LEASE_HELD')

@@ -298,7 +298,7 @@ describe('3. a condition that somebody listens to', () => {
     assert.equal(condition.asked, 2)
   })
 
-  it('is not asked any more when everybody who listened has been called off otherwise', () => {
+  it('is not asked any more when everybody who listened has been cancelled otherwise', () => {
     using clock = manualClock()
     const condition = script(false)
     const other = new SimpleToken()

@@ -234,7 +234,7 @@ describe('16. iterate(source)', () => {
     assert.equal(await rejection(collect(new SimpleToken().iterate(broken.iterable))), failure)
   })
 
-  it('swallows what a source complains of after it was called off', async () => {
+  it('swallows what a source complains of after it was cancelled', async () => {
     const token = new SimpleToken()
     const late = deferred<number>()
     const complaining: AsyncIterable<number> = {
@@ -284,7 +284,7 @@ describe('16. sleep and checkpoint', () => {
     assert.equal(await outcome, token.error)
   })
 
-  it('a deadline before the end of a sleep calls it off', async () => {
+  it('a deadline before the end of a sleep cancels it', async () => {
     using clock = manualClock()
     const outcome = rejection(new TimeoutToken(30).sleep(50))
     await clock.advance(30)

@@ -274,7 +274,7 @@ describe('1. of two sources cancelled in turn', () => {
   })
 })
 
-describe('a condition that calls off another rule of the same sum', () => {
+describe('a condition that cancels another rule of the same sum', () => {
   it('ends the poll there: the other one is not asked, nor consumed', () => {
     const counter = new CounterToken(3, { direct: false })
     const never = new ConditionToken(forbidden)

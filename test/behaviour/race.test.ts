@@ -155,7 +155,7 @@ describe('9. race rejects with a TimeoutCancellationError when `timeout` passes'
     }
   })
 
-  it('and the tasks that were started are called off by it', async () => {
+  it('and the tasks that were started are cancelled by it', async () => {
     using clock = manualClock()
     let given: CancellationToken | undefined
     const outcome = rejection(
@@ -303,7 +303,7 @@ describe('9. a work that has failed by the time of the cancellation wins over it
       token.race(async (own) => {
         await own.wait()
         await turn()
-        throw new Error('called off')
+        throw new Error('cancelled')
       }),
     )
     token.cancel()
@@ -664,7 +664,7 @@ describe('27. race leaves one reaction on a promise', () => {
     assert.deepEqual(order, [1, 2, 3])
   })
 
-  it('also where the race that began first was called off', async () => {
+  it('also where the race that began first was cancelled', async () => {
     const { promise, resolve } = deferred<string>()
     const token = new SimpleToken()
     const order: number[] = []

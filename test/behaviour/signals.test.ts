@@ -256,7 +256,7 @@ describe('a foreign signal carries one listener of ours', () => {
     assert.equal(signal.added, 1)
   })
 
-  it('and none after it has fired, or all who listened are called off', () => {
+  it('and none after it has fired, or all who listened are cancelled', () => {
     const [fired, dropped] = [new OtherSignal(), new OtherSignal()]
     const tokens = [new SimpleToken(fired), new SimpleToken(dropped), new SimpleToken(dropped)]
     let calls = 0

@@ -141,7 +141,7 @@ describe('13. console.log draws the tree', () => {
     assert.match(lines[3] as string, /CounterToken\(3, .*2 left/)
   })
 
-  it('with the token that called it off', () => {
+  it('with the token that cancelled it', () => {
     const parent = new SimpleToken({ name: 'parent' })
     const token = new SimpleToken({ name: 'job' }, new SimpleToken({ name: 'other' }), new SimpleToken(parent))
     parent.cancel('user pressed stop')

@@ -76,7 +76,7 @@ test('iterate refuses a source whose next() gives no object', async () => {
   await assert.rejects(items.next(), /the result of next\(\) must be an object, got 5/)
 })
 
-test('a sleep that finds the token over is called off instead', async () => {
+test('a sleep that finds the token over is cancelled instead', async () => {
   using clock = manualClock()
   const counter = new CounterToken(1)
   const sleep = counter.sleep(10)

@@ -143,14 +143,14 @@ describe('checksum: what cannot be read', () => {
   })
 })
 
-describe('checksum: called off', () => {
+describe('checksum: cancelled', () => {
   beforeEach(() => writeFileSync(inFolder('checksums.txt'), 'old'))
   afterEach(() => assert.equal(manifest(), 'old'))
 
   it('by its time limit, within a file', async () => {
     hugeFile('data/huge')
     const { code, lines } = await hash('data', '--for', '300ms')
-    assert.equal(lines[0], 'called off by --for: the time is up')
+    assert.equal(lines[0], 'cancelled by --for: the time is up')
     assert.match(lines[1] ?? '', /^got as far as 2 files, [\d.]+ MB in [\d.]+ s \(.*\); nothing was written$/)
     assert.equal(code, 124)
     assertUntouched('checksums.txt')
@@ -158,7 +158,7 @@ describe('checksum: called off', () => {
 
   it('by its number of files, after exactly as many', async () => {
     const { code, lines } = await hash('data', '--files', '2')
-    assert.equal(lines[0], 'called off by --files: that many files are hashed')
+    assert.equal(lines[0], 'cancelled by --files: that many files are hashed')
     assert.match(lines[1] ?? '', /^got as far as 2 files,/)
     assert.equal(code, 124)
     assertUntouched('checksums.txt')
@@ -170,7 +170,7 @@ describe('checksum: called off', () => {
     await until(() => readdirSync(cwd).some((name) => name.endsWith('.tmp')))
     writeFileSync(inFolder('stop'), '')
     for (const { code, lines } of [await running.outcome, await hash('data', '--stop-file', 'stop')]) {
-      assert.equal(lines[0], 'called off by --stop-file: the file is there')
+      assert.equal(lines[0], 'cancelled by --stop-file: the file is there')
       assert.equal(code, 124)
     }
     assertUntouched('checksums.txt', 'stop')
@@ -183,7 +183,7 @@ describe('checksum: called off', () => {
       await until(() => readdirSync(cwd).some((name) => name.endsWith('.tmp')))
       child.kill(signal)
       const end = await outcome
-      assert.equal(end.lines[0], `called off by the process signal ${signal}`)
+      assert.equal(end.lines[0], `cancelled by the process signal ${signal}`)
       assert.deepEqual([end.code, end.signal, end.stderr], [code, null, ''])
       assertUntouched('checksums.txt')
     })
@@ -226,7 +226,7 @@ describe('checksum: progress', () => {
       assert.ok(state.length < 70, state)
       assert.match(state, /^\d files, [\d.]+ [kMG]?B in \d+\.\d s \(.*\), \d+\.\d s left/)
     }
-    assert.equal(states.at(-1), 'called off by --for: the time is up')
+    assert.equal(states.at(-1), 'cancelled by --for: the time is up')
     assert.equal(after.length, 2)
     assert.equal(code, 124)
   })

@@ -33,7 +33,7 @@ const engines: readonly {
   { name: 'PostgreSQL', skip: noPostgres, serve: () => postgresServer(), url: urlOf },
 ]
 
-describe('one program calls off a loop that never yields in another process, whatever the URL says', () => {
+describe('one program cancels a loop that never yields in another process, whatever the URL says', () => {
   const isWindows = process.platform === 'win32' && 'Windows has no Unix sockets'
   it('an embedded server on a socket', { skip: isWindows }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'calloff-hub-'))

@@ -42,25 +42,25 @@ describe('quick start', () => {
     assert.equal(lines.length, 1)
     assert.match(
       lines[0] ?? '',
-      /^\d+ turns, called off by (luck: token "luck" was cancelled by its condition|limit: .* its 400000 polls|patience: .*)$/,
+      /^\d+ turns, cancelled by (luck: token "luck" was cancelled by its condition|limit: .* its 400000 polls|patience: .*)$/,
     )
   })
 
   it('forced by its condition reports the condition', async () => {
     const { lines } = await run('quick-start', ['1'])
-    assert.deepEqual(lines, ['0 turns, called off by luck: token "luck" was cancelled by its condition'])
+    assert.deepEqual(lines, ['0 turns, cancelled by luck: token "luck" was cancelled by its condition'])
   })
 
   it('forced by its counter reports the counter, after exactly as many turns as it has polls', async () => {
     const { lines } = await run('quick-start', ['Infinity', '400000', '60000'])
-    assert.deepEqual(lines, ['400000 turns, called off by limit: token "limit" has used up its 400000 polls'])
+    assert.deepEqual(lines, ['400000 turns, cancelled by limit: token "limit" has used up its 400000 polls'])
   })
 
   it('forced by its timeout reports the timeout', async () => {
     const { lines } = await run('quick-start', ['Infinity', '1e12', '50'])
     assert.match(
       lines.join('\n'),
-      /^[1-9]\d* turns, called off by patience: token "patience" ran out of time after 50 ms$/,
+      /^[1-9]\d* turns, cancelled by patience: token "patience" ran out of time after 50 ms$/,
     )
   })
 })
@@ -87,7 +87,7 @@ describe('Ctrl+C', { skip: process.platform === 'win32' && 'Windows has no signa
 })
 
 describe('threads', () => {
-  it('a worker that is called off hands in what it has', () =>
+  it('a worker that is cancelled hands in what it has', () =>
     findsAndPrints('primes/main', ['1e9'], (ms) => [
       `token "patience" ran out of time after ${ms} ms`,
       'some primes were found',
@@ -109,7 +109,7 @@ describe('threads', () => {
       `some primes were found; token "patience" ran out of time after ${ms} ms`,
     ]))
 
-  it('a loop in WebAssembly is called off', () =>
+  it('a loop in WebAssembly is cancelled', () =>
     prints('wasm/main', ['token ran out of time after 100 ms', 'the loop has stopped']))
 })
 
@@ -146,8 +146,8 @@ describe('the other examples print what they should', () => {
     prints('who-triggered', [
       'query stops: token "request" was cancelled: the user has closed the page',
       'server: goes on',
-      'request: called off by request',
-      'query: called off by request',
+      'request: cancelled by request',
+      'query: cancelled by request',
       'other request: goes on',
       `SimpleToken({ name: 'query' }) cancelled: token "request" was cancelled: the user has closed the page`,
       `└─ SimpleToken({ name: 'request', cancelled: true }) cancelled: token "request" was cancelled: the user has closed the page`,
@@ -157,15 +157,15 @@ describe('the other examples print what they should', () => {
   it('race with a timeout', () =>
     prints('race-timeout', [
       'no answer: race on token "session" ran out of time after 100 ms; the session goes on: true',
-      'network: called off, the race is over',
+      'network: cancelled, the race is over',
       'winner: cache',
     ]))
 
   it('scope', () =>
     prints('scope', [
-      'slow price: called off, another one was quicker',
+      'slow price: cancelled, another one was quicker',
       'user, price, review 1, review 2, review 3',
-      'archive: called off, the database is down',
+      'archive: cancelled, the database is down',
       'no page: the database is down',
     ]))
 
@@ -210,7 +210,7 @@ describe('the other examples print what they should', () => {
 
   it('cleaning up within a budget', () =>
     prints('grace', [
-      'called off: token "job" ran out of time after 100 ms',
+      'cancelled: token "job" ran out of time after 100 ms',
       'done: flush the buffers',
       'done: give back the lease',
       'no time left to say goodbye to 1,000 peers',

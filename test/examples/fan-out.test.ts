@@ -80,9 +80,7 @@ describe('a server whose requests fan out to a child process, another server and
     await new Promise((resolve) => setTimeout(resolve, BEGUN))
     assert.ok(resources().includes('ProcessWrap'), 'the child process runs')
     client.destroy()
-    await said(
-      /^request 1: called off \(disconnect\): token "client" lost its connection .*; all stopped after \d+ ms$/,
-    )
+    await said(/^request 1: cancelled \(disconnect\): token "client" lost its connection .*; all stopped after \d+ ms$/)
     await said(/^prices: disconnect$/)
     await hasLeftNothing(server, stop)
   })
@@ -93,7 +91,7 @@ describe('a server whose requests fan out to a child process, another server and
     const response = await fetch(urlOf(server), { headers: { connection: 'close' } })
     assert.equal(response.status, 504)
     await said(
-      /^request 1: called off \(timeout\): token "deadline" ran out of time after 1500 ms; all stopped after \d+ ms$/,
+      /^request 1: cancelled \(timeout\): token "deadline" ran out of time after 1500 ms; all stopped after \d+ ms$/,
     )
     await said(/^prices: (timeout|disconnect)$/)
     await hasLeftNothing(server, stop)
@@ -106,7 +104,7 @@ describe('a server whose requests fan out to a child process, another server and
     await new Promise((resolve) => setTimeout(resolve, BEGUN))
     stop.cancel('maintenance')
     assert.equal((await answered).status, 503)
-    await said(/^request 1: called off \(manual\): token "stop" was cancelled: maintenance; all stopped after \d+ ms$/)
+    await said(/^request 1: cancelled \(manual\): token "stop" was cancelled: maintenance; all stopped after \d+ ms$/)
     await hasLeftNothing(server, stop)
   })
 
@@ -120,7 +118,7 @@ describe('a server whose requests fan out to a child process, another server and
     child.kill('SIGINT')
     assert.equal(await answered, 503)
     const { code, stdout, stderr } = await outcome
-    assert.match(stdout, /request 1: called off \(process-signal\): token .* SIGINT.*; all stopped after \d+ ms/)
+    assert.match(stdout, /request 1: cancelled \(process-signal\): token .* SIGINT.*; all stopped after \d+ ms/)
     assert.deepEqual({ code, stderr }, { code: 130, stderr: '' })
   })
 })

@@ -46,7 +46,7 @@ const sources: Readonly<Record<string, () => Source>> = {
     signal: new SimpleToken(new SimpleToken(new TimeoutToken(400), new SimpleToken())).signal,
     cancel: nothing,
   }),
-  'a deadline that is called off from above': () => {
+  'a deadline that is cancelled from above': () => {
     const root = new SimpleToken()
     return { signal: new TimeoutToken(60_000, root).signal, cancel: () => root.cancel() }
   },

@@ -12,7 +12,7 @@ const fail = () => {
 }
 const refused = (error: unknown): void => assert.ok(error === boom || isCancellation(error), String(error))
 
-/** In a scope that is called off once the body has begun. */
+/** In a scope that is cancelled once the body has begun. */
 const calledOff = (parent: CancellationToken, body: (s: Scope) => unknown, options = {}) => {
   const token = new SimpleToken(parent)
   const whole = scope(token, body, options).catch(refused)
@@ -33,16 +33,16 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
       s.token.onCancel(nothing)
       return s.run((token) => void token.onCancel(nothing))
     }),
-  'a scope that is called off': (parent) => calledOff(parent, (s) => s.run((token) => token.wait())),
-  'a scope that is called off while works wait for their turn': (parent) =>
+  'a scope that is cancelled': (parent) => calledOff(parent, (s) => s.run((token) => token.wait())),
+  'a scope that is cancelled while works wait for their turn': (parent) =>
     calledOff(parent, (s) => [s.run((token) => token.wait()), s.run(nothing), s.run(nothing)], { concurrency: 1 }),
   'a scope whose tasks have waited for their turn': (parent) =>
     scope(parent, (s) => Promise.all([s.run(async () => 1), s.run(() => 2)]), { concurrency: 1 }),
   'a scope with patience': (parent) => scope(parent, (s) => s.run(async () => 1), { stuckAfter: 60_000 }),
-  'a scope with patience that is called off': (parent) =>
+  'a scope with patience that is cancelled': (parent) =>
     calledOff(parent, (s) => s.run((token) => token.wait()), { stuckAfter: 60_000 }),
   'a map': (parent) => scope(parent, (s) => s.map([1, 2, 3], async (item) => item, { concurrency: 2 })),
-  'a map that is called off': (parent) => calledOff(parent, (s) => s.map([1, 2, 3], (_item, token) => token.wait())),
+  'a map that is cancelled': (parent) => calledOff(parent, (s) => s.map([1, 2, 3], (_item, token) => token.wait())),
   'works that compete': (parent) => scope(parent, (s) => s.any<unknown>([async () => 1, (token) => token.wait()])),
   'works that compete, with a delay between them': (parent) =>
     scope(parent, (s) => s.race<unknown>([async () => 1, (token) => token.wait()], { hedge: 60_000 })),
@@ -53,7 +53,7 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
   },
   'a scope whose tasks use signals': (parent) =>
     scope(parent, (s) => s.run(({ signal }) => signal.addEventListener('abort', nothing, { once: true }))),
-  'a scope whose work is called off by a signal': (parent) =>
+  'a scope whose work is cancelled by a signal': (parent) =>
     calledOff(parent, (s) => s.run((token) => delay(60_000, token.signal))),
   'a retry that succeeds': (parent) => parent.retry(async () => 1),
   'a retry that tries again': (parent) =>
@@ -65,7 +65,7 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
       },
       { delay: 0 },
     ),
-  'a retry that is called off': (parent) => {
+  'a retry that is cancelled': (parent) => {
     const token = new SimpleToken(parent)
     const whole = token.retry(fail, { delay: 60_000 }).catch(refused)
     token.cancel()

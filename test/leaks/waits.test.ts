@@ -13,7 +13,7 @@ const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unkn
     parent.race<unknown>([async () => 1, (token) => token.sleep(60_000)], { timeout: 60_000 }),
   'a race whose work uses a signal': (parent) =>
     parent.race((token) => token.signal.addEventListener('abort', nothing, { once: true })),
-  'a race whose work is called off by a signal': (parent) => {
+  'a race whose work is cancelled by a signal': (parent) => {
     const token = new SimpleToken(parent)
     const race = token.race((own) => delay(60_000, own.signal)).catch(refused)
     token.cancel()
@@ -21,14 +21,14 @@ const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unkn
   },
   'a race that runs out of time': (parent) =>
     parent.race((token) => token.sleep(60_000), { timeout: 0 }).catch(refused),
-  'a race that is called off': (parent) => {
+  'a race that is cancelled': (parent) => {
     const token = new SimpleToken(parent)
     const race = token.race((own) => own.wait()).catch(refused)
     token.cancel()
     return race
   },
   'a sleep': (parent) => parent.sleep(0),
-  'a sleep that is called off': (parent) => {
+  'a sleep that is cancelled': (parent) => {
     const token = new SimpleToken(parent)
     const sleep = token.sleep(60_000).catch(refused)
     token.cancel()
@@ -98,7 +98,7 @@ const races: Readonly<
   'beside a function': (token, promise, i) => token.race<unknown>([promise, async () => i]),
   'from a function': (token, promise) => token.race<unknown>([() => promise, async () => 1]),
   'alone, with a limit of 0': (token, promise) => token.race(promise, { timeout: 0 }).catch(refused),
-  'alone, and called off': (token, promise) => {
+  'alone, and cancelled': (token, promise) => {
     const own = new SimpleToken(token)
     const race = own.race(promise).catch(refused)
     own.cancel()

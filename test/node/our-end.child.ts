@@ -49,7 +49,7 @@ const programs: Readonly<Record<string, () => Promise<unknown>>> = {
     const running = run('sh', ['-c', `setsid sleep ${time} & sleep ${time} & wait`], { token: interrupted })
     say('ready')
     const error = await running.catch((reason: unknown) => reason)
-    say(error === interrupted.error ? `called off by ${String(interrupted.reason)}` : String(error))
+    say(error === interrupted.error ? `cancelled by ${String(interrupted.reason)}` : String(error))
     process.exitCode = interrupted.exitCode
   },
 

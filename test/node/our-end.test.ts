@@ -76,7 +76,7 @@ describe('when the program ends, its children do', { skip }, () => {
           await sleepers(time, 2)
           program.send('SIGINT')
           const { code, lines } = await program.ended
-          assert.deepEqual([code, lines], [130, ['ready', 'called off by SIGINT']])
+          assert.deepEqual([code, lines], [130, ['ready', 'cancelled by SIGINT']])
           await gone(time)
         }))
     })

@@ -216,7 +216,7 @@ const programs: Readonly<Record<string, () => unknown>> = {
     await race.catch(sayKind)
     // Dead from the start: promises still run, and may fail.
     await child.race([late(), late]).catch(sayKind)
-    // A source that fails after its reader was called off, and whose closing fails too.
+    // A source that fails after its reader was cancelled, and whose closing fails too.
     const reader = new SimpleToken(token)
     const source = {
       [Symbol.asyncIterator]: () => ({ next: late, return: () => Promise.reject(new Error('closing')) }),

@@ -134,7 +134,7 @@ function start(token: CancellationToken, one: Activity, s: fc.Scheduler): Starte
             if (as === 'throws') throw new Error(`work ${i}`)
             if (as === 'plain') return i
             if (as === 'sleeper') return child.sleep(1e6)
-            // Goes on for ever, and fails when it is called off, which nobody hears.
+            // Goes on for ever, and fails when it is cancelled, which nobody hears.
             if (as === 'deaf') return new Promise((_, reject) => child.onCancel(() => reject(new Error('late'))))
             return soon()
           }
@@ -225,7 +225,7 @@ test('race, sleep, every, iterate and wait settle in every interleaving, and lea
         await s.waitIdle()
         await clock.advance(100)
         await s.waitIdle()
-        // Whoever still goes on is called off, however the token would have ended.
+        // Whoever still goes on is cancelled, however the token would have ended.
         const survived = token.error === undefined
         token.cancel('the test is over')
         await s.waitIdle()
@@ -243,7 +243,7 @@ test('race, sleep, every, iterate and wait settle in every interleaving, and lea
             )
           }
           for (const child of children) {
-            assert.equal(child.cancelled, true, 'the losers are called off')
+            assert.equal(child.cancelled, true, 'the losers are cancelled')
             assert.ok(child.error?.kind === 'race' || child.error === token.error || child.error?.kind === 'timeout')
             assert.equal(subscribers(child), 0)
           }

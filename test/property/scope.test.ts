@@ -201,10 +201,10 @@ async function play(plan: ScopePlan, scheduler: fc.Scheduler, cancelsAt: number 
     if (turns++ === cancelsAt) root.cancel('from outside')
     else if (scheduler.count()) await scheduler.waitNext(1)
     else {
-      // Works hang, or stand in each other's way; but not in a scope that has failed, or was called off.
-      assert.equal(root.cancelled, false, 'it does not end, though it was called off')
+      // Works hang, or stand in each other's way; but not in a scope that has failed, or was cancelled.
+      assert.equal(root.cancelled, false, 'it does not end, though it was cancelled')
       for (const { token, thrown } of open) {
-        assert.equal(token.cancelled, false, 'a scope does not end, though it was called off')
+        assert.equal(token.cancelled, false, 'a scope does not end, though it was cancelled')
         assert.ok(!thrown.some(({ error, own }) => error !== own), 'a failure has not cancelled the siblings')
       }
       root.cancel('in the end')
@@ -301,8 +301,8 @@ async function compete(
     if (turns === cancelsAt) root.cancel('from outside')
     else if (scheduler.count()) await scheduler.waitNext(1)
     else {
-      assert.equal(root.cancelled, false, 'it does not end, though it was called off')
-      if (mode !== 'allSettled') assert.equal(decisive(), undefined, 'the losers were not called off')
+      assert.equal(root.cancelled, false, 'it does not end, though it was cancelled')
+      if (mode !== 'allSettled') assert.equal(decisive(), undefined, 'the losers were not cancelled')
       root.cancel('in the end')
     }
   }

@@ -45,7 +45,7 @@ export class Job<T = unknown> {
     readonly index: number | undefined,
     readonly place: Error | undefined,
     readonly resolve: (value: T) => void,
-    /** It has failed, or been called off, which the token tells. */
+    /** It has failed, or been cancelled, which the token tells. */
     readonly reject: (error: unknown, token: CancellationToken) => void,
   ) {}
 }

@@ -62,17 +62,17 @@ export interface Scope {
   ): Promise<{ -readonly [K in keyof W]: PromiseSettledResult<ResultOf<W[K]>> }>
 
   /**
-   * The first success, as `Promise.any`; the others are called off (kind `'race'`), and it resolves when they have settled. What
+   * The first success, as `Promise.any`; the others are cancelled (kind `'race'`), and it resolves when they have settled. What
    * they fail with is dropped. With `hedge` they are started one after the other, the next one when the last is late.
    *
    * Errors: an `AggregateError`, in the order of the tasks, when all have failed, which is then a failure of the scope. The token's
-   * error when it was called off before. `RangeError` for none.
+   * error when it was cancelled before. `RangeError` for none.
    */
   any<T>(tasks: readonly ScopeTask<T>[], options?: CompeteOptions): Promise<T>
   any<const W extends readonly ScopeTask<unknown>[]>(tasks: W, options?: CompeteOptions): Promise<ResultOf<W[number]>>
 
   /**
-   * The first to settle, by success or by failure, as `Promise.race`; the others are called off (kind `'race'`), and it settles
+   * The first to settle, by success or by failure, as `Promise.race`; the others are cancelled (kind `'race'`), and it settles
    * when they have. What they come to is dropped.
    *
    * Errors: what the first one fails with, which is then a failure of the scope. `RangeError` for none.
@@ -80,7 +80,7 @@ export interface Scope {
   race<T>(tasks: readonly ScopeTask<T>[], options?: CompeteOptions): Promise<T>
   race<const W extends readonly ScopeTask<unknown>[]>(tasks: W, options?: CompeteOptions): Promise<ResultOf<W[number]>>
 
-  /** Cancels the scope's own token: all that is under way is called off. If the body returns all the same, so does the scope. */
+  /** Cancels the scope's own token: all that is under way is cancelled. If the body returns all the same, so does the scope. */
   cancel(reason?: unknown): void
 
   /** The tasks that have not settled, in the order they were handed over. */
@@ -178,7 +178,7 @@ export class Handle implements Scope {
     if (crew.isDone) {
       const name = crew.token.name === undefined ? '' : ` ${JSON.stringify(crew.token.name)}`
       // Left for the program to hear of: there is no scope any more that could.
-      return Promise.reject(new ScopeClosedError(`the scope${name} is over, it can start nothing more`))
+      return Promise.reject(new ScopeClosedError(`the scope${name} is closed and cannot start a task`))
     }
     hold(crew)
     const promise = new Promise<T>((resolve, reject) => {

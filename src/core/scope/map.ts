@@ -30,7 +30,7 @@ export async function map<T, R>(
   place: Error | undefined,
 ): Promise<R[]> {
   const results: R[] = []
-  /** What the first item to fail has failed with, and the first that was called off: the former says more. */
+  /** What the first item to fail has failed with, and the first that was cancelled: the former says more. */
   let failure: Thrown | undefined
   let calledOff: Thrown | undefined
   let underWay = 0

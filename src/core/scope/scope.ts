@@ -24,7 +24,7 @@ export interface ScopeOptions {
    * task that waits for another one of the same scope may wait for ever: it has the place that the other one needs.
    */
   readonly concurrency?: number | undefined
-  /** Milliseconds a scope that is called off, by whatever, gets to end before that is reported, once. Default: for ever. */
+  /** Milliseconds a scope that is cancelled, by whatever, gets to end before that is reported, once. Default: for ever. */
   readonly stuckAfter?: number | undefined
   /** Told when that time is up. Default: a warning of the process (`process.emitWarning`), else `console.warn`. */
   readonly onStuck?: ((report: StuckReport) => void) | undefined
@@ -140,7 +140,7 @@ export function scope<T>(...given: unknown[]): Promise<T> {
  *
  * Leaving the block waits for all tasks, and throws what `scope` throws. But `await using` does not tell why the block was
  * left: an error of the block itself neither cancels the tasks nor counts among their failures (the language makes a
- * `SuppressedError` of both). `onLeave: 'cancel'` has the tasks called off whenever the block is left; those that are to be
+ * `SuppressedError` of both). `onLeave: 'cancel'` has the tasks cancelled whenever the block is left; those that are to be
  * finished are then waited for before, with `await s.close()`. Where all is one function, `scope` does better.
  *
  * A scope that is never closed never throws: what failed in it is told by the promises of its tasks alone, and by `token.error`.
@@ -226,7 +226,7 @@ function gather(given: CancellationToken | undefined, options: ScopeOptions | un
   return { crew, traces, handle: new Handle(crew, traces), begin }
 }
 
-/** Has it reported, once, when the crew does not end in time after it was called off. Gives what takes that back. */
+/** Has it reported, once, when the crew does not end in time after it was cancelled. Gives what takes that back. */
 function watch(crew: Crew, stuckAfter: number, onStuck: (report: StuckReport) => void): () => void {
   const { token } = crew
   const tell = () => {

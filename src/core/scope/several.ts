@@ -17,7 +17,7 @@ export interface CompeteOptions {
 
 /**
  * Lets tasks compete: the answer is that of the first to succeed, or, with `failuresCount`, to settle. The others are then
- * called off, and it is given once they have settled.
+ * cancelled, and it is given once they have settled.
  */
 export function compete<T>(
   crew: Crew,
@@ -28,7 +28,7 @@ export function compete<T>(
   resolve: (value: T) => void,
   reject: (error: unknown) => void,
 ): void {
-  // One for each, so that what the winner gives (a response with a body to read) is not called off with the losers.
+  // One for each, so that what the winner gives (a response with a body to read) is not cancelled with the losers.
   const tokens = tasks.map(() => new SimpleToken(crew.token))
   const names = namesOf(tasks)
   const errors: unknown[] = []
@@ -77,7 +77,7 @@ export function compete<T>(
       errors[at] = error
       const wasCalledOff = isCancellation(error, own)
       isCalledOff ||= wasCalledOff
-      // That all are called off from outside decides nothing: one of them may yet tell of a failure.
+      // That all are cancelled from outside decides nothing: one of them may yet tell of a failure.
       if (failuresCount && !answer && !(wasCalledOff && discover(crew.token, LOOK))) {
         decide(at, () => reject(error))
         if (!wasCalledOff) fail(crew, error)

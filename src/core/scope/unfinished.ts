@@ -14,11 +14,11 @@ export interface UnfinishedTask {
   readonly startedAt: string | undefined
 }
 
-/** A scope was called off and has not come to its end in time. */
+/** A scope was cancelled and has not come to its end in time. */
 export interface StuckReport {
   /** The name of the scope. */
   readonly scope: string | undefined
-  /** Who called it off, and why. */
+  /** Who cancelled it, and why. */
   readonly error: CancellationError
   /** Milliseconds since then. */
   readonly stuckAfter: number
@@ -82,7 +82,7 @@ function textOf({ scope, error, stuckAfter, isBodyRunning, unfinished }: StuckRe
   if (isBodyRunning) tasks.unshift('its body')
   if (unfinished.length > MOST) tasks.push(`${unfinished.length - MOST} more`)
   const whose = scope === undefined ? 'a scope' : `scope ${JSON.stringify(scope)}`
-  return `${whose} has not stopped ${stuckAfter} ms after it was called off (${error.message}): ${tasks.join('; ')}`
+  return `${whose} has not stopped ${stuckAfter} ms after it was cancelled (${error.message}): ${tasks.join('; ')}`
 }
 
 declare const console: { warn(text: string): void }

@@ -37,9 +37,9 @@ export type TokenLike =
  *
  * function search(options: { signal?: AbortSignal } = {}) {
  *   const token = from(options.signal)
- *   return token.keepOn() ? 'searching' : `called off: ${String(token.reason)}`
+ *   return token.keepOn() ? 'searching' : `cancelled: ${String(token.reason)}`
  * }
- * console.log(search(), search({ signal: AbortSignal.abort('too late') })) // → searching called off: too late
+ * console.log(search(), search({ signal: AbortSignal.abort('too late') })) // → searching cancelled: too late
  * ```
  */
 export function from(foreign: TokenLike): CancellationToken {

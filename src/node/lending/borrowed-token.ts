@@ -59,9 +59,9 @@ export class ParentToken extends CancellationToken {
 
   /** @internal */
   override explain(kind: CancellationKind): string {
-    const lender = `process ${this.#place.pid}, which has lent it,`
+    const lender = `process ${this.#place.pid}, which lent it,`
     if (kind === 'disconnect') return `was cancelled because ${lender} is gone`
-    if (kind === 'dispose') return `was cancelled because ${lender} does so no longer`
+    if (kind === 'dispose') return `was cancelled because ${lender} stopped lending it`
     return super.explain(kind)
   }
 

@@ -75,7 +75,7 @@ export async function fromParent(options?: FromParentOptions): Promise<Cancellat
   if (!text) {
     if (instead) return instead
     throw new NoParentError(
-      `no process has lent a token to this one: start it with \`lend: true\`, or give \`fallback\` (${VARIABLE} is not set)`,
+      `no process has lent a token to this process: start it with \`lend: true\`, or give \`fallback\` (${VARIABLE} is not set)`,
     )
   }
   const place = placeOf(text)

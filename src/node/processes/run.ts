@@ -22,7 +22,7 @@ export interface RunOptions extends SpawnOptions {
   readonly maxBuffer?: number | undefined
   /**
    * False gives the report whatever happens, once it has been started: for exit codes that mean something (grep, diff), and for
-   * what it had written until it was called off. Default: true.
+   * what it had written until it was cancelled. Default: true.
    */
   readonly check?: boolean | undefined
 }
@@ -52,10 +52,10 @@ const MAX_BUFFER = 100_000_000
  * When the token is cancelled, the program and everything it has started are asked to end (`SIGTERM`), and killed after
  * `grace`; {@link spawn} says how. It settles when they have really gone.
  *
- * Errors: rejects with the token's error if it was called off, or not started because the token was over; with a
+ * Errors: rejects with the token's error if it was cancelled, or not started because the token was over; with a
  * {@link ProcessError} if it could not be started, has failed (any exit code but 0, a signal) or has written more than
  * `maxBuffer`; with the error of its `input` if that fails. Its `report` has the output. With `check: false` a program that has
- * failed or was called off is no error: the report says so (`code`, `signal`, `calledOff`).
+ * failed or was cancelled is no error: the report says so (`code`, `signal`, `calledOff`).
  *
  * Memory: nothing is left on the token.
  *

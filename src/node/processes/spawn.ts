@@ -21,7 +21,7 @@ export interface SpawnOptions extends Pick<
   NodeSpawnOptions,
   'argv0' | 'cwd' | 'env' | 'gid' | 'shell' | 'stdio' | 'uid' | 'windowsHide' | 'windowsVerbatimArguments'
 > {
-  /** Calls it off: a token, or whatever `from()` takes. Default: nobody. */
+  /** Cancels it: a token, or whatever `from()` takes. Default: none. */
   readonly token?: TokenLike | undefined
   /** For messages, and the name of its own token. Default: the command. */
   readonly name?: string | undefined
@@ -87,7 +87,7 @@ export interface ProcessReport {
   readonly code: number | null
   /** The signal that has ended it, or null. Null, as the code is, if the signal has no name: a real-time signal; see docs/child-processes.md. */
   readonly signal: NodeJS.Signals | null
-  /** Who called it off, and why: the error of its token. Undefined if it has ended by itself. */
+  /** Who cancelled it, and why: the error of its token. Undefined if it has ended by itself. */
   readonly calledOff: CancellationError | undefined
   /** It had to be killed: asking was not enough. */
   readonly forced: boolean
@@ -196,7 +196,7 @@ function checkText(argument: string, value: unknown): void {
  * end (`SIGTERM`), and killed after `grace`.
  *
  * Timing: resolves when the process is running; `ended` resolves when it has really gone, with all that it had started if
- * it was called off. The signal is sent inside the call that cancels.
+ * it was cancelled. The signal is sent inside the call that cancels.
  *
  * Errors: rejects with the token's error, and starts nothing, if the token is over; with a {@link ProcessError} that has the
  * system's `code` (`'ENOENT'`) if it could not be started; with a `TypeError` that names the argument if that cannot be passed on as it is
@@ -265,7 +265,7 @@ function begin(checked: Checked, { command, args, options }: Line, lent?: Prepar
       // For good: what is heard later (a message that could not be sent) is nobody's.
       child.on('error', refuse)
       if (child.pid === undefined) return
-      // At once: it may be called off, or end, before we are told that it runs.
+      // At once: it may be cancelled, or end, before we are told that it runs.
       const running = new Running(child, child.pid, checked, lent)
       child.once('spawn', () => resolve(running))
     } catch (error) {
@@ -398,7 +398,7 @@ function drain(child: ChildProcess, closed: Promise<void>, error: CancellationEr
 /** Says so, for whoever is waiting hears of the cancellation alone; and does not hold the program back. */
 function giveUp(name: string, left: readonly number[], child: ChildProcess): void {
   child.unref()
-  process.emitWarning(`${name} could not be ended: still there are the processes ${left.join(', ')}`, {
+  process.emitWarning(`${name} could not be ended; still running: ${left.join(', ')}`, {
     type: 'CalloffWarning',
     code: 'CALLOFF_PROCESS_LEFT',
   })

@@ -32,7 +32,7 @@ export function watchOver(tree: ProcessTree): () => void {
   }
 }
 
-/** Whether anybody but us, and so many others, listens to the signal, or has just been called off by it. */
+/** Whether anybody but us, and so many others, listens to the signal, or has just been cancelled by it. */
 export function isHeard(signal: NodeJS.Signals, besides = 0): boolean {
   const ours = running.size > 0 && SIGNALS.includes(signal) ? 1 : 0
   return process.listenerCount(signal) > ours + besides || wasHeard(signal)

@@ -14,7 +14,7 @@ const handlers = new Map<NodeJS.Signals, Set<Handler>>()
 /** The signals that have just been heard here. */
 const heard = new Set<NodeJS.Signals>()
 
-/** Whether a token has just been called off by the signal: it may have no handler any more. */
+/** Whether a token has just been cancelled by the signal: it may have no handler any more. */
 export function wasHeard(signal: NodeJS.Signals): boolean {
   return heard.has(signal)
 }

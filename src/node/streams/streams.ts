@@ -23,7 +23,7 @@ export type PipelineStep =
 
 /** How to connect streams. */
 export interface PipelineOptions {
-  /** Calls it off. Default: nobody. */
+  /** Cancels it. Default: none. */
   readonly token?: TokenLike | undefined
   /** False leaves the last stream open when the first has ended. Default: true. */
   readonly end?: boolean | undefined
@@ -196,7 +196,7 @@ function isOptions(last: unknown): last is PipelineOptions {
 
 /** How to pipe a stream of the web: what `ReadableStream.pipeTo` takes, and a token for its signal. */
 export interface PipeToOptions {
-  /** Calls it off. Default: nobody. */
+  /** Cancels it. Default: none. */
   readonly token?: TokenLike | undefined
   /** Leave the destination open at the end of the source. */
   readonly preventClose?: boolean | undefined

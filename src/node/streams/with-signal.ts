@@ -12,7 +12,7 @@ const GRACE = 1_000
  * signal, or holds on to, goes with it; nothing of it is on the token.
  *
  * What comes out is the token's error itself, where the platform wraps it (`AbortError`, an `AggregateError` of several) or
- * drops it. An error that is no cancellation comes out as it is, also of an operation that was called off.
+ * drops it. An error that is no cancellation comes out as it is, also of an operation that was cancelled.
  *
  * It rejects with what `tokenOf` throws. A rejection with the token's error is handled from birth.
  *

@@ -35,7 +35,7 @@ describe('concurrency', () => {
     assert.deepEqual(log, ['start 0', 'start 1', 'start 2', 'start 3', 'start 4'])
   })
 
-  test('waiting works are dropped at once when the scope is called off, and never started', async () => {
+  test('waiting works are dropped at once when the scope is cancelled, and never started', async () => {
     const root = new SimpleToken()
     const deaf = puppet()
     const started: number[] = []
@@ -154,7 +154,7 @@ describe('concurrency', () => {
     assert.equal(answer, 42)
   })
 
-  test('a work that waits for one of its own scope stands in its way, until the scope is called off', async () => {
+  test('a work that waits for one of its own scope stands in its way, until the scope is cancelled', async () => {
     using clock = manualClock()
     const timeout = new TimeoutToken(50)
     const stuck = rejection(scope(timeout, (s) => s.run(() => s.run(() => 1)), { concurrency: 1 }))
@@ -224,7 +224,7 @@ describe('map', () => {
     assert.equal(most, 2)
   })
 
-  test('a failed item calls off the others, closes the source, and is what the map rejects with', async () => {
+  test('a failed item cancels the others, closes the source, and is what the map rejects with', async () => {
     let closed = 0
     async function* source() {
       try {
@@ -359,7 +359,7 @@ describe('allSettled', () => {
     assert.deepEqual(await scope((s) => s.allSettled([])), [])
   })
 
-  test('what is called off is rejected with the error of its token', async () => {
+  test('what is cancelled is rejected with the error of its token', async () => {
     const root = new SimpleToken()
     let outcomes: readonly PromiseSettledResult<unknown>[] = []
     const whole = scope(
@@ -389,7 +389,7 @@ describe('allSettled', () => {
 })
 
 describe('any', () => {
-  test('gives the first success, once the others, called off, have settled', async () => {
+  test('gives the first success, once the others, cancelled, have settled', async () => {
     const [quick, slow] = [puppet<string>(), puppet<string>()]
     const whole = scope((s) => s.any([fail, slow.work, quick.work]))
     await turn()
@@ -417,7 +417,7 @@ describe('any', () => {
     assert.deepEqual((unheard as AggregateError).errors, [boom])
   })
 
-  test('called off by the scope it rejects with the error of the token, also if some have failed', async () => {
+  test('cancelled by the scope it rejects with the error of the token, also if some have failed', async () => {
     const root = new SimpleToken()
     const whole = scope(root, (s) => s.any([fail, patient]))
     await turn()
@@ -432,7 +432,7 @@ describe('any', () => {
     assert.deepEqual([won, started], ['first', false])
   })
 
-  test('a sibling that fails calls it off', async () => {
+  test('a sibling that fails cancels it', async () => {
     const seen: unknown[] = []
     const whole = scope((s) => {
       s.any([patient, patient]).catch((error: unknown) => seen.push(error))
@@ -461,7 +461,7 @@ describe('any', () => {
 })
 
 describe('race', () => {
-  test('settles as the first to settle, once the others, called off, have settled', async () => {
+  test('settles as the first to settle, once the others, cancelled, have settled', async () => {
     const [quick, slow] = [puppet<string>(), puppet<string>()]
     const whole = scope((s) => s.race([slow.work, quick.work]))
     quick.resolve('quick')
@@ -471,7 +471,7 @@ describe('race', () => {
     assert.equal(await whole, 'quick')
   })
 
-  test('a failure that comes first is one of the scope, and calls off the siblings at once', async () => {
+  test('a failure that comes first is one of the scope, and cancels the siblings at once', async () => {
     const [slow, sibling] = [puppet(), puppet()]
     const whole = scope((s) => {
       void s.run(sibling.work)
@@ -484,7 +484,7 @@ describe('race', () => {
     assert.equal(await rejection(whole), boom)
   })
 
-  test('called off by the scope it rejects with the error of the token', async () => {
+  test('cancelled by the scope it rejects with the error of the token', async () => {
     const root = new SimpleToken()
     const whole = scope(root, (s) => s.race([patient, patient]))
     root.cancel()

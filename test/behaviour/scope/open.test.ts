@@ -47,7 +47,7 @@ describe('an open scope', () => {
     assert.equal(await left, boom)
   })
 
-  test("calls off what still runs with onLeave: 'cancel'", async () => {
+  test("cancels what still runs with onLeave: 'cancel'", async () => {
     const kinds: unknown[] = []
     {
       await using s = openScope(undefined, { onLeave: 'cancel' })
@@ -79,7 +79,7 @@ describe('an open scope', () => {
     assert.equal(await rejection(block()), boom)
   })
 
-  test('called off from outside it throws the error of the token, called off by itself it does not', async () => {
+  test('cancelled from outside it throws the error of the token, cancelled by itself it does not', async () => {
     const root = new SimpleToken()
     const s = openScope(root)
     void s.run(patient)
@@ -179,7 +179,7 @@ describe('unfinished', () => {
 })
 
 describe('stuckAfter', () => {
-  test('reports once what has not stopped in time after the scope was called off', async () => {
+  test('reports once what has not stopped in time after the scope was cancelled', async () => {
     using clock = manualClock()
     const root = new SimpleToken({ name: 'request' })
     const [deaf, body] = [puppet(), puppet()]
@@ -237,7 +237,7 @@ describe('stuckAfter', () => {
     }
   })
 
-  test('says nothing of a scope that is in time, or was never called off', async () => {
+  test('says nothing of a scope that is in time, or was never cancelled', async () => {
     using clock = manualClock()
     const reports: StuckReport[] = []
     const options = { stuckAfter: 100, onStuck: (report: StuckReport) => reports.push(report) }
@@ -320,12 +320,12 @@ describe('stuckAfter', () => {
     const [[text, ...rest], [other]] = heard as [unknown[], unknown[]]
     assert.match(
       String(text),
-      /^scope "sync" has not stopped 5 ms after it was called off \(token "sync" was cancelled: enough\): its body; work 0 \(5 ms old, started at .*open\.test\.[jt]s:\d+.*work 9 .*; 2 more$/,
+      /^scope "sync" has not stopped 5 ms after it was cancelled \(token "sync" was cancelled: enough\): its body; work 0 \(5 ms old, started at .*open\.test\.[jt]s:\d+.*work 9 .*; 2 more$/,
     )
     if (process) assert.deepEqual(rest, ['StuckScopeWarning', 'CALLOFF_STUCK_SCOPE'])
     assert.equal(
       other,
-      'a scope has not stopped 1 ms after it was called off (token was cancelled): a task (1 ms old, started at ?)',
+      'a scope has not stopped 1 ms after it was cancelled (token was cancelled): a task (1 ms old, started at ?)',
     )
   })
 })

@@ -397,7 +397,7 @@ describe('a cancellation from outside', () => {
 })
 
 describe('cancel', () => {
-  test('calls off all that is under way; a body that returns all the same is heard', async () => {
+  test('cancels all that is under way; a body that returns all the same is heard', async () => {
     const reasons: unknown[] = []
     const found = await scope(async (s) => {
       void s.run((token) => token.wait().then(({ cause }) => reasons.push(cause)))
@@ -410,7 +410,7 @@ describe('cancel', () => {
     assert.deepEqual(reasons, ['found it'])
   })
 
-  test('of a scope whose body needs what was called off is thrown', async () => {
+  test('of a scope whose body needs what was cancelled is thrown', async () => {
     let token: CancellationToken | undefined
     const whole = scope(async (s) => {
       token = s.token
@@ -532,7 +532,7 @@ describe('after it is over', () => {
       const error = await rejection(call(kept as Scope))
       assert.ok(error instanceof ScopeClosedError)
       assert.deepEqual([error.name, error.code], ['ScopeClosedError', 'ERR_SCOPE_CLOSED'])
-      assert.equal(error.message, 'the scope "job" is over, it can start nothing more')
+      assert.equal(error.message, 'the scope "job" is closed and cannot start a task')
     }
     assert.deepEqual(kept?.unfinished(), [])
     kept?.cancel()

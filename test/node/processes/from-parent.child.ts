@@ -91,7 +91,7 @@ switch (how) {
     tell(token)
     process.exit() // Deno's input holds it
   }
-  // Starts the same program in its turn, under a token of its own, which it calls off.
+  // Starts the same program in its turn, under a token of its own, which it cancels.
   case 'nested': {
     const own = new SimpleToken({ name })
     const child = await spawn(process.execPath, [...before, file], {

@@ -84,7 +84,7 @@ describe('fromParent', { skip }, () => {
     const mine = new SimpleToken()
     assert.equal(await fromParent({ fallback: mine }), mine)
     assert.equal(await fromParent({ fallback: null }), NEVER)
-    await assert.rejects(fromParent({ fallback: 7 as never }), { name: 'TypeError', message: /otherwise must be/ })
+    await assert.rejects(fromParent({ fallback: 7 as never }), { name: 'TypeError', message: /fallback must be/ })
     process.env['CALLOFF_PARENT'] = 'nonsense'
     await assert.rejects(fromParent({ fallback: null }), { code: 'ERR_NO_PARENT', message: /got "nonsense"/ })
     delete process.env['CALLOFF_PARENT']
@@ -215,7 +215,7 @@ describe('fromParent', { skip }, () => {
     await lent.close()
     await ended(child)
     assert.equal(output.told.kind, 'dispose')
-    assert.match(output.told.message, /^token "job" was cancelled because process \d+, which has lent it, does so no/)
+    assert.match(output.told.message, /^token "job" was cancelled because process \d+, which lent it, stopped lending/)
     assert.deepEqual(folders(), [])
     const last = startWith(lent)
     const late = new Output(last)
@@ -275,7 +275,7 @@ describe('fromParent', { skip }, () => {
     parent.kill('SIGKILL')
     await until(() => output.lines.length > 1, 'the child is told')
     assert.equal(output.told.kind, 'disconnect')
-    assert.match(output.told.message, /was cancelled because process \d+, which has lent it, is gone$/)
+    assert.match(output.told.message, /was cancelled because process \d+, which lent it, is gone$/)
     await ended(parent)
     // Children of Deno inherit the socket, so there it is the next lender who takes the folder away.
     if (!('Deno' in globalThis)) await until(() => folder().length === 0, 'the folder goes')

@@ -98,7 +98,7 @@ describe('run', { skip }, () => {
     assert.deepEqual([report.code, report.stdout], [3, 'no\n'])
   })
 
-  it('rejects with the very error of the token when it is called off', async () => {
+  it('rejects with the very error of the token when it is cancelled', async () => {
     const time = longTime()
     const token = new SimpleToken({ name: 'request' })
     const running = run('sh', ['-c', `echo half; exec sleep ${time}`], { token })
@@ -201,7 +201,7 @@ describe('run', { skip }, () => {
     await until(() => closed, 'the source is closed')
   })
 
-  it('called off while it is being fed, it closes the source', async () => {
+  it('cancelled while it is being fed, it closes the source', async () => {
     const time = longTime()
     const token = new SimpleToken()
     let begun = false
@@ -376,7 +376,7 @@ describe('spawn', { skip }, () => {
     assert.equal((await ended).calledOff?.kind, 'dispose')
   })
 
-  it('called off before it is known to run, it is gone as well', async () => {
+  it('cancelled before it is known to run, it is gone as well', async () => {
     const time = longTime()
     const token = new SimpleToken()
     const starting = spawn('sleep', [time], { token })
@@ -405,7 +405,7 @@ describe('spawn', { skip }, () => {
     await child.ended
   })
 
-  it('an output that nobody reads does not hold it back when it is called off', async () => {
+  it('an output that nobody reads does not hold it back when it is cancelled', async () => {
     const token = new SimpleToken()
     const child = await spawn('sh', ['-c', 'trap "" PIPE; head -c 10000000 /dev/zero; sleep 3600'], { token })
     await until(() => (child.stdout?.readableLength ?? 0) >= 0 && alive('head -c 10000000').length > 0, 'it is stuck')

@@ -21,11 +21,11 @@ interface Tree {
   /** A script for the shell; T stands for the time to sleep. */
   readonly script: string
   readonly shell?: string
-  /** How many sleep when it is called off. */
+  /** How many sleep when it is cancelled. */
   readonly sleepers: number
   readonly forced?: boolean
   readonly code?: number
-  /** It is called off after the leader has ended. */
+  /** It is cancelled after the leader has ended. */
   readonly hasGone?: boolean
   readonly signal?: NodeJS.Signals
   readonly skip?: string | false
@@ -110,7 +110,7 @@ const trees: readonly Tree[] = [
   },
 ]
 
-describe('a tree of processes that is called off', { skip }, () => {
+describe('a tree of processes that is cancelled', { skip }, () => {
   for (const { name, script, shell = 'sh', ...tree } of trees) {
     it(`${name} is really gone`, { skip: tree.skip ?? false }, async () => {
       const time = longTime()
