@@ -1,12 +1,12 @@
 /**
- * The marks that were forgotten, by their ids: one that is offered again, since its canceller never heard that it was stored,
- * must not come back (E2). Each is remembered as long as it would have lived. Of more than so many the oldest are let go.
+ * The ids of forgotten marks. A canceller that did not learn that its mark was stored offers it again, and a forgotten mark must not come
+ * back (E2). Each id is remembered for as long as its mark would have lived. Beyond a limit the oldest ids are dropped.
  */
 import { now } from '../../core/clock.js'
 
 export class Forgotten implements Iterable<readonly [id: string, until: number]> {
   readonly #most: number
-  /** Until when, by `now()`; the oldest first. */
+  /** When each id expires, by `now()`. The oldest comes first. */
   readonly #until = new Map<string, number>()
   #sweep: IterableIterator<[string, number]> | undefined
 
@@ -18,7 +18,7 @@ export class Forgotten implements Iterable<readonly [id: string, until: number]>
     return this.#until.size
   }
 
-  /** A mark without an id, of somebody who does not know of them, cannot be told from another. */
+  /** Marks without an id, of clients that do not use ids, cannot be told apart. */
   add(id: string, until: number): void {
     if (id === '') return
     this.#until.set(id, until)
@@ -31,7 +31,7 @@ export class Forgotten implements Iterable<readonly [id: string, until: number]>
     return (this.#until.get(id) ?? 0) > now()
   }
 
-  /** Lets some go whose time is over. */
+  /** Drops some expired ids. */
   sweep(count: number): void {
     for (let i = 0; i < count; i++) {
       this.#sweep ??= this.#until.entries()

@@ -1,17 +1,17 @@
 /**
- * The journal: the file in which a server writes down what has to survive a crash.
+ * The journal: the file in which a server stores the changes that must survive a crash.
  *
- * The file begins with a line that says what it is. Each record is its length (32 bits), the first 8 bytes of its SHA-256, and
- * itself: JSON.
+ * The file begins with a line that names its format. Each record is its length (32 bits), the first 8 bytes of its SHA-256, and its
+ * JSON.
  *
  * Invariants
- * JR1. A change is acknowledged once it is on the disk, and the lock was still ours after that (journal-lock.ts, JL3).
- * JR2. What was acknowledged is in the file at the journal's path, whenever the process or the machine stops. A file takes that path whole
- *      and flushed, by a rename.
- * JR3. Nothing is dropped in silence. Bytes that are no whole record are kept in a file beside the journal, and said; the whole records
- *      before and behind them are recovered.
- * JR4. A file that has grown to several times what lives is written anew, in slices, while the server goes on. A change of a topic that
- *      the new file has already goes into it behind (`late`); a change of another topic is seen when its turn comes.
+ * JR1. A change is acknowledged only when it is on the disk and this server still had the lock afterwards (journal-lock.ts, JL3).
+ * JR2. Every acknowledged change is in the file at the path of the journal, whenever the process or the machine stops. A new file takes
+ *      that path by a rename, complete and flushed.
+ * JR3. Nothing is dropped silently. If bytes are not a complete record, a copy of the file is kept beside the journal and a warning
+ *      is emitted. The complete records before and after those bytes are recovered.
+ * JR4. A file that has grown to several times the live state is compacted in slices, while the server goes on. If the new file has passed
+ *      a topic, a change of that topic is appended to it (`late`). Otherwise the snapshot itself contains the change.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { type FileHandle, open, rename } from 'node:fs/promises'
@@ -26,12 +26,12 @@ import type { Change, Recorder, Snapshot } from './store.js'
 const HEADER = Buffer.from('calloff journal 1\n')
 const SUM_BYTES = 8
 const HEAD_BYTES = 4 + SUM_BYTES
-/** A record is a mark at the most, with its reason. */
+/** The largest record is a mark with its reason. */
 const LARGEST = 65_536
-/** It is written anew when it is larger than this, and than so many times what it was when it was last written anew. */
+/** The file is compacted when it is larger than this, and larger than this many times its size after the last compaction. */
 const SMALL = 1_048_576
 const GROWN = 4
-/** How much is written anew in one slice: about 2 ms of work. */
+/** The bytes of one slice of a compaction: about 2 ms. */
 const SLICE_BYTES = 65_536
 const SLICE_RECORDS = 256
 
@@ -41,7 +41,7 @@ interface Waiting {
   readonly reject: (error: Error) => void
 }
 
-/** A new file, complete but for what changes until it takes its place. */
+/** A new file, complete except for the changes until it replaces the old one. */
 interface Fresh {
   readonly file: FileHandle
   readonly size: number
@@ -51,9 +51,9 @@ interface Fresh {
 /** A journal that was opened. */
 interface Opened {
   readonly journal: Journal
-  /** What it says. */
+  /** The changes that it contains. */
   readonly changes: readonly Change[]
-  /** Whether the file was made now. */
+  /** Whether the file is new. */
   readonly isNew: boolean
 }
 
@@ -62,16 +62,16 @@ export class Journal implements Recorder {
   readonly #lock: JournalLock
   #file: FileHandle
   #size: number
-  /** How large it was when it was last written anew. */
+  /** The size of the file after the last compaction. */
   #base: number
   #waiting: Waiting[] = []
   #writing: Promise<void> | undefined
   #failure: Error | undefined
-  /** What there is to say now, for when it is written anew. */
+  /** Takes a snapshot of the present state, for a compaction. */
   #snapshot: (() => Snapshot) | undefined
   #rewriting: Promise<void> | undefined
   #fresh: Fresh | undefined
-  /** Told once, when it can no longer be written. */
+  /** Called once, when the journal can no longer be written. */
   onFailure: (error: Error) => void = () => {}
 
   private constructor(path: string, lock: JournalLock, file: FileHandle, size: number) {
@@ -84,11 +84,11 @@ export class Journal implements Recorder {
   }
 
   /**
-   * Opens a journal, or begins one; gives what it says.
+   * Opens a journal, or creates one, and returns its changes.
    *
-   * What is damaged is kept in a file of its own beside the journal, and said in a warning of the process (`CALLOFF_JOURNAL_DAMAGED`).
+   * If the journal is damaged, a copy of it is kept beside it, and the process emits a warning (`CALLOFF_JOURNAL_DAMAGED`).
    *
-   * Errors: `ERR_HUB_JOURNAL` if another server has it; `ERR_HUB_REFUSED` if the file is no journal.
+   * Errors: `ERR_HUB_JOURNAL` if another server has the journal; `ERR_HUB_REFUSED` if the file is not a journal.
    */
   static async open(path: string): Promise<Opened> {
     const lock = await JournalLock.take(path)
@@ -107,7 +107,7 @@ export class Journal implements Recorder {
     }
     const { changes, whole, damaged } = recordsIn(content ?? HEADER)
     if (damaged > 0) await keepDamaged(path, content as Buffer, changes.length, damaged)
-    // A new file, so that an owner that was taken over writes to the old one (JL3).
+    // A new file, so an owner that lost the lock writes to the old file (JL3).
     const bytes = [HEADER, ...whole]
     const size = bytes.reduce((sum, { length }) => sum + length, 0)
     let file: FileHandle
@@ -117,20 +117,20 @@ export class Journal implements Recorder {
       await replace(path, file)
     } catch (error) {
       await removed(newOf(path))
-      // On a disk that is full a sound journal is still there to be read.
+      // On a full disk an undamaged journal can still be read.
       if (content === undefined || damaged > 0 || content.length < HEADER.length) throw error
       file = await open(path, 'r+')
     }
     return { journal: new Journal(path, lock, file, size), changes, isNew: content === undefined }
   }
 
-  /** Where to ask for what there is to say. A file that is large is written anew now, with what lives. */
+  /** Sets the source of snapshots. A large file is compacted now. */
   of(snapshot: () => Snapshot): void {
     this.#snapshot = snapshot
     this.#rewriteIfGrown()
   }
 
-  /** Resolves once it is on the disk. What comes while the disk is busy goes together. */
+  /** Resolves when the change is on the disk. Changes that arrive while the disk is busy are written together. */
   append(change: Change): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
@@ -139,7 +139,7 @@ export class Journal implements Recorder {
     })
   }
 
-  /** Waits for what is under way, and closes the file. */
+  /** Waits for pending writes and closes the file. */
   async close(): Promise<void> {
     await this.#writing
     this.#failure ??= new HubError('ERR_HUB_CLOSED', 'the server is closed')
@@ -150,7 +150,7 @@ export class Journal implements Recorder {
   }
 
   async #write(): Promise<void> {
-    await Promise.resolve() // the rest of this turn comes along
+    await Promise.resolve() // changes of the rest of this turn are written together
     while ((this.#waiting.length > 0 || this.#fresh) && !this.#failure) {
       if (this.#fresh) await this.#switch(this.#fresh)
       const batch = this.#waiting
@@ -164,7 +164,7 @@ export class Journal implements Recorder {
         if (this.#failure) throw this.#failure
         this.#size += bytes.length
       } catch (error) {
-        // After a failed flush it is not known what is on the disk, so there is no second try.
+        // After a failed flush the content of the disk is unknown, so there is no second attempt.
         this.#fail(error as Error, batch)
         break
       }
@@ -184,21 +184,21 @@ export class Journal implements Recorder {
     if (isFirst) this.onFailure(this.#failure)
   }
 
-  // ---- Writing anew
+  // ---- Compaction
 
   #rewriteIfGrown(): void {
     if (this.#rewriting || this.#fresh || this.#failure || !this.#snapshot) return
     if (this.#size > Math.max(SMALL, this.#base * GROWN)) this.#rewriting = this.#rewrite(this.#snapshot)
   }
 
-  /** Writes what lives to a new file, beside the server's work. Where that fails the old file goes on. */
+  /** Writes the live state to a new file while the server goes on. If that fails, the old file stays in use. */
   async #rewrite(begun: () => Snapshot): Promise<void> {
     let file: FileHandle | undefined
     let snapshot: Snapshot | undefined
     try {
       file = await begin(newOf(this.#path))
       let size = await writeAll(file, [HEADER], 0)
-      // What was acknowledged in this turn is applied in the next one, and belongs into the snapshot.
+      // Changes that were acknowledged in this turn are applied in the next. They belong in the snapshot.
       await new Promise<void>(turn)
       snapshot = begun()
       for (const slice of slicesOf(snapshot)) {
@@ -211,17 +211,17 @@ export class Journal implements Recorder {
     } catch {
       snapshot?.end()
       await file?.close().catch(() => {})
-      // On a full disk it would be in the way of what is still to be written.
+      // On a full disk the new file would take room that further records need.
       await removed(newOf(this.#path))
-      this.#base = this.#size // not again with every record
+      this.#base = this.#size // so the next record does not start another attempt
     }
     this.#rewriting = undefined
   }
 
-  /** Puts the new file in its place. Nothing is written to either meanwhile. */
+  /** Moves the new file to the path of the journal. Neither file is written meanwhile. */
   async #switch(fresh: Fresh): Promise<void> {
     const { file, snapshot } = fresh
-    // What was acknowledged last is applied in this turn.
+    // The last acknowledged changes are applied in this turn.
     await new Promise<void>(turn)
     try {
       const late = snapshot.end().map(encodeRecord)
@@ -247,7 +247,7 @@ export class Journal implements Recorder {
   }
 }
 
-/** The records of a snapshot, as many at a time as may be written without a pause. */
+/** Yields the records of a snapshot, in pieces that may be written without a pause. */
 function* slicesOf(snapshot: Snapshot): Iterable<Buffer[]> {
   let slice: Buffer[] = []
   let size = 0
@@ -267,13 +267,13 @@ function* slicesOf(snapshot: Snapshot): Iterable<Buffer[]> {
 
 const newOf = (path: string): string => `${path}.new`
 
-/** A new file; what an earlier server has left there is removed, and no link is followed. */
+/** Creates a new file. A file that an earlier server left there is removed, and no link is followed. */
 async function begin(path: string): Promise<FileHandle> {
   await removed(path)
   return open(path, 'wx+', 0o600)
 }
 
-/** Flushes a new file, and puts it in the place of the journal (JR2). */
+/** Flushes a new file and moves it to the path of the journal (JR2). */
 async function replace(path: string, file: FileHandle): Promise<void> {
   await file.datasync()
   await rename(newOf(path), path)
@@ -295,7 +295,7 @@ async function contentOf(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** So that a new name survives a crash as well. Some systems cannot, and need not. */
+/** Flushes the folder, so that a new name survives a crash. Some systems cannot do that, and need not. */
 async function syncFolder(path: string): Promise<void> {
   try {
     const folder = await open(path, 'r')
@@ -309,7 +309,7 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Writes all parts from a place on; returns how many bytes that were. */
+/** Writes all parts, beginning at a position. Returns the number of bytes. */
 async function writeAll(file: FileHandle, parts: readonly Uint8Array[], at: number): Promise<number> {
   const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)
   for (let done = 0; done < bytes.length;) {
@@ -319,7 +319,7 @@ async function writeAll(file: FileHandle, parts: readonly Uint8Array[], at: numb
   return bytes.length
 }
 
-/** Keeps a damaged journal as it is, and says so (JR3). */
+/** Keeps a copy of a damaged journal and emits a warning (JR3). */
 async function keepDamaged(path: string, content: Buffer, records: number, damaged: number): Promise<void> {
   const kept = `${path}.damaged-${new Date().toISOString().replaceAll(':', '-')}-${randomBytes(3).toString('hex')}`
   const file = await open(kept, 'wx', 0o600)
@@ -347,16 +347,16 @@ function encodeRecord(change: Change): Buffer {
   return Buffer.concat([head, sumOf(content), content])
 }
 
-/** What is found in a file. */
+/** The content of a journal file. */
 export interface Found {
   readonly changes: Change[]
-  /** The bytes of the records. */
+  /** The bytes of the complete records. */
   readonly whole: Buffer[]
-  /** How many bytes belong to no whole record. */
+  /** The number of bytes that belong to no complete record. */
   readonly damaged: number
 }
 
-/** The records of a file: all that are whole, also behind bytes that are none. */
+/** Returns all complete records of a file, including those after damaged bytes. */
 export function recordsIn(file: Buffer): Found {
   const changes: Change[] = []
   const whole: Buffer[] = []
@@ -378,7 +378,7 @@ export function recordsIn(file: Buffer): Found {
 
 const BRACE = 0x7b
 
-/** The whole record that begins there, if one does. Most other places are told by a look at their first bytes. */
+/** Returns the complete record that begins at a position, if one does. The first bytes rule out most other positions. */
 function recordAt(file: Buffer, at: number): Buffer | undefined {
   if (file.length - at <= HEAD_BYTES || file[at + HEAD_BYTES] !== BRACE) return undefined
   const length = file.readUInt32BE(at)

@@ -1,7 +1,7 @@
 /**
- * The server's side of one connection: bytes in, bytes out. Shakes hands, then does what is asked of the store.
+ * The server's side of one connection: bytes in, bytes out. It performs the handshake and passes requests to the store.
  *
- * A peer that does not keep to the protocol, or takes too long, is cut off with a word why, and costs the others nothing.
+ * A client that breaks the protocol or takes too long is disconnected with an error message. Other clients do not notice.
  */
 import { after, now } from '../../core/clock.js'
 import { type TopicReport, type TopicState } from '../contract/engine.js'
@@ -10,34 +10,34 @@ import { isProof, proofOf } from '../wire/handshake.js'
 import { decode, encode, Frames, HANDSHAKE_FRAME, type Message, sizeOf, VERSION } from '../wire/protocol.js'
 import { isHolder, type Store, type Watcher } from './store.js'
 
-/** What a peer writes to. */
+/** The output of a peer. */
 export interface Output {
   send(bytes: Uint8Array): void
-  /** Ends the connection once what was sent is on its way. Nothing is received or sent after that. */
+  /** Ends the connection when all sent bytes are on their way. Nothing is received or sent after that. */
   end(): void
-  /** Whether the other side leaves so much unread that it is to read first. */
+  /** Whether the client must read before the server handles more requests: too many bytes are unread. */
   readonly isFull?: boolean
 }
 
 export interface PeerOptions {
   readonly key: Uint8Array
-  /** 32 random bytes, never the same. */
+  /** 32 random bytes, new for each connection. */
   readonly nonce: Uint8Array
   /** The largest frame after the handshake. */
   readonly frame: number
-  /** Milliseconds until the handshake has to be over. */
+  /** The time limit of the handshake, in milliseconds. */
   readonly handshakeWithin: number
-  /** When the server took the place of one before it, whose holders now enter again; undefined where there was none. */
+  /** When this server replaced an earlier one, whose holders now enter again; undefined if there was none. */
   readonly restartedAt?: number | undefined
-  /** The handshake is over. */
+  /** Called when the handshake has succeeded. */
   readonly opened?: () => void
 }
 
-/** A session may be silent for so long at the most, and for no shorter at the least. */
+/** The largest and the smallest ttl of a session, in milliseconds. */
 const LONGEST_SESSION = 600_000
 const SHORTEST_SESSION = 100
 
-/** What a frame has besides the parts of an answer. */
+/** The bytes of a frame without the parts of an answer. */
 const ENVELOPE = 16
 
 type Request = Exclude<
@@ -69,7 +69,7 @@ export class Peer implements Watcher {
   #session = ''
   #ttl = 0
   #heard = 0
-  /** The list that is being written. What was asked after it waits, so that answers come in order. */
+  /** The list that is being written. Later requests wait, so answers come in order. */
   #listing: Iterator<void> | undefined
   #stopTimer: () => void
 
@@ -81,18 +81,18 @@ export class Peer implements Watcher {
     this.#stopTimer = after(options.handshakeWithin, late, false)
   }
 
-  /** Whether the other side has shown that it has the key. */
+  /** Whether the client has proved that it has the key. */
   get isOpen(): boolean {
     return this.#phase === 'open'
   }
 
-  /** Bytes have come: does what they ask for. */
+  /** Takes in bytes and handles their requests. */
   receive(chunk: Uint8Array): void {
     this.hold(chunk)
     this.work(Infinity)
   }
 
-  /** Bytes have come, to be worked on. */
+  /** Takes in bytes for a later `work`. */
   hold(chunk: Uint8Array): void {
     if (this.#phase === 'over') return
     this.#heard = now()
@@ -100,8 +100,8 @@ export class Peer implements Watcher {
   }
 
   /**
-   * Does what it was asked for, in order, until that moment. Returns whether anything is left that could be done at once; what is left
-   * because the other side does not read is not.
+   * Handles the requests, in order, until a moment. Returns whether it could go on at once. It cannot while the client does not read its
+   * answers.
    */
   work(until: number): boolean {
     try {
@@ -121,7 +121,7 @@ export class Peer implements Watcher {
     return false
   }
 
-  /** The connection is gone. */
+  /** The connection is lost. */
   closed(): void {
     if (this.#phase === 'open') this.#store.detach(this.#session, this)
     this.#phase = 'over'
@@ -137,7 +137,7 @@ export class Peer implements Watcher {
     this.#cut(new HubError('ERR_HUB_PROTOCOL', 'another connection has taken over the session'))
   }
 
-  /** Tells why, and ends it. */
+  /** Sends the error to the client and ends the connection. */
   #cut(thrown: unknown): void {
     if (this.#phase === 'over') return
     const error = errorFrom(thrown)
@@ -194,7 +194,7 @@ export class Peer implements Watcher {
     opened?.()
   }
 
-  /** Whoever has not been heard of for the ttl of his session is gone, and only the network does not know yet. */
+  /** Disconnects a client that was silent for the ttl of its session: it is gone, though the network has not reported that. */
   #expect(): void {
     const left = this.#heard + this.#ttl - now()
     const look = () => {
@@ -212,7 +212,7 @@ export class Peer implements Watcher {
       const code = error instanceof HubError ? error.code : 'ERR_HUB_REFUSED'
       this.#send({ type: 'failed', id, code, message: cropped(error.message) })
     }
-    // At once where it can be, so that a cancel is on its way to the others before anything else is done.
+    // At once if possible, so a cancel is sent to its holders before anything else happens.
     const answer = <T>(outcome: T | Promise<T>, send: (value: T) => void) => {
       if (outcome instanceof Promise) void outcome.then(send).catch(fail)
       else send(outcome)
@@ -262,14 +262,14 @@ export class Peer implements Watcher {
     }
   }
 
-  /** In as many frames as it takes. */
+  /** Sends states in as many frames as they need. */
   #sendStates(id: number, states: readonly TopicState[]): void {
     for (const { part, more } of inFrames(states, this.#options.frame)) {
       this.#send({ type: 'states', id, states: part, more })
     }
   }
 
-  /** The same, in steps: a list may be long, and others have their turn in between. */
+  /** Sends reports in steps: a list may be long, and other clients get their turn in between. */
   *#sendReports(id: number, found: Iterable<TopicReport | undefined>): Generator<undefined, undefined> {
     let part: TopicReport[] = []
     let size = ENVELOPE
@@ -292,11 +292,11 @@ export class Peer implements Watcher {
   }
 }
 
-/** How many topics and holders are looked at in one step of a list. */
+/** The number of topics and holders that one step of a list reads. */
 const STEP = 32
 const NOTHING: readonly TopicReport[] = []
 
-/** A topic with many holders comes in several reports, which the client puts together. */
+/** Splits a topic with many holders into several reports. The client joins them. */
 function* inPieces(report: TopicReport): Iterable<TopicReport> {
   const { holders } = report
   if (holders.length <= HOLDERS) {
@@ -306,10 +306,10 @@ function* inPieces(report: TopicReport): Iterable<TopicReport> {
   for (let at = 0; at < holders.length; at += HOLDERS) yield { ...report, holders: holders.slice(at, at + HOLDERS) }
 }
 
-/** The most parts of an answer in one frame, whatever fits. */
+/** The most parts of an answer in one frame, even if more would fit. */
 const MOST_PARTS = 0xffff
 
-/** So many holders, however long the names of their hosts, fit in the smallest frame, with a mark. */
+/** This many holders fit in the smallest frame together with a mark, however long the names of their hosts are. */
 const HOLDERS = 8
 
 function* inFrames(
@@ -335,7 +335,7 @@ function unexpected({ type }: Message): HubError {
   return new HubError('ERR_HUB_PROTOCOL', `unexpected message "${type}"`)
 }
 
-/** Short enough for a frame, whatever its characters take. */
+/** Shortens a message so that it fits in a frame, however many bytes its characters take. */
 function cropped(message: string): string {
   return message.slice(0, 300)
 }

@@ -1,13 +1,13 @@
 /**
- * What an embedded server knows, and what it does about it: no sockets, no files.
+ * The state of an embedded server and its rules. It uses no sockets and no files.
  *
  * Invariants
- * ST1. What has to survive (marks, leases) is changed by `apply` alone, one {@link Change} at a time, and depends on nothing but
- *     the changes before it and what of them has expired. So whoever replays the changes gets to the same state.
- * ST2. A change is written to the journal, if there is one, before it is applied; and nobody is told of it before that.
- * ST3. A topic is known exactly while there is something to know: a mark, a lease, a holder, or a change under way.
- * ST4. Sessions and holders are not written down: who is alive enters again by itself after a restart.
- * ST5. A snapshot holds each topic as it was at one moment, and every change of it after that moment, in order.
+ * ST1. Only `apply` changes the durable state (marks, leases), one {@link Change} at a time. The durable state depends only on the
+ *     changes before and on which of them have expired. So a replay of the changes leads to the same state.
+ * ST2. A change is written to the journal, if there is one, before it is applied. No client learns of it before that.
+ * ST3. The store has an entry for a topic exactly while the topic has a mark, a lease, a holder or a pending change.
+ * ST4. Sessions and holders are not written to the journal: after a restart each living client enters its holders again.
+ * ST5. A snapshot contains each topic as it was at one moment, and every later change of the topic, in order.
  */
 import { after, now, readWall } from '../../core/clock.js'
 import {
@@ -28,11 +28,11 @@ import { HubError } from '../contract/errors.js'
 import { Forgotten } from './forgotten-marks.js'
 import { keyOf } from '../contract/topic.js'
 
-/** What survives a crash. `until` is by the wall clock, the only one that does. */
+/** A durable change. `until` is a time of the wall clock, the only clock that survives a crash. */
 export type Change =
   | { readonly type: 'mark'; readonly topic: Topic; readonly mark: MarkRecord; readonly until: number }
   | { readonly type: 'forget'; readonly topic: Topic }
-  /** What is left of a mark that was forgotten, when a journal is written anew. */
+  /** The rest of a forgotten mark, in a compacted journal. */
   | { readonly type: 'forgotten'; readonly id: string; readonly until: number }
   | {
       readonly type: 'lease'
@@ -40,48 +40,48 @@ export type Change =
       readonly owner: string
       readonly fence: number
       readonly ttl: number
-      /** What is known of earlier terms, see `LeaseRecord`. */
+      /** The state of earlier terms, see `LeaseRecord`. */
       readonly lost: number
     }
   | { readonly type: 'over'; readonly topic: Topic; readonly fence: number; readonly until: number }
   | { readonly type: 'release'; readonly topic: Topic; readonly fence: number; readonly until: number }
 
-/** The fewest changes that lead to the present state, while that goes on changing. */
+/** The shortest list of changes that leads to the present state. The state may change while it is read. */
 export interface Snapshot extends Iterable<Change> {
-  /** Ends it. Returns the changes of topics that were given before they changed. */
+  /** Ends the snapshot. Returns the later changes of topics that the snapshot had already passed. */
   end(): readonly Change[]
 }
 
-/** Where changes are written down. */
+/** Stores changes. */
 export interface Recorder {
-  /** Resolves once it will survive a crash, in the order of the calls. */
+  /** Resolves when the change is durable. Calls resolve in their order. */
   append(change: Change): Promise<void>
 }
 
 /** One connection, as the store sees it. */
 export interface Watcher {
   notice(state: TopicState): void
-  /** Another connection has taken over its session. */
+  /** Called when another connection has taken over its session. */
   replaced(): void
 }
 
-/** How much the store takes in. */
+/** The limits of the store. */
 export interface StoreLimits {
-  /** Topics with a mark or a lease. */
+  /** The number of topics with a mark or a lease. */
   readonly marks: number
-  /** Holders of one session. */
+  /** The number of holders of one session. */
   readonly names: number
-  /** Of memory, as `weight` estimates it. Default: no limit. */
+  /** Bytes of memory, as `weight` estimates them. Default: no limit. */
   readonly bytes?: number
 }
 
-/** What things take, in bytes: a little more than was measured. Texts come on top. */
+/** The sizes of records in bytes, a little more than measured, without their texts. */
 const weight = {
   topic: 500,
   holder: 450,
   mark: 400,
   lease: 500,
-  /** Of a text. Texts are stored once, and most of them as keys too. */
+  /** The size of a text. Texts are stored once, and most of them are also keys. */
   character: 2,
 }
 
@@ -93,7 +93,7 @@ function weightOfLease(owner: string): number {
   return weight.lease + weight.character * owner.length
 }
 
-/** What an entry takes besides its holders. */
+/** The size of an entry without its holders. */
 function weightOf({ mark, lease }: Entry): number {
   return (mark ? weightOfMark(mark) : 0) + (lease ? weightOfLease(lease.owner) : 0)
 }
@@ -107,9 +107,9 @@ interface Lease {
   readonly fence: number
   readonly ttl: number
   lost: number
-  /** When it ends, by `now()`; undefined once it is over. */
+  /** When the lease ends, by `now()`; undefined when it has ended. */
   until: number | undefined
-  /** When it is forgotten that one was lost, by `now()`. */
+  /** When the loss of a lease is forgotten, by `now()`. */
   forgotten: number
   stop: () => void
 }
@@ -123,7 +123,7 @@ interface Entry {
   lease: Lease | undefined
   readonly holders: Set<Held>
   readonly watchers: Set<Watcher>
-  /** Changes that are being written down. */
+  /** The number of changes that are being written to the journal. */
   pending: number
 }
 
@@ -131,84 +131,84 @@ interface Held {
   record: HolderRecord
   readonly entry: Entry
   readonly session: Guest
-  /** The connection it was entered through last. */
+  /** The connection that entered it last. */
   through: Watcher
 }
 
 /** A session that the store knows. */
 interface Guest {
   readonly info: Session
-  /** What others know it by: the id itself is its secret. */
+  /** Its public id. The session id itself is a secret. */
   readonly number: number
   readonly holders: Map<number, Held>
   link: Watcher | undefined
   heard: number
-  /** How many holders were entered through a connection, by topic. */
+  /** The number of holders that each connection has entered, by topic. */
   readonly watched: Map<Watcher, Map<Entry, number>>
 }
 
-/** What is to be listed: one topic, or all whose names begin alike. */
+/** The topics to list: one topic, or all topics whose names begin with a prefix. */
 export interface Wanted {
   readonly prefix?: string | undefined
   readonly topic?: Topic | undefined
 }
 
-/** What a snapshot has given. */
+/** The progress of a snapshot. */
 interface Taken {
   readonly keys: Set<string>
-  /** Every topic that there was; one that comes now is behind them all. */
+  /** The snapshot has passed every topic that existed. A topic that appears now comes behind them. */
   isAll: boolean
 }
 
-/** What a forgotten id takes, in bytes: it has 64 characters at the most. */
+/** The size of a forgotten id in bytes. An id has at most 64 characters. */
 const FORGOTTEN_BYTES = 200
-/** Open tokens take this part of the memory at the most, so that there is room left to cancel. */
+/** Open tokens may take at most this part of the memory, so that room is left for cancels. */
 const TOKENS = 3 / 4
-/** Sessions that are not connected: of more than so many, those that left first are dropped. Each enters again when it comes back. */
+/** The most sessions without a connection. Beyond it the store drops the one that has been gone longest. It enters again when it returns. */
 const MOST_ABSENT = 10_000
 
-/** The wall clock counts in whole milliseconds, so two readings may make a time look shorter by one. */
+/** The wall clock counts whole milliseconds, so a duration between two readings may be one too short. */
 const TICK = 1
-/** Milliseconds between two looks at what is over, and how many topics each looks at. */
+/** Milliseconds between two sweeps for expired topics, and the number of topics of one sweep. */
 const SWEEP = 1_000
 const SWEPT = 2_000
 
 export class Store {
   readonly #entries = new Map<string, Entry>()
   readonly #guests = new Map<string, Guest>()
-  /** The sessions without a connection, in the order in which they lost it. */
+  /** The sessions without a connection. The one that lost its connection first comes first. */
   readonly #absent = new Set<string>()
-  /** What of the marks that were forgotten is remembered, so that none comes back (E2). */
+  /** The ids of forgotten marks, so that no forgotten mark comes back (E2). */
   readonly #forgotten: Forgotten
   readonly #recorder: Recorder | undefined
   readonly #limits: StoreLimits
-  /** Higher than any fence before: what was replayed, or, where nothing is written down, what any earlier server can have given. */
+  /** At least as high as any earlier fence: from the journal, or, without a journal, higher than any earlier server can have reached. */
   #fence = readWall()
   #numbers = 0
   #marks = 0
-  /** What all of it takes. */
+  /** The size of the whole state, in bytes. */
   #bytes = 0
-  /** Told of each change: the snapshots that are being taken. */
+  /** The snapshots in progress. Each of them receives every change. */
   readonly #snapshots = new Set<(entry: Entry, change: Change) => void>()
   #sweep: IterableIterator<Entry> | undefined
-  /** Absent while there is nothing that could be over. */
+  /** Absent while nothing can expire. */
   #stopSweep: (() => void) | undefined
 
   constructor(limits: StoreLimits, recorder?: Recorder, changes: Iterable<Change> = []) {
     this.#limits = limits
-    // Of ids that are forgotten an eighth of the memory is the most.
+    // Ids of forgotten marks may take an eighth of the memory.
     this.#forgotten = new Forgotten(Math.min(limits.marks, Math.ceil((limits.bytes ?? Infinity) / 8 / FORGOTTEN_BYTES)))
     for (const change of changes) this.#apply(change)
     this.#recorder = recorder
   }
 
   /**
-   * The fewest changes that lead to the present state: what a compacted journal begins with. They may be taken in slices: what
-   * changes meanwhile of a topic whose changes were taken is given by `end`, and of any other when its turn comes (ST5).
+   * Returns the shortest list of changes that leads to the present state. A compacted journal begins with it. The list may be read in
+   * slices. If a topic changes after the list has passed it, `end` returns the change; otherwise the list itself contains it (ST5).
    */
   changes(): Snapshot {
     const late: Change[] = []
-    // By key: a topic that is dropped and comes back while the snapshot is taken has its changes behind those of before.
+    // By key, because a topic may be dropped and come back during the snapshot. Its new changes then follow the old ones.
     const taken: Taken = { keys: new Set(), isAll: false }
     const all = this.#changes(taken)
     const keep = (entry: Entry, change: Change) => {
@@ -224,14 +224,14 @@ export class Store {
     }
   }
 
-  /** The forgotten marks come last, with those that were forgotten meanwhile. */
+  /** The forgotten marks come last, including marks that are forgotten during the snapshot. */
   *#changes(taken: Taken): Generator<Change, undefined> {
     const lag = readWall() - now()
     for (const entry of this.#entries.values()) {
       const { key, topic, mark, markUntil, lease } = entry
       if (taken.keys.has(key)) continue
       taken.keys.add(key)
-      // All at once, before anything else can happen to the topic.
+      // All changes of the topic at once, before it can change again.
       const changes: Change[] = mark ? [{ type: 'mark', topic, mark, until: markUntil + lag }] : []
       if (lease) {
         const { owner, fence, ttl, lost, until, forgotten } = lease
@@ -248,7 +248,7 @@ export class Store {
 
   // ---- Sessions and holders
 
-  /** A session comes in over a connection; one that it has left behind is dropped. */
+  /** Attaches a session to a connection. An older connection of the session is dropped. */
   attach(info: Session, link: Watcher): void {
     let guest = this.#guests.get(info.id)
     if (!guest) {
@@ -267,7 +267,7 @@ export class Store {
     }
   }
 
-  /** A connection is gone. Its session may come back over another one. */
+  /** A connection is lost. Its session may come back over another connection. */
   detach(session: string, link: Watcher): void {
     const guest = this.#guests.get(session)
     if (!guest) return
@@ -324,7 +324,7 @@ export class Store {
     }
   }
 
-  /** False if the session is not known any more. */
+  /** Returns false if the session is unknown. */
   beat(session: string): boolean {
     const guest = this.#guests.get(session)
     if (guest) guest.heard = now()
@@ -390,7 +390,7 @@ export class Store {
     })
   }
 
-  /** Errors: `ERR_HUB_REFUSED` if there is no room for so many bytes, in that part of the memory, and marks or leases, more. */
+  /** Errors: `ERR_HUB_REFUSED` if that part of the memory has no room for `bytes`, or if there are too many marks and leases. */
   #makeRoom(bytes: number, marks: number, part = 1): void {
     const { bytes: all = Infinity, marks: mostMarks } = this.#limits
     const mostBytes = all * part
@@ -413,8 +413,8 @@ export class Store {
   }
 
   /**
-   * The same, one topic after the other, with undefined for each that is not wanted. It may be taken in slices: each topic is as it stands
-   * when it is taken, and none that is there from the beginning to the end is left out.
+   * Yields the same, one topic at a time, and undefined for each topic that was not asked for. It may be read in slices: each topic is
+   * reported as it is when it is read. A topic that exists from the beginning to the end is never left out.
    */
   *listing({ prefix, topic }: Wanted): Generator<TopicReport | undefined, undefined> {
     for (const entry of topic ? [this.#known(topic)] : this.#entries.values()) {
@@ -461,7 +461,7 @@ export class Store {
       return this.#commit(entry, { type: 'lease', topic, owner, fence, ttl, lost: entry.lease?.lost ?? 0 }, outcome)
     }
     if (lease?.until === undefined) return take()
-    // Its time is up, and its timer late.
+    // The lease has ended, and its timer is late.
     const ended = this.#end(entry, lease)
     return ended ? ended.then(take) : take()
   }
@@ -496,14 +496,14 @@ export class Store {
       until: readWall() + LEASE_REMEMBERED_FOR,
     }
     const ended = this.#commit(entry, change, () => {})
-    // A journal that fails ends the server, which is where that is told.
+    // A failing journal closes the server, and the server reports the failure.
     if (ended) ended.catch(() => {})
     return ended
   }
 
   // ---- Changes
 
-  /** Writes a change down, applies it, and tells those who watch (ST2); then gives `outcome`. */
+  /** Writes a change to the journal, applies it and notifies the watchers (ST2). Then returns `outcome`. */
   #commit<T>(entry: Entry, change: Change, outcome: () => T): T | Promise<T> {
     const go = (): T => {
       if (this.#apply(change)) {
@@ -527,7 +527,7 @@ export class Store {
     )
   }
 
-  /** ST1. True if it made a difference. */
+  /** Applies a change (ST1). Returns true if the state changed. */
   #apply(change: Change): boolean {
     if (change.type === 'forgotten') {
       this.#forgotten.add(change.id, now() + Math.max(0, change.until - readWall()))
@@ -542,7 +542,7 @@ export class Store {
     return differs
   }
 
-  /** Adds what an entry has to what there is, or takes it away. */
+  /** Adds the size of an entry to the total, or subtracts it. */
   #count(entry: Entry, times: 1 | -1): void {
     if (!entry.mark && !entry.lease) return
     this.#marks += times
@@ -553,7 +553,7 @@ export class Store {
     const { lease } = entry
     switch (change.type) {
       case 'mark':
-        // Offered again while the first one was still being written, and forgotten in between.
+        // The mark was offered again while its first copy was still being written, and was forgotten in between.
         if (entry.mark || this.#forgotten.has(change.mark.id)) return false
         entry.mark = change.mark
         entry.markUntil = now() + Math.max(0, change.until - readWall())
@@ -569,7 +569,7 @@ export class Store {
         const { owner, fence, ttl, lost } = change
         const taken: Lease = { owner, fence, ttl, lost, until: 0, forgotten: Infinity, stop: () => {} }
         entry.lease = taken
-        // After a restart nobody knows how much of it is left: all of it, to be safe (E10).
+        // After a restart the time that is left is unknown. A full ttl is safe (E10).
         this.#extend(entry, taken)
         return true
       }
@@ -623,7 +623,7 @@ export class Store {
     return { topic, mark, lease: record }
   }
 
-  /** Takes away what has lived its time. */
+  /** Removes the mark and the lease if they have expired. */
   #refresh(entry: Entry): void {
     const { mark, lease } = entry
     const isMarkOver = mark !== undefined && entry.markUntil <= now()
@@ -635,7 +635,7 @@ export class Store {
     this.#count(entry, 1)
   }
 
-  /** ST3. */
+  /** Drops an entry that holds nothing (ST3). */
   #drop(entry: Entry): void {
     this.#refresh(entry)
     const { mark, lease, holders, pending } = entry
@@ -648,7 +648,7 @@ export class Store {
     this.#stopSweep ??= after(SWEEP, () => this.#clean(), false)
   }
 
-  /** Some topics at a time, so that a million of them never stand in anybody's way. */
+  /** Sweeps a few topics at a time, so that a million topics never block a request. */
   #clean(): void {
     this.#stopSweep = undefined
     for (let i = 0; i < SWEPT; i++) {
@@ -674,7 +674,7 @@ export class Store {
   }
 }
 
-/** Whether the numbers in a record that came over the wire mean something. */
+/** Whether the state and the role of a record from the wire are known. */
 export function isHolder({ state, role }: HolderRecord): boolean {
   return state <= 2 && role < ROLES.length
 }

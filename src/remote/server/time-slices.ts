@@ -1,35 +1,35 @@
 /**
  * Shares the time of a server among its connections.
  *
- * A connection works on what it was sent for a slice at most. If anything is left it waits, and goes on when all others that wait have
- * had a slice, and the event loop has taken in what has come meanwhile. One that comes with something new goes before those that have
- * used up a slice: so what a client asks now and then is answered soon, however much others ask.
+ * A connection handles its requests for one slice at most. If requests are left, it waits. It goes on when all other waiting
+ * connections have had a slice and the event loop has read new bytes. A connection with new requests goes before connections that have
+ * used up a slice. So an occasional request is answered soon, however many requests other clients send.
  */
 import { now, turn } from '../../core/clock.js'
 
-/** Milliseconds that one connection works at a time; and that all that wait work before the event loop has its turn. */
+/** The slice of one connection, and the time of all waiting connections before the event loop gets its turn, in milliseconds. */
 const SLICE = 1
 const ROUND = 4
 
 export interface Worker {
-  /** Works until that moment, by `now()`. Returns whether anything is left that could be done at once. */
+  /** Handles requests until a moment, by `now()`. Returns whether it could go on at once. */
   work(until: number): boolean
 }
 
 export class Turns {
-  /** Those that wait for their first slice, and those that have used one up. */
+  /** The connections that wait for their first slice, and those that have used one up. */
   readonly #fresh = new Set<Worker>()
   readonly #busy = new Set<Worker>()
   #isScheduled = false
 
-  /** There is something to do for a connection: at once, if no other waits. */
+  /** A connection has requests. They are handled at once if no other connection waits. */
   run(worker: Worker): void {
     if (this.#busy.has(worker)) return
     if (this.#isScheduled) this.#fresh.add(worker)
     else this.#slice(worker)
   }
 
-  /** The connection is gone. */
+  /** The connection is lost. */
   remove(worker: Worker): void {
     this.#fresh.delete(worker)
     this.#busy.delete(worker)
@@ -48,7 +48,7 @@ export class Turns {
     const waiting = [...this.#fresh, ...this.#busy]
     for (const worker of waiting) {
       if (now() >= end) break
-      if (!this.#fresh.delete(worker) && !this.#busy.delete(worker)) continue // it is gone
+      if (!this.#fresh.delete(worker) && !this.#busy.delete(worker)) continue // the connection is lost
       this.#slice(worker)
     }
     if (this.#isScheduled || this.#fresh.size + this.#busy.size === 0) return

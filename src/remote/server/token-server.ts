@@ -15,45 +15,45 @@ import { BACKLOG, listening, SocketPlace } from '../wire/socket-path.js'
 import { Store } from './store.js'
 import { Turns } from './time-slices.js'
 
-/** How much a server puts up with. */
+/** The limits of a server. */
 export interface ServerLimits {
-  /** The largest frame, in bytes, at least 16,384. Default: 65,536. */
+  /** The largest frame in bytes, at least 16,384. Default: 65,536. */
   readonly frame?: number | undefined
-  /** Connections at a time. Default: 10,000. */
+  /** The number of open connections. Default: 10,000. */
   readonly connections?: number | undefined
-  /** Of these, how many that have not shown the key yet: for a further one, the oldest is cut off. Default: 2,000. */
+  /** The number of connections that have not proved their key. A further one disconnects the oldest of them. Default: 2,000. */
   readonly handshakes?: number | undefined
-  /** Milliseconds for the handshake. Default: 5,000. */
+  /** The time limit of the handshake, in milliseconds. Default: 5,000. */
   readonly handshakeWithin?: number | undefined
-  /** Tokens of one connection. Default: 100,000. */
+  /** The number of open tokens of one connection. Default: 100,000. */
   readonly names?: number | undefined
-  /** Marks and leases in all. Default: 1,000,000. */
+  /** The number of all marks and leases. Default: 1,000,000. */
   readonly marks?: number | undefined
   /**
-   * Bytes of memory, estimated, for all that clients have stored: marks, leases and open tokens, which take three quarters of it at the
-   * most. What would take more is refused with `ERR_HUB_REFUSED`; what is stored stays. Default: half of the heap that Node allows.
+   * The estimated bytes of memory of all stored data: marks, leases and open tokens. Open tokens may take at most three quarters of it.
+   * A request that needs more is refused with `ERR_HUB_REFUSED`; stored data stays. Default: half of the heap that Node allows.
    */
   readonly bytes?: number | undefined
-  /** Bytes that a connection may leave unread before it is cut off. Default: 8 MiB. */
+  /** The bytes that a client may leave unread before it is disconnected. Default: 8 MiB. */
   readonly unread?: number | undefined
 }
 
-/** Where a server listens, and what it demands. */
+/** The options of a server. */
 export interface ServerOptions {
-  /** A Unix socket, or the name of a pipe on Windows. */
+  /** The path of a Unix socket, or the name of a pipe on Windows. */
   readonly path?: string | undefined
-  /** An address to listen at. Default: `'127.0.0.1'`. Anything but loopback needs a key. */
+  /** The address to listen at. Default: `'127.0.0.1'`. Any address except loopback requires a key. */
   readonly host?: string | undefined
   /** A TCP port; 0 picks a free one. */
   readonly port?: number | undefined
-  /** The secret that clients must have, at least 16 bytes; text counts as UTF-8. */
+  /** The secret that clients must have, at least 16 bytes. Text is encoded as UTF-8. */
   readonly key?: string | Uint8Array | undefined
   /**
-   * A file in which marks and leases survive a crash. One server at a time, by a file `….lock` beside it: another one is refused
-   * with `ERR_HUB_JOURNAL`, which names the process; what a process that has died has left is taken over.
+   * The path of a file that keeps marks and leases through a crash. One server at a time may use it, by a file `….lock` beside it. A
+   * second server is refused with `ERR_HUB_JOURNAL`, and the message names the process. The lock of a dead process is taken over.
    */
   readonly journal?: string | undefined
-  /** Over TCP: what `tls.createServer` takes (`key`, `cert` …). */
+  /** Over TCP: the options of `tls.createServer` (`key`, `cert` …). */
   readonly tls?: object | undefined
   readonly limits?: ServerLimits | undefined
 }
@@ -86,9 +86,9 @@ function limitsOf(given: ServerLimits | undefined): Limits {
 }
 
 /**
- * A server that carries a hub, with no dependency: in a process of its own, or beside something else.
+ * A server that carries a hub, without dependencies. It may run in a process of its own or beside other code.
  *
- * It keeps the process alive until it is closed. What is stored lives in memory; with `journal`, in a file as well.
+ * It keeps the process alive until it is closed. Stored data is in memory; with `journal` it is in a file as well.
  *
  * @example
  * ```ts
@@ -96,7 +96,7 @@ function limitsOf(given: ServerLimits | undefined): Limits {
  *
  * await using server = await TokenServer.listen({ port: 0 })
  * await using here = await connectHub(server.url)
- * await using there = await connectHub(server.url) // in another process, as a rule
+ * await using there = await connectHub(server.url) // usually in another process
  *
  * const job = there.open('job-42')
  * await job.ready
@@ -114,12 +114,12 @@ export class TokenServer implements AsyncDisposable {
   readonly #sockets = new Set<Socket>()
   #closing: Promise<void> | undefined
   #failure: Error | undefined
-  /** When it took the place of a server before it, whose clients now enter again; undefined where there was none. */
+  /** When this server replaced an earlier one, whose clients now enter again; undefined if there was none. */
   #restartedAt: number | undefined
   #ended!: (error?: Error) => void
   /**
-   * Resolves when the server is closed; rejects if that was because its journal could not be written any more (`ERR_HUB_JOURNAL`), or
-   * its socket was replaced by that of another server (`ERR_HUB_REFUSED`).
+   * Resolves when the server is closed. Rejects if it closed because its journal could no longer be written (`ERR_HUB_JOURNAL`), or
+   * because another server replaced its socket (`ERR_HUB_REFUSED`).
    */
   readonly closed: Promise<void>
 
@@ -137,10 +137,10 @@ export class TokenServer implements AsyncDisposable {
   /**
    * Starts a server.
    *
-   * A socket file is for its owner alone (0600). One that a crashed server has left behind is replaced, anything else is not.
+   * Only the user of the process may use its socket file (mode 0600). The socket of a crashed server is replaced; any other file is not.
    *
-   * Errors: `TypeError` and `RangeError` for bad options, for one: an address others can reach, without a `key`;
-   * `ERR_HUB_REFUSED` where a server is listening already; what the system says.
+   * Errors: `TypeError` and `RangeError` for bad options, such as an address that other machines can reach without a `key`;
+   * `ERR_HUB_REFUSED` if another server is listening there; errors of the system.
    */
   static async listen(options: ServerOptions): Promise<TokenServer> {
     const given = optionsOf(options, SERVER_OPTIONS)
@@ -168,7 +168,7 @@ export class TokenServer implements AsyncDisposable {
     const store = new Store(limits, journal, opened?.changes)
     journal?.of(() => store.changes())
     try {
-      // Only a server that uses TLS loads it.
+      // Loaded only by a server that uses TLS.
       const make = tls && (await import('node:tls')).createServer
       const listener = make
         ? make({ handshakeTimeout: limits.handshakeWithin, ...tls })
@@ -176,7 +176,7 @@ export class TokenServer implements AsyncDisposable {
       const server = new TokenServer(listener, store, journal, place)
       if (opened?.isNew === false) server.#restartedAt = now()
       const serve = server.#serve(key, limits, make !== undefined)
-      // Before it can be reached: a connection that comes before the listeners is never answered.
+      // Attach handlers before listening: a connection that arrives earlier is never answered.
       serve(listener)
       if (place) {
         await place.listen(listener)
@@ -192,17 +192,17 @@ export class TokenServer implements AsyncDisposable {
     }
   }
 
-  /** What `connectHub` takes. */
+  /** The URL for `connectHub`. */
   get url(): string {
     return this.#url
   }
 
-  /** How many are connected, those included that have not shown the key yet. */
+  /** The number of connections, including those that have not proved their key. */
   get connections(): number {
     return this.#sockets.size
   }
 
-  /** Ends all connections, flushes the journal, and takes a socket file away. */
+  /** Ends all connections, flushes the journal and removes the socket file. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -210,7 +210,7 @@ export class TokenServer implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#stopWatching()
-    // First the path, and then the server: as long as it listens no other one takes its path.
+    // First the path, then the server: while the server listens, no other server takes its path.
     await this.#place?.remove()
     const closed = new Promise<void>((resolve) => void this.#listener.close(() => resolve()))
     for (const socket of this.#sockets) socket.destroy()
@@ -225,8 +225,8 @@ export class TokenServer implements AsyncDisposable {
   }
 
   /**
-   * Looks now and then whether clients can still find the server: what cleans up temporary files may have removed its socket. Then it
-   * listens again at the same path; the connections that there are go on.
+   * Checks from time to time whether clients can still find the server, because a cleaner of temporary files may have removed its socket.
+   * If so, the server listens again at the same path. Open connections go on.
    */
   #watch(place: SocketPlace, serve: (listener: Server) => void): void {
     const look = async () => {
@@ -247,7 +247,7 @@ export class TokenServer implements AsyncDisposable {
         this.#fail(new HubError('ERR_HUB_REFUSED', `another server has replaced this one at ${this.#url}`))
       this.#watch(place, serve)
     }
-    // Where it cannot be made it is tried again: a folder may be gone and come back.
+    // If the socket cannot be made, the server tries again: a folder may be missing for a while.
     const again = () => void look().catch(() => this.#watch(place, serve))
     if (!this.#closing) this.#stopWatching = after(LOOK, again, false)
   }
@@ -257,14 +257,14 @@ export class TokenServer implements AsyncDisposable {
     void this.close()
   }
 
-  /** Returns what has a listener let clients in. */
+  /** Returns a function that makes a listener accept clients. */
   #serve(key: Uint8Array, limits: Limits, isTls: boolean): (listener: Server) => void {
-    /** Who has not shown the key yet, the oldest first. */
+    /** The connections that have not proved their key, the oldest first. */
     const strangers = new Set<Socket>()
     if (this.#journal) this.#journal.onFailure = (error) => this.#fail(error)
-    /** Over TLS: the connections below, by where they come from, which is all that tells them. */
+    /** Over TLS: the TCP connections, by their remote address. Nothing else identifies them. */
     const below = new Map<string, Socket>()
-    // Counted by the system's connections, so that a TLS handshake counts as well.
+    // Counts TCP connections, so that a pending TLS handshake counts as well.
     const count = (socket: Socket) => {
       const source = sourceOf(socket)
       this.#sockets.add(socket)
@@ -296,7 +296,7 @@ export class TokenServer implements AsyncDisposable {
           socket.end(() => void socket.destroy())
           after(LAST_WORD, () => void socket.destroy(), false)
         },
-        // A client that asks faster than it reads is to read first.
+        // A client that sends requests faster than it reads must read first.
         get isFull() {
           return socket.writableNeedDrain && socket.writableLength > limits.unread / 8
         },
@@ -328,7 +328,7 @@ export class TokenServer implements AsyncDisposable {
         work(until: number): boolean {
           let isLeft = false
           outbox.reading(() => (isLeft = peer.work(until)))
-          // What it has sent is worked on before more of it is read.
+          // Its earlier requests are handled before more bytes are read.
           if (isLeft) socket.pause()
           else if (!output.isFull) socket.resume()
           return isLeft
@@ -346,15 +346,15 @@ export class TokenServer implements AsyncDisposable {
       listener.on('connection', count)
       listener.on(isTls ? 'secureConnection' : 'connection', letIn)
       listener.on('tlsClientError', (_error: Error, socket: Socket) => void socket.destroy())
-      listener.on('error', () => {}) // of accepting: what there is goes on
+      listener.on('error', () => {}) // errors of accepting: open connections go on
     }
   }
 }
 
-/** Milliseconds between two looks at the socket. */
+/** Milliseconds between two checks of the socket. */
 const LOOK = 1_000
 
-/** Who is cut off and does not read why is not waited for any longer, in milliseconds. */
+/** How long a disconnected client may take to read the error message, in milliseconds. */
 const LAST_WORD = 1_000
 
 function sourceOf({ remoteAddress, remotePort }: Socket): string {

@@ -1,19 +1,19 @@
 /**
- * What a server has to say to one of its connections, gathered for a turn of the event loop and written in one go: a write is a
- * call of the system, and costs more than all that is done for a message.
+ * The frames for one connection of a server, collected for a turn of the event loop and written together. A write is a system call and
+ * costs more than the rest of the handling of a message.
  */
 import { Buffer } from 'node:buffer'
-// By name, for good: fake timers replace the one on `process`.
+// Imported by name, because fake timers replace the one on `process`.
 import { nextTick } from 'node:process'
 
-/** So many bytes are not gathered any longer, so that the other side has something to do meanwhile. */
+/** This many bytes are written at once, so that the client can begin to read. */
 const ENOUGH = 65_536
 
 export class Outbox {
   readonly #write: (bytes: Uint8Array) => void
   #gathered: Uint8Array[] = []
   #size = 0
-  /** While something is read from the same connection: what is caused by that goes to the others first. */
+  /** True while bytes of the same connection are read: frames for other connections go first. */
   #isReading = false
   readonly #flush = () => this.flush()
 
@@ -28,7 +28,7 @@ export class Outbox {
     else if (this.#gathered.length === 1 && !this.#isReading) nextTick(this.#flush)
   }
 
-  /** Reads, which may send something to anybody. */
+  /** Calls `read`, which may send frames to any connection. */
   reading(read: () => void): void {
     this.#isReading = true
     read()
@@ -36,7 +36,7 @@ export class Outbox {
     if (this.#gathered.length > 0) nextTick(this.#flush)
   }
 
-  /** Writes what there is at once. */
+  /** Writes the collected frames at once. */
   flush(): void {
     const [first] = this.#gathered
     if (!first) return
