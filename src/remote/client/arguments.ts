@@ -1,4 +1,4 @@
-/** The arguments of a hub's methods, checked, with their defaults. */
+/** Checks the arguments of the methods of a hub and applies defaults. */
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import { type CancellationToken, type TokenOrSignal, toToken } from '../../core/token.js'
 import type { Topic } from '../contract/engine.js'
@@ -7,7 +7,7 @@ import { topicOf } from '../contract/topic.js'
 import { period } from '../contract/limits.js'
 import { policyOf } from './options.js'
 
-/** What `close` of a hub takes. */
+/** The options of `close` of a hub. */
 interface CloseOptions {
   readonly timeout?: number | undefined
 }
@@ -81,7 +81,7 @@ export function leaseRequest(name: unknown, options: LeaseOptions): LeaseRequest
   }
 }
 
-/** Milliseconds that `close` may take. */
+/** The default time limit of `close`, in milliseconds. */
 export function closeTimeout(options: CloseOptions | undefined): number {
   return period('timeout', optionsOf(options, CLOSE_OPTIONS).timeout ?? 5_000, 0)
 }

@@ -14,14 +14,14 @@ import type { HubEvent } from '../contract/hub.js'
 import type { Connection } from './connection.js'
 import { type PendingCancel, PendingCancels } from './pending-cancels.js'
 
-/** Milliseconds until a cancel that the engine has refused is offered again. */
+/** Milliseconds until a refused cancel is offered again. */
 const REFUSED = 1_000
 
 export class CancelOutbox extends PendingCancels {
   readonly #connection: Connection
   readonly #stored: (topic: Topic, mark: MarkRecord) => void
   readonly #tell: (event: HubEvent) => void
-  /** Of refused cancels: each stops its timer. */
+  /** Functions that stop the timers of refused cancels. */
   readonly #pauses = new Map<PendingCancel, () => void>()
 
   /** @param stored is called before the promise of the cancel settles. */

@@ -1,6 +1,6 @@
 /**
- * A connection that comes back: makes a link, and another one when it is lost, with waits in between that double and are cut
- * short by chance, so that a thousand clients of a server that was restarted do not come all at once.
+ * A connection that is restored: it makes a link, and a new one when the link is lost. The waits in between double, and a random part is
+ * taken off, so that a thousand clients of a restarted server do not connect at the same moment.
  */
 import { waitAfter } from '../../core/backoff.js'
 import { after, now } from '../../core/clock.js'
@@ -14,18 +14,18 @@ export interface ConnectionOptions {
   readonly timeout: number
   readonly first: number
   readonly most: number
-  /** From 0 to 1. */
+  /** Returns a random number from 0 to 1. */
   readonly random: () => number
 }
 
 export interface ConnectionEvents {
-  /** There is a new link, over which nothing was said yet. */
+  /** There is a new link, and nothing was sent over it yet. */
   opened(link: Link): void
   notice(state: TopicState): void
   event(event: HubEvent): void
 }
 
-/** After a restart of a server all its clients are back within so many milliseconds: the longest wait before they try, and a second. */
+/** All clients of a restarted server are back after this many milliseconds: their longest wait, and a second. */
 const RETURN = 6_000
 
 export class Connection {
@@ -36,14 +36,14 @@ export class Connection {
   readonly #session: Session
   readonly #options: ConnectionOptions
   readonly #events: ConnectionEvents
-  /** When something came over the present link last: whoever answers others is only busy. */
+  /** When the last answer came over the present link. A server that answers other requests is slow, not dead. */
   #heard = 0
-  /** How often it has failed in a row. */
+  /** The number of failures in a row. */
   #failures = 0
-  /** From then on all holders have had the time to enter again. */
+  /** The moment from which all holders have had time to enter again. */
   #settledAt = -Infinity
   #stopWaiting: (() => void) | undefined
-  /** The present attempt. */
+  /** The token of the present attempt. */
   #connecting: CancellationToken | undefined
   readonly #waiting = new Set<{ resolve: () => void; reject: (error: Error) => void }>()
 
@@ -59,12 +59,12 @@ export class Connection {
     return this.#engine.inOrder === true
   }
 
-  /** Whether all holders that a restart of the server has cut off had the time to enter again. */
+  /** Whether all holders that a restart of the server disconnected have had time to enter again. */
   get isSettled(): boolean {
     return now() >= this.#settledAt
   }
 
-  /** Makes the first link. Rejects if that fails, and then goes on trying only if it is to. */
+  /** Makes the first link. Rejects if that fails, and then keeps trying only if the option says so. */
   async open(goOn: boolean): Promise<void> {
     try {
       await this.#connect()
@@ -83,15 +83,15 @@ export class Connection {
   }
 
   /**
-   * Asks something over the present link. Where no answer comes in time, to this or to anything else, the link counts as lost.
-   * A server that has ten thousand things to answer takes its time, and to begin anew over another link would not be quicker.
+   * Sends a request over the present link. If no answer comes in time, to this or to any other request, the link counts as lost. A
+   * server with ten thousand pending requests is slow, and sending them again over another link would not be faster.
    *
-   * Errors: what the engine says; `ERR_HUB_UNREACHABLE` where there is no link.
+   * Errors: those of the engine; `ERR_HUB_UNREACHABLE` if there is no link.
    */
   call<T>(what: (link: Link) => Promise<T>): Promise<T> {
     const { link } = this
     if (!link) return Promise.reject(new HubError('ERR_HUB_UNREACHABLE', 'the hub is not connected'))
-    // First of all it is sent.
+    // The request is sent before anything else.
     const answered = what(link)
     const { timeout } = this.#options
     const sent = now()
@@ -103,13 +103,13 @@ export class Connection {
         hasLooked = false
         stop = after(left, look, false)
       } else if (!hasLooked) {
-        // A process that was busy itself first takes in what has come meanwhile.
+        // If this process was busy itself, it first reads the answers that have arrived meanwhile.
         hasLooked = true
         stop = after(1, look, false)
       } else this.#lost(link, new HubError('ERR_HUB_UNREACHABLE', `no answer ${this.#limit}`))
     }
     stop = after(timeout, look, false)
-    // No `finally`, which would take two more turns of the queue.
+    // No `finally`: it would take two more turns of the microtask queue.
     return answered.then(
       (answer) => {
         stop()
@@ -123,7 +123,7 @@ export class Connection {
     )
   }
 
-  /** Asks again over the next link where one is lost, so only what may be repeated (E11). */
+  /** Sends a request, and again over the next link if one is lost. The request must be repeatable (E11). */
   async ask<T>(what: (link: Link) => Promise<T>): Promise<T> {
     for (;;) {
       await this.linked()
@@ -178,7 +178,7 @@ export class Connection {
     this.link = link
     this.#heard = now()
     this.#failures = 0
-    // A link that was lost may have been lost by all.
+    // All clients may have lost their links at the same time.
     const restarted = this.state === 'disconnected' ? 0 : link.sinceRestart
     if (restarted !== undefined) this.#settledAt = now() + RETURN - restarted
     this.state = 'connected'
@@ -192,7 +192,7 @@ export class Connection {
     return this.state === 'closed'
   }
 
-  /** A link that comes too late is closed. */
+  /** Waits for a link. A link that comes too late is closed. */
   async #inTime(connecting: Promise<Link>, limit: CancellationToken): Promise<Link> {
     const closeLate = async () => {
       const link = await connecting

@@ -4,7 +4,7 @@ import { surface } from '../../core/graph.js'
 import type { Registration } from '../../core/token.js'
 import type { HubEvent } from '../contract/hub.js'
 
-/** The listeners of a hub's events. */
+/** The listeners of the events of a hub. */
 export class EventListeners {
   // One entry for each call of `add`: one function may be added twice.
   readonly #entries = new Set<{ readonly listener: (event: HubEvent) => void }>()

@@ -20,7 +20,7 @@ export class ExposedToken implements RegisteredToken, Exposure {
     this.#cancellable = cancellable
   }
 
-  /** From now on the others are told when the local token is cancelled. */
+  /** From now on other processes learn when the local token is cancelled. */
   begin(): void {
     const cancelled = () => {
       this.#binding.deliver(discover(this.#source, LOOK) as Cancellation)

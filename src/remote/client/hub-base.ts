@@ -1,10 +1,11 @@
 /**
- * What every hub does, wherever its connection is: it checks arguments, makes tokens, cancels here at once, and settles promises. What needs
- * the connection is left to hub-client.ts, which has one, and to background/hub.ts, whose connection is in another thread.
+ * The common part of every hub, wherever its connection is: it checks arguments, makes tokens, cancels local tokens at once, and settles
+ * promises. Everything that needs the connection is in hub-client.ts, which has one, and in background/hub.ts, whose connection is in
+ * another thread.
  *
  * Invariants
  * HB1. A cancel has taken effect here, and is among the pending cancels, before the call that makes it returns (H3).
- * HB2. A token that is opened while a cancel of its name is pending carries that very cancellation: the same error, the same reason.
+ * HB2. A token that is opened while a cancel of its name is pending has the same cancellation: the same error, the same reason.
  */
 import { after, now, readWall } from '../../core/clock.js'
 import { Cancellation, errorOf, settle } from '../../core/graph.js'
@@ -58,29 +59,29 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   readonly #listeners = new EventListeners()
   #stopGiveUp: (() => void) | undefined
 
-  /** @param marks a text that no other hub has: the ids of marks are derived from it. */
+  /** @param marks a text that is unique to this hub. The ids of marks are derived from it. */
   constructor(settings: Settings, { host, pid }: { readonly host: string; readonly pid: number }, marks: string) {
     this.settings = settings
     this.#process = { host, pid }
     this.#newMarkId = markIdsOf(marks)
   }
 
-  // ---- What the connection does
+  // ---- What subclasses do over the connection
 
   abstract readonly state: HubState
   /** @internal */
   abstract readonly worker: RegistrationHub['worker']
   protected abstract readonly cancels: PendingCancels
 
-  /** A token has been opened or exposed: the engine is to be told. */
+  /** Tells the engine that a token was opened or exposed. */
   protected abstract entered(registration: Registration): void
-  /** A token has got further: the engine is to be told. */
+  /** Tells the engine that the state of a token has changed. */
   protected abstract advanced(registration: Registration): void
-  /** A token is no longer open: the engine is to be told. */
+  /** Tells the engine that a token is no longer open. */
   protected abstract left(registration: Registration): void
   /** Keeps a cancel until it is stored, and sends it. */
   protected abstract store(topic: Topic, record: MarkRecord, ttl: number, cancellation: Cancellation): PendingCancel
-  /** As `store`, and counts the holders. */
+  /** Does the same as `store`, and counts the holders. */
   protected abstract storeAndCount(
     request: CancelRequest,
     record: MarkRecord,
@@ -91,14 +92,14 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   /** Takes a lease, and registers its token. */
   protected abstract takeLease(registration: Registration, request: LeaseRequest): Promise<LeaseToken>
   /**
-   * Delivers what is to be delivered, releases leases and says good-bye, for `timeout` milliseconds at most. Resolves with the number of
+   * Delivers pending cancels, releases leases and ends the session, for at most `timeout` milliseconds. Resolves with the number of
    * cancels that were not delivered.
    */
   protected abstract finish(timeout: number): Promise<number>
-  /** Closes the connection. Nothing is sent any more. */
+  /** Closes the connection. Nothing is sent afterwards. */
   protected abstract disconnect(): Promise<void> | void
 
-  // ---- What callers use
+  // ---- Methods for callers
 
   open(name: string, options?: OpenOptions): RemoteToken {
     const { topic, onDisconnect } = openRequest(name, options)
@@ -166,11 +167,11 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     await this.close()
   }
 
-  // ---- What tokens ask of their hub
+  // ---- Methods for tokens
 
   /** @internal */
   whoOf({ name }: Topic): Who {
-    // Not by a spread, which is slower: each cancel comes by here.
+    // Without a spread, which is slower: every cancel passes here.
     const { host, pid } = this.#process
     return { host, pid, token: name }
   }
@@ -186,7 +187,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   changed(registration: Registration, isLocal: boolean): void {
     if (!this.tokens.has(registration)) return
     const { topic, delivery } = registration
-    // A token that is cancelled here alone has nothing to deliver.
+    // A token that is cancelled in this process only has nothing to deliver.
     if (isLocal && !this.cancels.first(topic)) delivery.settle(closed())
     this.advanced(registration)
   }
@@ -206,7 +207,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     this.left(registration)
   }
 
-  // ---- What both kinds of hub use
+  // ---- Methods for both kinds of hub
 
   /** Must be called before the token is made, and `enter` or `tokens.add` afterwards. */
   protected register(
@@ -224,7 +225,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     this.entered(registration)
   }
 
-  /** A mark that another process has made cancels tokens here. All of them get one error. */
+  /** Cancels tokens here by the mark of another process. All of them share one error. */
   protected cancelBy(mark: MarkRecord, registrations: Iterable<Registration>): void {
     const { found, who } = cancellationFrom(mark)
     for (const { token } of registrations) token?.arrive(found, who)
@@ -234,7 +235,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     this.#listeners.tell(event)
   }
 
-  /** The connection is lost. Tokens that are not to outlive it are cancelled after a while, unless `stopGiveUp` is called before. */
+  /** The connection is lost. Tokens with `onDisconnect: 'cancel'` are cancelled after `disconnectAfter`, unless `stopGiveUp` is called first. */
   protected startGiveUp(): void {
     const ring = () => {
       this.#stopGiveUp = undefined
@@ -268,6 +269,6 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   }
 }
 
-// With this an error's stack begins with the caller of the method.
-// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
+// The stack of an error begins with the caller of this method.
+// oxlint-disable-next-line typescript/unbound-method -- only passed to the JavaScript engine, never called
 const { cancel } = HubBase.prototype

@@ -1,6 +1,6 @@
 /**
- * The hub with a connection of its own, over any engine. The parts beside it: the connection, which is made again when it is lost
- * (connection.ts), the conversation about open tokens (registry-sync.ts), cancels on their way (cancel-outbox.ts), leases (lease-keeper.ts).
+ * The hub with a connection of its own, over any engine. Its parts: the connection, which is restored when it is lost (connection.ts),
+ * the synchronisation of open tokens (registry-sync.ts), undelivered cancels (cancel-outbox.ts) and leases (lease-keeper.ts).
  */
 import { after, now } from '../../core/clock.js'
 import type { Cancellation } from '../../core/graph.js'
@@ -22,9 +22,9 @@ import { count, type Tally } from './receipts.js'
 import type { RegisteredToken, Registration } from './registration.js'
 import { RegistrySync } from './registry-sync.js'
 
-/** What a hub is to the others, and where it has random numbers from. */
+/** The identity of a hub, and its source of random numbers. */
 export interface ClientEnvironment {
-  /** Unguessable, and different for every hub. */
+  /** Different for every hub, and cannot be guessed. */
   readonly session: string
   readonly host: string
   readonly pid: number
@@ -68,7 +68,7 @@ export class HubClient extends HubBase {
     const opening = this.#connection.open(lazy)
     if (lazy) {
       this.startGiveUp()
-      opening.catch(() => {}) // an event tells
+      opening.catch(() => {}) // an event reports the failure
     } else await keepProcessAlive(() => opening)
     return this
   }
@@ -85,7 +85,7 @@ export class HubClient extends HubBase {
   }
 
   protected advanced(registration: Registration): void {
-    // A pending cancel goes first. When it is stored, the engine is told.
+    // A pending cancel goes first. When it is stored, the state is sent.
     if (!this.cancels.first(registration.topic)) this.#sync.announce(registration)
   }
 
@@ -96,7 +96,7 @@ export class HubClient extends HubBase {
     this.#sync.leave(registration)
   }
 
-  /** As `left`, for a token that is known to the engine alone. */
+  /** Does the same as `left` for a token that only the engine knows. */
   protected leaveId(id: number): void {
     this.#sync.leaveId(id)
   }
@@ -118,7 +118,7 @@ export class HubClient extends HubBase {
     cancellation: Cancellation | undefined,
   ): Promise<Tally> {
     const began = now()
-    // Sent together with the cancel, and before it, so that holders are counted before they react: they may be quick, and this process slow.
+    // Sent together with the cancel and before it, so holders are counted before they react, even if this process is slow.
     const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
     const pending = this.store(topic, record, ttl, cancellation)
     const left = () => (timeout === undefined ? undefined : Math.max(0, timeout - (now() - began)))
@@ -135,7 +135,7 @@ export class HubClient extends HubBase {
     })
   }
 
-  /** Resolves with undefined where the engine refuses: the mark is stored all the same. */
+  /** Resolves with undefined if the engine refuses to list: the mark is stored all the same. */
   async #listed(topic: Topic): Promise<readonly TopicReport[] | undefined> {
     try {
       return await this.#connection.ask((link) => link.list({ topic }))
@@ -146,12 +146,12 @@ export class HubClient extends HubBase {
   }
 
   #stored(topic: Topic, mark: MarkRecord): void {
-    // First of all, since a process that awaits the delivery may end then.
+    // First of all, because a process that awaits the delivery may end then.
     for (const registration of this.tokens.of(topic)) this.#sync.announce(registration)
     this.#sync.marked(topic, mark)
   }
 
-  // ---- Questions, leases and the end
+  // ---- Lists, leases and the end
 
   protected reports(prefix: string): Promise<readonly TopicReport[]> {
     return this.#connection.ask((link) => link.list({ prefix }))
@@ -165,7 +165,7 @@ export class HubClient extends HubBase {
     return this.keepLease(registration, request, (fence, expiry) => new LeaseToken(registration, fence, expiry))
   }
 
-  /** Takes a lease, and renews it as long as the token that `make` returns lives. */
+  /** Takes a lease, and renews it for as long as the token that `make` returns lives. */
   protected async keepLease<T extends RegisteredToken & Leased>(
     registration: Registration,
     { topic, ttl, timeout }: LeaseRequest,
@@ -218,14 +218,14 @@ export class HubClient extends HubBase {
     this.#stopReread()
   }
 
-  /** Says every now and then that this process lives. An engine that has forgotten it is told everything again. */
+  /** Tells the engine from time to time that this process lives. If the engine has removed the session, all holders are entered again. */
   #beat(): void {
     const beat = async () => {
       this.#beat()
       const isKnown = await this.#connection.call((link) => link.beat())
       if (!isKnown) this.#sync.opened()
     }
-    // A failure is told by the connection.
+    // The connection reports a failure.
     const ring = () => void beat().catch(() => {})
     this.#stopBeat = after(this.settings.sessionTtl / 3, ring, false)
   }

@@ -8,17 +8,17 @@ import { inTime } from '../contract/deferred.js'
 
 /** How many times a lease is renewed within its ttl. */
 const RENEWALS = 3
-/** Milliseconds by which the owner gives up before the engine can: clocks differ in pace, and the owner must be the first. */
+/** Milliseconds by which the owner gives up before the engine does. Clocks differ in pace, and the owner must be first. */
 const marginOf = (ttl: number): number => Math.min(ttl / 10, 1_000)
-/** Milliseconds between two tries to get a lease that another owner has: at least, and at most. */
+/** The shortest and the longest pause between two attempts to take a lease that another owner has, in milliseconds. */
 const SOONEST = 20
 const LATEST = 1_000
 
 /** The token of a lease. */
 export interface Leased {
-  /** Whether the lease is lost for its owner. The hub is told so. */
+  /** Whether the lease is lost for its owner. Reports a loss to the hub. */
   readonly isLost: boolean
-  /** A renewal was accepted: the owner may rely on the lease until then. */
+  /** Applies an accepted renewal: the owner may rely on the lease until `expiry`. */
   extend(expiry: Expiry): void
   fall(kind: 'lease'): void
 }
@@ -40,10 +40,10 @@ export class LeaseKeeper {
   }
 
   /**
-   * Takes the lease, and returns until when the owner may rely on it. With a limit above 0 it waits that many milliseconds at most, for
-   * another owner's lease to end and for an answer. A lease that it is given later is released.
+   * Takes the lease, and returns until when the owner may rely on it. With a `timeout` above 0 it waits at most that many milliseconds for
+   * the lease of another owner to end and for an answer. A lease that is granted later is released.
    *
-   * Errors: `ERR_LEASE_HELD`; `ERR_HUB_UNREACHABLE` where no answer comes timeout the limit.
+   * Errors: `ERR_LEASE_HELD`; `ERR_HUB_UNREACHABLE` if no answer comes in time.
    */
   async acquire(timeout = 0): Promise<{ readonly fence: number; readonly expiry: Expiry }> {
     const began = now()
@@ -60,7 +60,7 @@ export class LeaseKeeper {
         isGivenUp = true
         const giveBack = (late: Acquired) =>
           late.held ? this.#connection.call((link) => link.release(this.#topic, late.fence)) : undefined
-        asked.then(giveBack).catch(() => {}) // it ends by itself
+        asked.then(giveBack).catch(() => {}) // otherwise the lease ends by itself
         throw this.#silent(timeout)
       }
       if (outcome.held) {
@@ -83,12 +83,12 @@ export class LeaseKeeper {
     this.#wait()
   }
 
-  /** There is a new link. What was sent over the old one may have got lost. */
+  /** There is a new link. Requests over the old link may have been lost. */
   opened(): void {
     if (this.#token) this.#renew()
   }
 
-  /** Releases the lease. It ends by itself where that does not arrive. */
+  /** Releases the lease. If the request does not arrive, the lease ends by itself. */
   async release(): Promise<void> {
     this.#stopTimer()
     const token = this.#token
@@ -119,7 +119,7 @@ export class LeaseKeeper {
     this.#wait()
     const token = this.#token
     if (token?.isLost === true) return this.#stopTimer()
-    if (token && this.#connection.link) this.#ask(token).catch(() => {}) // the deadline stands
+    if (token && this.#connection.link) this.#ask(token).catch(() => {}) // the deadline stays as it is
   }
 
   async #ask(token: Leased): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * The tokens that a hub has open, by their ids and by their topics. A token is referred to weakly, so that a token that the program has
- * dropped is garbage. It is held only while it has listeners, or where it was exposed or is a lease.
+ * The open tokens of a hub, by their ids and by their topics. The hub refers to a token weakly, so a token that the program has dropped
+ * is garbage. It keeps a token in memory only while the token has listeners, is exposed or is a lease.
  */
 import type { Cancellation } from '../../core/graph.js'
 import type { Topic } from '../contract/engine.js'
@@ -14,12 +14,12 @@ export class OpenTokens {
   readonly #collected: FinalizationRegistry<Registration>
   #lastId = 0
 
-  /** @param collected is called with the registration of a token that was garbage. */
+  /** @param collected is called with the registration of a token that was garbage-collected. */
   constructor(collected: (registration: Registration) => void) {
     this.#collected = new FinalizationRegistry(collected)
   }
 
-  /** An id for a new token: a whole number that fits in 32 bits. */
+  /** Returns an id for a new token: a whole number that fits in 32 bits. */
   nextId(): number {
     this.#lastId = (this.#lastId + 1) >>> 0
     return this.#lastId
@@ -36,7 +36,7 @@ export class OpenTokens {
     this.#collected.register(token, registration, registration)
   }
 
-  /** Returns whether it was there. */
+  /** Returns whether the registration was there. */
   remove(registration: Registration): boolean {
     if (!this.has(registration)) return false
     this.#byId.delete(registration.id)
@@ -57,12 +57,12 @@ export class OpenTokens {
     return this.#byId.get(id)
   }
 
-  /** A copy, since listeners may open and close tokens. */
+  /** Returns a copy, because listeners may open and close tokens. */
   get all(): Registration[] {
     return [...this.#byId.values()]
   }
 
-  /** A copy, too. */
+  /** Returns a copy, for the same reason. */
   of(topic: Topic): Registration[] {
     return [...(this.#byTopic.get(keyOf(topic)) ?? [])]
   }
@@ -81,7 +81,7 @@ export class OpenTokens {
     for (const { token } of this.of(topic)) token?.arrive(cancellation, who)
   }
 
-  /** Cancels the tokens that are not to outlive the connection. Returns how many were cancelled. */
+  /** Cancels the tokens with `onDisconnect: 'cancel'`. Returns their number. */
   giveUp(): number {
     let count = 0
     for (const { token, onDisconnect } of this.all) {

@@ -1,4 +1,4 @@
-/** The options of a hub, checked, with their defaults. */
+/** Checks the options of a hub and applies defaults. */
 import { type NamesOf, nonNegative, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import { keyOf } from '../wire/handshake.js'
 import { MARK_TTL } from '../contract/engine.js'

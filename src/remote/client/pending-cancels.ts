@@ -1,4 +1,4 @@
-/** Cancels that are not known to be stored yet. While there are any, the process lives. */
+/** Cancels that are not known to be stored. Any such cancel keeps the process alive. */
 import { keepAlive } from '../../core/clock.js'
 import type { Cancellation } from '../../core/graph.js'
 import { Deferred } from '../contract/deferred.js'
@@ -8,13 +8,13 @@ import { closed } from './connection.js'
 
 export interface PendingCancel {
   readonly topic: Topic
-  /** The topic's, see `keyOf`. */
+  /** The key of the topic, see `keyOf`. */
   readonly key: string
   readonly record: MarkRecord
   readonly ttl: number
-  /** What cancelled the tokens here; undefined where these live in another thread. */
+  /** The cancellation of the tokens here; undefined if they live in another thread. */
   readonly cancellation: Cancellation | undefined
-  /** Settles with the mark that stands. */
+  /** Settles with the mark that is stored. */
   readonly stored: Deferred<MarkRecord>
   /** Whether it was offered to an engine: see cancel-outbox.ts. */
   isOffered: boolean
@@ -33,7 +33,7 @@ export class PendingCancels {
     return (this.#byTopic.size > 0 && this.#byTopic.get(keyOf(topic))) || []
   }
 
-  /** The oldest cancel of a topic: the one that cancelled its tokens here. */
+  /** Returns the oldest cancel of a topic: the cancel that cancelled its tokens here. */
   first(topic: Topic): PendingCancel | undefined {
     return this.of(topic)[0]
   }
@@ -46,7 +46,7 @@ export class PendingCancels {
     if (others) others.push(pending)
     else this.#byTopic.set(key, [pending])
     this.added(pending)
-    // Last, since it may take a timer, and the holders wait for the cancel.
+    // Last, because it may start a timer, and the holders wait for the cancel.
     this.#release ??= keepAlive()
     return pending
   }
@@ -57,7 +57,7 @@ export class PendingCancels {
     return this.#byTopic.get(pending.key)?.[0] === pending
   }
 
-  /** Takes out a cancel that is pending, and returns the one of its topic that is now the oldest. The caller settles its promise. */
+  /** Removes a pending cancel and returns the oldest remaining cancel of its topic. The caller settles the promise of the removed one. */
   remove(pending: PendingCancel): PendingCancel | undefined {
     const others = this.#byTopic.get(pending.key)?.filter((one) => one !== pending) ?? []
     if (others.length > 0) this.#byTopic.set(pending.key, others)

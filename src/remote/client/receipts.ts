@@ -1,4 +1,4 @@
-/** What became of a cancel: how many held the token, how many of them have seen the cancel, and how many have finished. */
+/** The outcome of a cancel: how many holders the token had, how many of them have seen the cancel, and how many have finished. */
 import { waitAfter } from '../../core/backoff.js'
 import { after } from '../../core/clock.js'
 import {
@@ -46,18 +46,18 @@ export interface CountOptions {
   readonly topic: Topic
   readonly mark: MarkRecord
   readonly delivered: boolean
-  /** The holders when the mark was sent, where the answer has come. */
+  /** The holders when the mark was sent, if the answer has arrived. */
   readonly before: readonly TopicReport[] | undefined
   readonly until: 'acknowledged' | 'finished'
   /** Returns the milliseconds that are left to wait for the holders. */
   readonly left: () => number
-  /** Lists the holders. Rejects, or resolves with undefined, where the answer does not come in time. */
+  /** Lists the holders. Rejects, or resolves with undefined, if the answer does not come in time. */
   readonly list: () => Promise<readonly TopicReport[] | undefined>
-  /** Returns whether all holders that a restart of the server has cut off have had the time to come back. */
+  /** Returns whether all holders that a restart of the server disconnected have had time to come back. */
   readonly isSettled: () => boolean
 }
 
-/** A receipt, of plain data alone. */
+/** A receipt as plain data. */
 export interface Tally extends Omit<Receipt, 'mark'> {
   readonly mark: MarkRecord
 }
@@ -71,8 +71,8 @@ const FIRST = 5
 const MOST = 250
 
 /**
- * Lists the holders again and again, until all are done or the time is up, and counts them. A holder that is no longer listed has closed its
- * token: a holder whose process has died stays listed, as silent, for far longer than a pause (E8). After a restart of the server the
+ * Lists the holders repeatedly, until all have finished or the time has passed, and counts them. A holder that is no longer listed has
+ * closed its token: a holder whose process has died stays listed, as silent, for far longer than a pause (E8). After a restart of the server the
  * holders enter again one by one, so holders that appear meanwhile count, too.
  */
 export async function count({
@@ -105,7 +105,7 @@ export async function count({
   if (delivered) {
     wasSettled = isSettled()
     take(before ?? [], true)
-    // They are listed once more at least, for holders that came after that list and before the mark.
+    // List them at least once more, for holders that entered after that list and before the mark.
     let isToList = left() > 0 || !isListed
     for (let lists = 0; isToList; lists++) {
       const areNew = !wasSettled || lists === 0

@@ -1,4 +1,4 @@
-/** One token of a hub: what the hub knows of it, and what the token asks of its hub. */
+/** The registration of a token: what its hub knows of it, and what the token can call. */
 import type { SharedWord } from '../../core/clock.js'
 import type { Cancellation } from '../../core/graph.js'
 import type { Callee } from '../../core/traces.js'
@@ -12,19 +12,19 @@ export type DisconnectPolicy = 'keep' | 'cancel'
 
 /** What is registered: a `RemoteToken`, a local token that was exposed, or the proxy of a token in another thread. */
 export interface RegisteredToken {
-  /** Another process has cancelled its name, or another token of its name has been cancelled here. */
+  /** Applies a cancel of its name by another process, or by another token of this process. */
   arrive(cancellation: Cancellation, who: Who): void
-  /** It cannot go on, though its name was not cancelled. */
+  /** Cancels this token only, though its name was not cancelled. */
   fall(kind: 'disconnect' | 'lease'): void
-  /** The hub is closed, or the token is. */
+  /** The hub or the token is closed. */
   close(): void
   /** Whether it is cancelled, by a read. */
   readonly readsCancelled: boolean
 }
 
-/** What a registration asks of its hub. */
+/** The hub as a registration sees it. */
 export interface RegistrationHub {
-  /** The thread that has the connection, where that is another one. */
+  /** The background thread, if that has the connection. */
   readonly worker: { poll(): void; readonly word: SharedWord | undefined } | undefined
   whoOf(topic: Topic): Who
   deliver(topic: Topic, cancellation: Cancellation, callee: Callee | undefined): void
@@ -66,15 +66,15 @@ export class Registration implements TokenBinding {
   readonly onDisconnect: DisconnectPolicy
   readonly readiness = new Milestone()
   readonly delivery = new Milestone()
-  /** When it became ready, where that matters: see registry-sync.ts. */
+  /** When it became ready, if that matters: see registry-sync.ts. */
   readyAt = 0
-  /** What the token has reported, and what of that the engine is to be told. */
+  /** The state that the token has reported, and the state to send to the engine. */
   state = OPEN
   announced = OPEN
   /** The fence of the lease that cancels the token when it is lost; undefined if there is none. */
   term: number | undefined
   readonly #hub: RegistrationHub
-  /** The token is garbage where the program has dropped it. */
+  /** Does not keep the token in memory: a token that the program has dropped is garbage. */
   #weak: WeakRef<RegisteredToken> | undefined
   #strong: RegisteredToken | undefined
 

@@ -1,14 +1,15 @@
 /**
- * The conversation with the engine about all open tokens: which there are, which have gone, how they stand, and what is to be read again.
+ * Synchronises all open tokens with the engine: it enters new ones, removes closed ones, sends their states, and reads topics again.
  *
  * Invariants
- * RS1. A registration is entered before the state of its topic is read (E5), and is ready only when that state was applied.
- * RS2. Marks add up, so a mark that comes twice or out of order does no harm. Leases do not, so what a notice says of a lease is only a hint
- *      to read it. There is one conversation, so answers come one after the other, and answers count.
- * RS3. Over a new link all registrations are entered again, as if nothing had been said before.
- * RS4. What is said of a topic may be older than a registration, and may speak of a mark that was forgotten before that was entered. So an
- *      answer is applied only to registrations that were ready when it was asked for, or that it answers. For others a notice is only
- *      a hint to read. Where the engine does not promise that notices are newer (`inOrder`), that holds for a while after they are ready, too.
+ * RS1. A registration is entered before the state of its topic is read (E5). It is ready only when that state was applied.
+ * RS2. A mark that comes twice or out of order does no harm. A lease that comes out of order does, so a notice about a lease only triggers
+ *      a read. Requests are sent one after the other, so their answers are in order, and the answers are applied.
+ * RS3. Over a new link all registrations are entered again, as if nothing had been sent before.
+ * RS4. A state of a topic may be older than a registration, and may contain a mark that was forgotten before the registration was entered.
+ *      So an answer is applied only to registrations that were ready when it was requested, or that it answers. For others a notice only
+ *      triggers a read. If the engine does not promise that notices are newer (`inOrder`), this also holds for a while after they are
+ *      ready.
  */
 import { after, now, soon } from '../../core/clock.js'
 import type { LeaseRecord, MarkRecord, Topic, TopicState } from '../contract/engine.js'
@@ -19,11 +20,11 @@ import type { Connection } from './connection.js'
 import type { OpenTokens } from './open-tokens.js'
 import type { Registration } from './registration.js'
 
-/** The most registrations or topics of one request. */
+/** The largest number of registrations or topics in one request. */
 const BATCH = 1_000
-/** Milliseconds after which no notice is still under way. */
+/** The longest time that a notice may be on its way, in milliseconds. */
 const LATEST_NOTICE = 2_000
-/** Milliseconds until what the engine has refused is said again. */
+/** Milliseconds until a refused request is sent again. */
 const REFUSED = 1_000
 
 export interface SyncEvents {
@@ -36,13 +37,13 @@ export class RegistrySync {
   readonly #connection: Connection
   readonly #tokens: OpenTokens
   readonly #events: SyncEvents
-  // What is to be said next.
+  // What to send next.
   readonly #toEnter = new Set<Registration>()
   readonly #toLeave = new Set<number>()
   readonly #toRead = new Map<string, Topic>()
   #isTalking = false
   #stopPause: (() => void) | undefined
-  /** By topic: when it is read again, since no notice may come when its lease ends. */
+  /** Timers by topic: each reads the topic again when its lease ends, because a notice may not come. */
   readonly #leaseTimers = new Map<string, () => void>()
 
   constructor(connection: Connection, tokens: OpenTokens, events: SyncEvents) {
@@ -57,7 +58,7 @@ export class RegistrySync {
     this.#talk()
   }
 
-  /** Tells the engine how far a token has got, if it does not know yet. */
+  /** Sends the state of a token to the engine, unless the engine knows it already. */
   announce(registration: Registration): void {
     if (registration.state <= registration.announced) return
     registration.announced = registration.state
@@ -78,19 +79,19 @@ export class RegistrySync {
     this.#talk()
   }
 
-  /** There is a new link (RS3). Tokens that have gone are named again, too. */
+  /** There is a new link (RS3). Closed tokens are removed again, too. */
   opened(): void {
     for (const registration of this.#tokens.all) this.#toEnter.add(registration)
     this.#talk()
   }
 
-  /** Reads everything again, in case that notices were lost. */
+  /** Reads everything again, because notices may have been lost. */
   readAgain(): void {
     for (const topic of this.#tokens.topics()) this.#toRead.set(keyOf(topic), topic)
     this.#talk()
   }
 
-  /** The engine gives notice of how a topic stands, or stood a while ago. */
+  /** Handles a notice of the engine: the state of a topic, now or a while ago. */
   heard({ topic, mark, lease }: TopicState): void {
     const registrations = this.#tokens.of(topic)
     let isToRead = false
@@ -110,7 +111,7 @@ export class RegistrySync {
     this.#talk()
   }
 
-  /** A mark of this hub is stored. It cancels tokens of its topic that were opened since, and is delivered for all of them. */
+  /** A mark of this hub is stored. It cancels the tokens of its topic that were opened since then, and counts as delivered for all of them. */
   marked(topic: Topic, mark: MarkRecord): void {
     this.#mark(this.#tokens.of(topic), mark)
   }
@@ -132,13 +133,13 @@ export class RegistrySync {
     return readiness.isReached && (this.#connection.isInOrder || now() - readyAt > LATEST_NOTICE)
   }
 
-  // ---- The conversation
+  // ---- Requests
 
   #talk(): void {
     if (this.#isTalking || this.#stopPause || !this.#connection.link) return
     if (this.#toEnter.size === 0 && this.#toLeave.size === 0 && this.#toRead.size === 0) return
     this.#isTalking = true
-    // What is opened in this turn of the event loop goes together.
+    // Tokens that are opened in one turn of the event loop are entered together.
     soon(() => {
       const { link } = this.#connection
       const said = () => {
@@ -146,7 +147,7 @@ export class RegistrySync {
         this.#talk()
       }
       this.#say().then(said, (error: unknown) => {
-        // Over a later link everything is said again anyway.
+        // Over a later link everything is sent again anyway.
         if (link && link === this.#connection.link) this.#pause(errorFrom(error))
         said()
       })
@@ -181,7 +182,7 @@ export class RegistrySync {
     }
   }
 
-  /** The engine has refused something. The hub's listeners are told, and it is said again later. */
+  /** The engine refused a request. The listeners of the hub are called, and the request is sent again later. */
   #pause(error: Error): void {
     const [first] = this.#toEnter
     this.#stopPause = after(
@@ -229,7 +230,7 @@ export class RegistrySync {
   }
 }
 
-/** The first values of an iterable, `most` at most. */
+/** Returns the first values of an iterable, at most `most`. */
 function take<T>(from: Iterable<T>, most: number): T[] {
   const taken: T[] = []
   for (const one of from) {
