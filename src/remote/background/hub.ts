@@ -1,11 +1,11 @@
 /**
- * A hub whose connection lives in a thread of its own, the worker. The tokens are here, and what concerns them at once. The worker has a hub
- * that keeps the promises about connections (H3, H4, H9, H10), with a proxy for each token here.
+ * A hub whose connection lives in a background thread, the worker. The tokens live in this thread, and local effects happen here at once.
+ * The worker has a hub that keeps the promises about connections (H3, H4, H9, H10), with a proxy for each token here.
  *
  * Invariants
- * BH1. What cancels a token here is heard by a poll as well as by the event loop: see mailbox.ts.
- * BH2. A cancel is kept here until it is stored, so that it outlives the worker.
- * BH3. The worker knows of every token here under the same id. A worker that was started again is told of all of them.
+ * BH1. A poll and the event loop both receive the events that cancel a token here: see mailbox.ts.
+ * BH2. A cancel is kept here until it is stored, so it outlives the worker.
+ * BH3. The worker has a proxy for every token here, under the same id. A new worker receives all tokens again.
  */
 import { wrongType } from '../../core/arguments.js'
 import type { Cancellation } from '../../core/graph.js'
@@ -24,19 +24,19 @@ import { here } from '../contract/this-process.js'
 import { errorFrom, eventFrom, type WorkerEvent } from './messages.js'
 import { WorkerConnection, type WorkerTarget } from './worker-connection.js'
 
-/** Milliseconds that the worker may take to answer when the hub is closed, beyond the limit of the caller. */
+/** Milliseconds that the worker may take to answer `close`, beyond the limit of the caller. */
 const LAST_ANSWER = 1_000
 
 export class BackgroundHub extends HubBase {
   /** @internal */
   readonly worker: WorkerConnection
-  /** Whether a cancel has a mark of its own is decided by the outbox of the worker (CO2). */
+  /** The outbox of the worker decides whether a cancel gets a mark of its own (CO2). */
   protected readonly cancels = new PendingCancels()
   /** The ids of tokens that were closed while there was no worker. */
   readonly #left = new Set<number>()
   #state: HubState = 'connecting'
 
-  /** Errors: as `connectHub`; `TypeError` for what cannot be sent to another thread. */
+  /** Errors: those of `connectHub`; `TypeError` for options that cannot be sent to another thread. */
   static async connect(
     url: string | URL | Engine,
     options: HubOptions,
@@ -58,13 +58,13 @@ export class BackgroundHub extends HubBase {
   }
 
   private constructor(settings: Settings, target: WorkerTarget, program: string | URL | undefined) {
-    // The hub in the worker has the same session, and other marks.
+    // The hub in the worker has the same session and different mark ids.
     super(settings, here(), `${target.session} in the background`)
     this.worker = new WorkerConnection(target, settings, program, {
       event: (event) => this.#hear(event),
       lost: (error, retryIn) => {
         this.tell({ type: 'disconnected', error, retryIn })
-        // While there is a worker, it does that.
+        // While there is a worker, the worker does that.
         this.startGiveUp()
       },
       restarted: () => this.#repeat(),
@@ -117,7 +117,7 @@ export class BackgroundHub extends HubBase {
 
   protected async finish(timeout: number): Promise<number> {
     const answered = this.worker.call('close', { timeout }).catch(() => undefined)
-    // A worker that does not answer, or has ended, has left undelivered what is kept here.
+    // If the worker does not answer or has ended, all cancels that are kept here are undelivered.
     return (await inTime(answered, timeout + LAST_ANSWER)) ?? this.cancels.all.length
   }
 
@@ -153,7 +153,7 @@ export class BackgroundHub extends HubBase {
         return undefined
       }
       case 'event':
-        // That the hub is closed is told here.
+        // This thread reports that the hub is closed.
         if (event.event.type !== 'closed') this.tell(eventFrom(event.event))
         return undefined
       default:
@@ -169,7 +169,7 @@ export class BackgroundHub extends HubBase {
     for (const { delivery } of this.tokens.of(topic)) delivery.settle()
   }
 
-  /** Tells a new worker all that the last one knew (BH3). A lease is not taken again: its token is cancelled at its deadline. */
+  /** Sends a new worker the whole state of the last one (BH3). A lease is not taken again: its token is cancelled at its deadline. */
   #repeat(): void {
     for (const id of this.#left) this.worker.post({ type: 'leave', id })
     this.#left.clear()

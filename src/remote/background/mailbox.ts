@@ -1,9 +1,9 @@
 /**
- * How events of the worker reach a thread that never yields. They wait in a message port without a listener, beside a bell in shared memory.
- * A poll of a token reads the bell, which costs next to nothing, and takes the events out of the port when it has rung. So a caller that
- * sees a token cancelled can read all that is known about it, however long the reason is.
+ * Carries events of the worker to a thread that never yields. The events wait in a message port without a listener, and a counter in
+ * shared memory, the bell, counts them. A poll of a token reads the bell, which costs almost nothing, and takes the events out of the port
+ * when the bell has changed. So a caller that sees a token cancelled can read its whole reason, however long that is.
  *
- * A thread that does yield, or sleeps on the bell (`waitSync`), is woken.
+ * A thread that yields, or waits on the bell (`waitSync`), is woken.
  *
  * Invariants
  * MB1. An event is in the port before the bell rings, so a thread that reads the bell after that finds it.
@@ -15,18 +15,18 @@ import type { WorkerEvent } from './messages.js'
 
 /** The index of the number of events. */
 const RUNG = 0
-/** The index of a flag: the other thread has been woken, and has not read the port yet. */
+/** The index of a flag: the other thread was woken and has not read the port yet. */
 const WOKEN = 1
 const WORDS = 2
 
-/** So many polls read plainly, then one reads atomically: JavaScriptCore lifts plain reads out of a loop. As in threads/shared-token.ts. */
+/** After this many plain reads, a poll reads atomically, because JavaScriptCore lifts plain reads out of a loop. As in threads/shared-token.ts. */
 const PLAIN_POLLS = 64
 
 export function newBell(): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(WORDS * 4))
 }
 
-/** The worker's end. */
+/** The end of the worker. */
 export class MailboxSender {
   readonly #port: MessagePort
   readonly #bell: Int32Array<SharedArrayBuffer>
@@ -47,7 +47,7 @@ export class MailboxSender {
   }
 }
 
-/** The hub's end. */
+/** The end of the hub. */
 export class MailboxReceiver {
   readonly #port: MessagePort
   readonly #bell: Int32Array<SharedArrayBuffer>
@@ -61,7 +61,7 @@ export class MailboxReceiver {
     this.#take = take
   }
 
-  /** Takes in the events that wait, if the bell has rung. */
+  /** Handles the waiting events, if the bell has changed. */
   poll(): void {
     if (--this.#left > 0 && this.#bell[RUNG] === this.#seen) return
     this.#left = PLAIN_POLLS
@@ -75,14 +75,14 @@ export class MailboxReceiver {
     }
   }
 
-  /** This thread was woken. */
+  /** Called when this thread was woken. */
   wake(): void {
     Atomics.store(this.#bell, WOKEN, 0)
     this.#left = 0
     this.poll()
   }
 
-  /** What a blocked thread sleeps on. */
+  /** The word that a blocked thread waits on. */
   get word(): SharedWord {
     return { view: this.#bell, index: RUNG, value: this.#seen }
   }

@@ -11,9 +11,9 @@ import type { Tally } from '../client/receipts.js'
 export interface WorkerStart {
   readonly url: string
   readonly options: Omit<HubOptions, 'background' | 'worker'>
-  /** The same when another worker is started. */
+  /** The same for every worker of a hub. */
   readonly session: string
-  /** The port for events of the worker. */
+  /** The port for the events of the worker. */
   readonly port: unknown
   /** See mailbox.ts. */
   readonly bell: Int32Array<SharedArrayBuffer>
@@ -44,25 +44,25 @@ export type WorkerRequest =
       readonly role: Role
       readonly onDisconnect: DisconnectPolicy
     }
-  /** A token has got as far as `state`. */
+  /** A token has reached `state`. */
   | { readonly type: 'changed'; readonly id: number; readonly state: number }
   | { readonly type: 'leave'; readonly id: number }
   | { readonly type: 'store'; readonly topic: Topic; readonly record: MarkRecord; readonly ttl: number }
   | ({ readonly type: 'call'; readonly call: number } & Call)
 
-/** A request, and when it was sent, by the clock of the hub's thread: see clocks in worker.ts. */
+/** A request, and when it was sent by the clock of the hub's thread: see clocks in worker.ts. */
 export type TimedRequest = WorkerRequest & { readonly at: number }
 
 /** A message of the worker. */
 export type WorkerEvent =
-  /** It is the right program, and has its first message. */
+  /** The worker runs the right program and has received its first message. */
   | { readonly type: 'started' }
   /** Another process has cancelled these tokens. */
   | { readonly type: 'cancelled'; readonly ids: readonly number[]; readonly mark: MarkRecord }
-  /** A token cannot go on. */
+  /** A token is cancelled, though its name was not. */
   | { readonly type: 'fell'; readonly id: number; readonly kind: 'disconnect' | 'lease' }
   | { readonly type: 'ready'; readonly id: number; readonly error?: PlainError | undefined }
-  /** The cancel with that mark id is stored, or another one stands for it. */
+  /** The cancel with that mark id is stored, or another mark was stored first. */
   | { readonly type: 'stored'; readonly topic: Topic; readonly id: string }
   /** A lease was renewed. */
   | { readonly type: 'extended'; readonly id: number; readonly expiry: Expiry }
@@ -76,7 +76,7 @@ export type WorkerEvent =
   /** The worker is about to end. */
   | { readonly type: 'ending'; readonly error: PlainError | undefined }
 
-/** An error as plain data: a clone would lose its class and code. */
+/** An error as plain data. A structured clone would lose its class and its code. */
 export interface PlainError {
   readonly name: string
   readonly message: string
@@ -84,7 +84,7 @@ export interface PlainError {
   readonly cause?: PlainError | undefined
 }
 
-/** An event, its error as plain data. */
+/** An event with its error as plain data. */
 export type PlainEvent =
   | Exclude<HubEvent, { readonly error: Error }>
   | {

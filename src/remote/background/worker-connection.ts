@@ -1,6 +1,6 @@
 /**
- * The connection of a background hub to its worker. A worker that ends without being asked to is started again, after waits that double, as a
- * lost connection to a server is made again.
+ * The connection of a background hub to its worker. A worker that ends unexpectedly is started again, after waits that double, in the same
+ * way as a lost connection to a server is restored.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { waitAfter } from '../../core/backoff.js'
@@ -16,11 +16,11 @@ export interface WorkerConnectionEvents {
   event(event: WorkerEvent): void
   /** The worker has ended. Another one is started after `retryIn` milliseconds. */
   lost(error: Error, retryIn: number): void
-  /** A worker was started again, and knows nothing. */
+  /** A new worker was started. It has no state yet. */
   restarted(): void
 }
 
-/** What the worker connects to, and as which session. */
+/** The server and the session of the worker. */
 export type WorkerTarget = Omit<WorkerStart, 'port' | 'bell'>
 
 interface Pending {
@@ -28,7 +28,7 @@ interface Pending {
   readonly reject: (error: Error) => void
 }
 
-/** Milliseconds until a worker without a first event counts as another program: it has nothing to wait for. */
+/** Milliseconds until a worker without a first event counts as another program. The right program sends it without waiting. */
 const FIRST_EVENT = 30_000
 
 export class WorkerConnection {
@@ -58,13 +58,13 @@ export class WorkerConnection {
     this.#events = events
   }
 
-  /** Starts the worker, and has it connect. */
+  /** Starts the worker and makes it connect. */
   async open(lazy: boolean): Promise<void> {
     this.#start()
     await this.call('connect', { lazy })
   }
 
-  /** Returns false where there is no worker: the next one is told by {@link WorkerConnectionEvents.restarted}. */
+  /** Sends a message. Returns false if there is no worker: {@link WorkerConnectionEvents.restarted} then sends the state to the next one. */
   post(request: WorkerRequest): boolean {
     if (!this.#worker) return false
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
@@ -72,7 +72,7 @@ export class WorkerConnection {
     return true
   }
 
-  /** Asks the worker. `take` is called with the answer before any later event is heard. */
+  /** Calls the worker. `take` is called with the answer before any later event is handled. */
   call<K extends keyof Calls, T = Calls[K]['answer']>(
     what: K,
     ask: Calls[K]['ask'],
@@ -90,7 +90,7 @@ export class WorkerConnection {
     return deferred.promise
   }
 
-  /** Hears the events that wait. */
+  /** Handles the waiting events. */
   poll(): void {
     this.#mailbox?.poll()
   }
@@ -135,7 +135,7 @@ export class WorkerConnection {
       if (this.#isKnown || (failure === undefined && code !== 0)) this.#lost(this.#unreachable(failure))
       else this.#lost(wrongProgram(failure))
     })
-    worker.unref() // now, for listening to it holds it
+    worker.unref() // must come after `on`, which keeps the process alive
     this.#worker = worker
     this.#mailbox = mailbox
     const start: WorkerStart = { ...this.#target, port: port2, bell }
@@ -150,10 +150,10 @@ export class WorkerConnection {
   }
 
   #launch(): Worker {
-    // Without the flags of this process, which may be for its main program alone (`--input-type`).
+    // Without the flags of this process, which may apply to its main program only (`--input-type`).
     if (this.#program !== undefined) return new Worker(this.#program, { execArgv: [] })
     try {
-      // In just these words: webpack, Parcel and Vite make a file of it.
+      // Keep this exact form: webpack, Parcel and Vite recognise it and emit a file.
       return new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] })
     } catch (cause) {
       throw wrongProgram(cause) // a bundle of CommonJS has no URL
@@ -195,13 +195,13 @@ export class WorkerConnection {
 
   #restart(): void {
     this.#start()
-    // It keeps trying, and tells by events how that goes.
+    // The worker keeps trying and reports its progress by events.
     this.call('connect', { lazy: true }).catch(() => {})
     this.#events.restarted()
   }
 }
 
-/** What runs in the thread, if anything does, is not worker.ts. */
+/** The thread does not run worker.ts. */
 function wrongProgram(cause: unknown): HubError {
   const found = cause instanceof Error ? cause.message : 'it ended at once'
   const todo = 'if a bundler left it out, bundle calloff/remote/worker as a separate file and pass its path as `worker`'

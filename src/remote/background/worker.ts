@@ -1,8 +1,9 @@
 /**
- * The thread of a background hub. It has a hub like any other, with proxies for tokens that live in the other thread.
+ * The worker of a background hub. It has an ordinary hub, with proxies for the tokens of the other thread.
  *
- * Clocks: a deadline is told by the clock of the other thread, which may have another zero. How far that clock is ahead of this one is known
- * from below, since a message arrives after it was sent. The best of these bounds is used, so a deadline there is never too late.
+ * Clocks: a deadline is sent in the time of the other thread's clock, which may have another zero. Each message gives a lower bound of how
+ * far that clock is ahead of this one, because a message arrives after it was sent. The best bound is used, so a deadline there is never
+ * too late.
  */
 import process from 'node:process'
 import { type MessagePort, parentPort } from 'node:worker_threads'
@@ -28,7 +29,7 @@ import {
 type Post = (event: WorkerEvent) => void
 type RequestOf<K extends WorkerRequest['type']> = WorkerRequest & { readonly type: K }
 
-/** Stands for a token of the other thread, which reports to the registration how far it has got. */
+/** Represents a token of the other thread, which reports its state to the registration. */
 class TokenProxy implements RegisteredToken {
   protected readonly post: Post
   readonly #registration: Registration
@@ -43,7 +44,7 @@ class TokenProxy implements RegisteredToken {
     return this.#registration.id
   }
 
-  /** What is cancelled in the other thread arrives there. */
+  /** Sends a cancel to the token in the other thread. */
   arrive(): void {}
 
   fall(kind: 'disconnect' | 'lease'): void {
@@ -83,7 +84,7 @@ class LeaseProxy extends TokenProxy implements Leased {
 
 class WorkerHub extends HubClient {
   readonly #post: Post
-  /** How far the other thread's clock is ahead, at least. */
+  /** The lower bound of how far the clock of the other thread is ahead, in milliseconds. */
   #ahead = -Infinity
 
   constructor(engine: Engine, settings: Settings, environment: ClientEnvironment, post: Post) {
@@ -113,14 +114,14 @@ class WorkerHub extends HubClient {
     const registration = this.register(topic, role, onDisconnect, id)
     const proxy = new TokenProxy(registration, this.#post)
     this.enter(registration, proxy)
-    registration.hold(proxy) // until the other thread says that the token has gone
+    registration.hold(proxy) // until the other thread reports that the token is closed
     registration.ready.then(
       () => this.#post({ type: 'ready', id }),
       (error: unknown) => this.#post({ type: 'ready', id, error: plainError(error) }),
     )
   }
 
-  /** A token that a worker before this one has entered is only known to the engine. */
+  /** Only the engine knows a token that an earlier worker entered. */
   #leave(id: number): void {
     const registration = this.tokens.get(id)
     if (registration) this.leave(registration)
@@ -129,7 +130,7 @@ class WorkerHub extends HubClient {
 
   protected override store(topic: Topic, record: MarkRecord, ttl: number): PendingCancel {
     const pending = super.store(topic, record, ttl, undefined)
-    // What is not stored when the hub is closed is counted in the other thread.
+    // The other thread counts the cancels that are not stored when the hub is closed.
     pending.stored.promise.then(
       () => this.#post({ type: 'stored', topic, id: record.id }),
       () => {},
@@ -181,7 +182,7 @@ class WorkerHub extends HubClient {
   }
 }
 
-/** Messages come in order. They wait until the hub is there. */
+/** Messages are handled in order. They wait until the hub is there. */
 function listen(port: MessagePort): void {
   let mailbox: MailboxSender | undefined
   let hub: Promise<WorkerHub> | undefined
@@ -192,7 +193,7 @@ function listen(port: MessagePort): void {
   )
   port.on('message', (message: WorkerStart | TimedRequest) => {
     if (hub) {
-      // An error of the start is told by the answer to the first call.
+      // The answer to the first call reports an error of the start.
       const refuse = (error: unknown) => {
         const { call } = message as { readonly call?: number }
         if (call !== undefined) mailbox?.put({ type: 'answer', call, error: plainError(error) })

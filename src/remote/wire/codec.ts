@@ -1,12 +1,12 @@
 /**
- * How values stand in a frame, in both directions at once. Numbers are big-endian. What does not fit, or is not well-formed,
- * is a {@link HubError}: nothing on a wire is trusted.
+ * How values are encoded in a frame; each codec describes both directions. Numbers are big-endian. A value that does not fit or is
+ * malformed throws a {@link HubError}: bytes from a wire are never trusted.
  */
 import { Buffer } from 'node:buffer'
 import { HubError } from '../contract/errors.js'
 import { LAST_MOMENT } from '../contract/limits.js'
 
-/** One kind of value. */
+/** Writes and reads one kind of value. */
 export interface Codec<T> {
   write(to: Writer, value: T): void
   read(from: Reader): T
@@ -19,16 +19,16 @@ export function malformed(what: string): HubError {
 }
 
 const encoder = new TextEncoder()
-// A byte order mark is a character of the text like any other.
+// A byte order mark is kept as a character of the text.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Bytes that are being written. */
+/** A buffer to write to. */
 export class Writer {
   #bytes = new Uint8Array(256)
   #view = new DataView(this.#bytes.buffer)
   #length = 0
 
-  /** Makes room for so many bytes; gives where they begin. */
+  /** Reserves `count` bytes. Returns the offset of the first. */
   #take(count: number): number {
     const at = this.#length
     this.#length += count
@@ -70,7 +70,7 @@ export class Writer {
     this.#bytes.set(value, at)
   }
 
-  /** Text in UTF-8; gives how many bytes. Most of it is ASCII and short, and an encoder takes ten times as long for that. */
+  /** Writes text as UTF-8. Returns the number of bytes. Most texts are short ASCII, for which an encoder takes ten times as long. */
   text(value: string): number {
     const { length } = value
     const at = this.#take(length)
@@ -88,32 +88,32 @@ export class Writer {
     return length
   }
 
-  /** Overwrites a number of 16 bits that was written before. */
+  /** Overwrites an earlier number of 16 bits. */
   patch16(at: number, value: number): void {
     this.#view.setUint16(at, value)
   }
 
-  /** Overwrites a number of 32 bits that was written before. */
+  /** Overwrites an earlier number of 32 bits. */
   patch(at: number, value: number): void {
     this.#view.setUint32(at, value)
   }
 
-  /** What was written, in memory that nobody writes to again. Ready to write something else. */
+  /** Returns the written bytes, in memory that is never written again. The writer is then empty. */
   done(): Uint8Array {
-    // A small buffer is a piece of a larger one; one of its own would be memory outside of the heap for each frame.
+    // A small buffer is a part of a larger one. A separate buffer would allocate memory outside the heap for each frame.
     const written = Buffer.allocUnsafe(this.#length)
     written.set(this.#bytes.subarray(0, this.#length))
     this.#length = 0
     return written
   }
 
-  /** Forgets what was written. */
+  /** Discards the written bytes. */
   clear(): void {
     this.#length = 0
   }
 }
 
-/** Bytes that are being read, once, from front to back. */
+/** Reads bytes once, from front to back. */
 export class Reader {
   readonly #bytes: Buffer
   #at = 0
@@ -154,7 +154,7 @@ export class Reader {
     return this.#bytes.subarray(at, at + count)
   }
 
-  /** So many bytes of UTF-8. ASCII is told by a look, and taken without a decoder. */
+  /** Reads `count` bytes of UTF-8. ASCII is read without a decoder. */
   text(count: number): string {
     if (count === 0) return ''
     const bytes = this.#bytes
@@ -194,7 +194,7 @@ export const flag: Codec<boolean> = {
   },
 }
 
-/** A number of milliseconds: a duration, or a moment since 1970, at most the last one that a `Date` can be. */
+/** A number of milliseconds: a duration, or a time since 1970. At most the last time that a `Date` can represent. */
 export const milliseconds: Codec<number> = {
   write: (to, value) => to.f64(value),
   read(from) {
@@ -220,7 +220,7 @@ export function text(most: number): Codec<string> {
     write(to, value) {
       const at = to.length
       to.u16(0)
-      // Never fewer bytes than characters: what is far too long is not written first.
+      // A text has at least as many bytes as characters, so a text that is far too long is rejected before it is written.
       const length = value.length > most ? Buffer.byteLength(value) : to.text(value)
       if (length > most) throw malformed(`text of ${length} bytes exceeds the limit of ${most}`)
       to.patch16(at, length)
@@ -233,14 +233,14 @@ export function text(most: number): Codec<string> {
   }
 }
 
-/** Exactly so many bytes. */
+/** Exactly `count` bytes. */
 export function bytes(count: number): Codec<Uint8Array> {
   return {
     write(to, value) {
       if (value.length !== count) throw malformed(`${value.length} bytes instead of ${count}`)
       to.bytes(value)
     },
-    // A copy: what it is read from will be used again.
+    // A copy, because the buffer will be reused.
     read: (from) => new Uint8Array(from.bytes(count)),
   }
 }
@@ -253,7 +253,7 @@ export function list<T>(of: Codec<T>): Codec<readonly T[]> {
     },
     read(from) {
       const count = from.u16()
-      // Nothing takes less than a byte, so a count alone takes no memory.
+      // Each item takes at least a byte, so a false count cannot allocate memory.
       if (count > from.left) throw malformed('a list ends too early')
       const values: T[] = []
       for (let i = 0; i < count; i++) values.push(of.read(from))
@@ -272,11 +272,11 @@ export function optional<T>(of: Codec<T>): Codec<T | undefined> {
   }
 }
 
-/** Several values, in the order they are named. */
+/** Several values, in the order of their names. */
 export function struct<T extends object>(fields: { readonly [K in keyof T]: Codec<T[K]> }): Codec<Readonly<T>> {
   const keys = Object.keys(fields) as (keyof T)[]
   const codecs: readonly Codec<unknown>[] = Object.values(fields)
-  // Counted loops: most messages are read by code that is not compiled yet, in which an iterator takes longer than a field.
+  // Counted loops: most messages are read by code that is not compiled yet, where an iterator takes longer than a field.
   return {
     write(to, value) {
       for (let i = 0; i < keys.length; i++) (codecs[i] as Codec<unknown>).write(to, value[keys[i] as keyof T])

@@ -1,23 +1,23 @@
 /**
- * Both sides show that they have the key, without sending it: each sends a nonce of 32 random bytes, and proves itself with
- * HMAC-SHA-256 over both nonces and all that was agreed on.
+ * Client and server prove that they have the key, without sending it. Each sends a nonce of 32 random bytes, and then an HMAC-SHA-256
+ * over both nonces and all agreed values.
  *
- * The role is part of what is signed, so that nobody's proof serves as the answer to his own challenge (reflection), and
- * nonces are never used twice, so that an old proof is worth nothing (replay). Without a key the same is done with an empty
- * one: so a side that has a key never gets along with one that has none.
+ * The signed text contains the role, so a proof cannot be sent back as the answer to its own challenge (reflection). A nonce is never
+ * used twice, so an old proof is worthless (replay). Without a key both sides use an empty key, so a side with a key never accepts a
+ * side without one.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
-/** What both proofs are about. */
+/** The values that both proofs sign. */
 export interface Agreed {
-  /** The versions that the client has offered, so that a stranger in between cannot talk both sides into an older one. */
+  /** The versions that the client offered, so that an attacker in between cannot force an older version. */
   readonly least: number
   readonly most: number
-  /** The version that the server has chosen. */
+  /** The version that the server chose. */
   readonly version: number
   readonly clientNonce: Uint8Array
   readonly serverNonce: Uint8Array
-  /** Of the session, as the client has named it. */
+  /** The session id that the client sent. */
   readonly session: string
 }
 
@@ -25,7 +25,7 @@ const encoder = new TextEncoder()
 
 export function proofOf(role: 'client' | 'server', key: Uint8Array, agreed: Agreed): Uint8Array {
   const { least, most, version, clientNonce, serverNonce, session } = agreed
-  // Every part but the last has a fixed length, so no two lists of parts look the same.
+  // Every part except the last has a fixed length, so different lists of parts give different texts.
   return createHmac('sha256', key)
     .update(`calloff ${role}`.padEnd(16, '\0'))
     .update(Uint8Array.of(least, most, version))
@@ -35,21 +35,21 @@ export function proofOf(role: 'client' | 'server', key: Uint8Array, agreed: Agre
     .digest()
 }
 
-/** Takes as long for a wrong proof as for a right one. */
+/** Checks a proof in constant time. */
 export function isProof(role: 'client' | 'server', key: Uint8Array, agreed: Agreed, given: Uint8Array): boolean {
   const right = proofOf(role, key, agreed)
   return given.length === right.length && timingSafeEqual(given, right)
 }
 
-/** The least that a key may have: 128 bits, if they are random. */
+/** The minimum length of a key in bytes: 128 bits, if they are random. */
 const LEAST_KEY = 16
 
-/** The bytes of a key that somebody gave; none if he gave none. */
+/** Returns the bytes of a key; empty without a key. */
 export function keyOf(key: unknown): Uint8Array {
   if (key === undefined) return new Uint8Array()
   const bytes = typeof key === 'string' ? encoder.encode(key) : key
   if (!(bytes instanceof Uint8Array)) throw new TypeError(`key must be text or a Uint8Array, got a ${typeof key}`)
-  // Never the key itself in a message.
+  // A message never contains the key.
   if (bytes.length < LEAST_KEY) throw new RangeError(`key must have at least ${LEAST_KEY} bytes, got ${bytes.length}`)
   return bytes
 }

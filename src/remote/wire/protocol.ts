@@ -1,9 +1,9 @@
 /**
- * What client and server of the embedded engine say to each other: frames, as docs/protocol.md describes them. Pure: bytes
- * in, messages out, and back.
+ * The messages between client and server of the embedded engine, as docs/protocol.md describes them. Pure functions: bytes in, messages
+ * out, and back.
  *
- * A frame is a length of 32 bits, then so many bytes: a type of 8 bits and the fields of the message. Bytes after the last
- * field are ignored, so a later version may add some. Every request may be repeated, and comes to the same (E11).
+ * A frame is a length of 32 bits, followed by that many bytes: a type of 8 bits and the fields of the message. Bytes after the last
+ * field are ignored, so a later version may add fields. Every request may be repeated with the same effect (E11).
  */
 import {
   bytes,
@@ -25,21 +25,21 @@ import {
 import { HubError } from '../contract/errors.js'
 import { NAME_BYTES, REASON_BYTES } from '../contract/limits.js'
 
-/** The only one so far. */
+/** The only version so far. */
 export const VERSION = 1
 export const NONCE_BYTES = 32
 export const MAC_BYTES = 32
 
-/** The largest frame before the handshake is over, and the least that a server may allow after it. */
+/** The largest frame before the end of the handshake, and the smallest limit that a server may set after it. */
 export const HANDSHAKE_FRAME = 2_048
 export const LEAST_FRAME = 16_384
 
-/** The most that the id of a mark may take. */
+/** The largest id of a mark, in bytes. */
 const ID_BYTES = 64
 
 const name = text(NAME_BYTES)
 
-/** No NUL, which separates names and runs where there is one string for both. */
+/** Text without NUL, because NUL separates name and run in a key. */
 const part: Codec<string> = {
   write: (to, value) => name.write(to, value),
   read(from) {
@@ -77,7 +77,7 @@ const report = struct({
   ),
 })
 
-/** By name: the type's number, and the fields. Numbers are never used again for something else. */
+/** The number and the fields of each type. A number is never reused for another type. */
 const messages = {
   // The handshake
   hello: [1, struct({ magic: text(16), least: u8, version: u8, nonce: bytes(NONCE_BYTES) })],
@@ -107,13 +107,13 @@ const messages = {
   acquired: [36, struct({ id: u32, held: flag, fence: whole, left: milliseconds })],
   failed: [37, struct({ id: u32, code: text(64), message: text(1_024) })],
 
-  // What the server says by itself
+  // Messages that the server sends unasked
   notice: [48, state],
 } as const
 
 type Table = typeof messages
 export type MessageType = keyof Table
-/** A message of some type, or of any. */
+/** A message of one type, or of any type. */
 export type Message<T extends MessageType = MessageType> = {
   [K in T]: { readonly type: K } & ValueOf<Table[K][1]>
 }[T]
@@ -122,13 +122,13 @@ const byNumber = new Map<number, MessageType>(
   (Object.keys(messages) as MessageType[]).map((type) => [messages[type][0], type]),
 )
 
-/** One for all: nobody else has a turn while something is written. */
+/** One writer for all frames: writing a frame is synchronous. */
 const to = new Writer()
 
-/** The whole frame of a message. */
+/** Returns the complete frame of a message. */
 export function encode(message: Message): Uint8Array {
   const entry = messages[message.type] as readonly [number, Codec<unknown>]
-  to.clear() // of what did not fit
+  to.clear() // discards a message that did not fit
   to.u32(0)
   to.u8(entry[0])
   entry[1].write(to, message)
@@ -136,7 +136,7 @@ export function encode(message: Message): Uint8Array {
   return to.done()
 }
 
-/** The message in a frame, without its length. Throws a `HubError` for what is none. */
+/** Returns the message in a frame without its length. Throws a `HubError` if it is malformed. */
 export function decode(frame: Uint8Array): Message {
   const from = new Reader(frame)
   const number = from.u8()
@@ -147,7 +147,7 @@ export function decode(frame: Uint8Array): Message {
   return message as Message
 }
 
-/** How many bytes a part of an answer takes in a frame. */
+/** Returns the number of bytes that a part of an answer takes in a frame. */
 export function sizeOf<T extends 'states' | 'reports'>(type: T, part: Part<T>): number {
   to.clear()
   if (type === 'states') state.write(to, part)
@@ -158,15 +158,15 @@ export function sizeOf<T extends 'states' | 'reports'>(type: T, part: Part<T>): 
 type Part<T extends 'states' | 'reports'> = T extends 'states' ? ValueOf<typeof state> : ValueOf<typeof report>
 
 /**
- * Cuts a stream of bytes into frames. Of a frame that is not complete it holds what has come, and takes memory for it only as its
- * bytes arrive, whatever length was announced.
+ * Splits a stream of bytes into frames. It keeps the received part of an incomplete frame, and allocates memory only as bytes arrive,
+ * whatever length the frame announces.
  */
 export class Frames {
-  /** The largest frame that is let through. */
+  /** The largest frame that is accepted, in bytes. */
   limit: number
-  /** Bytes that were not looked at yet, the first ones first. */
+  /** Bytes that were not read yet, the oldest first. */
   #chunks: Uint8Array[] = []
-  /** The beginning of a frame whose end has not come. */
+  /** The received part of an incomplete frame. */
   #held = new Uint8Array(64)
   #length = 0
 
@@ -174,15 +174,15 @@ export class Frames {
     this.limit = limit
   }
 
-  /** Takes bytes in. They must not change before they are taken out. */
+  /** Adds bytes. They must not change before `next` has returned them. */
   add(chunk: Uint8Array): void {
     if (chunk.length > 0) this.#chunks.push(chunk)
   }
 
-  /** Returns the next frame that is complete, good until the next call; undefined if there is none. Throws for one too large. */
+  /** Returns the next complete frame, valid until the next call; undefined if there is none. Throws if the frame is too large. */
   next(): Uint8Array | undefined {
     for (let chunk = this.#chunks[0]; chunk; chunk = this.#chunks[0]) {
-      // Mostly frames arrive whole, and are taken where they are.
+      // Most frames arrive complete and need no copy.
       const whole = this.#length === 0 && chunk.length >= 4 ? 4 + this.#lengthIn(chunk) : Infinity
       if (whole <= chunk.length) {
         this.#drop(chunk, whole)
@@ -202,7 +202,7 @@ export class Frames {
     return undefined
   }
 
-  /** Drops so many bytes of the first chunk. */
+  /** Drops `count` bytes of the first chunk. */
   #drop(chunk: Uint8Array, count: number): void {
     if (count < chunk.length) this.#chunks[0] = chunk.subarray(count)
     else this.#chunks.shift()

@@ -8,7 +8,7 @@ import { HubError } from '../contract/errors.js'
 import { NONCE_BYTES } from './protocol.js'
 import { WireLink } from './wire-link.js'
 
-/** Where a server listens. */
+/** The address of a server. */
 export type Place = { readonly path: string } | { readonly host: string; readonly port: number; readonly tls?: object }
 
 export class SocketEngine implements Engine {
@@ -52,7 +52,7 @@ export class SocketEngine implements Engine {
       )
       const givenUp = token.onCancel((error) => link.fail(error))
       socket.setNoDelay(true)
-      // Whoever waits for something keeps the process alive by himself.
+      // A pending promise keeps the process alive by itself.
       socket.unref()
       const isTls = 'tls' in this.#where
       socket.once(isTls ? 'secureConnect' : 'connect', () => link.begin())
@@ -66,10 +66,10 @@ export class SocketEngine implements Engine {
   }
 }
 
-/** What makes a socket, which gives what it reads to `receive`: those bytes are good for the call alone. */
+/** Makes a socket that passes the bytes it reads to `receive`. The bytes are valid during the call only. */
 type Dial = (receive: (bytes: Uint8Array) => void) => Socket
 
-/** So many bytes are read at a time, into memory that is used again: a stream would take 64 KiB anew for each read. */
+/** The size of the buffer for reads, which is reused. A stream would allocate 64 KiB for each read. */
 const READ = 16_384
 
 async function dialer(where: Place): Promise<Dial> {
@@ -83,7 +83,7 @@ async function dialer(where: Place): Promise<Dial> {
     }
   }
   const { host, port, tls } = where
-  // Only who uses TLS loads it.
+  // Loaded only for TLS.
   const { connect } = await import('node:tls')
   return (receive) => connect({ host, port, ...tls }).on('data', receive)
 }

@@ -2,10 +2,11 @@
  * The place of a server's Unix socket, or the name of its pipe on Windows.
  *
  * Invariants
- * SP1. Servers that start at one path do so one after the other (kernel-lock.ts), so only one of them finds the path free.
- * SP2. Only a socket that the kernel refuses to connect to is replaced: a server that is busy, or stopped, keeps its own.
- * SP3. The socket is made in a folder of ours, and moved to its path when it is ready: no other user can reach it at any moment.
- * SP4. What is at the path is removed, or made again, only if it is the very file that we put there, or none.
+ * SP1. Servers start at a path one after the other (kernel-lock.ts), so only one of them finds the path free.
+ * SP2. A socket is replaced only if the kernel refuses to connect to it. A server that is busy or suspended keeps its socket.
+ * SP3. The socket is made in a private folder and moved to its path when it is ready. No other user can reach it at any moment.
+ * SP4. The file at the path is removed only if it is the file that this server made. The socket is made again only if that file, or no
+ *      file, is at the path.
  */
 import { randomBytes } from 'node:crypto'
 import { chmod, lstat, mkdtemp, rename, rmdir, unlink } from 'node:fs/promises'
@@ -19,18 +20,18 @@ import { KernelLock } from '../../system/kernel-lock.js'
 
 const isPipe = process.platform === 'win32'
 
-/** How many may wait for being let in, where the system allows it: after a restart all clients come at once. */
+/** How many connections may wait to be accepted, if the system allows it. After a restart all clients connect at once. */
 export const BACKLOG = 4_096
 
-/** What is at the path of a server. */
+/** The file at the path of a server. */
 export type Standing = 'ours' | 'gone' | 'of another'
 
 export class SocketPlace {
   readonly #path: string
-  /** The file that we put there: its device and number. */
+  /** The device and the inode of the socket that this server made. */
   #file: readonly [dev: number, ino: number] | undefined
 
-  /** Whether a server has listened there before, and died. */
+  /** Whether an earlier server at this path has died. */
   hasPredecessor = false
 
   private constructor(path: string) {
@@ -39,7 +40,7 @@ export class SocketPlace {
 
   /** Errors: `RangeError` if the path is too long for a socket. */
   static at(path: string): SocketPlace {
-    // Whole, so that the URL means the same everywhere.
+    // An absolute path, so the URL means the same in every folder.
     const whole = isPipe ? path : resolve(path)
     const longest = Math.max(Buffer.byteLength(whole), Buffer.byteLength(join(dirname(whole), '.cXXXXXX', 's')))
     if (!isPipe && longest > LONGEST_SOCKET_PATH) {
@@ -53,9 +54,9 @@ export class SocketPlace {
   }
 
   /**
-   * Has the server listen there.
+   * Makes the server listen at the path.
    *
-   * Errors: `ERR_HUB_REFUSED` if a server is listening there, or something else is there.
+   * Errors: `ERR_HUB_REFUSED` if another server is listening there, or the file there is not a socket.
    */
   async listen(server: Server): Promise<void> {
     if (isPipe) return listening(server, () => server.listen({ path: pipeOf(this.#path), backlog: BACKLOG }))
@@ -94,7 +95,7 @@ export class SocketPlace {
     await rmdir(folder).catch(() => {})
   }
 
-  /** What is there now. A pipe cannot be taken away. */
+  /** Returns which file is at the path now. A pipe cannot be removed. */
   async look(): Promise<Standing> {
     if (isPipe) return 'ours'
     const found = await statOf(this.#path)
@@ -102,7 +103,7 @@ export class SocketPlace {
     return found.dev === this.#file?.[0] && found.ino === this.#file[1] ? 'ours' : 'of another'
   }
 
-  /** Removes the socket, if it is ours. The server must still listen, so that no other takes the path meanwhile. */
+  /** Removes the socket if this server made it. Must be called while the server still listens, so no other server takes the path meanwhile. */
   async remove(): Promise<void> {
     if (!isPipe && (await this.look()) === 'ours') await unlink(this.#path).catch(() => {})
   }
@@ -133,7 +134,7 @@ export function listening(server: Server, start: () => void): Promise<void> {
   })
 }
 
-/** The full name of a pipe on Windows. */
+/** Returns the full name of a pipe on Windows. */
 export function pipeOf(name: string): string {
   return name.startsWith('\\\\') ? name : `\\\\.\\pipe\\${name}`
 }

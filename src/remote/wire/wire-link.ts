@@ -16,20 +16,20 @@ import { isProof, proofOf } from './handshake.js'
 import { keyOf } from '../contract/topic.js'
 import { decode, encode, Frames, HANDSHAKE_FRAME, type Message, VERSION } from './protocol.js'
 
-/** What a link writes to. */
+/** The output of a link. */
 export interface Wire {
   send(bytes: Uint8Array): void
-  /** Ends the connection; nothing is received after that. */
+  /** Ends the connection. Nothing is received after that. */
   end(): void
 }
 
 export interface WireOptions {
   readonly session: Session
   readonly key: Uint8Array
-  /** 32 random bytes, never the same. */
+  /** 32 random bytes, new for each connection. */
   readonly nonce: Uint8Array
   readonly events: LinkEvents
-  /** The handshake is over. */
+  /** Called when the handshake has succeeded. */
   readonly opened: () => void
 }
 
@@ -39,18 +39,18 @@ type Request = Message<
 >
 
 interface Pending {
-  /** Of which type the answers are. */
+  /** The type of the answers. */
   readonly type: Answer['type']
-  /** The answers so far, of those that come in parts. */
+  /** The parts of the answer that have arrived. */
   parts: Answer[] | undefined
   readonly resolve: (answers: never) => void
   readonly reject: (error: Error) => void
 }
 
-/** What a frame has besides the parts of a request. */
+/** The bytes of a frame without the parts of a request. */
 const ENVELOPE = 16
 
-/** The reasons that a server may give; any other is a breach of the protocol. */
+/** The error codes that a server may send. Any other code breaks the protocol. */
 const CODES = new Set<string>(['ERR_HUB_AUTH', 'ERR_HUB_PROTOCOL', 'ERR_HUB_REFUSED'] satisfies HubErrorCode[])
 
 export class WireLink implements Link {
@@ -61,7 +61,7 @@ export class WireLink implements Link {
   readonly #pending = new Map<number, Pending>()
   #phase: 'hello' | 'proof' | 'open' | 'over' = 'hello'
   #serverNonce = new Uint8Array()
-  /** The largest frame the server takes. */
+  /** The largest frame that the server accepts, in bytes. */
   #most = HANDSHAKE_FRAME
   #ids = 0
 
@@ -70,18 +70,18 @@ export class WireLink implements Link {
     this.#options = options
   }
 
-  /** The connection is there: begins the handshake. */
+  /** Begins the handshake. Must be called when the socket is connected. */
   begin(): void {
     const { nonce } = this.#options
     this.#send({ type: 'hello', magic: 'calloff', least: VERSION, version: VERSION, nonce })
   }
 
-  /** Read anew after each message, which may have ended it. */
+  /** Must be read again after each message, because a message may end the link. */
   get #isOver(): boolean {
     return this.#phase === 'over'
   }
 
-  /** Bytes have come. */
+  /** Takes in bytes of the server. */
   receive(chunk: Uint8Array): void {
     if (this.#phase === 'over') return
     try {
@@ -95,7 +95,7 @@ export class WireLink implements Link {
     }
   }
 
-  /** The connection is gone, or good for nothing any more. */
+  /** Ends the link, because the connection is lost or unusable. */
   fail(error: Error): void {
     if (this.#phase === 'over') return
     this.#phase = 'over'
@@ -199,7 +199,7 @@ export class WireLink implements Link {
     return (this.#ids = (this.#ids + 1) >>> 0)
   }
 
-  /** Sends a request; resolves with its answers, which are of the given type. */
+  /** Sends a request. Resolves with its answers, which must have the given type. */
   #ask<A extends Answer['type']>(request: Request, type: A): Promise<Message<A>[]> {
     return new Promise((resolve, reject) => {
       if (this.#phase !== 'open') throw new HubError('ERR_HUB_UNREACHABLE', 'the connection is not open')
@@ -238,7 +238,7 @@ export class WireLink implements Link {
   async list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
     const { prefix, topic } = what as { readonly prefix?: string; readonly topic?: Topic }
     const answers = await this.#ask({ type: 'list', id: this.#newId(), prefix, topic }, 'reports')
-    // A topic with many holders comes in several parts.
+    // A topic with many holders arrives in several parts.
     const found = new Map<string, TopicReport & { readonly holders: HolderReport[] }>()
     for (const report of answers.flatMap(({ reports }) => reports)) {
       const key = keyOf(report.topic)
@@ -278,12 +278,12 @@ export class WireLink implements Link {
   }
 }
 
-/** The most that a topic takes: a character of UTF-16 is at most three bytes of UTF-8. */
+/** The largest size of a topic in bytes: a UTF-16 code unit takes at most three bytes of UTF-8. */
 function room({ name, runId }: Topic): number {
   return 4 + 3 * (name.length + runId.length)
 }
 
-/** Cuts a list into parts that fit in a frame each. */
+/** Splits a list into parts that each fit in a frame. */
 function inFrames<T>(all: readonly T[], size: (one: T) => number, most: number): T[][] {
   const parts: T[][] = []
   let taken = Infinity
