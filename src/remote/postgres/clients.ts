@@ -1,21 +1,21 @@
-/** What is needed of the package pg. */
+/** The used part of the package pg. */
 import type { ClientBase } from 'pg'
 import { wrongType } from '../../core/arguments.js'
 
-/** What is needed of `new Pool(…)`: how its clients are made. */
+/** The used part of `new Pool(…)`: how its clients are made. */
 export interface PgPool {
   readonly options: object
   connect(...given: never[]): unknown
 }
 
-/** What is needed of `new Client(…)`. */
+/** The used part of `new Client(…)`. */
 export interface PgClient {
   connect(...given: never[]): unknown
   query(...given: never[]): unknown
   end(...given: never[]): unknown
 }
 
-/** A client, as this folder uses it. */
+/** The methods of a client that this folder uses. */
 export type Client = ClientBase & { end(): Promise<void>; unref?(): void }
 
 /** Makes clients that are not connected yet. */

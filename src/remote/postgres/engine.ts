@@ -1,4 +1,4 @@
-/** PostgreSQL as an engine: one connection for each link. */
+/** PostgreSQL as an engine: each link has one connection. */
 import { createHash } from 'node:crypto'
 import { type NamesOf, optionsOf } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
@@ -10,15 +10,15 @@ import { PostgresLink } from './link.js'
 import { postgresSchema, type Tables, tablesOf } from './schema.js'
 import { type Statements, statementsFor } from './statements.js'
 
-/** What `postgresEngine` takes. */
+/** The options of `postgresEngine`. */
 export interface PostgresEngineOptions {
-  /** What the names of the tables begin with, perhaps with a schema: `'jobs'`, `'app.jobs'`. Default: `'calloff'`. */
+  /** The prefix of the names of the tables, with or without a schema: `'jobs'`, `'app.jobs'`. Default: `'calloff'`. */
   readonly table?: string | undefined
 }
 
 const ENGINE_OPTIONS: NamesOf<PostgresEngineOptions> = ['table']
 
-/** Whoever makes the tables holds this lock, since two who make them at once get in each other's way. */
+/** The id of the lock that a client holds while it creates the tables. Two clients that create them at the same time would fail. */
 const LOCK = 0x63616c6c
 
 class PostgresEngine implements Engine {
@@ -43,10 +43,10 @@ class PostgresEngine implements Engine {
       client.on('error', (error) => opening.lost(error))
       client.on('end', () => opening.lost(new Error('the connection has ended')))
       await client.connect()
-      // Whoever waits for something keeps the process alive by himself.
+      // A pending promise keeps the process alive by itself.
       client.unref?.()
       const channel = this.#channelOf(session)
-      // Whatever the default of the database is.
+      // Independent of the default of the database.
       await client.query(`SET default_transaction_isolation = 'read committed'; LISTEN "${channel}"`)
       await this.#makeTables(client)
       const link = new PostgresLink(opening, client, this.#statements, channel)
@@ -55,7 +55,7 @@ class PostgresEngine implements Engine {
     })
   }
 
-  /** At most 63 bytes, the same over all links of a session, and another one for other tables. */
+  /** At most 63 bytes, the same for all links of a session, and different for other tables. */
   #channelOf({ id }: Session): string {
     return `calloff_${createHash('sha1').update(`${this.#tables.topics}\0${id}`).digest('hex')}`
   }
@@ -64,7 +64,7 @@ class PostgresEngine implements Engine {
     const { topics, holders } = this.#tables
     const { rows } = await client.query<(string | null)[]>({
       text: this.#statements.exists,
-      // The first that is made, and the last.
+      // The first table that is created, and the last.
       values: [topics, holders],
       rowMode: 'array',
     })
@@ -73,7 +73,7 @@ class PostgresEngine implements Engine {
   }
 }
 
-/** At once: a good-bye might wait for an answer for ever. */
+/** Closes the connection at once: `end` could wait for an answer for ever. */
 function end(client: Client): void {
   client.end().catch(() => {})
   ;(client as { connection?: { stream?: { destroy?(): void } } }).connection?.stream?.destroy?.()
@@ -83,13 +83,13 @@ function end(client: Client): void {
  * An engine over PostgreSQL (12 or newer), for `connectHub`: from a `Pool` of [pg](https://www.npmjs.com/package/pg) 8, or a
  * function that makes a `Client` of it, not connected yet.
  *
- * The pool itself is a pattern: each hub makes one connection like those of the pool, keeps it for as long as it lasts, and makes
- * it again when it is lost. It has to lead to the server itself, or to a pooler in session mode, because of `LISTEN`.
+ * The pool is a template: each hub makes one connection with its options, keeps it, and makes a new one when it is lost. The connection
+ * must lead to the server itself, or to a pooler in session mode, because of `LISTEN`.
  *
- * The tables are created where they are missing; see `postgresSchema` for those who may not.
+ * Missing tables are created. If the user may not create tables, run `postgresSchema` in a migration.
  *
- * Errors: `TypeError` for what is no pool; `RangeError` for a table that cannot be named so. Connecting rejects with
- * `ERR_HUB_REFUSED` where notifications do not come back.
+ * Errors: `TypeError` if `pool` is not a pool; `RangeError` for an invalid table name. Connecting rejects with `ERR_HUB_REFUSED` if
+ * notifications do not come back.
  *
  * @example
  * ```ts no-run

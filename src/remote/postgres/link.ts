@@ -1,4 +1,4 @@
-/** A link over PostgreSQL: one connection, for what is asked and what is told. */
+/** A link over PostgreSQL: one connection, for requests and notices. */
 import { after } from '../../core/clock.js'
 import { LinkBase } from '../adapter/link-base.js'
 import type { Opening } from '../adapter/open-link.js'
@@ -20,11 +20,11 @@ import type { Client } from './clients.js'
 import { POOLER } from './failures.js'
 import type { Statements } from './statements.js'
 
-/** Milliseconds between two looks at what is over. */
+/** Milliseconds between two removals of expired rows. */
 const CLEAN = 60_000
-/** So many marks are stored at a time. */
+/** The most marks that one statement stores. */
 const BATCH = 500
-/** The longest time that is told to PostgreSQL: three hundred years. */
+/** The longest duration that is sent to PostgreSQL: three hundred years. */
 const LONGEST = 1e13
 
 type Row = readonly (string | null)[]
@@ -42,10 +42,10 @@ export class PostgresLink extends LinkBase implements Link {
   readonly #statements: Statements
   readonly #channel: string
   #line: Promise<unknown> = Promise.resolve()
-  /** Marks that wait for those before them to be stored. */
+  /** Marks that wait until earlier marks are stored. */
   readonly #marking: Marking[] = []
   #isMarking = false
-  /** Topics of which there is something new. */
+  /** Topics that have changed and must be read. */
   readonly #told = new Map<string, Topic>()
   #isReading = false
   #stopCleaning = () => {}
@@ -60,11 +60,11 @@ export class PostgresLink extends LinkBase implements Link {
     })
   }
 
-  /** The session is there, and hears what it is told. */
+  /** Begins the session and checks that notifications arrive. */
   async begin(): Promise<void> {
     await this.#attach()
     await this.beat()
-    // A notification to oneself comes before the statement is over.
+    // A notification to the own connection arrives before the statement ends.
     if (this.isEchoMissing) {
       throw new HubError('ERR_HUB_REFUSED', `${this.place}: LISTEN has no effect here; ${POOLER}`)
     }
@@ -75,7 +75,7 @@ export class PostgresLink extends LinkBase implements Link {
     this.#stopCleaning()
   }
 
-  /** One after the other: a client that is busy takes nothing more. */
+  /** Sends statements one after the other. */
   #query(text: string, ...values: unknown[]): Promise<readonly Row[]> {
     return this.ask(() => {
       const turn = this.#line.then(() => this.#send(text, values))
@@ -86,23 +86,23 @@ export class PostgresLink extends LinkBase implements Link {
 
   async #send(text: string, values: unknown[]): Promise<readonly Row[]> {
     if (this.over) throw this.over
-    // Parsed and planned once for each connection, by its name.
+    // A named statement is parsed and planned once for each connection.
     const { rows } = await this.#client.query<(string | null)[]>({ name: nameOf(text), text, values, rowMode: 'array' })
     return rows
   }
 
-  // ---- What is told
+  // ---- Notices
 
   #heard(payload: string): void {
     if (this.over) return
     if (payload === '') return this.echoed()
     const topic = topicFrom(payload)
-    if (!topic) return // Somebody else's: nobody here has sent it.
+    if (!topic) return // A notification of another program: no hub has sent it.
     this.#told.set(keyOf(topic), topic)
     if (!this.#isReading) void this.#readTold()
   }
 
-  /** What comes while something is read is read together, next. */
+  /** Topics that change during a read are read together afterwards. */
   async #readTold(): Promise<void> {
     this.#isReading = true
     try {
@@ -112,7 +112,7 @@ export class PostgresLink extends LinkBase implements Link {
         for (const state of await this.read(topics)) this.notice(state)
       }
     } catch {
-      // Over the next link everything is read again; and if there is none, the next time that all is read.
+      // Over the next link everything is read again. If this link goes on, the next full reading makes up for it.
     } finally {
       this.#isReading = false
     }
@@ -135,7 +135,7 @@ export class PostgresLink extends LinkBase implements Link {
   }
 
   async enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {
-    // Each once, as high as it got: a statement does not touch a row twice.
+    // Each holder once, with its highest state: a statement cannot change a row twice.
     const last = new Map<number, HolderRecord>()
     for (const holder of holders) {
       const before = last.get(holder.id)
@@ -154,13 +154,13 @@ export class PostgresLink extends LinkBase implements Link {
     )
     const [lives, entered] = (answer ?? []).map(Number)
     if (lives !== 1) {
-      // It was silent for so long that it was given up. Over the next link everything is entered again.
+      // The session was silent for too long and has expired. Over the next link everything is entered again.
       throw this.gone('the session has expired')
     }
     if (entered !== all.length) {
       throw new HubError('ERR_HUB_REFUSED', `${this.place}: a holder already holds another token`)
     }
-    // A statement of its own, which sees what was stored meanwhile (PG1).
+    // A separate statement, which sees what was stored meanwhile (PG1).
     return this.read(all.map(({ topic }) => topic))
   }
 
@@ -192,11 +192,11 @@ export class PostgresLink extends LinkBase implements Link {
     return later.promise
   }
 
-  /** What comes while something is stored is stored together, next: a write to the disk for all of it. */
+  /** Marks that arrive while others are stored are stored together afterwards, with one write to the disk. */
   async #markAll(): Promise<void> {
     this.#isMarking = true
     while (this.#marking.length > 0) {
-      // What is asked for in this turn goes together.
+      // Marks of one turn of the event loop are stored together.
       await Promise.resolve()
       const some = this.#marking.splice(0, BATCH)
       try {
@@ -222,7 +222,7 @@ export class PostgresLink extends LinkBase implements Link {
       const topics = all.map(({ topic }) => topic)
       for (const { topic, mark } of await this.read(topics)) if (mark) standing.set(keyOf(topic), mark)
     }
-    // Also those that were there: whoever has stored them may not have come to this (PG1, E11).
+    // Also marks that were already stored: the client that stored them may have failed before it notified (PG1, E11).
     await this.#announce(columns)
     for (const { topic, later } of some) later.resolve(standing.get(keyOf(topic)) as MarkRecord)
   }
@@ -285,7 +285,7 @@ export class PostgresLink extends LinkBase implements Link {
     if (released.length > 0) await this.#announce(columnsOf([topic]))
   }
 
-  /** What is over takes room until somebody takes it away. */
+  /** Removes expired rows, which otherwise take room. */
   #clean(): void {
     const clean = async () => {
       for (const statement of this.#statements.clean) await this.#query(statement)
@@ -294,7 +294,7 @@ export class PostgresLink extends LinkBase implements Link {
       CLEAN,
       () => {
         this.#clean()
-        clean().catch(() => {}) // Somebody else will.
+        clean().catch(() => {}) // Another client will do it.
       },
       false,
     )
@@ -326,7 +326,7 @@ function stateOf([name, runId, ...fields]: Row): TopicState {
   return topicStateOf({ name: name ?? '', runId: runId ?? '' }, fields)
 }
 
-/** The first text that comes after all that begin with a prefix, compared byte by byte; null if there is none. */
+/** Returns the first text after all texts with a prefix, compared byte by byte; null if there is none. */
 export function below(prefix: string): string | null {
   const points = Array.from(prefix, (character) => character.codePointAt(0) as number)
   while (points.length > 0) {

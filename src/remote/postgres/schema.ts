@@ -1,7 +1,7 @@
 /** The tables of a hub. */
 import { optional } from '../../core/arguments.js'
 
-/** The names of the tables, quoted as they go into statements. */
+/** The names of the tables, quoted for statements. */
 export interface Tables {
   readonly topics: string
   readonly holders: string
@@ -11,10 +11,10 @@ export interface Tables {
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-/** Until when there is something to know about a topic. */
+/** When a row of a topic expires. */
 export const OVER = "coalesce(greatest(mark_ends, forgotten_ends, lease_kept), '-infinity')"
 
-/** From `calloff`, or `schema.calloff`: what all names begin with. */
+/** Returns the names from a prefix such as `calloff` or `schema.calloff`. */
 export function tablesOf(table: unknown): Tables {
   const given = optional('table', 'string', table as string | undefined) ?? 'calloff'
   const parts = given.split('.')
@@ -28,12 +28,12 @@ export function tablesOf(table: unknown): Tables {
 }
 
 /**
- * The statements that make the tables of a hub: for a migration, where the hub itself may not create any. They may be run
+ * Returns the statements that create the tables of a hub, for a migration if the hub itself may not create tables. They may be run
  * again.
  *
- * Only topics (marks and leases) are kept by a crash; who has them open is entered again by itself, so these tables are
- * unlogged, and cost the write-ahead log nothing. They own no sequence: PostgreSQL 15 and newer make that unlogged, too, and
- * on a standby that has taken over it cannot be read ("bad magic number in sequence").
+ * Only topics (marks and leases) must survive a crash. Clients enter sessions and holders again, so those tables are unlogged and cost
+ * the write-ahead log nothing. They own no sequence: PostgreSQL 15 and newer would make it unlogged, too, and it could not be read on a
+ * standby that has taken over ("bad magic number in sequence").
  *
  * @param table as given to `postgresEngine`
  *
@@ -46,7 +46,7 @@ export function tablesOf(table: unknown): Tables {
  */
 export function postgresSchema(table?: string): string {
   const { topics, holders, sessions, fences } = tablesOf(table)
-  // Of collation "C", which compares bytes: the same on every system, and what a range of names needs.
+  // Collation "C" compares bytes: it is the same on every system, and ranges of names need it.
   const name = 'name text COLLATE "C" NOT NULL, run text COLLATE "C" NOT NULL'
   return `
 CREATE TABLE IF NOT EXISTS ${topics} (

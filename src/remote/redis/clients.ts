@@ -1,35 +1,35 @@
-/** The two clients of Redis that people have, as one: connections that are made once, and die once. */
+/** One interface for the two common clients of Redis: a connection is made once and ends once. */
 import type { Redis as IoRedis, RedisOptions } from 'ioredis'
 import type { createClient } from 'redis'
 import { wrongType } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
 
-/** What is needed of a client of ioredis: `new Redis(…)`, or a `Cluster`. */
+/** The used part of a client of ioredis: `new Redis(…)` or a `Cluster`. */
 export interface IoRedisClient {
   call(command: string, ...given: never[]): unknown
   duplicate(...given: never[]): unknown
 }
 
-/** What is needed of a client of node-redis: `createClient(…)`. */
+/** The used part of a client of node-redis: `createClient(…)`. */
 export interface NodeRedisClient {
   sendCommand(...given: never[]): unknown
   duplicate(...given: never[]): unknown
 }
 
-/** A connection of its own. */
+/** A connection that one link uses alone. */
 export interface Wire {
-  /** Sends a command; what goes out together goes in this order. */
+  /** Sends a command. Commands are sent in the order of the calls. */
   command(args: readonly string[]): Promise<unknown>
   subscribe(channel: string, heard: (message: string) => void): Promise<void>
-  /** Ends it at once. */
+  /** Closes the connection at once. */
   close(): void
 }
 
-/** Makes connections like those of a client. */
+/** Makes connections with the options of a client. */
 export interface Dialer {
-  /** For messages: where it is, without secrets. */
+  /** Where the server is, for messages. Contains no secrets. */
   readonly place: string
-  /** Rejects where none can be made, or `token` is cancelled before. `lost` is called when it ends by itself, perhaps more than once. */
+  /** Makes a connection. Rejects if it cannot, or if `token` is cancelled first. `lost` is called when the connection ends by itself, perhaps more than once. */
   dial(lost: (error: Error) => void, token: CancellationToken): Promise<Wire>
 }
 
@@ -38,7 +38,7 @@ export function dialerOf(client: IoRedisClient | NodeRedisClient): Dialer {
   const isClient = (typeof known === 'object' || typeof known === 'function') && known !== null
   if (isClient && typeof known.duplicate === 'function') {
     if (typeof known.call === 'function') return ofIoRedis(client as unknown as IoRedis & { isCluster?: boolean })
-    // A cluster of node-redis has no options to be seen; it asks and fails otherwise.
+    // A cluster of node-redis shows no options.
     if (typeof known.sendCommand === 'function' && 'options' in known)
       return ofNodeRedis(client as unknown as NodeRedis)
   }
@@ -47,7 +47,7 @@ export function dialerOf(client: IoRedisClient | NodeRedisClient): Dialer {
 
 // ---- ioredis
 
-/** The hub connects again by itself, and offers again by itself what may be offered again. */
+/** The hub reconnects, and repeats requests that may be repeated. */
 const once = {
   lazyConnect: true,
   retryStrategy: () => null,
@@ -57,7 +57,7 @@ const once = {
   autoResendUnfulfilledCommands: false,
   enableAutoPipelining: false,
   enableOfflineQueue: true,
-  // Scripts are sent as they are, and their keys have a root of their own.
+  // Scripts are sent unchanged, and their keys have a prefix of their own.
   keyPrefix: '',
 } as const satisfies RedisOptions
 
@@ -87,7 +87,7 @@ function ofIoRedis(client: IoRedis | IoRedisCluster): Dialer {
       own.on('end', () => lost(last ?? new Error('the connection has ended')))
       const close = () => {
         own.disconnect()
-        // Which only says good-bye, and might wait for an answer for ever.
+        // `quit` could wait for an answer for ever.
         ;(own as Partial<IoRedis>).stream?.destroy()
       }
       try {
@@ -96,7 +96,7 @@ function ofIoRedis(client: IoRedis | IoRedisCluster): Dialer {
         close()
         throw last ?? error
       }
-      // Whoever waits for something keeps the process alive by himself.
+      // A pending promise keeps the process alive by itself.
       ;(own as Partial<IoRedis>).stream?.unref()
       return {
         command: ([name = '', ...args]) => own.call(name, ...args),
@@ -120,19 +120,19 @@ function ofNodeRedis(client: NodeRedis): Dialer {
     place: placeOf({ ...socket, ...(url ? hostOf(url) : {}) }),
     async dial(lost, token) {
       const own = client.duplicate({
-        // Nothing that would change what a script's answer looks like.
+        // No option that changes the form of a script's answer.
         commandOptions: {},
         socket: { ...socket, reconnectStrategy: false } as NonNullable<typeof socket>,
       })
       own.on('error', lost)
       own.on('end', () => lost(new Error('the connection has ended')))
-      // Whoever waits for something keeps the process alive by himself.
+      // A pending promise keeps the process alive by itself.
       own.unref()
       const close = () => {
         try {
           own.destroy()
         } catch {
-          // it is closed
+          // it is closed already
         }
       }
       try {

@@ -1,4 +1,4 @@
-/** Redis as an engine: two connections for each link, one to ask over and one to be told over. */
+/** Redis as an engine: each link has two connections, one for requests and one for notices. */
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { Engine, Link, LinkEvents, Session } from '../contract/engine.js'
@@ -7,14 +7,14 @@ import { type Dialer, dialerOf, type IoRedisClient, type NodeRedisClient } from 
 import { RedisLink } from './link.js'
 import { classify, textOf } from './replies.js'
 
-/** What `redisEngine` takes. */
+/** The options of `redisEngine`. */
 export interface RedisEngineOptions {
-  /** What all keys and channels begin with, in braces: `{calloff}:…`. Hubs with another one know nothing of each other. Default: `'calloff'`. */
+  /** The prefix of all keys and channels, in braces: `{calloff}:…`. Hubs with different prefixes are separate. Default: `'calloff'`. */
   readonly prefix?: string | undefined
   /**
-   * What becomes of a Redis that evicts keys when memory is short (`maxmemory` with any `maxmemory-policy` but `noeviction`), and so
-   * forgets cancels that were acknowledged. `'refuse'`: connecting rejects with `ERR_HUB_REFUSED`. `'allow'`: it is used. Default:
-   * `'refuse'`. A server that does not allow `INFO` is used, since it does not say.
+   * What to do if Redis evicts keys when memory is short (`maxmemory` with any `maxmemory-policy` except `noeviction`), because it may
+   * then delete acknowledged cancels. `'refuse'`: connecting rejects with `ERR_HUB_REFUSED`. `'allow'`: the server is used. Default:
+   * `'refuse'`. A server that does not allow `INFO` is used, because its policy is unknown.
    */
   readonly eviction?: 'refuse' | 'allow' | undefined
 }
@@ -53,10 +53,10 @@ class RedisEngine implements Engine {
  * An engine over Redis, for `connectHub`: from a client of [ioredis](https://www.npmjs.com/package/ioredis) (5 or 6) or
  * [node-redis](https://www.npmjs.com/package/redis) (5 or 6).
  *
- * The client itself is a pattern: each hub makes two connections like it, and makes them again when they are lost. The client
- * is not used, connected or closed, and what it is told to do about lost connections is of no matter here.
+ * The client is a template: each hub makes two connections with its options, and makes them again when they are lost. The client itself
+ * is not used, connected or closed, and its options for reconnecting have no effect here.
  *
- * Errors: `TypeError` for what is no client; `RangeError` for a prefix with braces. Connecting rejects with `ERR_HUB_REFUSED` where the
+ * Errors: `TypeError` if `client` is not a client; `RangeError` for a prefix with braces. Connecting rejects with `ERR_HUB_REFUSED` if the
  * server evicts keys (see `eviction`).
  *
  * @example

@@ -1,4 +1,4 @@
-/** A link over Redis: what is asked becomes a script, what a script gives an answer. */
+/** A link over Redis: each request runs a script, and the reply of the script is the answer. */
 import { after, now } from '../../core/clock.js'
 import { LinkBase } from '../adapter/link-base.js'
 import type { Opening } from '../adapter/open-link.js'
@@ -10,18 +10,18 @@ import type { Wire } from './clients.js'
 import { evictionOf, mayPass, reportOf, stateOf } from './replies.js'
 import { keysOf, type Script, scripts } from './scripts.js'
 
-/** So many holders or topics go into one script, so that others get their turn in between. */
+/** The most holders or topics of one script, so that other clients get their turn in between. */
 const BATCH = 250
-/** So many topics are on a page of a list. */
+/** The number of topics on a page of a list. */
 const PAGE = 200
-/** For so many milliseconds what a cluster that is changing cannot do is offered again, over the same connection, and so often. */
+/** How long, and how often, a request that a changing cluster cannot serve is sent again over the same connection, in milliseconds. */
 const CHANGING = 5_000
 const AGAIN = 50
-/** The longest time that Redis can count, roughly. */
+/** The longest duration that Redis can count, roughly. */
 const LONGEST = 1e15
 
 export class RedisLink extends LinkBase implements Link {
-  /** Where the session is told what changes. */
+  /** The channel for the notices of the session. */
   readonly channel: string
   readonly #wire: Wire
   readonly #root: string
@@ -33,7 +33,7 @@ export class RedisLink extends LinkBase implements Link {
     this.channel = `${root}:heard:${this.session.id}`
   }
 
-  /** The session is there. Rejects where this Redis would forget what it has stored, unless it may. */
+  /** Begins the session. Rejects if this Redis evicts keys, unless `mayEvict`. */
   async begin(mayEvict: boolean): Promise<void> {
     const policy = mayEvict ? undefined : evictionOf(String(await this.#run(scripts.memory)))
     if (policy !== undefined) {
@@ -44,14 +44,14 @@ export class RedisLink extends LinkBase implements Link {
     await this.beat()
   }
 
-  /** Something has come over the channel. */
+  /** Handles a message of the channel. */
   heard(message: string): void {
     if (message === '') return this.echoed()
     let state: TopicState
     try {
       state = stateOf(JSON.parse(message) as string[])
     } catch {
-      return // Somebody else's: nobody here has sent it.
+      return // A message of another program: no hub has sent it.
     }
     this.notice(state)
   }
@@ -60,7 +60,7 @@ export class RedisLink extends LinkBase implements Link {
     return this.ask(() => this.#eval(script, args))
   }
 
-  /** Offers a script again, for a while, where a cluster is only changing: a slot moves (RL1), or a replica takes over. */
+  /** Runs a script, and again for a while if the cluster is only changing: a slot moves (RL1), or a replica takes over. */
   async #eval(script: Script, args: readonly string[]): Promise<unknown> {
     const began = now()
     for (;;) {
@@ -78,7 +78,7 @@ export class RedisLink extends LinkBase implements Link {
     try {
       return await this.#wire.command(['EVALSHA', sha, ...given])
     } catch (error) {
-      // The server has not seen it yet, or has been started again.
+      // The server does not know the script yet, or was restarted.
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
       return await this.#wire.command(['EVAL', text, ...given])
     }
@@ -93,7 +93,7 @@ export class RedisLink extends LinkBase implements Link {
       }),
     )
     if (answers.some((answer) => answer === null)) {
-      // It was silent for so long that it was given up. Over the next link everything is entered again.
+      // The session was silent for too long and has expired. Over the next link everything is entered again.
       throw this.gone('the session has expired')
     }
     return (answers as string[][][]).flat().map(stateOf)
@@ -147,12 +147,12 @@ export class RedisLink extends LinkBase implements Link {
     return was
   }
 
-  /** What others have left behind, one piece at a time. */
+  /** Removes the rest of expired sessions, one piece at a time. */
   async #clean(beat: () => Promise<[was: boolean, more: boolean]>): Promise<void> {
     try {
       while ((await beat())[1]);
     } catch {
-      // somebody else will
+      // another client will do it
     }
   }
 
@@ -181,7 +181,7 @@ function inBatches<T>(all: readonly T[]): T[][] {
   return batches
 }
 
-/** A client may be set to give numbers as text. */
+/** A client may be configured to return numbers as text. */
 function isYes(reply: unknown): boolean {
   return String(reply) === '1'
 }

@@ -1,18 +1,18 @@
-/** What Redis answers, as what the hub understands. */
+/** Translates replies of Redis for the hub. */
 import type { Failure } from '../adapter/failures.js'
 import { holderReportOf, topicStateOf } from '../adapter/stored-fields.js'
 import type { HolderReport, Topic, TopicReport, TopicState } from '../contract/engine.js'
 
-/** The server is there and refuses, or is not the one to ask any more: the words that say so. */
+/** Error codes of Redis: the server refuses the request, or another server is responsible now. */
 const REFUSES_US = new Set(['WRONGPASS', 'NOAUTH', 'NOPERM'])
-/** What a command in a script is told, before Redis 7.2: without a word of its own. */
+/** Messages of commands in a script before Redis 7.2, which have no error code. */
 const REFUSES_SCRIPT = /The user executing the script can't (run|access) /
 const PASSES = new Set(['ASK', 'TRYAGAIN', 'CLUSTERDOWN'])
 const GONE = new Set('ASK TRYAGAIN READONLY LOADING MASTERDOWN CLUSTERDOWN MOVED NOREPLICAS BUSY UNKILLABLE'.split(' '))
 
 /**
- * What a server says begins with a word in capitals; undefined for what a client or a connection says. Before Redis 7, what a
- * command in a script says stands at the end of a sentence about the script.
+ * Returns the error code of a server error, which is its first word, in capitals. Returns undefined for an error of a client or a connection.
+ * Before Redis 7 the error of a command in a script is at the end of a sentence about the script.
  */
 function wordOf(error: Error): string | undefined {
   const text = textOf(error)
@@ -20,7 +20,7 @@ function wordOf(error: Error): string | undefined {
   return (inScript ?? /^-?([A-Z]{2,}) /.exec(text))?.[1]
 }
 
-/** What the server says: a client may have put its own sentence over it. */
+/** Returns the message of the server, which a client may have wrapped in its own error. */
 export function textOf(error: Error): string {
   const { message, cause } = error
   return cause instanceof Error && cause.message !== '' && !/^-?[A-Z]{2,} /.test(message) ? cause.message : message
@@ -29,20 +29,20 @@ export function textOf(error: Error): string {
 export function classify(error: Error): Failure {
   const word = wordOf(error)
   if (REFUSES_SCRIPT.test(textOf(error)) || (word !== undefined && REFUSES_US.has(word))) return 'auth'
-  // Otherwise another connection is needed: this server has become a replica, is only just loading its data, …
+  // Otherwise another connection is needed: this server has become a replica, or is loading its data, …
   return word !== undefined && !GONE.has(word) ? 'refused' : 'gone'
 }
 
 /**
- * Whether the same connection may do a moment later: the data is on its way to another node, or a node of a cluster is lost, whose
- * client lives on and finds the one that takes over.
+ * Whether the same connection may succeed a moment later: the data is moving to another node, or a node of the cluster is lost and the
+ * client will find its successor.
  */
 export function mayPass(error: Error): boolean {
   const word = wordOf(error)
   return word === undefined || PASSES.has(word)
 }
 
-/** By which policy a server evicts what it has stored, as it says about its memory; undefined if it does not, or does not say. */
+/** Returns the policy by which a server evicts keys, from its report about memory; undefined if it does not evict or does not report. */
 export function evictionOf(memory: string): string | undefined {
   const fieldOf = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(memory)?.[1]
   const policy = fieldOf('maxmemory_policy')
@@ -54,7 +54,7 @@ export function topicOfKey(key: string): Topic {
   return { name: key.slice(0, end), runId: key.slice(end + 1) }
 }
 
-/** How a topic stands: five texts, as the scripts give them. */
+/** Reads the state of a topic from the five texts of a script. */
 export function stateOf(fields: readonly string[]): TopicState {
   const [key = '', mark, ...lease] = fields
   return topicStateOf(topicOfKey(key), [mark || null, ...lease])
@@ -63,7 +63,7 @@ export function stateOf(fields: readonly string[]): TopicState {
 const STATE = 5
 const HOLDER = 8
 
-/** A topic with its holders. */
+/** Reads a topic and its holders. */
 export function reportOf(fields: readonly string[]): TopicReport {
   const holders: HolderReport[] = []
   for (let i = STATE; i < fields.length; i += HOLDER) {

@@ -1,32 +1,32 @@
 /**
- * What Redis does, in Lua: each script is one step that nobody comes between. Docs/remote-redis.md describes the keys.
+ * The scripts that run in Redis, in Lua. Each script is atomic. docs/remote-redis.md describes the keys.
  *
  * Invariants
- * RL1. All keys begin with the root, KEYS[1], which is a hash tag: so one hub is in one slot of a cluster. There is never a key
- *     of that name, nor of KEYS[2]. For while a slot moves from one node to another, its keys are on both, and a script would
- *     find some of its data missing. Of two keys that are not there each of the nodes says that the other has to be asked, or
- *     that one has to try again: so no script runs on half of the data, and all of them wait until the slot has moved.
- * RL2. A topic is in `topics` whenever it has a mark, a lease or a holder; what is there without any is taken out by whoever
- *     finds it. What may end by itself, and when, is in `ends`.
- * RL3. `holds` of a session and `held` of the topics are changed together, so whoever has one finds the other.
- * RL4. A session exists exactly while its own hash does. Its holders may be there a little longer, and then count for nothing.
- * RL5. Each script begins with a write, which changes nothing: so a replica, and a master that may not write at the moment, gives
- *     no answer at all rather than an old one (E6).
- * RL6. Times are those of the server, in milliseconds, with what there is of microseconds.
+ * RL1. All keys begin with the root, KEYS[1], which is a hash tag, so a hub is in one slot of a cluster. No key has the name KEYS[1] or
+ *     KEYS[2]. While a slot moves from one node to another, its keys are on both nodes, and a script would miss some of its data. If a
+ *     command names two missing keys, each node refers to the other or asks to try again. So no script runs on half of the data, and all
+ *     scripts wait until the slot has moved.
+ * RL2. A topic is in `topics` whenever it has a mark, a lease or a holder. A script that finds a topic without them removes it. `ends` says
+ *     which topics may expire, and when.
+ * RL3. `holds` of a session and `held` of the topics change together, so each leads to the other.
+ * RL4. A session exists exactly while its own hash exists. Its holders may exist a little longer; they do not count then.
+ * RL5. Each script begins with a write that changes nothing. So a replica, or a master that may not write at the moment, gives no answer
+ *     instead of a stale one (E6).
+ * RL6. Times are times of the server, in milliseconds with a fraction of microseconds.
  */
 import { createHash } from 'node:crypto'
 import { LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 
-/** A script, and the name that the server knows it by. */
+/** A script and its hash, by which the server knows it. */
 export interface Script {
   readonly text: string
   readonly sha: string
 }
 
-/** So many holders or topics are cleaned away at a time. */
+/** The number of holders or topics that one script removes. */
 const SWEPT = 250
 
-/** What stands in KEYS: see RL1. */
+/** Returns KEYS: see RL1. */
 export function keysOf(root: string): readonly [string, string] {
   return [root, `${root}:whole`]
 }
@@ -38,7 +38,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 `
 
-/** How topics stand, and telling those who hold them. */
+/** Functions that read the state of topics and notify their holders. */
 const standing = `
 -- How a topic stands, as text: its mark, and of its lease the fence, what is left, and the term that was lost last.
 local function stateOf(topic, lease)
@@ -77,7 +77,7 @@ local function leaseOf(topic)
 end
 `
 
-/** Topics come and go (RL2). */
+/** Functions that add and remove topics (RL2). */
 const topics = `
 local function known(topic, ms)
   redis.call('ZADD', root .. ':topics', 0, topic)
@@ -153,13 +153,13 @@ local function reportOf(topic)
 end
 `
 
-/** Gives what the server says about its memory, or nothing where that is not allowed. */
+/** Returns the report of the server about its memory, or nothing if that is not allowed. */
 const memory = `
 local said = redis.pcall('INFO', 'memory')
 return type(said) == 'string' and said or ''
 `
 
-/** ARGV: session, host, pid, ttl. Gives whether the session was known, and whether there is more to clean away. */
+/** ARGV: session, host, pid, ttl. Returns whether the session was known, and whether there is more to remove. */
 const beat = `
 local session = ARGV[1]
 local key = root .. ':session:' .. session
@@ -188,7 +188,7 @@ end
 return { was, more }
 `
 
-/** ARGV: session, ttl, then id, topic, state, role and since of each holder. Gives nothing if the session is over. */
+/** ARGV: session, ttl, then id, topic, state, role and since of each holder. Returns nothing if the session has ended. */
 const enter = `
 local session = ARGV[1]
 if redis.call('EXISTS', root .. ':session:' .. session) == 0 then return false end
@@ -231,7 +231,7 @@ for i, topic in ipairs(ARGV) do states[i] = stateOf(topic, leaseOf(topic)) end
 return states
 `
 
-/** ARGV: topic, mark, ttl, id of the mark. Gives the mark that stands (E2). It is stored first, and told then (E3). */
+/** ARGV: topic, mark, ttl, id of the mark. Returns the mark that is stored (E2). The mark is stored before it is announced (E3). */
 const mark = `
 local topic = ARGV[1]
 local key = root .. ':mark:' .. topic
@@ -249,7 +249,7 @@ const report = `
 return reportOf(ARGV[1]) or {}
 `
 
-/** ARGV: prefix, the last topic of the page before (or nothing), how many. Gives the last topic looked at, then reports. */
+/** ARGV: prefix, the last topic of the page before (or nothing), the size of the page. Returns the last topic that was read, then reports. */
 const list = `
 local prefix, last = ARGV[1], ARGV[2]
 local from = last ~= '' and '(' .. last or prefix ~= '' and '[' .. prefix or '-'
@@ -280,7 +280,7 @@ tidy(topic)
 return 1
 `
 
-/** The lease of `topic` runs for `ttl` from now on, and is remembered for a while after that. */
+/** Lets the lease of `topic` run for `ttl` from now, and keeps its loss for a while after that. */
 const run = `
 local function run(topic, ttl)
   local key = root .. ':lease:' .. topic
@@ -289,7 +289,7 @@ local function run(topic, ttl)
 end
 `
 
-/** ARGV: topic, owner, ttl. Gives whether it is held, and the fence, or what is left of somebody else's. */
+/** ARGV: topic, owner, ttl. Returns whether the owner has the lease, and the fence, or the time left of another owner. */
 const acquire = `
 local topic, owner, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local lease = leaseOf(topic)
@@ -337,7 +337,7 @@ tidy(topic)
 return 1
 `
 
-/** ARGV: session. Gives whether that was all. */
+/** ARGV: session. Returns whether everything is removed. */
 const bye = `
 return takeAllOut(ARGV[1]) and 1 or 0
 `

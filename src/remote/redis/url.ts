@@ -1,17 +1,17 @@
-/** `redis://` and `rediss://`: a client is made with whichever library is installed. */
+/** `redis://` and `rediss://`: makes a client with the library that is installed. */
 import type { Engine } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { missing } from '../adapter/optional-package.js'
 import type { IoRedisClient, NodeRedisClient } from './clients.js'
 import { redisEngine, type RedisEngineOptions } from './engine.js'
 
-/** `?prefix=` and `?eviction=` are the engine's; the rest of the URL is read by the client. */
+/** `?prefix=` and `?eviction=` are options of the engine. The client reads the rest of the URL. */
 export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
   const prefix = url.searchParams.get('prefix') ?? undefined
   const eviction = url.searchParams.get('eviction') ?? undefined
   const bare = new URL(url)
   for (const name of ['prefix', 'eviction']) bare.searchParams.delete(name)
-  // The engine looks at it itself.
+  // The engine checks it itself.
   const options = { prefix, eviction } as RedisEngineOptions
   return redisEngine(await clientOf(bare, tls), options)
 }
