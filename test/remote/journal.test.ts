@@ -318,7 +318,7 @@ describe('the lock of a journal', () => {
     await using server = await TokenServer.listen({ port: 0, journal: path })
     const refused = {
       code: 'ERR_HUB_JOURNAL',
-      message: new RegExp(`${path} is that of a server in process ${process.pid} `),
+      message: new RegExp(`${path} is in use by process ${process.pid} `),
     }
     await assert.rejects(TokenServer.listen({ port: 0, journal: path }), refused)
     await assert.rejects(TokenServer.listen({ port: 0, journal: path }), refused)

@@ -3,10 +3,10 @@
  *
  * Invariants
  * JL1. On one machine the kernel keeps the lock (kernel-lock.ts).
- * JL2. It knows nothing of a process on another machine that shares the disk. So the file `….lock` names the owner and its kernel, and
- *      the owner touches it. A file of another kernel is watched for a while, and the lock is taken if it does not move.
- * JL3. An owner that was asleep meanwhile finds that `….lock` is no longer its own. The journal asks so before it acknowledges anything,
- *      and each new owner writes to a new file: an owner that was taken over acknowledges nothing and destroys nothing.
+ * JL2. The kernel does not know processes on other machines that share the disk. So the file `….lock` names the owner and its kernel, and
+ *      the owner touches the file regularly. A file of another kernel is watched for a while. The lock is taken over if no touch is seen.
+ * JL3. An owner that was suspended meanwhile finds that `….lock` is no longer its own. The journal checks this before it acknowledges
+ *      anything, and each new owner writes to a new file. So an owner that lost the lock acknowledges nothing and destroys nothing.
  */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ import { after } from '../../core/clock.js'
 import { HubError } from '../contract/errors.js'
 import { fieldsOf, KernelLock, type Owner, ownerIn, removed } from '../../system/kernel-lock.js'
 
-/** Milliseconds between two touches; how long a lock of another kernel is watched. */
+/** Milliseconds between two touches, and how long a lock of another kernel is watched. */
 const TOUCH = 1_000
 const WATCH = 5_000
 export class JournalLock {
@@ -26,7 +26,7 @@ export class JournalLock {
   readonly #text: string
   readonly #kernelLock: KernelLock
   #stopTouching = () => {}
-  /** Told once, when the lock is found to be another server's. */
+  /** Called once, when another server has taken the lock. */
   onLost: (error: HubError) => void = () => {}
 
   private constructor(path: string, text: string, kernelLock: KernelLock) {
@@ -54,7 +54,7 @@ export class JournalLock {
     }
   }
 
-  /** Whether no other server has taken the lock meanwhile: JL3. */
+  /** Whether this server still has the lock (JL3). */
   async isHeld(): Promise<boolean> {
     return (await textOf(this.#path)) === this.#text
   }
@@ -81,17 +81,17 @@ function taken(path: string): HubError {
 }
 
 function inUse(journal: string, owner: Owner | undefined): HubError {
-  const who = owner ? `in process ${owner.pid} on ${owner.host}` : 'that does not answer'
-  return new HubError('ERR_HUB_JOURNAL', `the journal ${journal} is that of a server ${who}`)
+  const user = owner ? `process ${owner.pid} on ${owner.host}` : 'a server that does not answer'
+  return new HubError('ERR_HUB_JOURNAL', `the journal ${journal} is in use by ${user}`)
 }
 
-/** Waits until it is clear that no server on another machine has the lock; rejects if one has. */
+/** Waits until it is certain that no server on another machine has the lock. Rejects if one has. */
 async function outlast(path: string, journal: string): Promise<void> {
   const text = await textOf(path)
   if (text === undefined) return
   const fields = fieldsOf(text)
   const owner = ownerIn(fields)
-  // An older version has written no kernel.
+  // An older version wrote no kernel.
   const isHere = owner && (fields['kernel'] === undefined ? owner.host === hostname() : fields['kernel'] === kernel())
   if (!isHere && (await isTouched(path, text))) throw inUse(journal, owner)
 }
@@ -103,7 +103,7 @@ async function isTouched(path: string, text: string): Promise<boolean> {
     await pause(WATCH)
     return (await timeOf()) !== before || (await textOf(path)) !== text
   } catch {
-    return false // It is gone.
+    return false // The file is gone.
   }
 }
 
@@ -118,7 +118,7 @@ async function textOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** Which start of which machine this is. Containers on one machine share it, even those that are called alike. */
+/** Identifies the machine and its boot. Containers on one machine share it, even with equal host names. */
 function kernel(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
