@@ -7,14 +7,15 @@ import type { HubOptions, TokenHub } from './contract/hub.js'
 import { engineOf } from './registry/engines.js'
 
 /**
- * Connects to a hub. What carries it, the URL says: `unix:/path`, `pipe:name` (Windows), `tcp://host:port`,
- * `tls://host:port` for a `TokenServer`; `redis://` and `rediss://`, `nats://`, `postgres://` for these, with the package
- * `ioredis` or `redis`, `@nats-io/jetstream` and `@nats-io/transport-node`, or `pg`, installed. An engine can be given instead of a URL: one that was made of a client of yours, or your own.
+ * Connects to a hub. The URL selects the engine: `unix:/path`, `pipe:name` (Windows), `tcp://host:port` and `tls://host:port` for a
+ * `TokenServer`; `redis://` and `rediss://`, `nats://` and `postgres://` for these servers. They need the package `ioredis` or `redis`, the
+ * packages `@nats-io/jetstream` and `@nats-io/transport-node`, or the package `pg`. An engine may be passed instead of a URL: one made from
+ * your own client, or an engine of your own.
  *
- * Timing: resolves when the first connection is made; with `lazy`, at once. From then on a lost one is made again.
+ * Timing: resolves when the first connection is made; with `lazy`, at once. A connection that is lost later is restored.
  *
- * Errors: rejects with `ERR_HUB_UNREACHABLE`, `ERR_HUB_AUTH` (the key is another one), `ERR_HUB_SCHEME`; with `background` also with
- * `ERR_HUB_WORKER`: the program of the thread is not where it should be, or is another one.
+ * Errors: rejects with `ERR_HUB_UNREACHABLE`, `ERR_HUB_AUTH` (the key does not match), `ERR_HUB_SCHEME`; with `background` also with
+ * `ERR_HUB_WORKER`: the program of the thread is missing, or it is another program.
  *
  * @example
  * ```ts
@@ -41,7 +42,7 @@ export async function connectHub(url: string | URL | Engine, options?: HubOption
   return new HubClient(await engineOf(url, settings), settings, environmentOf(newSession())).connect()
 }
 
-/** Returns an id that is unguessable and different for every hub. */
+/** Returns an id that is different for every hub and cannot be guessed. */
 function newSession(): string {
   return randomBytes(16).toString('base64url')
 }

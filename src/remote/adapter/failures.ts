@@ -1,19 +1,19 @@
-/** What went wrong with a server, in the words of the hub: one rule for all engines. */
+/** Translates failures of a server into errors of the hub, by one rule for all engines. */
 import { HubError, type HubErrorCode } from '../contract/errors.js'
 
 /**
- * What a failure means. `'auth'`: the server refuses the credentials. `'refused'`: the server refuses this request, and the connection is
- * good for others. `'gone'`: another connection is needed.
+ * The kind of a failure. `'auth'`: the server refuses the credentials. `'refused'`: the server refuses this request, and the connection
+ * can be used for others. `'gone'`: another connection is needed.
  */
 export type Failure = 'auth' | 'refused' | 'gone'
 
 /** How an engine tells failures apart. */
 export interface FailureRules {
-  /** For messages: where the server is, without secrets. */
+  /** Where the server is, for messages. Contains no secrets. */
   readonly place: string
-  /** What an error of the client library means. It is not asked about a `HubError`. */
+  /** Returns the kind of an error of the client library. It is not called with a `HubError`. */
   classify(error: Error): Failure
-  /** What the message says. Default: the message of the error. */
+  /** Returns the text for the message. Default: the message of the error. */
   describe?(error: Error): string
 }
 
@@ -23,7 +23,7 @@ const codes: Readonly<Record<Failure, HubErrorCode>> = {
   gone: 'ERR_HUB_UNREACHABLE',
 }
 
-/** The error that a caller gets. A `HubError` stays as it is. */
+/** Returns the error for the caller. A `HubError` is returned unchanged. */
 export function hubErrorOf(rules: FailureRules, thrown: unknown): HubError {
   if (thrown instanceof HubError) return thrown
   const cause = thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown })

@@ -1,5 +1,5 @@
 /**
- * For engines of one's own: what an engine promises, and what the links of all engines share.
+ * For engines of your own: the contract of an engine, and the common part of the links of all engines.
  *
  * @module
  */

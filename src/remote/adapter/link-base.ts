@@ -1,4 +1,4 @@
-/** What every link has in common: it ends once, and what was asked rejects then (E12); failures are told apart by one rule. */
+/** The common part of every link: it ends once, pending requests then reject (E12), and one rule classifies failures. */
 import { now } from '../../core/clock.js'
 import type { Session, TopicState } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
@@ -9,7 +9,7 @@ export abstract class LinkBase {
   readonly #opening: Opening
   readonly #waiting = new Set<(error: Error) => void>()
   #over: Error | undefined
-  /** When the first beat was sent whose echo has not been heard. */
+  /** When the first beat without an echo was sent. */
   #unheard: number | undefined
 
   constructor(opening: Opening) {
@@ -18,17 +18,17 @@ export abstract class LinkBase {
     opening.adopt(this)
   }
 
-  /** Why nothing can be asked any more. */
+  /** Why the link has ended; undefined while it lives. */
   protected get over(): Error | undefined {
     return this.#over
   }
 
-  /** For messages: where the server is, without secrets. */
+  /** Where the server is, for messages. Contains no secrets. */
   protected get place(): string {
     return this.#opening.place
   }
 
-  /** The connection is gone, or good for nothing any more. */
+  /** Ends the link, because the connection is lost or unusable. */
   fail(error: Error): void {
     this.#end(error, true)
   }
@@ -46,16 +46,16 @@ export abstract class LinkBase {
     this.#opening.end(error, isLoss)
   }
 
-  /** Called once, when the link has ended: stops its timers. */
+  /** Stops the timers of the link. Called once, when the link has ended. */
   protected ended(): void {}
 
   /**
-   * Asks the server. Settles as `send` does, or rejects when the link ends, whatever comes first. A failure that says that the connection
-   * is gone ends the link.
+   * Sends a request. Settles as `send` does, or rejects when the link ends, whichever comes first. A failure of kind `'gone'` ends the
+   * link.
    */
   protected ask<T>(send: () => Promise<T>): Promise<T> {
     if (this.#over) return Promise.reject(this.#over)
-    // Not a race against one promise for all of them, which would keep something of each for as long as the connection lives.
+    // No race against one shared promise, which would keep memory for each request for as long as the connection lives.
     return new Promise<T>((resolve, reject) => {
       this.#waiting.add(reject)
       const settled =
@@ -71,28 +71,28 @@ export abstract class LinkBase {
     })
   }
 
-  /** The error that a caller gets; it ends the link where it says that the connection is gone. */
+  /** Returns the error for the caller, and ends the link if its kind is `'gone'`. */
   #failed(thrown: unknown): HubError {
     const error = this.#opening.failure(thrown)
     if (error.code === 'ERR_HUB_UNREACHABLE') this.fail(error)
     return error
   }
 
-  /** Tells the hub how a topic stands now (E4). */
+  /** Sends the hub a notice: the present state of a topic (E4). */
   protected notice(state: TopicState): void {
     if (!this.#over) this.#opening.notice(state)
   }
 
-  /** An error that ends the link: `throw this.gone('the session has expired')`. */
+  /** Ends the link and returns the error to throw: `throw this.gone('the session has expired')`. */
   protected gone(what: string): HubError {
     const error = new HubError('ERR_HUB_UNREACHABLE', `${this.place}: ${what}`)
     this.fail(error)
     return error
   }
 
-  // ---- The echo of a beat: a connection that only ever listens would not notice that the server is gone.
+  // ---- The echo of a beat: without it a connection that only receives would not notice that the server is gone.
 
-  /** A beat is sent, whose echo comes over the subscription. Ends the link when none has come for the ttl of the session. */
+  /** Must be called when a beat is sent whose echo comes over the subscription. Ends the link if no echo comes for the ttl of the session. */
   protected expectEcho(): void {
     const { ttl } = this.session
     if (this.#unheard !== undefined && now() - this.#unheard > ttl) {
@@ -101,7 +101,7 @@ export abstract class LinkBase {
     this.#unheard ??= now()
   }
 
-  /** The echo has come. */
+  /** Must be called when the echo has arrived. */
   protected echoed(): void {
     this.#unheard = undefined
   }

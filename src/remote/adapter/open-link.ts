@@ -1,10 +1,10 @@
 /**
- * How a link is made: one way for all engines.
+ * Makes links, in one way for all engines.
  *
  * Invariants
- * OL1. `connect` settles once. It rejects with the error of the token when that is cancelled first, and with a `HubError` otherwise.
- * OL2. What was made for a link (a connection, a subscription) is closed when the link ends, and at once when it comes after the end.
- * OL3. `lost` is called once at most, and only for a link that `connect` has resolved with (E12).
+ * OL1. `connect` settles once. It rejects with the error of the token if the token is cancelled first, and otherwise with a `HubError`.
+ * OL2. The resources of a link (a connection, a subscription) are closed when the link ends. A resource that arrives later is closed at once.
+ * OL3. `lost` is called at most once, and only for a link that `connect` has resolved with (E12).
  */
 import { type CancellationToken, SimpleToken } from '../../core/token.js'
 import { Deferred } from '../contract/deferred.js'
@@ -12,7 +12,7 @@ import type { Link, LinkEvents, Session, TopicState } from '../contract/engine.j
 import type { HubError } from '../contract/errors.js'
 import { type FailureRules, hubErrorOf } from './failures.js'
 
-/** What can be ended from outside. */
+/** A link that can be ended from outside. */
 interface Failing {
   fail(error: Error): void
 }
@@ -20,7 +20,7 @@ interface Failing {
 /** One link, from the first attempt to make it until its end. */
 export class Opening {
   readonly session: Session
-  /** Cancelled when the attempt to make the link is over: what connects under it gives up. */
+  /** Cancelled when the attempt to make the link ends. A pending connect with this token gives up then. */
   readonly token: CancellationToken
   readonly #rules: FailureRules
   readonly #events: LinkEvents
@@ -38,19 +38,19 @@ export class Opening {
     this.#events = events
   }
 
-  /** For messages: where the server is, without secrets. */
+  /** Where the server is, for messages. Contains no secrets. */
   get place(): string {
     return this.#rules.place
   }
 
-  /** Whatever was thrown, as the error that a caller gets. */
+  /** Returns the error for the caller from any thrown value. */
   failure(thrown: unknown): HubError {
     return hubErrorOf(this.#rules, thrown)
   }
 
   /**
-   * Keeps something that the link needs, until the link ends: then it is closed. Throws, and closes it at once, when the link has ended
-   * already.
+   * Keeps a resource of the link and closes it when the link ends. If the link has ended already, closes the resource at once and
+   * throws.
    */
   own<T>(resource: T, close: (resource: T) => void): T {
     if (this.#over) {
@@ -61,7 +61,7 @@ export class Opening {
     return resource
   }
 
-  /** The connection has ended by itself. It may be called more than once. */
+  /** Reports that the connection has ended by itself. May be called more than once. */
   lost(thrown: unknown): void {
     this.fail(this.failure(thrown))
   }
@@ -73,7 +73,7 @@ export class Opening {
     else this.end(error, false)
   }
 
-  /** The link that is being made. Must be called once at most; the constructor of `LinkBase` does so. Throws when it comes too late.
+  /** Sets the link. Must be called at most once; the constructor of `LinkBase` calls it. Throws if the attempt has ended.
    * @internal */
   adopt(link: Failing): void {
     if (this.#over) throw this.#over
@@ -85,7 +85,7 @@ export class Opening {
     this.#events.notice(state)
   }
 
-  /** The link has ended, which is a loss unless it was closed. Returns why it has ended first.
+  /** Ends the link, which is a loss unless it was closed. Returns the first reason of its end.
    * @internal */
   end(error: Error, isLoss: boolean): Error {
     if (this.#over) return this.#over
@@ -106,7 +106,7 @@ export class Opening {
       this.#isOpen = true
       return link
     } catch (thrown) {
-      // The first reason counts: what is closed then may report a loss of its own.
+      // The first reason counts: closing a resource may report another loss.
       const error = this.#over ?? this.failure(thrown)
       this.fail(error)
       throw error
@@ -120,8 +120,8 @@ export class Opening {
 /**
  * Makes a link with `make`, under a token.
  *
- * Errors: rejects with the error of the token when that is cancelled before the link is there, and with a `HubError` when `make` rejects
- * or the connection is lost. Nothing stays open then.
+ * Errors: rejects with the error of the token if the token is cancelled first, and with a `HubError` if `make` rejects or the connection
+ * is lost. Nothing stays open then.
  */
 export function openLink<L extends Link>(
   rules: FailureRules,

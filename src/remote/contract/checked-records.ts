@@ -1,8 +1,8 @@
 /**
- * What an engine has stored, checked field by field. Another client has written it, perhaps one of another version, or a person: so it is
- * foreign, even where that client has the key.
+ * Checks stored records field by field. Another client wrote them, perhaps one of another version, or a person. So the data is foreign,
+ * even if that client has the key.
  *
- * A field that is not of its type, or out of its range, is replaced: a mark stays a mark, and a holder a holder, whatever is wrong with it.
+ * A field with a wrong type or out of its range is replaced. A mark stays a mark, and a holder stays a holder, whatever is wrong with it.
  */
 import type { HolderReport, LeaseRecord, MarkRecord } from './engine.js'
 import { LAST_MOMENT, NAME_BYTES, REASON_BYTES } from './limits.js'
@@ -11,18 +11,18 @@ const LARGEST_PID = 2 ** 32 - 1
 
 type Fields<T> = { readonly [K in keyof T]?: unknown }
 
-/** Text of at most so many characters; a longer one, and what is no text, is the fallback. */
+/** Returns text of at most `most` characters; otherwise the fallback. */
 function text(value: unknown, most: number, fallback = ''): string {
   return typeof value === 'string' && value.length <= most ? value : fallback
 }
 
-/** A number from 0 to `most`, or 0. A text of digits is read as a number: some engines store nothing else. */
+/** Returns a number from 0 to `most`; otherwise 0. Digits are read as a number, because some engines store only text. */
 function numberFrom(value: unknown, most: number): number {
   const number = typeof value === 'string' && value !== '' ? Number(value) : value
   return typeof number === 'number' && number >= 0 && number <= most ? number : 0
 }
 
-/** A whole number from 0 to `most`, or 0. */
+/** Returns a whole number from 0 to `most`; otherwise 0. */
 function wholeFrom(value: unknown, most: number): number {
   return Math.floor(numberFrom(value, most))
 }

@@ -4,8 +4,8 @@ import { keepAlive } from '../../core/clock.js'
 const owners = new Set<{ readonly owner: object }>()
 
 /**
- * Until the promise settles, the process lives, and so does its owner: if that were garbage, the promise would never settle. A rejection is
- * not reported as unhandled where the caller does not await it.
+ * Keeps the process and the owner of a promise alive until the promise settles. If the owner were garbage, the promise would never settle.
+ * A rejection that no caller awaits is not reported as unhandled.
  */
 export function keepOwnerAlive(promise: Promise<void>, owner: object): Promise<void> {
   const letGo = keepAlive()
@@ -19,7 +19,7 @@ export function keepOwnerAlive(promise: Promise<void>, owner: object): Promise<v
   return kept
 }
 
-/** The process lives until the promise that `what` returns has settled. */
+/** Keeps the process alive until the promise that `what` returns has settled. */
 export async function keepProcessAlive<T>(what: () => Promise<T>): Promise<T> {
   const letGo = keepAlive()
   try {

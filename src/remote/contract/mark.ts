@@ -1,4 +1,4 @@
-/** A cancellation as it is stored, and back. */
+/** Translates cancellations to stored marks and back. */
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { now, readWall } from '../../core/clock.js'
@@ -15,27 +15,27 @@ const sizeOf = (text: string): number => Buffer.byteLength(text)
 
 const encoder = new TextEncoder()
 
-/** As much of a text as fits in so many bytes of UTF-8, and is well-formed. */
+/** Returns the start of a text that fits in `most` bytes of UTF-8 and is well-formed. */
 export function cut(text: string, most: number): string {
   if (Buffer.byteLength(text) === text.length && text.length <= most) return text // ASCII
   let bytes = encoder.encode(text)
   if (bytes.length > most) {
     let end = most
-    // Not in the middle of a character.
+    // Do not cut a character.
     while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--
     bytes = bytes.slice(0, end)
   }
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
 }
 
-/** Ids for the marks of a session (E2), each used once; whoever reads one does not learn the id of the session, its secret. */
+/** Returns a source of unique ids for the marks of a session (E2). An id does not reveal the id of the session, which is a secret. */
 export function markIdsOf(session: string): () => string {
   const stem = createHash('sha256').update(session, 'utf8').digest('base64url').slice(0, 22)
   let count = 0
   return () => `${stem}-${++count}`
 }
 
-/** What the others are told of a cancellation. */
+/** Returns the record of a cancellation for other processes. */
 export function recordOf(cancellation: Cancellation, id: string, { host, pid, token }: Who): MarkRecord {
   const { origin, kind, reason } = cancellation
   const name = (origin as CancellationToken).name ?? token
@@ -51,7 +51,7 @@ export function recordOf(cancellation: Cancellation, id: string, { host, pid, to
   }
 }
 
-/** What people are shown of it. */
+/** Returns the public form of a record. */
 export function markFrom(record: MarkRecord): Mark {
   const { kind, host, pid, token, at } = record
   return {
@@ -65,7 +65,7 @@ export function markFrom(record: MarkRecord): Mark {
 const reasonOf = ({ reason, host, pid }: MarkRecord): Crossed =>
   reason ? decodeReason(reason, `process ${pid} on ${host}`) : { reason: undefined, saying: undefined }
 
-/** What it means here: a cancellation that a token of another process has started. */
+/** Returns the local cancellation for a record: a token of another process started it. */
 export function cancellationFrom(record: MarkRecord): { readonly found: Cancellation; readonly who: Who } {
   const { host, pid, token } = record
   const who = { host, pid, token: token || undefined }

@@ -1,6 +1,6 @@
 /**
  * An engine in memory, for tests of code that uses a hub: the store of the embedded server, without a socket, a file or a thread. It
- * runs by the clock of calloff, so that a manual clock drives it.
+ * uses the clock of calloff, so a manual clock drives it.
  */
 import { now, soon } from '../../core/clock.js'
 import type { CancellationToken } from '../../core/token.js'
@@ -23,13 +23,13 @@ import { type Change, Store, type Watcher } from '../server/store.js'
 
 /** An engine in memory. All hubs over the same engine share its memory. */
 export interface MemoryEngine extends Engine {
-  /** Cuts all connections, as a network does. The hubs connect again. */
+  /** Cuts all connections, as a network failure does. The hubs reconnect. */
   cut(): void
-  /** Cuts all connections, and makes none until `start`: connecting rejects with `ERR_HUB_UNREACHABLE`. Does nothing when it is stopped. */
+  /** Cuts all connections and accepts none until `start`: connecting rejects with `ERR_HUB_UNREACHABLE`. Does nothing if the engine is stopped. */
   stop(): void
   /**
-   * Makes connections again, as a server that was started again with its journal: marks and leases are still there, and hubs enter
-   * their tokens again. Does nothing when it is not stopped.
+   * Accepts connections again, as a server that was restarted with its journal does: marks and leases are kept, and hubs enter their
+   * tokens again. Does nothing if the engine is not stopped.
    */
   start(): void
 }
@@ -39,9 +39,9 @@ const NO_LIMITS = { marks: Infinity, names: Infinity }
 class Memory implements MemoryEngine {
   readonly place = 'memory'
   readonly inOrder = true
-  /** Absent while it is stopped. */
+  /** Absent while the engine is stopped. */
   #store: Store | undefined = new Store(NO_LIMITS)
-  /** What survives until it is started again. */
+  /** The durable state while the engine is stopped. */
   #kept: readonly Change[] = []
   #restartedAt: number | undefined
   readonly #openings = new Set<Opening>()
@@ -56,7 +56,7 @@ class Memory implements MemoryEngine {
     })
   }
 
-  /** There is no client library whose errors could mean anything else. */
+  /** All other errors are bugs: there is no client library whose errors need a kind. */
   classify(): 'refused' {
     return 'refused'
   }
@@ -93,7 +93,7 @@ class MemoryLink extends LinkBase implements Link {
     this.#store = store
     this.sinceRestart = restartedAt === undefined ? undefined : now() - restartedAt
     this.#watcher = {
-      // Later, as over a network: a cancel does not run the listeners of other hubs.
+      // Later, as over a network: a cancel must not run the listeners of other hubs.
       notice: (state) => soon(() => this.notice(state)),
       replaced: () => opening.lost(new HubError('ERR_HUB_PROTOCOL', 'another connection has taken over the session')),
     }
@@ -104,7 +104,7 @@ class MemoryLink extends LinkBase implements Link {
     this.#store.detach(this.session.id, this.#watcher)
   }
 
-  /** What the store does, at once. */
+  /** Calls the store, synchronously. */
   #do<T>(what: (store: Store, session: string) => T | Promise<T>): Promise<T> {
     return this.ask(async () => what(this.#store, this.session.id))
   }
@@ -155,10 +155,10 @@ class MemoryLink extends LinkBase implements Link {
 }
 
 /**
- * An engine in memory, for unit tests of code that uses a hub: give it to `connectHub` in place of a URL. No socket, server or thread is
- * started, and `manualClock()` drives it.
+ * Returns an engine in memory, for unit tests of code that uses a hub. Pass it to `connectHub` instead of a URL. It starts no socket,
+ * server or thread, and `manualClock()` drives it.
  *
- * Several hubs over one engine share its memory, as several processes share a server. What is stored is gone with the engine.
+ * Several hubs over one engine share its memory, as several processes share a server. The stored data lives as long as the engine.
  *
  * @example
  * ```ts

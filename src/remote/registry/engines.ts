@@ -1,4 +1,4 @@
-/** Which engine a URL stands for. */
+/** Makes the engine for a URL. */
 import process from 'node:process'
 import { wrongType } from '../../core/arguments.js'
 import type { Settings } from '../client/options.js'
@@ -8,10 +8,10 @@ import { SocketEngine } from '../wire/socket-engine.js'
 import { pipeOf } from '../wire/socket-path.js'
 import { isScheme, type Scheme } from './schemes.js'
 
-/** Makes the engine of a URL. */
+/** Makes the engine for a URL of one scheme. */
 type Make = (url: URL, settings: Settings) => Engine | Promise<Engine>
 
-/** By scheme. An adapter is loaded only when a URL asks for it. */
+/** The engines by scheme. An adapter is loaded only when a URL needs it. */
 const engines: Readonly<Record<Scheme, Make>> = {
   'unix:': (url, { key }) => {
     const path = decodeURIComponent(url.pathname)
@@ -55,17 +55,17 @@ function addressOf(url: URL): { readonly host: string; readonly port: number } {
   return { host, port: Number(url.port) }
 }
 
-/** An address has no name that a certificate could be asked for. */
+/** An IP address has no name to check a certificate against. */
 function serverName(host: string): string {
   return /^[\d.]+$|:/.test(host) ? '' : host
 }
 
-/** The URL, without what is nobody's business. */
+/** Returns the URL without its secrets. */
 function placeOf({ protocol, host }: URL): string {
   return `${protocol}//${host}`
 }
 
-/** The engine of a URL, or the one that was given. */
+/** Returns the engine for a URL, or the engine that was passed. */
 export async function engineOf(url: string | URL | Engine, settings: Settings): Promise<Engine> {
   if (typeof url === 'object' && !(url instanceof URL)) {
     if (typeof (url as { connect?: unknown } | null)?.connect !== 'function') {

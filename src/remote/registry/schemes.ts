@@ -1,9 +1,9 @@
 /**
- * What a URL of a hub may begin with: the one table that `connectHub`, the command line and the tests read. Whatever stands here needs an
- * engine in engines.ts, which the compiler insists on, and a line in docs/remote.md, which a test insists on.
+ * The schemes of the URL of a hub: the one table that `connectHub`, the command line and the tests read. Each scheme needs an engine in
+ * engines.ts, which the compiler checks, and a line in docs/remote.md, which a test checks.
  */
 
-/** What listens: a `TokenServer` at a socket of this machine, a `TokenServer` at a port, or a server that an adapter talks to. */
+/** The kind of server: a `TokenServer` at a socket of this machine, a `TokenServer` at a port, or a server with an adapter. */
 export type Carrier = 'socket' | 'port' | 'adapter'
 
 export const schemes = {
@@ -24,7 +24,7 @@ export function isScheme(text: string): text is Scheme {
   return Object.hasOwn(schemes, text)
 }
 
-/** What listens where a URL leads to; undefined where its scheme is not known. */
+/** Returns the kind of server for a URL; undefined if its scheme is unknown. */
 export function carrierOf(url: string): Carrier | undefined {
   const scheme = /^[a-z]+:/i.exec(url)?.[0].toLowerCase() ?? ''
   return isScheme(scheme) ? schemes[scheme] : undefined
