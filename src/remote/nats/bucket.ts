@@ -1,15 +1,15 @@
 /**
- * A JetStream key-value bucket, as far as a hub needs it: a stream that keeps the last message of every subject.
+ * The part of a JetStream key-value bucket that a hub needs: a stream that keeps the last message of every subject.
  *
- * Everything is asked of the stream's leader, never of a replica, which may lag behind (E6). For that reason nothing is read
- * with consumers, and so not watched: those run beside any replica. There is another: in server 2.9 whatever is purged makes
- * all consumers of the stream skip what they have not delivered yet, whether they would be given what was purged or not.
+ * Every request goes to the leader of the stream, never to a replica, which may lag behind (E6). So nothing is read or watched with
+ * consumers, because consumers may run on any replica. There is a second reason: in server 2.9 a purge makes all consumers of the stream
+ * skip their undelivered messages, even messages that were not purged.
  *
  * Invariants
- * NB1. A request that gets no answer, or meets no leader, is sent again within the same call. An election costs no more than its time.
- * NB2. Where several servers keep the stream, a revision that replaces another one counts only once it is known to be the last
- *     (see `replace`): a leader compares with what it has applied, and not with what is on its way to its followers
- *     (nats-server#4320), nor always with what the leader before it had accepted (nats-server#8469).
+ * NB1. A request without an answer or without a leader is sent again within the same call. An election costs only its own time.
+ * NB2. If several servers keep the stream, a revision that replaces another counts only when it is known to be the last (see `replace`). A
+ *     leader compares with the messages that it has applied. It ignores messages on their way to its followers (nats-server#4320), and
+ *     sometimes messages that an earlier leader had accepted (nats-server#8469).
  */
 import type { JetStreamClient, JetStreamManager, MsgRequest, StoredMsg } from '@nats-io/jetstream'
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
@@ -19,7 +19,7 @@ import { Gate } from './semaphore.js'
 import { TURN } from './keys.js'
 import { type Library, library } from './library.js'
 
-/** How a bucket is made where there is none. */
+/** The options of a new bucket. */
 export interface BucketOptions {
   readonly name: string
   readonly replicas: number
@@ -33,20 +33,20 @@ export interface Stored {
   readonly seq: number
   /** When it was stored, in milliseconds by the wall clock of the server. */
   readonly at: number
-  /** Undefined if it says that the key was deleted. */
+  /** Undefined if the message is a delete marker. */
   readonly text: string | undefined
 }
 
 /** Requests under way. The server queues several thousand of all clients together. */
 const UNDER_WAY = 256
-/** Milliseconds after which a request is given up; the caller is usually less patient. */
+/** Milliseconds after which a request fails. The timeout of the caller is usually shorter. */
 const TIMEOUT = 30_000
-/** Milliseconds after which a request is sent again: the server that was asked may be frozen, or no longer lead. */
+/** Milliseconds after which a request is sent again: the server may be frozen or no longer the leader. */
 const ATTEMPT = 2_000
-/** Milliseconds until a request that met no leader is sent again. */
+/** Milliseconds until a request without a leader is sent again. */
 const RETRY = 100
 
-/** What the server says about a request that it understands but does not do. */
+/** An error of the server for a request that it understands but refuses. */
 const WRONG_LAST_SEQUENCE = new Set<number | undefined>([10071, 10164])
 const NAME_IN_USE = 10058
 const NO_STREAM = 10059
@@ -85,7 +85,7 @@ export class Bucket {
     this.#news = newsOf(name)
   }
 
-  /** Opens the bucket; makes it if there is none. */
+  /** Opens the bucket, or creates it if there is none. */
   static async open(nc: NatsConnection, options: BucketOptions): Promise<Bucket> {
     const known = await library()
     const jsm = await known.jetstreamManager(nc, { checkAPI: false, timeout: ATTEMPT })
@@ -103,7 +103,7 @@ export class Bucket {
         this.#jsm.streams.add({
           name: this.#stream,
           subjects: [`${this.#root}>`],
-          // What makes a stream a bucket, for all tools.
+          // These settings make the stream a bucket for all tools.
           max_msgs_per_subject: 1,
           discard: 'new',
           allow_rollup_hdrs: true,
@@ -114,7 +114,7 @@ export class Bucket {
           republish,
         })
       return this.#again(add, false).catch((failure: unknown) => {
-        // Another hub was quicker.
+        // Another hub was faster.
         if (codeOf(failure) === NAME_IN_USE) return info()
         throw failure
       })
@@ -136,7 +136,7 @@ export class Bucket {
     this.#isReplicated = config.num_replicas > 1
   }
 
-  /** Nothing is sent again any more. */
+  /** Stops all repetitions of requests. */
   close(): void {
     this.#isClosed = true
   }
@@ -168,21 +168,21 @@ export class Bucket {
   }
 
   /**
-   * Stores a value, gives its revision. With `expected` it is stored only if that is the revision of the key, 0 for a key that
-   * there is not, and otherwise gives undefined.
+   * Stores a value and returns its revision. With `expected` it stores the value only if that is the revision of the key, 0 for a missing
+   * key, and otherwise returns undefined.
    */
   put(key: string, text: string, expected?: number): Promise<number | undefined> {
     return this.#publish(key, text, expected)
   }
 
-  /** Leaves a note that the key was deleted, if that is still its revision. */
+  /** Stores a delete marker for the key, if that is still its revision. */
   delete(key: string, expected: number): Promise<number | undefined> {
     return this.#publish(key, undefined, expected)
   }
 
   /**
-   * Stores a value in place of the revision `expected`, where several hubs may try it at once: one of them at most gets a
-   * revision, the others undefined (NB2). A key that there is not is compared when it is stored, by all servers alike.
+   * Replaces the revision `expected` by a value. Several hubs may try this at the same time: at most one of them gets a revision, the
+   * others get undefined (NB2). For a missing key all servers compare when the value is stored.
    */
   async replace(key: string, text: string, expected: number): Promise<number | undefined> {
     const seq = await this.put(key, text, expected)
@@ -231,7 +231,7 @@ export class Bucket {
     }
   }
 
-  /** Takes keys away as if they had never been, up to a revision; gives how many there were. */
+  /** Purges keys up to a revision. Returns how many messages were removed. */
   async purge(filter: string, upTo?: number): Promise<number> {
     const purged = await this.#ask(() =>
       this.#jsm.streams.purge(this.#stream, {
@@ -253,7 +253,7 @@ export class Bucket {
     return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(this.#root.length))
   }
 
-  // ---- News
+  // ---- Notices
 
   /** Calls back with the key, and for a mark with its text and revision, when the server or another hub says that it has changed. */
   onNews(callback: (key: string, text: string | undefined, seq: number) => void): Subscription {
@@ -273,14 +273,14 @@ export class Bucket {
     this.#nc.publish(this.#news + key)
   }
 
-  // ---- The server's clock
+  // ---- The clock of the server
 
   /** The server's wall clock, or a little less: as long as it takes to ask. */
   get time(): number {
     return this.#clock === undefined ? 0 : now() + this.#clock
   }
 
-  /** How long ago something was stored. */
+  /** Returns how long ago a message was stored, in milliseconds. */
   age({ at }: Stored): number {
     return Math.max(0, this.time - at)
   }
@@ -290,7 +290,7 @@ export class Bucket {
     this.#clock = at - moment
   }
 
-  /** What is stored goes before what is read: marks and renewals do not wait until thousands of receipts are counted. */
+  /** Limits concurrent requests. Writes go before reads, so marks and renewals need not wait for thousands of receipts. */
   #ask<T>(what: () => Promise<T>, isUrgent = false): Promise<T> {
     return this.#gate.pass(isUrgent, () => this.#again(what, true))
   }
@@ -316,7 +316,7 @@ export class Bucket {
   async #ping(): Promise<void> {
     const answered = this.#nc.flush().then(() => true)
     if (await Promise.race([answered, pause(ATTEMPT)])) return
-    // A connection that is not ours would not notice for minutes.
+    // A borrowed connection would not notice for minutes.
     this.#nc.reconnect().catch(() => {})
     throw new Error(`the server was silent for ${2 * ATTEMPT} ms`)
   }

@@ -1,16 +1,16 @@
-/** Where links get their connections from. */
+/** Makes or borrows the connections of links. */
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import type { CancellationToken } from '../../core/token.js'
 import { Deferred } from '../contract/deferred.js'
 import { library } from './library.js'
 import { overSockets } from './sockets.js'
 
-/** A connection to be used for one link. */
+/** A connection for one link. */
 export interface Dialed {
   readonly nc: NatsConnection
   /** Settles when it is lost, with an error if one is known. Not when it is let go of. */
   readonly lost: Promise<Error | undefined>
-  /** The link does not need it any more. */
+  /** Must be called when the link no longer needs the connection. */
   letGo(): void
 }
 
@@ -37,9 +37,9 @@ export async function dial(options: ConnectionOptions, token: CancellationToken)
 }
 
 /**
- * Whoever waits for something keeps the process alive by himself, but the library has no option for that. Its pings are not
- * needed: the hub says every now and then that it lives, and misses the answer. Where these inner parts are not found the
- * process lives until the hub is closed, and that is all.
+ * Stops the socket and the pings of the library from keeping the process alive: pending promises do that, and the library has no option
+ * for it. The pings are not needed, because the hub sends beats and notices a missing answer. If these internal parts are not found, the
+ * process lives until the hub is closed; nothing else changes.
  */
 function release(nc: NatsConnection): void {
   const { protocol } = nc as unknown as {
@@ -49,7 +49,7 @@ function release(nc: NatsConnection): void {
   protocol?.transport?.socket?.unref?.()
 }
 
-/** A connection that connects again by itself. */
+/** A connection that reconnects by itself. */
 class Shared {
   readonly #nc: NatsConnection
   readonly #users = new Set<Deferred<Error | undefined>>()
@@ -92,7 +92,7 @@ class Shared {
 
 const known = new WeakMap<NatsConnection, Shared>()
 
-/** The connection that somebody has made, whenever it is there. */
+/** The connection of the caller, while it is connected. */
 export function share(nc: NatsConnection): Promise<Dialed> {
   let shared = known.get(nc)
   if (!shared) known.set(nc, (shared = new Shared(nc)))

@@ -1,4 +1,4 @@
-/** NATS JetStream as an engine: links over a connection that is given, or one for each link. */
+/** NATS JetStream as an engine: links share the connection of the caller, or each link makes one. */
 import type { NatsConnection } from '@nats-io/transport-node'
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
 import type { CancellationToken } from '../../core/token.js'
@@ -10,13 +10,13 @@ import { type Dialed, share } from './connections.js'
 import { Sightings } from './leases.js'
 import { type Memory, NatsLink } from './link.js'
 
-/** What `natsEngine` takes. */
+/** The options of `natsEngine`. */
 export interface NatsEngineOptions {
-  /** The key-value bucket: letters, digits, `-` and `_`. Hubs with another one know nothing of each other. Default: `'calloff'`. */
+  /** The name of the key-value bucket: letters, digits, `-` and `_`. Hubs with different buckets are separate. Default: `'calloff'`. */
   readonly bucket?: string | undefined
-  /** How many servers keep the bucket, 1 to 5, if it is to be made. Default: 1. */
+  /** How many servers keep a new bucket, 1 to 5. Default: 1. */
   readonly replicas?: number | undefined
-  /** Where they keep it, if it is to be made. Default: `'file'`; with `'memory'` it is lost with its servers. */
+  /** Where they keep a new bucket. Default: `'file'`; with `'memory'` it is lost with its servers. */
   readonly storage?: 'file' | 'memory' | undefined
 }
 
@@ -84,11 +84,11 @@ function bucketOf(options: NatsEngineOptions | undefined): BucketOptions {
 /**
  * An engine over NATS JetStream, for `connectHub`: over a connection of `@nats-io/transport-node` 3 that you have made.
  *
- * The connection is used and never closed. While it connects again by itself, as it is told to, the hub is `'disconnected'`;
- * what is asked meanwhile is asked again afterwards. It keeps the process alive until you close it.
+ * The connection is used and never closed. While it reconnects by itself, by its own options, the hub is `'disconnected'`; pending
+ * requests are sent again afterwards. The connection keeps the process alive until you close it.
  *
- * Errors: `TypeError` for what is no connection; `RangeError` for a bad name or number. `connectHub` rejects with
- * `ERR_HUB_SCHEME` where `@nats-io/jetstream` is not installed, and with `ERR_HUB_REFUSED` where the bucket is there and not fit.
+ * Errors: `TypeError` if `connection` is not a connection; `RangeError` for a bad name or number. `connectHub` rejects with
+ * `ERR_HUB_SCHEME` if `@nats-io/jetstream` is not installed, and with `ERR_HUB_REFUSED` if the bucket exists with unsuitable settings.
  *
  * @example
  * ```ts no-run

@@ -1,17 +1,16 @@
 /**
- * Who holds which topic: the keys of the holders.
+ * Finds the holders of topics by their keys.
  *
- * A server finds them by looking through all its keys (before 2.10, 0.1 ms for each 1,000), one question after the other. So
- * thousands of questions at a time would keep it busy for minutes: beyond some, all that wait are answered by one look at
- * everything.
+ * A server finds them by scanning all its keys (before 2.10, 0.1 ms for each 1,000), one request after the other. So thousands of
+ * concurrent requests would keep it busy for minutes. Beyond a limit, one scan of all keys answers all waiting requests.
  */
 import { Deferred } from '../contract/deferred.js'
 import type { Bucket } from './bucket.js'
 import { parseKey } from './keys.js'
 
-/** Questions that are asked one by one at the same time. */
+/** The number of concurrent requests for single topics. */
 const AT_ONCE = 4
-/** What one look at everything costs, counted in questions: between 20 and 60. */
+/** The cost of one scan of all keys, in requests: between 20 and 60. */
 const MANY = 64
 
 type Keys = readonly string[]
@@ -25,7 +24,7 @@ export class Census {
     this.#bucket = bucket
   }
 
-  /** The keys of all holders of a topic, as it is after the call. */
+  /** Returns the keys of all holders of a topic. They are read after the call. */
   of(path: string): Promise<Keys> {
     let later = this.#waiting.get(path)
     if (!later) {
@@ -55,7 +54,7 @@ export class Census {
 
   async #askAll(): Promise<void> {
     const asked = this.#waiting
-    // Who comes from now on wants to know what will have happened by then.
+    // A later request must see later changes, so this scan does not answer it.
     this.#waiting = new Map()
     try {
       const found = new Map<string, string[]>()

@@ -1,14 +1,14 @@
 /**
- * Leases by compare-and-set, and with nobody's wall clock.
+ * Leases by compare-and-set, without wall clocks.
  *
- * JetStream has no timers, and its timestamps are wall clock, which may be set. So time is counted by whoever looks, on the
- * monotonic clock of his process: a lease has ended once somebody has seen the same revision of it for `ttl`, *and* has written
- * down so. A renewal is a new revision; both are written with compare-and-set, so one of them fails.
+ * JetStream has no timers, and its timestamps are times of a wall clock, which may be set. So each reader counts time on the monotonic
+ * clock of its process. A lease has ended when a reader has seen the same revision of it for `ttl` *and* has stored that it ended. A
+ * renewal is a new revision. Both are stored with compare-and-set, so one of them fails.
  *
- * NL1. A lease ends by an entry, never by time alone: until then its owner can renew it, and afterwards cannot (E10).
- * NL2. Who looks starts to count no earlier than when the revision was stored. So no lease ends before its ttl is over; it ends
- *     later where nobody was looking when its owner fell silent: ttl after the first look.
- * NL3. A fence is the number of the message that began the term, and those only go up, as long as the stream lives.
+ * NL1. A stored entry ends a lease, never time alone. Before that entry its owner can renew it, and afterwards it cannot (E10).
+ * NL2. A reader starts to count no earlier than when the revision was stored. So no lease ends before its ttl has passed. It ends later if
+ *     there was no reader when its owner fell silent: ttl after the first read.
+ * NL3. A fence is the number of the message that began the term. These numbers only go up, for as long as the stream lives.
  */
 import { now } from '../../core/clock.js'
 import { type Acquired, LEASE_REMEMBERED_FOR, type LeaseRecord } from '../contract/engine.js'
@@ -16,11 +16,11 @@ import type { Bucket, Stored } from './bucket.js'
 import { leaseKey } from './keys.js'
 import { type LeaseEntry, leaseEntryOf } from './records.js'
 
-/** What one process has seen of leases that are held. It outlives links: a revision does not change while nobody looks. */
+/** The revisions of leases that this process has seen. They outlive links: a revision stays valid between two reads. */
 export class Sightings {
   readonly #seen = new Map<string, { readonly seq: number; readonly first: number }>()
 
-  /** Milliseconds until a revision has been seen for so long. */
+  /** Returns the milliseconds until a revision has been seen for `ttl`. */
   left({ key, seq }: Stored, ttl: number): number {
     const known = this.#seen.get(key)
     if (known?.seq === seq) return known.first + ttl - now()
@@ -32,7 +32,7 @@ export class Sightings {
     this.#seen.delete(key)
   }
 
-  /** Drops what was first seen before that: who looks again counts anew (NL2). */
+  /** Drops revisions that were first seen before a time. A later read starts to count again (NL2). */
   forgetBefore(moment: number): void {
     for (const [key, { first }] of this.#seen) if (first < moment) this.#seen.delete(key)
   }
@@ -41,7 +41,7 @@ export class Sightings {
 export class Leases {
   readonly #bucket: Bucket
   readonly #sightings: Sightings
-  /** Those of this process, as they were written last, which saves reading them for each renewal. */
+  /** The leases of this process as last written, so a renewal need not read them. */
   readonly #mine = new Map<string, Stored>()
 
   constructor(bucket: Bucket, sightings: Sightings) {
@@ -49,7 +49,7 @@ export class Leases {
     this.#sightings = sightings
   }
 
-  /** How a lease stands; ends it where its time is up (NL1). Gives what is stored by then, too. */
+  /** Returns the state of a lease and its stored record. Ends the lease if its time has passed (NL1). */
   async look(
     path: string,
     known: Stored | undefined,
@@ -73,7 +73,7 @@ export class Leases {
   }
 
   async acquire(path: string, owner: string, ttl: number): Promise<Acquired> {
-    // A leader that has only just been chosen knows of everything then.
+    // After this a newly elected leader has applied everything.
     await this.#bucket.settle()
     for (;;) {
       const stored = await this.#read(path)
@@ -118,7 +118,7 @@ export class Leases {
     }
   }
 
-  /** Forgets one that has ended. */
+  /** Forgets a lease that has ended. */
   async forget(path: string): Promise<void> {
     const stored = await this.#read(path)
     const entry = entryOf(stored)
@@ -129,7 +129,7 @@ export class Leases {
     return this.#bucket.get(leaseKey(path))
   }
 
-  /** What is stored then; undefined if somebody was quicker. */
+  /** Returns the stored record; undefined if another client was faster. */
   async #write(path: string, entry: LeaseEntry, expected: number): Promise<Stored | undefined> {
     const key = leaseKey(path)
     const text = JSON.stringify(entry)

@@ -1,17 +1,17 @@
 /**
- * What is stored under the keys: JSON, which people can read too. What cannot be read was written by a later version or by
- * hand: a mark is one whatever it says (adapter/stored-fields.ts), anything else is as good as not there.
+ * The records under the keys: JSON, so people can read them. An unreadable record was written by a later version or by hand. An unreadable
+ * mark is still a mark (adapter/stored-fields.ts); any other unreadable record is ignored.
  */
 import { type HolderRecord, MARK_TTL, type MarkRecord, ROLES, type Session } from '../contract/engine.js'
 import { LAST_MOMENT } from '../contract/limits.js'
 import { markOfText, textOfMark } from '../adapter/stored-fields.js'
 
-/** The key of a lease has been written for good once somebody has had it: what comes is always a change of this. */
+/** A record of a lease. Once its key is written, it is only updated. */
 export interface LeaseEntry {
   readonly state: 'held' | 'released' | 'lost'
   readonly owner: string
   readonly ttl: number
-  /** The revision that began the term; 0 in that very revision, which did not know its number yet. */
+  /** The revision that began the term; 0 in that revision itself, which did not know its number yet. */
   readonly fence: number
   /** The fence of the last term that ended without being released; 0 if none has. */
   readonly lost: number
@@ -37,9 +37,9 @@ function objectOf(text: string): Record<string, unknown> | undefined {
 const isAmount = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= LAST_MOMENT
 const isText = (value: unknown): value is string => typeof value === 'string'
 
-/** A mark, or what is left of those that were forgotten, or both. */
+/** A mark, or the rest of forgotten marks, or both. */
 export interface MarkEntry {
-  /** Undefined if it was forgotten. */
+  /** Undefined if the mark was forgotten. */
   readonly mark: MarkRecord | undefined
   readonly ttl: number
   /** The ids of the last marks here that were forgotten, and how long that is remembered, both as of when this was stored (E2). */

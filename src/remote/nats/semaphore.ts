@@ -1,6 +1,6 @@
 /**
- * Lets so many through at a time. A server that is asked more than it can queue drops requests without a word, and what is
- * dropped is only missed when its time is up.
+ * Limits the number of concurrent requests. A server that receives more requests than it can queue drops some silently, and a dropped
+ * request is only noticed when it times out.
  */
 export class Gate {
   readonly #most: number
@@ -12,10 +12,10 @@ export class Gate {
     this.#most = most
   }
 
-  /** Whoever is urgent goes before all others that wait. */
+  /** An urgent request goes before all others that wait. */
   async pass<T>(isUrgent: boolean, what: () => Promise<T>): Promise<T> {
     if (this.#inside < this.#most) this.#inside++
-    // Who leaves hands on his place.
+    // A finished request passes its place to the next.
     else await new Promise<void>((resolve) => (isUrgent ? this.#urgent : this.#others).push(resolve))
     try {
       return await what()
@@ -27,7 +27,7 @@ export class Gate {
   }
 }
 
-/** First come, first served, at the same cost however many wait. */
+/** A queue, first in first out. Each operation takes constant time. */
 class Line {
   readonly #waiting: (() => void)[] = []
   #first = 0

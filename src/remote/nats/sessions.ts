@@ -1,4 +1,4 @@
-/** Who holds a token, as others see it. */
+/** Holders, as other processes see them. */
 import { FINISHED, type HolderReport, SILENT_FOR } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { parseKey, sessionKey } from './keys.js'
@@ -6,7 +6,7 @@ import { holderEntryOf, sessionEntryOf } from './records.js'
 
 type Process = Pick<HolderReport, 'host' | 'pid' | 'silent'>
 
-/** The sessions of holders; each is asked for once. */
+/** The sessions of holders. Each is read once. */
 export class Sessions {
   readonly bucket: Bucket
   readonly #known = new Map<string, Promise<Stored | undefined>>()
@@ -15,7 +15,7 @@ export class Sessions {
     this.bucket = bucket
   }
 
-  /** Undefined if it is gone, or as good as gone. */
+  /** Returns undefined if the session is gone or has expired. */
   async of(session: string): Promise<Process | undefined> {
     const key = sessionKey(session)
     const asked = this.#known.get(key) ?? this.bucket.get(key)
@@ -28,7 +28,7 @@ export class Sessions {
   }
 }
 
-/** A holder whose key was there a moment ago. One that has gone meanwhile has finished. */
+/** Returns a holder whose key was there a moment ago. A holder that has gone meanwhile has finished. */
 export async function reportOf(
   key: string,
   stored: Stored | undefined,
@@ -43,6 +43,6 @@ export async function reportOf(
   const entry = stored.text === undefined ? undefined : holderEntryOf(stored.text)
   if (!entry) return undefined
   if (process) return { session, id, ...process, ...entry }
-  // Its process has said good-bye meanwhile; or is long gone, and nobody has tidied up yet.
+  // Its process has ended the session meanwhile, or died long ago and was not removed yet.
   return (await sessions.bucket.get(key)) ? undefined : gone
 }

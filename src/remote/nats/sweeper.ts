@@ -1,20 +1,20 @@
 /**
- * Takes away what has lived its time. Who reads looks at ages by himself, so it does not matter when this happens: it keeps
- * the bucket from growing. One process does it for all: whoever finds that it is time. Every hour it goes through everything
- * that is stored, in the order in which it was, a part a minute.
+ * Removes expired records, so that the bucket does not grow. Readers check the age of records themselves, so the time of removal does not
+ * matter. One process does it for all: the first that finds a round due. Every hour it reads everything that is stored, in the order in
+ * which it was stored, one part a minute.
  */
 import { LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { parseKey, sessionKey, SWEEP } from './keys.js'
 import { leaseEntryOf, markEntryOf, sessionEntryOf } from './records.js'
 
-/** Milliseconds between two looks at whether it is time. */
+/** Milliseconds between two checks whether a round is due. */
 export const SWEEP_EVERY = 60_000
 /** Milliseconds between two rounds. */
 const ROUND = 3_600_000
-/** So many messages are looked at in one go. */
+/** The number of messages that one part reads. */
 const SWEPT = 2_000
-/** How long the note that something was deleted stays, for those who come after it (TC2). */
+/** How long a delete marker stays, for later readers (TC2), in milliseconds. */
 const NOTED = 24 * 3_600_000
 /** What has gone for certain, whatever a clock that was asked a moment ago thinks: milliseconds. */
 const MARGIN = 1_000
@@ -26,7 +26,7 @@ export class Sweeper {
     this.#bucket = bucket
   }
 
-  /** Looks at the next part of the bucket, if nobody else does. */
+  /** Sweeps the next part of the bucket, unless another process does. */
   async sweep(): Promise<void> {
     const last = await this.#bucket.get(SWEEP)
     let from = Number(last?.text ?? 0) || 0
@@ -48,11 +48,11 @@ export class Sweeper {
     await this.#bucket.put(SWEEP, String(from), turn)
   }
 
-  /** Up to that revision: what is written meanwhile stays. */
+  /** Removes records up to a revision: later records stay. */
   async #take({ key, seq }: Stored, turn: number): Promise<void> {
     const taken = await this.#bucket.purge(key, seq)
     const parsed = parseKey(key)
-    // Should the session come back, it is told that it was forgotten, and its holders are stored anew.
+    // If the session comes back, it learns that it was removed, and stores its holders again.
     if (parsed?.kind === 'session' && taken > 0) await this.#bucket.purge(`holder.*.*.${parsed.session}.*`, turn)
   }
 
@@ -62,7 +62,7 @@ export class Sweeper {
     if (!parsed) return false
     const age = this.#bucket.age(stored) - MARGIN
     if (text === undefined) return age > NOTED
-    // The session is stored before its holders. Somebody who was to take them with it has died on the way.
+    // A session is stored before its holders, so the process that removed the session died before it removed them.
     if (parsed.kind === 'holder') return !(await isAlive(sessionKey(parsed.session)))
     if (parsed.kind === 'mark') {
       const { ttl, remembered } = markEntryOf(text)

@@ -1,11 +1,10 @@
 /**
- * The topics that a link follows, and what it knows of them: so that reading thousands of them again costs a question or two,
- * and not two for each.
+ * A cache of the topics that a link follows, so that reading thousands of topics again takes one or two requests, and not two for each.
  *
- * TC1. What is known of a topic whose `round` is the present one is all that was stored up to message `#upTo`, or something newer.
- * TC2. `#upTo` moves by asking the stream's leader for the next mark or lease after it, one after the other, until there is none:
- *     so whoever has got there knows what stood when he asked (E6). Deletions are notes in the stream, too, and are seen alike.
- * TC3. Where too much has happened meanwhile a new round begins, in which every topic is first read by itself.
+ * TC1. If the `round` of a topic is the present one, the cache contains everything that was stored up to message `#upTo`, or something newer.
+ * TC2. `#upTo` moves by reading the next mark or lease after it from the leader of the stream, one after the other, until there is none. So
+ *     the cache is then as new as the last request (E6). Deletions are messages in the stream, too, and are read in the same way.
+ * TC3. If too much has happened meanwhile, a new round begins, in which every topic is first read by itself.
  */
 import type { Topic } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
@@ -14,18 +13,18 @@ import { leaseKey, markKey, parseKey, pathOf, TOPICS } from './keys.js'
 export interface Followed {
   readonly topic: Topic
   readonly path: string
-  /** The holders for whose sake it is followed. */
+  /** The holders of the topic on this link. */
   readonly holders: Set<number>
   mark: Stored | undefined
   lease: Stored | undefined
-  /** In which it was read last. */
+  /** The round in which it was last read. */
   round: number
 }
 
 /** How a topic is stored. */
 export type Found = Pick<Followed, 'mark' | 'lease'>
 
-/** Up to so many topics are read by themselves anyway. */
+/** Up to this many topics are always read one by one. */
 const FEW = 4
 /** So many steps at a time. */
 const STEPS = 100
@@ -62,7 +61,7 @@ export class Following {
     if (known?.holders.size === 0) this.#topics.delete(path)
   }
 
-  /** Something was stored. Gives the topic, if it is followed. */
+  /** Applies a stored record. Returns its topic if that is followed. */
   learn(stored: Stored): Followed | undefined {
     const parsed = parseKey(stored.key)
     if (parsed?.kind !== 'mark' && parsed?.kind !== 'lease') return undefined
@@ -71,7 +70,7 @@ export class Following {
     return known
   }
 
-  /** How a topic is stored at this moment. */
+  /** Returns the stored state of a topic at this moment. */
   async read(path: string): Promise<Found> {
     const [before, round] = [this.#bucket.stored, this.#round]
     const [mark, lease] = await Promise.all([this.#bucket.get(markKey(path)), this.#bucket.get(leaseKey(path))])
@@ -82,14 +81,14 @@ export class Following {
       ['lease', lease],
     ] as const) {
       if (found) this.learn(found)
-      // It was tidied up; unless it was stored only after we had asked, and that was heard of earlier than the answer.
+      // It was swept, unless it was stored only after the request and its notice came before the answer.
       else if ((known[kind]?.seq ?? 0) <= before) known[kind] = undefined
     }
     known.round = round
     return known
   }
 
-  /** How topics are stored at this moment. */
+  /** Returns the stored states of topics at this moment. */
   async readAll(paths: readonly string[]): Promise<readonly Found[]> {
     const known = paths.filter((path) => this.#topics.get(path)?.round === this.#round)
     if (known.length > FEW) await this.#catchUp()
@@ -104,7 +103,7 @@ export class Following {
 
   async #catchUp(): Promise<void> {
     const before = this.#bucket.stored
-    // A step costs half as much as to read a topic.
+    // A step costs half as much as reading a topic.
     for (let i = Math.min(STEPS, 2 * this.#topics.size); i >= 0; i--) {
       const next = await this.#bucket.next(TOPICS, this.#upTo + 1)
       if (!next) {

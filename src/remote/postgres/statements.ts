@@ -1,12 +1,12 @@
 /**
- * What PostgreSQL is asked. Each statement is a transaction of its own, at READ COMMITTED.
+ * The statements for PostgreSQL. Each statement is a transaction of its own, at READ COMMITTED.
  *
  * Invariants
- * PG1. Who holds what is stored, and committed, before topics are read; a mark is stored, and committed, before it is looked up
- *     who is to be told. So of somebody who enters and somebody who marks, at least one sees the other (E4, E5).
- * PG2. Rows of several topics are written in the order of their names, so that two processes never wait for each other.
- * PG3. Times are the server's. What has ended is over for whoever reads it, whether it was cleaned away or not.
- * PG4. All numbers travel as text: what a client makes of the types of PostgreSQL can be set, for all of a process.
+ * PG1. Holders are stored and committed before topics are read. A mark is stored and committed before its holders are read. So if one
+ *     client enters while another marks, at least one of them sees the other (E4, E5).
+ * PG2. Rows of several topics are written in the order of their names, so two processes never deadlock.
+ * PG3. Times are times of the server. A reader treats an expired row as expired, even if it was not removed yet.
+ * PG4. All numbers are sent as text, because a process can configure how its client parses the types of PostgreSQL.
  */
 import { FORGOTTEN_PER_TOPIC, LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 import { OVER, type Tables } from './schema.js'
@@ -14,7 +14,7 @@ import { OVER, type Tables } from './schema.js'
 const ms = (parameter: string): string => `${parameter}::float8 * interval '1 ms'`
 const LOST_FOR = `interval '${LEASE_REMEMBERED_FOR} ms'`
 
-/** How topics stand, as five texts: name, run, mark, and of the lease the fence, what is left, and the term lost last. */
+/** The state of topics, as texts: name, run, mark, and of the lease the fence, the time left and the last term that was lost. */
 const STATE = `name, run,
   CASE WHEN mark_ends > statement_timestamp() THEN mark END,
   CASE WHEN lease_kept > statement_timestamp() THEN fence::text END,
@@ -30,7 +30,7 @@ export interface Statements {
   readonly attach: string
   /** id */
   readonly beat: string
-  /** session, ids, names, runs, states, roles, sinces. Gives whether the session lives, and how many were entered. */
+  /** session, ids, names, runs, states, roles, sinces. Returns whether the session lives, and how many holders were entered. */
   readonly enter: string
   /** session, ids */
   readonly leave: string
@@ -38,7 +38,7 @@ export interface Statements {
   readonly bye: readonly [holders: string, session: string]
   /** names, runs */
   readonly read: string
-  /** names, runs, marks, their ids, ttls. Gives the topics whose mark this is. */
+  /** names, runs, marks, their ids, ttls. Returns the topics whose mark this is. */
   readonly mark: string
   /** names, runs */
   readonly announce: string
@@ -49,7 +49,7 @@ export interface Statements {
   readonly reportHolders: string
   /** name, run */
   readonly forget: string
-  /** name, run, owner, ttl. Gives the fence; nothing if somebody else has it. */
+  /** name, run, owner, ttl. Returns the fence; nothing if another owner has the lease. */
   readonly acquire: string
   /** name, run, fence, ttl */
   readonly renew: string
@@ -101,7 +101,7 @@ ON CONFLICT (name, run) DO UPDATE SET
     AND NOT coalesce(EXCLUDED.mark_id = ANY (stands.forgotten) AND stands.forgotten_ends > clock_timestamp(), false)
 RETURNING name, run`,
 
-    // Whose, and no more: a notification has room for 8,000 bytes. How they stand is read by whoever is told.
+    // Only the topics, because a notification has room for 8,000 bytes. The receiver reads their state.
     announce: `SELECT pg_notify(channel, json_build_array(name, run)::text) FROM (
   SELECT DISTINCT s.channel, h.name, h.run FROM ${holders} AS h
   JOIN (${GIVEN}) AS given USING (name, run) JOIN ${sessions} AS s ON s.id = h.session
@@ -111,7 +111,7 @@ RETURNING name, run`,
     listHolders: `SELECT ${holder} WHERE ${inRange.replaceAll('name', 'h.name')}`,
     reportHolders: `SELECT ${holder} WHERE h.name = $1 AND h.run = $2`,
 
-    // In the very row, so that a mark that waits for this to be stored sees it (E2).
+    // In the same row, so a mark that waits for this statement sees it (E2).
     forget: `UPDATE ${topics} SET mark = NULL, mark_id = NULL, mark_ends = NULL,
   forgotten = CASE WHEN mark_ends > clock_timestamp() AND mark_id <> ''
     THEN (array_prepend(mark_id, CASE WHEN forgotten_ends > clock_timestamp() THEN forgotten END))[1:${FORGOTTEN_PER_TOPIC}]
