@@ -1,5 +1,5 @@
 /** The text of a token, which reads as the call that makes it, and the tree that `console.log` draws. */
-import { BY_CALL } from './errors.js'
+import { KINDS_BY_CALL } from './errors.js'
 import type { TokenNode } from './graph.js'
 import { each, errorOf } from './graph.js'
 
@@ -56,7 +56,7 @@ function ownText(node: Described, form: Form): string[] {
     ...form.options,
     name: form.named ? undefined : node.name,
     // Only where a call has cancelled it: its own rule is in the text already.
-    cancelled: (outcome?.origin === node && BY_CALL[outcome.kind] > 0) || undefined,
+    cancelled: (outcome?.origin === node && outcome.kind in KINDS_BY_CALL) || undefined,
   }
   const pairs = Object.keys(options).filter((key) => options[key] !== undefined)
   const text = pairs.map((key) => `${key}: ${valueText(options[key])}`).join(', ')

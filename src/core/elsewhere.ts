@@ -1,12 +1,24 @@
 import type { Form } from './describe.js'
-import { BY_CALL, type CancellationKind } from './errors.js'
+import { type CancellationKind, KINDS_BY_CALL } from './errors.js'
 import { Cancellation, hubOf, makeError, saidOf, type TokenNode, whatHappened } from './graph.js'
 import type { Crossed } from './reasons.js'
 import { CancellationToken, UNCLONABLE } from './token.js'
 
+// A table, so that the compiler says when a kind is missing.
+const KINDS: Readonly<Record<CancellationKind, 1>> = {
+  ...KINDS_BY_CALL,
+  timeout: 1,
+  condition: 1,
+  counter: 1,
+  signal: 1,
+  'process-signal': 1,
+  disconnect: 1,
+  lease: 1,
+}
+
 /** The kind that has arrived. What is none, or is one of a later version, is `'manual'`. */
 export function kindFrom(kind: unknown): CancellationKind {
-  return typeof kind === 'string' && Object.hasOwn(BY_CALL, kind) ? (kind as CancellationKind) : 'manual'
+  return typeof kind === 'string' && Object.hasOwn(KINDS, kind) ? (kind as CancellationKind) : 'manual'
 }
 
 /** A token of another thread or process, as far as messages go. */

@@ -6,11 +6,12 @@ import { describe, it } from 'node:test'
 import { SimpleToken } from 'calloff'
 import { memoryEngine } from 'calloff/testing'
 import { until } from './adapter.js'
-import { type Engine, engineFor, engineOfUrl } from './inside.js'
+import type { Engine } from 'calloff/remote/engine'
+import { engineFor, engineOfUrl } from './inside.js'
 
 /** The engine of a server at a port of this machine. */
 const engines: Readonly<Record<string, (port: number) => Engine | Promise<Engine>>> = {
-  'in memory': () => memoryEngine() as unknown as Engine,
+  'in memory': () => memoryEngine(),
   'the embedded server': (port) => engineFor(`tcp://127.0.0.1:${port}`),
   Redis: (port) => engineOfUrl(`redis://127.0.0.1:${port}`),
   NATS: (port) => engineOfUrl(`nats://127.0.0.1:${port}`),

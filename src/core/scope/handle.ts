@@ -178,7 +178,7 @@ export class Handle implements Scope {
     if (crew.isDone) {
       const name = crew.token.name === undefined ? '' : ` ${JSON.stringify(crew.token.name)}`
       // Left for the program to hear of: there is no scope any more that could.
-      return Promise.reject(new ScopeClosedError(`the scope${name} is closed and cannot start a task`))
+      return Promise.reject(new ScopeClosedError(`the scope${name} is closed and starts no task`))
     }
     hold(crew)
     const promise = new Promise<T>((resolve, reject) => {

@@ -532,7 +532,7 @@ describe('after it is over', () => {
       const error = await rejection(call(kept as Scope))
       assert.ok(error instanceof ScopeClosedError)
       assert.deepEqual([error.name, error.code], ['ScopeClosedError', 'ERR_SCOPE_CLOSED'])
-      assert.equal(error.message, 'the scope "job" is closed and cannot start a task')
+      assert.equal(error.message, 'the scope "job" is closed and starts no task')
     }
     assert.deepEqual(kept?.unfinished(), [])
     kept?.cancel()
