@@ -121,7 +121,7 @@ export async function terminalPicture() {
     const second = windowOf(there, first.height + 12)
     const size = `width="${first.width}" height="${first.height + 12 + second.height}"`
     const font = 'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14"'
-    const title = '<title>A command that runs in one terminal is called off from another one</title>'
+    const title = '<title>A command that runs in one terminal is cancelled from another one</title>'
     const svg = [`<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font} fill="${TEXT}">`, title]
     return [['docs/cli/terminal.svg', [...svg, ...first.drawn, ...second.drawn, '</svg>', ''].join('\n')]]
   } finally {

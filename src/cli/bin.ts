@@ -4,7 +4,7 @@ import { codeOfSignal } from './terminal/exit-codes.js'
 import { main } from './main.js'
 
 const outcome = await main(process.argv.slice(2))
-// Nobody listens to it any more, so it ends us.
+// The handlers are removed by now, so the signal ends this process.
 if (typeof outcome === 'string') process.kill(process.pid, outcome)
-// All was written by now. What is still open (a connection that is being made) is of no use to anybody.
+// All was written by now. What is still open, such as a connection that is being made, is not needed.
 process.exit(typeof outcome === 'string' ? codeOfSignal(outcome) : outcome)

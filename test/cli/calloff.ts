@@ -29,7 +29,7 @@ export interface Program {
 
 const folders: string[] = []
 const children = new Set<ChildProcess>()
-// Who is still there keeps this process going, and its folder is in use.
+// A child that still runs keeps this process alive and uses its folder.
 after(() => {
   for (const child of children) {
     child.kill('SIGKILL')
@@ -49,7 +49,7 @@ export function newFolder(): string {
   return folder
 }
 
-/** A user with nothing: a runtime directory and a home of his own, no hub, no key. */
+/** A user with nothing: a runtime directory and a home of its own, no hub, no key. */
 export class User {
   readonly folder = newFolder()
   readonly env: NodeJS.ProcessEnv
@@ -163,7 +163,7 @@ export async function until(isSo: () => boolean | Promise<boolean>, what: string
   }
 }
 
-/** Whether the process is there, and more than an entry that nobody has taken away yet. */
+/** Whether the process is there, and not a zombie. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)

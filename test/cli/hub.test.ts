@@ -20,7 +20,7 @@ const lines = (text: string): readonly unknown[] =>
     .map((line) => JSON.parse(line) as unknown)
 
 describe('calloff and a hub', { skip, concurrency: 4 }, () => {
-  it('what runs under a name is called off by it, and the canceller gets a receipt', async () => {
+  it('what runs under a name is cancelled by it, and the canceller gets a receipt', async () => {
     const user = new User()
     await user.serve()
     const program = user.start(['run', '--name', 'deploy-42', '--', 'sh', '-c', 'echo up; sleep 60'])
@@ -31,20 +31,17 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
       /"name":"deploy-42","runId":"","state":"live","holders":\[\{"host":".*","pid":\d+,"role":"open","state":"open"/,
     )
     const receipt = await user.run('cancel', 'deploy-42', '--reason', 'wrong\nbranch \u001B[31m', '--wait', '20s')
-    assert.deepEqual(
-      [receipt.code, receipt.stdout],
-      [0, 'deploy-42: called off; 1 holder, 1 heard of it, 1 finished\n'],
-    )
+    assert.deepEqual([receipt.code, receipt.stdout], [0, 'deploy-42: cancelled; 1 holder, 1 notified, 1 finished\n'])
     const { code, stderr } = await program.ended
     assert.equal(code, 125)
     // On one line, and nothing in it that a terminal would obey.
     assert.match(
       stderr,
-      /^calloff: sh was called off as deploy-42 by process \d+ on .+: wrong\\nbranch \\u\{1b\}\[31m\n$/,
+      /^calloff: sh was cancelled as deploy-42 by process \d+ on .+: wrong\\nbranch \\u\{1b\}\[31m\n$/,
     )
   })
 
-  it('cancel --wait fails, and names who has not stopped', async () => {
+  it('cancel --wait fails, and names the holders that have not finished', async () => {
     const user = new User()
     await user.serve()
     const program = user.start(['run', '--grace', '10m', '--name', 'stuck', '--', process.execPath, '-e', STUBBORN])
@@ -52,10 +49,10 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     await withTime(300, async (ms) => {
       const { code, stdout } = await user.run('cancel', 'stuck', '--wait', `${ms}ms`)
       assert.equal(code, 1)
-      if (/not delivered|not known|could not say|0 heard of it/.test(stdout)) return undefined
+      if (/not delivered|not known|could not say|0 notified/.test(stdout)) return undefined
       assert.match(
         stdout,
-        /^stuck: called off; 1 holder, 1 heard of it, 0 finished.*\n {2}process \d+ on .+ has heard of it and not finished after \w+\n$/,
+        /^stuck: cancelled; 1 holder, 1 notified, 0 finished.*\n {2}process \d+ on .+ was notified and has not finished after \w+\n$/,
       )
       return true
     })
@@ -71,21 +68,21 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.equal((await program.ended).code, 125)
   })
 
-  it('a name stays called off until it is forgotten; a run of it is another thing', async () => {
+  it('a name stays cancelled until it is forgotten; another run id is another token', async () => {
     const user = new User()
     await user.serve()
     const made = await user.run('cancel', 'nightly', 'weekly', '-r', 'no disk')
-    assert.equal(made.stdout, 'nightly: called off; nobody held it\nweekly: called off; nobody held it\n')
+    assert.equal(made.stdout, 'nightly: cancelled; no holders\nweekly: cancelled; no holders\n')
     const again = await user.run('cancel', 'nightly', '-r', 'too late')
     assert.match(
       again.stdout,
-      /^nightly: called off; nobody held it, which was done already by process \d+ on .+: no disk\n$/,
+      /^nightly: cancelled; no holders; it was cancelled before, by process \d+ on .+: no disk\n$/,
     )
     const refused = await user.run('run', '--name', 'nightly', '--', 'echo', 'started')
     assert.deepEqual([refused.code, refused.stdout], [125, ''])
     assert.match(
       refused.stderr,
-      /^calloff: echo was not started, for it was called off as nightly by process \d+ on .+: no disk; to use the name again: calloff forget nightly\n$/,
+      /^calloff: echo was not started, because it was cancelled as nightly by process \d+ on .+: no disk; to use the name again: calloff forget nightly\n$/,
     )
     assert.equal((await user.run('run', '--name', 'nightly', '--run-id', 'monday', '--', 'true')).code, 0)
     assert.equal((await user.run('status', 'nightly')).code, 125)
@@ -96,17 +93,17 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.equal((await user.run('ls', '--null')).stdout, 'weekly\0')
   })
 
-  it('status says who and why, and by its exit code whether to go on', async () => {
+  it('status says which process cancelled it and why, and by its exit code whether to go on', async () => {
     const user = new User()
     await user.serve()
     const live = await user.run('status', 'import')
-    assert.deepEqual([live.code, live.stdout], [0, 'import: live\n  held by nobody\n'])
+    assert.deepEqual([live.code, live.stdout], [0, 'import: live\n  no holders\n'])
     await user.run('cancel', 'import', '-r', 'enough')
     const over = await user.run('status', 'import')
     assert.equal(over.code, 125)
     assert.match(
       over.stdout,
-      /^import: called off\n {2}by process \d+ on .+: enough\n {2}at \d{4}-.*\n {2}held by nobody\n$/,
+      /^import: cancelled\n {2}by process \d+ on .+: enough\n {2}at \d{4}-.*\n {2}no holders\n$/,
     )
     const json = await user.run('status', 'import', '--json')
     assert.equal((lines(json.stdout)[0] as { mark: { reason: string } }).mark.reason, 'enough')
@@ -114,7 +111,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.deepEqual([quiet.code, quiet.stdout, quiet.stderr], [125, '', ''])
   })
 
-  it('wait returns when the name is called off, at once if it was already, or gives up', async () => {
+  it('wait returns when the name is cancelled, at once if it was already, or gives up', async () => {
     const user = new User()
     await user.serve()
     await withTime(200, async (ms) => {
@@ -122,7 +119,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
       assert.equal(stdout, '')
       if (stderr.includes('did not answer')) return undefined
       assert.equal(code, 124)
-      assert.match(stderr, /^calloff: signal was not called off within \S+\n$/)
+      assert.match(stderr, /^calloff: signal was not cancelled within \S+\n$/)
       return true
     })
     const waiting = user.start(['wait', 'signal', '--json'])
@@ -133,7 +130,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.equal((lines(ended.stdout)[0] as { reason: string }).reason, 'go')
     const again = await user.run('wait', 'signal')
     assert.deepEqual([again.code, again.stderr], [0, ''])
-    assert.match(again.stdout, /^signal was called off by process \d+ on .+: go\n$/)
+    assert.match(again.stdout, /^signal was cancelled by process \d+ on .+: go\n$/)
     const interrupted = user.start(['wait', 'other'])
     await until(async () => (await user.run('ls', '--names')).stdout.includes('other'), 'it waits')
     interrupted.child.kill('SIGTERM')
@@ -146,7 +143,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     const first = await user.serve('--journal', journal)
     await user.run('cancel', 'before')
     const watch = user.start(['watch', '--json', '--every', '100ms'])
-    await watch.printed('"event":"called-off"')
+    await watch.printed('"event":"cancelled"')
     first.child.kill('SIGKILL')
     await watch.printed('"event":"disconnected"')
     await user.serve('--journal', journal)
@@ -155,7 +152,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     await watch.printed(/"event":"opened".*"name":"job"/)
     await user.run('cancel', 'job')
     await job.ended
-    await watch.printed(/"event":"called-off".*"name":"job"/)
+    await watch.printed(/"event":"cancelled".*"name":"job"/)
     watch.child.kill('SIGTERM')
     const { stdout, stderr, signal } = await watch.ended
     assert.deepEqual([signal, stderr], ['SIGTERM', ''])
@@ -183,7 +180,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.equal(none.code, 1)
     assert.match(
       none.stderr,
-      /^calloff: no hub is listening at unix:.*\/calloff\/hub.sock; start one with calloff serve, or give --start\n$/,
+      /^calloff: no hub is listening at unix:.*\/calloff\/hub.sock; start one with calloff serve, or use --start\n$/,
     )
     const notRun = await user.run('run', '--name', 'x', '--', 'echo', 'started')
     assert.deepEqual([notRun.code, notRun.stdout], [1, ''])
@@ -267,7 +264,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.equal(existsSync(join(user.folder, 'calloff', 'hub.sock')), false)
   })
 
-  it('serve --idle ends when nobody has been there for a while, and not before', async () => {
+  it('serve --idle ends when no client has been connected for a while, and not before', async () => {
     const user = new User()
     await withTime(1_000, async (ms) => {
       const server = await user.serve('--idle', `${ms}ms`)
@@ -288,7 +285,7 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     })
   })
 
-  it('a journal keeps what was called off when the server is killed', async () => {
+  it('a journal keeps what was cancelled when the server is killed', async () => {
     const user = new User()
     const journal = join(user.folder, 'journal')
     const first = await user.serve('--journal', journal)
@@ -310,14 +307,17 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     const stranger = new User()
     const refused = await stranger.run('ls', '--hub', server.url)
     assert.equal(refused.code, 1)
-    assert.equal(refused.stderr, `calloff: the hub at ${server.url} has another key; give it with --key-file\n`)
+    assert.equal(
+      refused.stderr,
+      `calloff: the key does not match the hub at ${server.url}; give its key with --key-file\n`,
+    )
     const copy = join(stranger.folder, 'key')
     writeFileSync(copy, readFileSync(file), { mode: 0o600 })
     assert.equal((await stranger.run('ls', '--names', '--hub', server.url, '--key-file', copy)).stdout, 'x\n')
     chmodSync(copy, 0o644)
     const open = await stranger.run('ls', '--hub', server.url, '--key-file', copy)
     assert.equal(open.code, 1)
-    assert.match(open.stderr, /^calloff: refusing to use the key in .*: others can read it/)
+    assert.match(open.stderr, /^calloff: refusing to use the key in .*: other users can read it/)
     const byVariables = await stranger.start(['ls', '--names'], {
       env: { CALLOFF_HUB: server.url, CALLOFF_KEY_FILE: file },
     }).ended
@@ -416,14 +416,14 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     assert.doesNotMatch(redis.stderr, /secret/)
   })
 
-  it('a runtime folder that somebody else could have a hand in is refused', async () => {
+  it('a runtime folder that another user could change is refused', async () => {
     const user = new User()
     mkdirSync(join(user.folder, 'elsewhere'))
     symlinkSync(join(user.folder, 'elsewhere'), join(user.folder, 'calloff'))
     for (const args of [['serve'], ['ls']]) {
       const { code, stderr } = await user.run(...args)
       assert.equal(code, 1)
-      assert.match(stderr, /^calloff: refusing to use .*\/calloff: it is no folder\n$/)
+      assert.match(stderr, /^calloff: refusing to use .*\/calloff: it is not a folder\n$/)
     }
   })
 

@@ -68,16 +68,16 @@ async function way(chunks: number, how: 'silent' | 'gone') {
 }
 
 const commands: readonly (readonly [args: readonly string[], unknown: RegExp])[] = [
-  [['ls'], /what is open is not known/],
-  [['ls', '--names'], /what is open is not known/],
-  [['status', 'job'], /whether job was called off is not known/],
-  [['status', 'job', '--json'], /whether job was called off is not known/],
+  [['ls'], /the open names are not known/],
+  [['ls', '--names'], /the open names are not known/],
+  [['status', 'job'], /whether job is cancelled is not known/],
+  [['status', 'job', '--json'], /whether job is cancelled is not known/],
   [['forget', 'job'], /whether it is forgotten is not known/],
   [['forget', 'job', 'other'], /whether they are forgotten is not known/],
   [['cancel', 'job'], /whether the cancel is stored is not known/],
   [['cancel', 'job', '--quiet'], /whether the cancel is stored is not known/],
-  [['wait', 'job'], /whether job was called off is not known/],
-  [['wait', 'job', '--timeout', '1h'], /whether job was called off is not known/],
+  [['wait', 'job'], /whether job is cancelled is not known/],
+  [['wait', 'job', '--timeout', '1h'], /whether job is cancelled is not known/],
   [['run', '--name', 'job', '--', 'echo', 'started'], /nothing was started/],
 ]
 
@@ -112,7 +112,7 @@ describe('a hub that is lost after the handshake', { concurrency: 2 }, () => {
     })
   }
 
-  it('a name that was called off meanwhile is never said to be live: wait --timeout asks once more', async () => {
+  it('a name that was cancelled meanwhile is never said to be live: wait --timeout asks once more', async () => {
     await using canceller = await connectHub(server.url)
     await withTime(1_000, async (ms) => {
       using hub = await way(Infinity, 'silent')
@@ -128,12 +128,12 @@ describe('a hub that is lost after the handshake', { concurrency: 2 }, () => {
       await canceller.cancel(name)
       const { code, stdout, stderr } = await waiting
       assert.deepEqual([code, stdout], [1, ''], stderr)
-      assert.match(stderr, /did not answer within .*: whether silent-\d+ was called off is not known/)
+      assert.match(stderr, /did not answer within .*: whether silent-\d+ is cancelled is not known/)
       return true
     })
   })
 
-  it('a name that was called off, of which no word has come yet, is said to be called off', async () => {
+  it('a name that was cancelled, is said to be cancelled before its notice has arrived', async () => {
     await using canceller = await connectHub(server.url)
     await withTime(1_000, async (ms) => {
       using hub = await way(Infinity, 'silent')
@@ -150,7 +150,7 @@ describe('a hub that is lost after the handshake', { concurrency: 2 }, () => {
       // It had not heard that it is a holder, yet.
       if (/did not answer/.test(stderr)) return undefined
       assert.equal(code, 0, stderr)
-      assert.match(stdout, /^late-\d+ was called off by process/)
+      assert.match(stdout, /^late-\d+ was cancelled by process/)
       return true
     })
   })

@@ -79,9 +79,9 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     assert.deepEqual([fine.code, fine.stdout], [0, '\u{FFFD}\u{FFFD}𝄞\n'])
   })
 
-  it('ends as the shell does when there is no such command, or none that can be executed', async () => {
+  it('ends as the shell does when the command does not exist, or none that can be executed', async () => {
     const none = await user.run('run', '--', 'no-such-command-anywhere')
-    assert.deepEqual([none.code, none.stderr], [127, 'calloff: no-such-command-anywhere: there is no such command\n'])
+    assert.deepEqual([none.code, none.stderr], [127, 'calloff: no-such-command-anywhere: the command does not exist\n'])
     const file = join(user.folder, 'not-executable')
     writeFileSync(file, 'text', { mode: 0o644 })
     const refused = await user.run('run', '--', file)
@@ -94,7 +94,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
       code: 124,
       signal: null,
       stdout: '',
-      stderr: 'calloff: sleep was called off after 200ms (--timeout)\n',
+      stderr: 'calloff: sleep was cancelled after 200ms (--timeout)\n',
     })
   })
 
@@ -108,16 +108,16 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     assert.equal(ended.stdout, '--timeout 5 --help -- -q\n')
   })
 
-  it('is called off by the stop file, and not started if it is there', async () => {
+  it('is cancelled by the stop file, and not started if it is there', async () => {
     const file = join(user.folder, 'stop')
     const program = user.start(['run', '--stop-file', file, '--', 'sh', '-c', 'echo started; sleep 60'])
     await program.printed('started')
     writeFileSync(file, '')
     const first = await program.ended
-    assert.deepEqual([first.code, first.stderr], [125, `calloff: sh was called off by the stop file ${file}\n`])
+    assert.deepEqual([first.code, first.stderr], [125, `calloff: sh was cancelled by the stop file ${file}\n`])
     const second = await user.run('run', '--stop-file', file, '--', 'echo', 'started')
     assert.deepEqual([second.code, second.stdout], [125, ''])
-    assert.match(second.stderr, /^calloff: echo was not started, for it was called off by the stop file .*\n$/)
+    assert.match(second.stderr, /^calloff: echo was not started, because it was cancelled by the stop file .*\n$/)
   })
 
   for (const [signal, code] of [
@@ -134,7 +134,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
       // Where the tests run in a terminal it is the terminal that tells of Ctrl+C, so the shell is to see the signal itself.
       assert.equal(ended.signal === null ? ended.code : 130, code)
       assert.match(ended.stdout, /asked/)
-      assert.equal(ended.stderr, `calloff: node was called off by ${signal}\n`)
+      assert.equal(ended.stderr, `calloff: node was cancelled by ${signal}\n`)
     })
   }
 
@@ -170,7 +170,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     program.child.kill('SIGKILL')
     const { stdout, stderr, signal } = await program.ended
     assert.equal(signal, 'SIGKILL')
-    assert.equal(stderr, 'calloff: calloff run was killed, so sh is ended\n')
+    assert.equal(stderr, 'calloff: calloff run was killed; ending sh\n')
     assert.match(stdout, /asked\n$/)
     const pids = [...stdout.matchAll(/pid (\d+)/g)].map(([, pid]) => Number(pid))
     await until(() => !pids.some(isAlive), 'they ended')
@@ -219,7 +219,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
     process.kill(Number(stdout), 'SIGKILL')
   })
 
-  it('as process 1 waits for what nobody else waits for', { skip: noFirst }, async () => {
+  it('as process 1 waits for processes that have no other parent', { skip: noFirst }, async () => {
     const orphans = `for n in 1 2 3; do sh -c 'sleep 0.1 & exit 0'; done; until [ $(ls -d /proc/[0-9]* | wc -l) -lt 8 ]; do sleep 0.05; done
       sleep 0.3; cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z'; exit 7`
     const unshare = `unshare --pid --fork --mount-proc --kill-child '${newest?.command}' '${bin}' run --`
@@ -229,7 +229,7 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
       `${unshare} sh -c 'trap "echo asked; exit 3" TERM; kill -TERM 1; while :; do sleep 0.05; done'; exit $?`,
     )
     assert.deepEqual([asked.stdout, asked.code], ['asked\n', 143])
-    assert.match(asked.stderr, /^calloff: sh was called off by SIGTERM$/m)
+    assert.match(asked.stderr, /^calloff: sh was cancelled by SIGTERM$/m)
   })
 
   it('kills at once when it is told a second time', async () => {
@@ -405,6 +405,6 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
 
   it('finds no use for a hub without a name', async () => {
     const { code, stderr } = await user.run('run', '--hub', 'unix:/nowhere', '--', 'true')
-    assert.deepEqual([code, stderr], [2, 'calloff: --hub, --run-id and --start are of no use without --name\n'])
+    assert.deepEqual([code, stderr], [2, 'calloff: --hub, --run-id and --start need --name\n'])
   })
 })

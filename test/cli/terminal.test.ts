@@ -27,7 +27,7 @@ function listener(user: User): string {
 
 /** Waits for what is said at the end, and asks the shell for the exit code: it does not go on by itself after Ctrl+C. */
 async function end(terminal: Terminal): Promise<string> {
-  await terminal.shows(/called off by SIGINT.*\n(.*\n)*\$$/)
+  await terminal.shows(/cancelled by SIGINT.*\n(.*\n)*\$$/)
   terminal.type('echo "code $?"')
   return terminal.shows(/^code \d+$/m)
 }
@@ -43,7 +43,7 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     assert.match(screen, /SIGINT 1\n/)
     assert.match(screen, /ended in peace\n/)
     assert.doesNotMatch(screen, /SIGINT 2|SIGTERM/)
-    assert.match(screen, /calloff: node was called off by SIGINT\n/)
+    assert.match(screen, /calloff: node was cancelled by SIGINT\n/)
     assert.match(screen, /^code 130$/m)
   })
 
@@ -64,7 +64,7 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     terminal.press('C-c')
     const screen = await end(terminal)
     assert.match(screen, /in peace, for process-signal\n/)
-    assert.match(screen, /called off by SIGINT\n/)
+    assert.match(screen, /cancelled by SIGINT\n/)
     assert.match(screen, /^code 130$/m)
   })
 
@@ -77,7 +77,7 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     await terminal.shows('SIGINT 1')
     terminal.press('C-c')
     const screen = await end(terminal)
-    assert.match(screen, /called off by SIGINT; it had to be killed\n/)
+    assert.match(screen, /cancelled by SIGINT; it had to be killed\n/)
     assert.match(screen, /^code 130$/m)
   })
 
@@ -100,7 +100,7 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     terminal.type(`for n in 1 2 3; do calloff run -- sh -c "echo turn $n; exec sleep 60"; done`)
     await terminal.shows(/^turn 1$/m)
     terminal.press('C-c')
-    const screen = await terminal.shows(/called off by SIGINT\n(.*\n)*\$$/)
+    const screen = await terminal.shows(/cancelled by SIGINT\n(.*\n)*\$$/)
     assert.doesNotMatch(screen, /^turn 2$/m)
   })
 
@@ -111,7 +111,7 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
       terminal.type(`for n in 1 2 3; do ${before}sh -c "echo ${before && 'again '}turn $n; kill -INT \\$\\$"; done`)
       const screen = await terminal.shows(before ? /^again turn 1\n(.*\n)*\$$/m : /^turn 1\n(.*\n)*\$$/m)
       assert.doesNotMatch(screen, /^(again )?turn 2$/m)
-      assert.doesNotMatch(screen, /called off/)
+      assert.doesNotMatch(screen, /cancelled/)
     }
   })
 
@@ -145,19 +145,19 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
       terminal.keys(leave)
       const screen = await terminal.shows(/^code \d+$/m)
       assert.match(screen, /^code 0$/m)
-      assert.doesNotMatch(screen, /called off/)
+      assert.doesNotMatch(screen, /cancelled/)
     })
   }
 
-  it('with --foreground a command that Ctrl+C has ended ends the loop of a shell, and a timeout calls off', async () => {
+  it('with --foreground a command that Ctrl+C has ended ends the loop of a shell, and a timeout cancels', async () => {
     using terminal = new Terminal(new User())
     terminal.type(`for n in 1 2 3; do calloff run -f -- sh -c "echo turn $n; exec sleep 60"; done`)
     await terminal.shows(/^turn 1$/m)
     terminal.press('C-c')
     const screen = await terminal.shows(/^turn 1\n(.*\n)*\$$/m)
-    assert.doesNotMatch(screen, /^turn 2$|called off/m)
+    assert.doesNotMatch(screen, /^turn 2$|cancelled/m)
     terminal.type('calloff run -f -t 100ms -- sleep 60; echo "code $?"')
-    await terminal.shows(/called off after 100ms.*\ncode 124$/m)
+    await terminal.shows(/cancelled after 100ms.*\ncode 124$/m)
   })
 
   it('the command reads from the terminal, and is stopped and continued with its job', async () => {
@@ -178,7 +178,7 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     await terminal.shows(/^code 0$/m)
   })
 
-  it('run in one terminal is called off from another, which hears that it has ended', async () => {
+  it('run in one terminal is cancelled from another, which hears that it has ended', async () => {
     const user = new User()
     using here = new Terminal(user)
     using there = new Terminal(new User())
@@ -187,9 +187,9 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     await here.shows(/^deploying$/m)
     there.type(`calloff cancel --hub ${hub} deploy-42 --reason 'wrong branch' --wait 20s; echo "code $?"`)
     const receipt = await there.shows(/^code \d+$/m)
-    assert.match(receipt, /^deploy-42: called off; 1 holder, 1 heard of it, 1 finished\n(.*\n)*code 0$/m)
+    assert.match(receipt, /^deploy-42: cancelled; 1 holder, 1 notified, 1 finished\n(.*\n)*code 0$/m)
     const end = await here.shows(/^code \d+$/m)
-    assert.match(end, /^calloff: sh was called off as deploy-42 by process \d+ on .+: wrong branch\n(.*\n)*code 125$/m)
+    assert.match(end, /^calloff: sh was cancelled as deploy-42 by process \d+ on .+: wrong branch\n(.*\n)*code 125$/m)
   })
 
   it('watch keeps a table, survives a server that is killed and comes back, and gives the screen back', async () => {
@@ -197,27 +197,27 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
     using terminal = new Terminal(user, { columns: 120 })
     const first = await user.serve()
     terminal.type('calloff watch --every 200ms')
-    await terminal.shows('nothing is open')
+    await terminal.shows('no name is open')
     const program = user.start(['run', '--name', 'nightly-1', '--', 'sleep', '60'])
     await terminal.shows(/NAME +STATE +HELD BY +SINCE +WHY\n *nightly-1 +live +\S+:\d+/)
     assert.ok(terminal.colours.includes('\u001B['))
     first.child.kill('SIGKILL')
     await first.ended
-    const lost = await terminal.shows(/the hub is gone, waiting for it/)
+    const lost = await terminal.shows(/the hub is lost, waiting for it/)
     assert.match(lost, /nightly-1 +live/)
     await user.serve()
     await terminal.shows(/^\S+ +unix:\S+$/m)
     await user.run('cancel', 'nightly-1', '--reason', 'disk full')
     assert.equal((await program.ended).code, 125)
-    await terminal.shows(/nightly-1 +called off .* by process \d+ on .+: disk full/)
+    await terminal.shows(/nightly-1 +cancelled .* by process \d+ on .+: disk full/)
     terminal.press('C-z')
     await terminal.shows(/^\$ calloff watch[^\n]*\n+\[1\]\+ +Stopped +calloff watch[^\n]*\n\$$/)
     terminal.type('echo still here; bg')
     await terminal.shows(/^still here\n\[1\]\+ calloff watch.*&\n\$$/m)
     terminal.type('fg')
-    await terminal.shows(/nightly-1 +called off .* by process \d+ on .+: disk full/)
+    await terminal.shows(/nightly-1 +cancelled .* by process \d+ on .+: disk full/)
     terminal.resize(60, 10)
-    await terminal.shows(/nightly-1 +called off .*…$/m)
+    await terminal.shows(/nightly-1 +cancelled .*…$/m)
     terminal.press('C-c')
     await terminal.shows(/^fg\n|\$ fg\n(.*\n)*\$$/)
     terminal.type('echo "code $?"')

@@ -75,7 +75,7 @@ const wrong: readonly (readonly [line: string, words: string])[] = [
   ['ls --hub here', 'the hub must be a URL such as unix:/run/hub.sock or tcp://localhost:4747, got "here"'],
   [
     'ls --hub gopher://x',
-    'the hub must be a URL such as unix:/run/hub.sock or tcp://localhost:4747, and there is none for gopher:',
+    'the hub must be a URL such as unix:/run/hub.sock or tcp://localhost:4747, and gopher: is not supported',
   ],
   ['ls --start --hub redis://localhost', '--start is for a hub at a socket of this machine'],
   ['watch --every 1ms', '--every must be 100ms or more'],

@@ -12,7 +12,7 @@ import { type Leader, ProcessTree } from '../../system/process-tree.js'
 import { DONE, type Guarded, type Started } from './guard-protocol.js'
 import { say } from '../terminal/output.js'
 
-/** Milliseconds between two looks at whether the command, no child of ours, has ended. */
+/** Milliseconds between two reads of whether the command, which is not our child, has ended. */
 const PACE = 10
 /** Milliseconds in which a process that is being started has its environment. */
 const SHORT = 200
@@ -28,7 +28,7 @@ process.exit(0)
 async function endTree({ name, mark, signal, grace, isQuiet }: Guarded, started: string | undefined): Promise<void> {
   const end = (leader: Leader) =>
     new ProcessTree(leader, { hasGroup: false, mark, signal, grace: grace ?? Infinity }).end()
-  if (!isQuiet) say(`calloff run was killed, so ${name} is ended`)
+  if (!isQuiet) say(`calloff run was killed; ending ${name}`)
   if (started === undefined) {
     // It may be just being started, and has the mark a moment later: we are older than it, and are no member.
     const none = { pid: process.pid, hasEnded: () => true, onEnd: queueMicrotask }
@@ -38,7 +38,7 @@ async function endTree({ name, mark, signal, grace, isQuiet }: Guarded, started:
     return
   }
   const { left } = await end(leaderOf(JSON.parse(started) as Started))
-  if (left.length > 0 && !isQuiet) say(`still there: process ${left.join(', ')}`)
+  if (left.length > 0 && !isQuiet) say(`still running: process ${left.join(', ')}`)
 }
 
 function leaderOf({ pid, started }: Started): Leader {

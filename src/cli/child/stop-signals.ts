@@ -1,27 +1,27 @@
-/** How a command under `calloff run` is told that it is called off, and by whom it is told: see run.ts. */
+/** How a command under `calloff run` is told that it is cancelled, by the terminal or by us: see run.ts. */
 import process from 'node:process'
 import { type CancellationError, type CancellationToken } from '../../index.js'
 import { ProcessSignalToken, type RunningProcess } from '../../node/index.js'
 import { hasTerminal } from '../terminal/foreground.js'
 
-/** What calls a command off. */
+/** The signals that cancel a command. */
 export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** What concerns the command alone: passed on to it, where the terminal has not told it. */
+/** The signals that are for the command alone. They are passed on to it, unless the terminal has sent them to it. */
 const PASSED_ON = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
-/** Of these, what a terminal tells all that are in its foreground. */
+/** The signals that a terminal sends to all processes in its foreground. */
 const TYPED: ReadonlySet<NodeJS.Signals> = new Set(['SIGQUIT', 'SIGINT'])
 
 /** From the cancellation to the end of the last process. */
 export class Ending {
-  /** Why it was called off; undefined as long as it was not, and for good if it has ended before. */
+  /** Why the command was cancelled. Undefined while it is not cancelled; stays undefined if it ends first. */
   why: CancellationError | undefined
-  /** The terminal has told the command itself. */
+  /** Whether the terminal has sent the signal to the command itself. */
   isTold = false
   readonly #stops: (() => void)[] = []
 
-  constructor(running: RunningProcess, ending: CancellationToken, calledOff: CancellationToken, grace: number) {
+  constructor(running: RunningProcess, ending: CancellationToken, cancelled: CancellationToken, grace: number) {
     const { child } = running
-    const registration = calledOff.onCancel((why) => {
+    const registration = cancelled.onCancel((why) => {
       this.tell(why)
       const finish = () => void ending.cancel(why)
       const kill = () => void running.kill(why)
@@ -30,17 +30,17 @@ export class Ending {
         finish()
         return
       }
-      // The terminal tells whom it has in its foreground: who has left that, or does not care, is told when the leader has gone.
+      // The terminal sends the signal to its foreground alone. Processes that left it, or ignored the signal, are told when the leader ends.
       child.once('exit', finish)
-      this.#listen(calledOff.grace(grace / 2), finish)
-      this.#listen(calledOff.grace(grace), kill)
+      this.#listen(cancelled.grace(grace / 2), finish)
+      this.#listen(cancelled.grace(grace), kill)
     })
-    // It was not called off if it had ended before; the deadline of a moment later is of no interest.
+    // A command that ended first was not cancelled: a deadline a moment later does not count.
     child.once('exit', () => registration.stop())
     this.#stops.push(() => registration.stop())
   }
 
-  /** It was called off. */
+  /** Records that the command was cancelled. */
   tell(why: CancellationError): void {
     this.why = why
     this.isTold = why.kind === 'process-signal' && why.cause !== 'SIGTERM' && hasTerminal()
@@ -56,12 +56,12 @@ export class Ending {
   }
 }
 
-/** Passes on to the command what concerns it alone, with `more`; gives what ends that. */
+/** Passes the signals for the command alone, and `more`, on to it. Returns a function that ends this. */
 export function passOn({ child }: RunningProcess, more: readonly NodeJS.Signals[]): () => void {
   if (process.platform === 'win32') return () => {}
   const signals = [...PASSED_ON, ...more]
   const handler = (signal: NodeJS.Signals) => {
-    // What was typed has reached it already.
+    // A typed signal has reached the command already.
     if (!TYPED.has(signal) || !hasTerminal()) child.kill(signal)
   }
   for (const signal of signals) process.on(signal, handler)

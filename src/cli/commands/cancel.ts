@@ -16,7 +16,7 @@ export async function cancel(given: Given): Promise<number> {
   const hub = await connect(given)
   try {
     const cancels = Promise.all(names.map((name) => hub.cancel(name, given.text('reason'), options)))
-    // With a limit of its own a receipt comes in time, and says that it was not delivered.
+    // With a timeout, the receipt comes in time and says whether the cancel was delivered.
     const unknown = `whether ${names.length === 1 ? 'the cancel is' : 'the cancels are'} stored is not known`
     const receipts = await (timeout === undefined ? answered(given, unknown, cancels) : cancels)
     if (!given.has('quiet')) {
@@ -32,23 +32,23 @@ export async function cancel(given: Given): Promise<number> {
   }
 }
 
-/** Of a hub that has just come back, or did not answer in time. */
-const UNKNOWN = 'who held it is not known, the hub could not say'
+/** The hub has just come back, or did not answer in time. */
+const UNKNOWN = 'the holders are not known, the hub could not tell'
 
 function textOf(receipt: Receipt, timeout: number | undefined): string {
   const { name, delivered, complete, holders, acknowledged, finished, waiting, mark } = receipt
   const shown = visible(name)
   if (!delivered) return `${shown}: not delivered, the hub did not answer\n`
-  // Another process was first: the holders were told what that one has said.
-  const already = isOurs(receipt) ? '' : `, which was done already ${markText(mark)}`
-  const more = complete ? '' : '; there may be more of them, the hub could not say'
-  if (holders === 0) return `${shown}: called off; ${complete ? 'nobody held it' : UNKNOWN}${already}\n`
-  if (timeout === undefined) return `${shown}: called off; ${count(holders, 'holder')}${more}${already}\n`
+  // Another process cancelled it first: the holders have received the reason of that process.
+  const already = isOurs(receipt) ? '' : `; it was cancelled before, ${markText(mark)}`
+  const more = complete ? '' : '; there may be more holders, the hub could not tell'
+  if (holders === 0) return `${shown}: cancelled; ${complete ? 'no holders' : UNKNOWN}${already}\n`
+  if (timeout === undefined) return `${shown}: cancelled; ${count(holders, 'holder')}${more}${already}\n`
   const lines = [
-    `${shown}: called off; ${count(holders, 'holder')}, ${acknowledged} heard of it, ${finished} finished${more}${already}`,
+    `${shown}: cancelled; ${count(holders, 'holder')}, ${acknowledged} notified, ${finished} finished${more}${already}`,
   ]
   for (const holder of waiting) {
-    const how = holder.state === 'open' ? 'has not heard of it' : 'has heard of it and not finished'
+    const how = holder.state === 'open' ? 'was not notified' : 'was notified and has not finished'
     lines.push(`  ${holderText(holder)} ${how} after ${formatDuration(timeout)}`)
   }
   return `${lines.join('\n')}\n`

@@ -14,14 +14,14 @@ export function overview(all: readonly Command[], descriptor: number): string {
   const paint = paintFor(descriptor)
   const widest = Math.max(...all.map(({ name }) => name.length))
   return section([
-    `${paint('bold', 'calloff')}: call anything off, from anywhere`,
+    `${paint('bold', 'calloff')}: cancel anything, from anywhere`,
     '',
     'Usage: calloff COMMAND [OPTIONS…]',
     '',
     ...all.flatMap(({ name, summary }) => entry(name, summary, widest, paint)),
     '',
-    'calloff COMMAND --help has the options and examples of a command.',
-    'calloff --version is the version.',
+    'calloff COMMAND --help shows the options and examples of a command.',
+    'calloff --version prints the version.',
     '',
     'Environment:',
     ...ENVIRONMENT.flatMap(([name, what]) => entry(name, what, 16, paint)),
@@ -29,10 +29,10 @@ export function overview(all: readonly Command[], descriptor: number): string {
 }
 
 const ENVIRONMENT: readonly (readonly [string, string])[] = [
-  ['CALLOFF_HUB', 'where the hub is, unless --hub says so'],
-  ['CALLOFF_KEY_FILE', 'its key, unless --key-file says so'],
+  ['CALLOFF_HUB', 'the hub, unless --hub is given'],
+  ['CALLOFF_KEY_FILE', 'the file of its key, unless --key-file is given'],
   ['NO_COLOR', 'no colours'],
-  ['CALLOFF_DEBUG', 'show where an error comes from'],
+  ['CALLOFF_DEBUG', 'print the stack of an error'],
 ]
 
 /** The help of one command. */
@@ -65,7 +65,7 @@ function flagOf(long: string, { short, value }: Option): string {
   return `${short === undefined ? '    ' : `-${short}, `}--${long}${value === undefined ? '' : ` ${value}`}`
 }
 
-/** A word in a column of its own, and what it is. */
+/** A word in one column, and its meaning in the next. */
 function entry(word: string, what: string, widest: number, paint: Paint): string[] {
   const margin = INDENT + widest + 2
   const [first = '', ...more] = wrap(what, Math.max(30, WIDTH - margin))

@@ -9,16 +9,16 @@ import { visible } from '../terminal/visible.js'
 
 /** `calloff ls` */
 export async function ls(given: Given): Promise<number> {
-  const listings = await atHub(given, 'what is open is not known', (hub) => hub.list(given.operands[0]))
+  const listings = await atHub(given, 'the open names are not known', (hub) => hub.list(given.operands[0]))
   if (given.has('json')) return show(listings.map(lineOfJson).join(''))
   if (given.has('names') || given.has('null')) {
     const names = [...new Set(listings.map(({ name }) => name))]
-    // A program takes them as they are, and a terminal does not.
+    // A program gets the names unchanged; in a terminal, control characters are escaped.
     const asTheyAre = given.has('null') && !isatty(1)
     return show(names.map((name) => (asTheyAre ? `${name}\0` : `${visible(name)}\n`)).join(''))
   }
   if (listings.length === 0) {
-    say('nothing is open, nothing was called off')
+    say('no name is open or cancelled')
     return OK
   }
   return show(`${tableOfListings(listings, paintFor(1), new Date()).join('\n')}\n`)

@@ -1,16 +1,16 @@
 /**
- * `calloff run`: a command under a sum of tokens.
+ * `calloff run`: a command under a combined token.
  *
- * Who has the terminal. The command stays in our process group, so that it has the terminal as if we were not there: it reads from it,
- * is stopped and continued with us, and hears Ctrl+C from the terminal itself. So
- * 1. What the terminal has told everybody (SIGINT, SIGHUP) is not said to the command a second time: many programs take the second one
- *    for impatience. Who has not ended by half of the grace is asked in our own words, SIGTERM.
- * 2. What was said to us alone (`kill`, a name, a timeout) is passed on at once, as SIGTERM.
+ * The command stays in our process group, so that it has the terminal as if we were not there: it reads from the terminal, is stopped and
+ * continued with us, and receives Ctrl+C from the terminal itself. So
+ * 1. A signal that the terminal has sent to its whole foreground (SIGINT, SIGHUP) is not sent to the command a second time: many programs
+ *    take the second one for impatience. Processes that have not ended after half of the grace are asked with SIGTERM.
+ * 2. A cancellation that reached us alone (`kill`, a name, a timeout) is passed on at once, as SIGTERM.
  * 3. A second signal kills at once; a third one ends us.
- * 4. With --foreground Ctrl+C is a key like any other: it is the command's own, and calls nothing off.
- * 5. A command that Ctrl+C has ended ends us by the same signal, so that a shell that runs us in a loop sees that the user wants out of that, too.
+ * 4. With --foreground, Ctrl+C is for the command alone and cancels nothing.
+ * 5. If Ctrl+C ended the command, we end by the same signal, so that a shell that runs us in a loop sees that the user wants to end the loop.
  *
- * Nothing here touches `process.stdin` and its like: see terminal/output.ts.
+ * Nothing here uses `process.stdin`, `process.stdout` or `process.stderr`: see terminal/output.ts.
  */
 import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
@@ -30,7 +30,7 @@ import { formatDuration } from '../terminal/duration.js'
 import { givenDescriptors, stdioWith } from '../child/descriptors.js'
 import { Ending, passOn, SIGNALS } from '../child/stop-signals.js'
 import {
-  CALLED_OFF,
+  CANCELLED,
   codeOfSignal,
   FAILED,
   NOT_EXECUTABLE,
@@ -49,10 +49,10 @@ import { hasTerminal } from '../terminal/foreground.js'
 import { visible } from '../terminal/visible.js'
 
 const GRACE = 5_000
-/** Milliseconds between two looks for the stop file. */
+/** Milliseconds between two reads of whether the stop file exists. */
 const PACE = 100
 
-/** Who can call it off. */
+/** The tokens that can cancel the command. */
 interface Sources {
   readonly interrupted: ProcessSignalToken
   readonly timeout: TimeoutToken | undefined
@@ -68,7 +68,7 @@ export async function run(given: Given): Promise<Outcome> {
     name === undefined &&
     (given.text('run-id') !== undefined || given.text('hub') !== undefined || given.has('start'))
   ) {
-    throw new UsageError('--hub, --run-id and --start are of no use without --name')
+    throw new UsageError('--hub, --run-id and --start need --name')
   }
   if (command === '') throw new UsageError('the command must not be empty')
   refuseChangedEnvironment()
@@ -121,27 +121,27 @@ async function runUnder(
   stdio: ('inherit' | 'ignore')[],
 ): Promise<Outcome> {
   const tokens = Object.values(sources).filter((one): one is CancellationToken => one !== undefined)
-  const calledOff = anyOf(...tokens)
+  const cancelled = anyOf(...tokens)
   const grace = given.duration('grace') ?? GRACE
   const signal = given.signal('signal') ?? 'SIGTERM'
   const name = visible(basename(command))
   const tell = (text: string) => {
     if (!given.has('quiet')) say(text)
   }
-  const early = calledOff.isCancelled({ direct: false }) ? calledOff.error : undefined
+  const early = cancelled.isCancelled({ direct: false }) ? cancelled.error : undefined
   if (early) {
     const again =
       sources.remote?.error === early
         ? `; to use the name again: calloff forget ${visible(given.text('name') ?? '')}`
         : ''
-    tell(`${name} was not started, for it was called off ${wordsFor(early, sources, given)}${again}`)
+    tell(`${name} was not started, because it was cancelled ${wordsFor(early, sources, given)}${again}`)
     return codeFor(early, sources)
   }
   const ending = new SimpleToken({ name })
-  // What is lent is the sum itself: who has it by `fromParent()` sees at once that it is over, and of what kind its end is.
-  // Ctrl+C calls it off, so that who has it may finish in peace then, too.
+  // The combined token itself is lent: a child that has it by `fromParent()` sees at once that it is cancelled, and the kind.
+  // Ctrl+C cancels it, so that such a child can clean up then, too.
   const peaceful = [...SIGNALS, ...(signal === 'SIGKILL' || signal === 'SIGSTOP' ? [] : [signal])]
-  await using lent = await lendToken(calledOff, { name: given.text('name') ?? name, stopSignal: peaceful })
+  await using lent = await lendToken(cancelled, { name: given.text('name') ?? name, stopSignal: peaceful })
   await using guard = given.has('guard')
     ? await startGuard({ name, signal, grace, isQuiet: given.has('quiet') })
     : undefined
@@ -155,10 +155,10 @@ async function runUnder(
   }
   guard?.watch(running.pid)
   const stopPassing = passOn(running, given.has('foreground') ? ['SIGINT'] : [])
-  const end = new Ending(running, ending, calledOff, grace)
+  const end = new Ending(running, ending, cancelled, grace)
   void sources.remote?.finished(running.ended)
   const report = await running.ended
-  // Of one Ctrl+C its end may be heard of before the signal itself, which then is here within a turn.
+  // After Ctrl+C the end of the command may be seen before the signal, which then arrives within a turn.
   const isTyped = hasTerminal()
   if (isTyped && !end.why) await turns(2)
   stopPassing()
@@ -166,7 +166,7 @@ async function runUnder(
   const { interrupted } = sources
   if (isTyped && !end.why && interrupted.reason === 'SIGINT' && interrupted.error) end.tell(interrupted.error)
   const { why } = end
-  if (why) tell(`${name} was called off ${wordsFor(why, sources, given)}${howItWent(report, grace)}`)
+  if (why) tell(`${name} was cancelled ${wordsFor(why, sources, given)}${howItWent(report, grace)}`)
   const isInterrupted = why ? end.isTold && why.cause === 'SIGINT' : isTyped && report.signal === 'SIGINT'
   if (isInterrupted) return 'SIGINT'
   if (why) return codeFor(why, sources)
@@ -174,7 +174,7 @@ async function runUnder(
 }
 
 async function startGuard(about: Parameters<typeof Guard.start>[0]): Promise<Guard> {
-  if (process.platform === 'win32') throw new UsageError('--guard is not there on Windows')
+  if (process.platform === 'win32') throw new UsageError('--guard does not work on Windows')
   return await (await import('../child/start-guard.js')).Guard.start(about)
 }
 
@@ -185,7 +185,7 @@ async function turns(count: number): Promise<void> {
 function notStarted(command: string, error: unknown): Failure {
   const shown = visible(command)
   const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOENT') return new Failure(`${shown}: there is no such command`, NOT_FOUND)
+  if (code === 'ENOENT') return new Failure(`${shown}: the command does not exist`, NOT_FOUND)
   if (code === 'EACCES' || code === 'ENOEXEC' || code === 'EPERM')
     return new Failure(`${shown}: cannot be executed`, NOT_EXECUTABLE)
   return new Failure(visible(message), NOT_EXECUTABLE)
@@ -193,10 +193,10 @@ function notStarted(command: string, error: unknown): Failure {
 
 function codeFor(error: CancellationError, { interrupted, timeout }: Sources): number {
   if (interrupted.error === error) return interrupted.exitCode ?? 1
-  return timeout?.error === error ? TIMED_OUT : CALLED_OFF
+  return timeout?.error === error ? TIMED_OUT : CANCELLED
 }
 
-/** Who it was, and why. */
+/** What cancelled it, and why. */
 function wordsFor(error: CancellationError, { interrupted, timeout, stopFile, remote }: Sources, given: Given): string {
   if (interrupted.error === error) return `by ${interrupted.reason as string}`
   if (timeout?.error === error) return `after ${formatDuration(given.duration('timeout') ?? 0)} (--timeout)`
@@ -207,6 +207,6 @@ function wordsFor(error: CancellationError, { interrupted, timeout, stopFile, re
 }
 
 function howItWent({ forced, left }: ProcessReport, grace: number): string {
-  if (left.length > 0) return `; still there: process ${left.join(', ')}`
+  if (left.length > 0) return `; still running: process ${left.join(', ')}`
   return forced && grace > 0 ? `; it had to be killed` : ''
 }

@@ -25,7 +25,7 @@ export async function serve(given: Given): Promise<number> {
   using idle = new SimpleToken({ name: 'idle' })
   const over = anyOf(stopped, failed, idle)
   const within = given.duration('idle')
-  if (within !== undefined) endWhenIdle(server, within, idle, over).catch(() => {}) // it is over for another reason
+  if (within !== undefined) endWhenIdle(server, within, idle, over).catch(() => {}) // it ended for another reason
   await over.wait()
   await server.close().catch(() => {})
   if (failed.cancelled) {
@@ -47,7 +47,7 @@ async function listen(given: Given): Promise<TokenServer> {
   }
 }
 
-/** Where, and with which key. */
+/** Where to listen, and with which key. */
 function whereOf(given: Given): ServerOptions {
   const listen = hubText(given, 'listen')
   const file = given.text('key-file') ?? (process.env['CALLOFF_KEY_FILE'] || undefined)
@@ -55,7 +55,7 @@ function whereOf(given: Given): ServerOptions {
   const url = new URL(listen === undefined ? ownHub() : urlOf(listen))
   if (url.protocol === 'unix:' || url.protocol === 'pipe:') {
     const path = decodeURIComponent(url.pathname)
-    // The file system says who may connect. Who wants a key as well gets it, but none is made that nobody has asked for.
+    // The permissions of the file decide which users may connect. A key is used only if the user gave a file for it.
     return file === undefined ? { path } : { path, key: keyFrom(file) }
   }
   if (url.protocol !== 'tcp:') {
@@ -71,12 +71,12 @@ function keyFrom(file: string): string {
   return key
 }
 
-/** Ends it when nobody has been connected for so long. */
+/** Cancels `idle` when no client has been connected for `within` milliseconds. */
 async function endWhenIdle(server: TokenServer, within: number, idle: CancellationToken, over: CancellationToken) {
   let quiet = new TimeoutToken(within)
   while (!quiet.cancelled) {
     await over.sleep(Math.min(1_000, Math.max(10, within / 10)))
     if (server.connections > 0) quiet = new TimeoutToken(within)
   }
-  idle.cancel(`nobody was connected for ${formatDuration(within)}`)
+  idle.cancel(`no client was connected for ${formatDuration(within)}`)
 }

@@ -1,6 +1,6 @@
 import type { Listing, TokenHub } from '../../remote/index.js'
 import { holderText } from '../terminal/describe.js'
-import { CALLED_OFF, OK } from '../terminal/exit-codes.js'
+import { CANCELLED, OK } from '../terminal/exit-codes.js'
 import type { Given } from '../arguments/parse.js'
 import { atHub, checkName, runIdOf } from '../connect/hub.js'
 import { lineOfJson, titleOf, whyOf } from '../terminal/listings.js'
@@ -14,15 +14,15 @@ export async function status(given: Given): Promise<number> {
   const { runId = '' } = runIdOf(given)
   const listing = await atHub(given, unknownOf(name), (hub) => stateOf(hub, name, runId))
   if (!given.has('quiet')) show(given.has('json') ? lineOfJson(listing) : textOf(listing))
-  return listing.state === 'live' ? OK : CALLED_OFF
+  return listing.state === 'live' ? OK : CANCELLED
 }
 
-/** What is not known where the hub does not answer. */
+/** What is not known if the hub does not answer. */
 export function unknownOf(name: string): string {
-  return `whether ${visible(name)} was called off is not known`
+  return `whether ${visible(name)} is cancelled is not known`
 }
 
-/** How a name stands. A name that was never used is live. */
+/** The state of a name. A name that was never used is live. */
 export async function stateOf(hub: TokenHub, name: string, runId: string): Promise<Listing> {
   const all = await hub.list(name)
   const found = all.find((one) => one.name === name && one.runId === runId)
@@ -32,13 +32,13 @@ export async function stateOf(hub: TokenHub, name: string, runId: string): Promi
 function textOf(listing: Listing): string {
   const { state, mark, holders, lease } = listing
   const paint = paintFor(1)
-  const shown = state === 'live' ? paint('green', 'live') : paint('red', 'called off')
+  const shown = state === 'live' ? paint('green', 'live') : paint('red', 'cancelled')
   const lines = [`${titleOf(listing)}: ${shown}`]
   if (mark) lines.push(`  ${whyOf(listing)}`, `  at ${mark.at.toISOString()}`)
-  if (lease) lines.push(`  leased, fence ${lease.fence}${lease.held ? '' : ', by nobody now'}`)
+  if (lease) lines.push(`  leased, fence ${lease.fence}${lease.held ? '' : ', without an owner now'}`)
   for (const holder of holders) {
     lines.push(`  held by ${holderText(holder)} since ${holder.since.toISOString()}: ${holder.state}`)
   }
-  if (holders.length === 0) lines.push('  held by nobody')
+  if (holders.length === 0) lines.push('  no holders')
   return `${lines.join('\n')}\n`
 }

@@ -1,4 +1,4 @@
-/** All commands: what they are called, what they take, and what their help says. What they do is loaded when it is needed. */
+/** All commands: their names, options and help. The code of a command is loaded when it is run. */
 import type { Command, Operands, Option } from '../arguments/command.js'
 
 const HUB: Readonly<Record<string, Option>> = {
@@ -10,7 +10,7 @@ const HUB: Readonly<Record<string, Option>> = {
   'key-file': {
     value: 'FILE',
     is: 'file',
-    help: 'The key of a hub over TCP or TLS. Default: $CALLOFF_KEY_FILE, else the one that serve makes.',
+    help: 'The key of a hub over TCP or TLS. Default: $CALLOFF_KEY_FILE, else the file that serve makes.',
   },
   'hub-timeout': {
     value: 'TIME',
@@ -19,16 +19,16 @@ const HUB: Readonly<Record<string, Option>> = {
   },
 }
 const START: Readonly<Record<string, Option>> = {
-  start: { help: 'Start a hub at your own socket if none is there. It ends after a minute without a client.' },
+  start: { help: 'Start a hub at your own socket if there is none. It ends after a minute without a client.' },
 }
 const RUN: Readonly<Record<string, Option>> = {
-  'run-id': { value: 'ID', help: 'Which run of the name, where a name is used again and again. Default: none.' },
+  'run-id': { value: 'ID', help: 'Which use of the name, if the name is used more than once. Default: none.' },
 }
 const JSON_OUT: Readonly<Record<string, Option>> = {
   json: { help: 'Print JSON, one value a line.' },
 }
 const QUIET: Readonly<Record<string, Option>> = {
-  quiet: { short: 'q', help: 'Print nothing; the exit code says it.' },
+  quiet: { short: 'q', help: 'Print nothing; the exit code is the result.' },
 }
 
 const none: Operands = { label: '', is: 'none', least: 0, most: 0 }
@@ -39,71 +39,81 @@ const names: Operands = { label: 'NAME…', is: 'name', least: 1, most: Infinity
 export const commands: readonly Command[] = [
   {
     name: 'run',
-    summary: 'Run a command that can be called off: by time, by name, by Ctrl+C, by a file.',
+    summary: 'Run a command that can be cancelled: by a timeout, by name, by Ctrl+C, by a file.',
     about: [
-      'The command has the terminal, its input and its output to itself. When it is called off, it and everything it has started are asked to end (SIGTERM, or --signal), and killed after the grace. One line on standard error then says who called it off, and why.',
-      "Ctrl+C reaches the command directly; what has not ended by half of the grace is asked to end. Ctrl+C again kills at once. With --foreground it is the command's alone.",
+      'The command has the terminal, its input and its output to itself. When it is cancelled, it and all processes that it has started are asked to end (SIGTERM, or --signal), and killed after the grace. One line on standard error then says what cancelled it, and why.',
+      'Ctrl+C reaches the command directly. A process that has not ended after half of the grace is asked to end. Ctrl+C again kills at once. With --foreground, Ctrl+C reaches the command alone and cancels nothing.',
     ],
     operands: { label: '[--] COMMAND [ARGS…]', is: 'command', least: 1, most: Infinity },
     options: {
-      timeout: { short: 't', value: 'TIME', is: 'duration', help: 'Call it off after so long: 30s, 1h30m, 500ms.' },
+      timeout: {
+        short: 't',
+        value: 'TIME',
+        is: 'duration',
+        help: 'Cancel the command after this time: 30s, 1h30m, 500ms.',
+      },
       grace: {
         short: 'g',
         value: 'TIME',
         is: 'duration',
-        help: 'How long it may take to end before it is killed. 0 kills at once. Default: 5s.',
+        help: 'How long the command may take to end before it is killed. 0 kills at once. Default: 5s.',
       },
       signal: {
         short: 's',
         value: 'NAME',
         is: 'signal',
-        help: 'What asks it to end: TERM, INT, HUP, 15, … Default: TERM.',
+        help: 'The signal that asks the command to end: TERM, INT, HUP, 15, … Default: TERM.',
       },
       foreground: {
         short: 'f',
-        help: 'Ctrl+C is a key of the command, as in python or less +F, and does not call it off.',
+        help: 'Leave Ctrl+C to the command, as python or less +F need it. It does not cancel.',
       },
       guard: {
-        help: 'Start a small process that ends all of it if calloff run itself is killed (SIGKILL).',
+        help: 'Start a small process that ends the command and all that it has started if calloff run itself is killed (SIGKILL).',
       },
-      name: { short: 'n', value: 'NAME', is: 'name', help: 'The name that others call it off by, at the hub.' },
+      name: {
+        short: 'n',
+        value: 'NAME',
+        is: 'name',
+        help: 'The name at the hub by which other processes can cancel the command.',
+      },
       ...RUN,
       ...HUB,
       ...START,
-      'stop-file': { value: 'PATH', is: 'file', help: 'Call it off when this file is there.' },
-      quiet: { short: 'q', help: 'Do not say who called it off.' },
+      'stop-file': { value: 'PATH', is: 'file', help: 'Cancel the command when this file exists.' },
+      quiet: { short: 'q', help: 'Do not print what cancelled the command.' },
     },
     examples: [
-      ['calloff run --timeout 30s -- npm test', 'no longer than half a minute'],
-      ['calloff run --name deploy-42 --start -- ./deploy.sh', 'called off by: calloff cancel deploy-42'],
+      ['calloff run --timeout 30s -- npm test', 'at most half a minute'],
+      ['calloff run --name deploy-42 --start -- ./deploy.sh', 'cancelled by: calloff cancel deploy-42'],
       ['calloff run --foreground --timeout 1h -- python3', 'Ctrl+C interrupts a line, not python'],
-      ['calloff run --stop-file /tmp/stop -- make -j8', 'called off by: touch /tmp/stop'],
+      ['calloff run --stop-file /tmp/stop -- make -j8', 'cancelled by: touch /tmp/stop'],
     ],
     exits: [
-      ['…', "the command's own"],
+      ['…', "the command's own exit code"],
       ['124', '--timeout has passed'],
-      ['125', 'called off by name or by the stop file'],
+      ['125', 'cancelled by name or by the stop file'],
       ['126', 'the command cannot be executed'],
-      ['127', 'there is no such command'],
-      ['128+n', 'called off, or ended, by signal n: 130 is Ctrl+C'],
+      ['127', 'the command does not exist'],
+      ['128+n', 'cancelled or killed by signal n: 130 is Ctrl+C'],
       ['1', 'the hub cannot be reached or does not answer in time; nothing was started'],
     ],
     load: async () => (await import('./run.js')).run,
   },
   {
     name: 'cancel',
-    summary: 'Call off whatever runs under a name.',
+    summary: 'Cancel a name: all that holds it is cancelled.',
     about: [
-      'The cancel is stored: whoever opens the name later, within a day, is called off too; calloff forget ends that. With --wait it prints who has stopped, and fails if somebody has not.',
+      'The cancel is stored for a day: a process that opens the name later is cancelled too, until calloff forget. With --wait it prints how many holders have finished and which have not.',
     ],
     operands: names,
     options: {
-      reason: { short: 'r', value: 'TEXT', help: 'Why; those called off are told.' },
+      reason: { short: 'r', value: 'TEXT', help: 'The reason. All holders receive it.' },
       wait: {
         short: 'w',
         value: 'TIME',
         is: 'duration',
-        help: 'Wait so long for them to finish, and fail if they do not.',
+        help: 'Wait up to TIME for the holders to finish; exit with 1 if any has not.',
       },
       ...RUN,
       ...HUB,
@@ -113,22 +123,22 @@ export const commands: readonly Command[] = [
     },
     examples: [
       ["calloff cancel deploy-42 --reason 'wrong branch'", ''],
-      ['calloff cancel deploy-42 --wait 10s', 'returns when it has really stopped'],
-      ['calloff ls --null nightly- | xargs -0 calloff cancel --', 'all that begin with nightly-'],
+      ['calloff cancel deploy-42 --wait 10s', 'returns when all holders have finished'],
+      ['calloff ls --null nightly- | xargs -0 calloff cancel --', 'all names that begin with nightly-'],
     ],
     exits: [
-      ['0', 'it is stored, and with --wait, all have finished'],
-      ['1', 'the hub cannot be reached or does not answer in time, or a holder did not stop in time'],
+      ['0', 'the cancel is stored; with --wait, all holders have finished'],
+      ['1', 'the hub cannot be reached or does not answer in time, or a holder did not finish in time'],
     ],
     load: async () => (await import('./cancel.js')).cancel,
   },
   {
     name: 'wait',
-    summary: 'Wait until a name is called off.',
-    about: ['Returns at once if that has already happened.'],
+    summary: 'Wait until a name is cancelled.',
+    about: ['Returns at once if it is cancelled already.'],
     operands: name,
     options: {
-      timeout: { short: 't', value: 'TIME', is: 'duration', help: 'Give up after so long. Default: never.' },
+      timeout: { short: 't', value: 'TIME', is: 'duration', help: 'Give up after this time. Default: never.' },
       ...RUN,
       ...HUB,
       ...START,
@@ -140,20 +150,20 @@ export const commands: readonly Command[] = [
       ['calloff wait deploy-42 --timeout 1h', ''],
     ],
     exits: [
-      ['0', 'it was called off'],
-      ['124', 'it was not called off before --timeout had passed'],
+      ['0', 'the name is cancelled'],
+      ['124', 'the name was not cancelled before --timeout had passed'],
       ['1', 'the hub cannot be reached or does not answer in time'],
     ],
     load: async () => (await import('./wait.js')).wait,
   },
   {
     name: 'ls',
-    summary: 'List what is open or called off.',
-    about: ['Of each name: whether it is live, who holds it, and who called it off.'],
+    summary: 'List the names that are open or cancelled.',
+    about: ['Shows for each name whether it is live, which processes hold it, and which process cancelled it.'],
     operands: prefix,
     options: {
-      names: { short: '1', help: 'Print the names alone, one a line. What a terminal would obey is escaped.' },
-      null: { short: '0', help: 'Print the names alone, as they are, with a NUL behind each: for xargs -0.' },
+      names: { short: '1', help: 'Print only the names, one a line. Control characters are escaped.' },
+      null: { short: '0', help: 'Print only the names, unchanged, each followed by a NUL: for xargs -0.' },
       ...HUB,
       ...START,
       ...JSON_OUT,
@@ -167,29 +177,29 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'status',
-    summary: 'Say whether a name is called off, by whom and why, and who holds it.',
-    about: ['A name that nobody has ever used is live: nobody has called it off.'],
+    summary: 'Show whether a name is cancelled, by which process and why, and its holders.',
+    about: ['A name that was never used is live.'],
     operands: name,
     options: { ...RUN, ...HUB, ...START, ...QUIET, ...JSON_OUT },
     examples: [
       ['calloff status deploy-42', ''],
-      ['while calloff status --quiet import; do ./import-next.sh; done', 'a loop that others can call off'],
+      ['while calloff status --quiet import; do ./import-next.sh; done', 'a loop that other processes can cancel'],
     ],
     exits: [
-      ['0', 'it is live'],
-      ['125', 'it was called off'],
+      ['0', 'the name is live'],
+      ['125', 'the name is cancelled'],
     ],
     load: async () => (await import('./status.js')).status,
   },
   {
     name: 'watch',
-    summary: 'Watch what is open or called off, until Ctrl+C.',
+    summary: 'Watch the names that are open or cancelled, until Ctrl+C.',
     about: [
-      'A table that is kept up to date in a terminal; elsewhere a line for each change. A hub that goes away and comes back is waited for, and so is one that is not there yet.',
+      'In a terminal it shows a table and keeps it up to date. Elsewhere it prints a line for each change. It waits for a hub that is not there yet, or that is lost and comes back.',
     ],
     operands: prefix,
     options: {
-      every: { value: 'TIME', is: 'duration', help: 'How often to look. Default: 1s.' },
+      every: { value: 'TIME', is: 'duration', help: 'Time between two reads. Default: 1s.' },
       ...HUB,
       ...START,
       ...JSON_OUT,
@@ -203,8 +213,8 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'forget',
-    summary: 'Forget that a name was called off, so that it can be used again.',
-    about: ['What is called off stays so; what is opened from now on is live.'],
+    summary: 'Forget that a name was cancelled, so that it can be used again.',
+    about: ['Tokens that are cancelled stay cancelled. Tokens that are opened from now on are live.'],
     operands: names,
     options: { ...RUN, ...HUB, ...START, ...QUIET },
     examples: [['calloff forget deploy-42', '']],
@@ -212,10 +222,10 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'serve',
-    summary: 'Be the hub: the server that the other commands talk to.',
+    summary: 'Run the hub, the server that the other commands connect to.',
     about: [
-      'Listens at your own socket, which nobody else can reach, unless --listen or CALLOFF_HUB says where, until SIGTERM or Ctrl+C. The first line it prints is `ready` and the URL.',
-      'Over TCP a key is needed; the key file is made if it is not there. Whoever has the key may call off any name.',
+      'Listens at your own socket, which no other user can reach, or where --listen or CALLOFF_HUB says. It runs until SIGTERM or Ctrl+C. The first line it prints is `ready` and the URL.',
+      'Over TCP a key is needed. If there is no key file, serve makes one. A client that has the key may cancel any name.',
     ],
     operands: none,
     options: {
@@ -228,10 +238,14 @@ export const commands: readonly Command[] = [
       'key-file': {
         value: 'FILE',
         is: 'file',
-        help: 'The key for TCP, made if it is not there. Default: $CALLOFF_KEY_FILE, else ~/.config/calloff/key.',
+        help: 'The key for TCP. The file is made if it does not exist. Default: $CALLOFF_KEY_FILE, else ~/.config/calloff/key.',
       },
       journal: { value: 'FILE', is: 'file', help: 'Keep cancels in this file, so that they survive a crash.' },
-      idle: { value: 'TIME', is: 'duration', help: 'End when nobody has been connected for so long. Default: never.' },
+      idle: {
+        value: 'TIME',
+        is: 'duration',
+        help: 'End when no client has been connected for this time. Default: never.',
+      },
       ...JSON_OUT,
     },
     examples: [
@@ -241,14 +255,14 @@ export const commands: readonly Command[] = [
     ],
     exits: [
       ['0', 'ended by SIGTERM, SIGINT or --idle'],
-      ['1', 'it cannot listen, or its journal cannot be written any more'],
+      ['1', 'it cannot listen, or its journal cannot be written'],
       ['3', 'another server has the journal'],
     ],
     load: async () => (await import('./serve.js')).serve,
   },
   {
     name: 'completion',
-    summary: 'Print what makes a shell complete calloff.',
+    summary: 'Print a script with which a shell completes calloff.',
     about: ['Completes commands, options, files, and the names at the hub.'],
     operands: { label: 'bash|zsh|fish', is: 'shell', least: 1, most: 1 },
     options: {},

@@ -26,12 +26,13 @@ export async function wait(given: Given): Promise<Outcome> {
     await limit.race(answered(given, unknownOf(name), token.ready))
     isKnown = true
     const events = hub.onEvent((event) => {
-      if (event.type === 'disconnected' && !isQuiet) say(`the hub is lost, waiting for it: ${messageOf(event.error)}`)
+      if (event.type === 'disconnected' && !isQuiet)
+        say(`the connection to the hub is lost, waiting for it: ${messageOf(event.error)}`)
     })
     limit.onCancel(() => events.stop())
     await limit.race(token.wait()).catch(async (error: unknown) => {
       if (!isCancellation(error, limit) || isInterrupted(limit) || !hub) throw error
-      // The time is up. Silence of the hub does not mean that it was not called off: the hub is asked once more.
+      // The time is up. A silent hub does not mean that the name is not cancelled, so the hub is read once more.
       const { state } = await answered(given, unknownOf(name), stateOf(hub, name, runId))
       if (state === 'live') throw error
       await answered(given, unknownOf(name), token.wait())
@@ -40,12 +41,12 @@ export async function wait(given: Given): Promise<Outcome> {
     if (isQuiet) return OK
     if (given.has('json')) return show(`${toJson({ name, runId, kind, reason, who })}\n`)
     const why = reasonText(reason)
-    return show(`${visible(name)} was called off${who ? ` ${byWhom(who)}` : ''}${why && `: ${why}`}\n`)
+    return show(`${visible(name)} was cancelled${who ? ` ${byWhom(who)}` : ''}${why && `: ${why}`}\n`)
   } catch (error) {
     if (!isCancellation(error, limit)) throw error
     if (isInterrupted(limit)) return limit.reason as NodeJS.Signals
     if (!isKnown) throw new Failure(`the hub did not answer within ${formatDuration(within)}: ${unknownOf(name)}`)
-    if (!isQuiet) say(`${visible(name)} was not called off within ${formatDuration(within)}`)
+    if (!isQuiet) say(`${visible(name)} was not cancelled within ${formatDuration(within)}`)
     return TIMED_OUT
   } finally {
     if (hub) await close(hub)

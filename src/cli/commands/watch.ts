@@ -1,6 +1,6 @@
 /**
- * `calloff watch`: looks again and again, and shows what has changed. A hub that is lost is waited for; what is shown meanwhile is
- * said to be old.
+ * `calloff watch`: reads the hub again and again, and shows what has changed. It waits for a hub that is lost, and says meanwhile that
+ * what it shows is old.
  */
 import process from 'node:process'
 import { isatty } from 'node:tty'
@@ -71,7 +71,7 @@ function changesBetween(before: ReadonlyMap<string, Listing>, now: ReadonlyMap<s
   const changes: Change[] = []
   for (const [key, listing] of now) {
     const old = before.get(key)
-    if (old?.state !== 'cancelled' && listing.state === 'cancelled') changes.push({ event: 'called-off', listing })
+    if (old?.state !== 'cancelled' && listing.state === 'cancelled') changes.push({ event: 'cancelled', listing })
     else if (!old) changes.push({ event: 'opened', listing })
     else if (JSON.stringify(old) !== JSON.stringify(listing)) changes.push({ event: 'changed', listing })
   }

@@ -18,16 +18,16 @@ const TIMEOUT = 10_000
 /** Where the hub is. */
 export interface Place {
   readonly url: string
-  /** Nobody has said where, so it is the user's own. */
+  /** No URL was given, so it is the user's own hub. */
   readonly isOwn: boolean
 }
 
-/** Where the hub is, or is to be, as the option or else the environment says it. */
+/** The text for where the hub is, or must listen: from the option, else from the environment. */
 export function hubText(given: Given, option: 'hub' | 'listen'): string | undefined {
   return given.text(option) ?? (process.env['CALLOFF_HUB'] || undefined)
 }
 
-/** Errors: {@link UsageError} for what is no URL of a hub. */
+/** Errors: {@link UsageError} if the text is not the URL of a hub. */
 export function placeOf(given: Given): Place {
   const text = hubText(given, 'hub')
   return text === undefined ? { url: ownHub(), isOwn: true } : { url: urlOf(text), isOwn: false }
@@ -42,7 +42,7 @@ export function urlOf(text: string): string {
   const scheme = /^[a-z]+:/i.exec(text)?.[0].toLowerCase()
   if (scheme === undefined) throw badUrl(`got ${JSON.stringify(text)}`)
   const carrier = carrierOf(text)
-  if (carrier === undefined) throw badUrl(`and there is none for ${scheme}`)
+  if (carrier === undefined) throw badUrl(`and ${scheme} is not supported`)
   if (scheme === 'unix:') {
     const path = text.slice(scheme.length).replace(/^\/\/(?=\/)/, '')
     if (path === '' || path.startsWith('//')) throw badUrl(`got ${JSON.stringify(text)}`)
@@ -53,7 +53,7 @@ export function urlOf(text: string): string {
     if (carrier === 'port' && port === '') throw badUrl(`and ${scheme} needs a port`)
   } catch (error) {
     // The URL may have a password in it.
-    throw error instanceof UsageError ? error : badUrl('and what was given is none')
+    throw error instanceof UsageError ? error : badUrl('and the given text is not a URL')
   }
   return text
 }
@@ -73,7 +73,7 @@ export function checkName(name: string, what = 'a name'): string {
   return name
 }
 
-/** The run that was asked for, as options of the hub. */
+/** The run id that was given, as options of the hub. */
 export function runIdOf(given: Given): { readonly runId?: string } {
   const runId = given.text('run-id')
   return runId === undefined ? {} : { runId: checkName(runId, 'the run id') }
@@ -87,20 +87,20 @@ export function timeoutOf(given: Given): number {
 }
 
 /**
- * Does something at the hub, and closes the connection.
+ * Connects, runs the task, and closes the connection.
  *
- * Errors: {@link Failure} where the hub does not answer in time; it says what is then not known.
+ * Errors: {@link Failure} if the hub does not answer in time; `unknown` says in the message what is then not known.
  */
-export async function atHub<T>(given: Given, unknown: string, work: (hub: TokenHub) => Promise<T>): Promise<T> {
+export async function atHub<T>(given: Given, unknown: string, task: (hub: TokenHub) => Promise<T>): Promise<T> {
   const hub = await connect(given)
   try {
-    return await answered(given, unknown, work(hub))
+    return await answered(given, unknown, task(hub))
   } finally {
     await close(hub)
   }
 }
 
-/** What the hub answers. Errors: {@link Failure} where it does not answer in time. */
+/** Resolves with the answer of the hub. Errors: {@link Failure} if the hub does not answer in time. */
 export async function answered<T>(given: Given, unknown: string, answer: Promise<T>): Promise<T> {
   const timeout = timeoutOf(given)
   using limit = new TimeoutToken(timeout)
@@ -124,7 +124,7 @@ export async function connect(given: Given, more: HubOptions = {}): Promise<Toke
   if (place.isOwn) refuseForeign(ownFolder())
   if (!given.has('start')) return await orFail(attempt, place)
   if (carrierOf(place.url) !== 'socket') {
-    throw new UsageError('--start is for a hub at a socket of this machine')
+    throw new UsageError('--start works only for a hub at a socket of this machine')
   }
   try {
     return await connectHub(place.url, options)
@@ -143,7 +143,7 @@ async function keyOf(given: Given, url: string): Promise<string | undefined> {
   const { readKey, usualKeyFile } = await import('./key-file.js')
   if (file !== undefined) {
     const key = readKey(file)
-    if (key === undefined) throw new Failure(`there is no key file ${file}`)
+    if (key === undefined) throw new Failure(`the key file ${file} does not exist`)
     return key
   }
   return carrier === 'port' ? readKey(usualKeyFile()) : undefined
@@ -157,18 +157,19 @@ async function orFail(attempt: () => Promise<TokenHub>, place: Place): Promise<T
   }
 }
 
-/** What to do about it, as far as can be known. */
+/** The failure, with what the user can do about it as far as that is known. */
 function explained(error: unknown, { url, isOwn }: Place): Failure {
   const where = shownPlace(url)
   const { code } = error as { readonly code?: unknown }
   const words = messageOf(error)
-  if (code === 'ERR_HUB_AUTH') return new Failure(`the hub at ${where} has another key; give it with --key-file`)
+  if (code === 'ERR_HUB_AUTH')
+    return new Failure(`the key does not match the hub at ${where}; give its key with --key-file`)
   if (code !== 'ERR_HUB_UNREACHABLE') return new Failure(words)
-  if (isOwn) return new Failure(`no hub is listening at ${where}; start one with calloff serve, or give --start`)
+  if (isOwn) return new Failure(`no hub is listening at ${where}; start one with calloff serve, or use --start`)
   return new Failure(`the hub at ${where} cannot be reached: ${words}`)
 }
 
-/** Closes it, and says so where something was left undelivered. */
+/** Closes the hub, and prints a message if something could not be delivered. */
 export async function close(hub: TokenHub, timeout = 2_000): Promise<void> {
   try {
     await hub.close({ timeout })

@@ -6,22 +6,22 @@ import { dirname, isAbsolute, join } from 'node:path'
 import process from 'node:process'
 import { Failure } from '../terminal/errors.js'
 
-/** Where the key is, unless somebody says otherwise. */
+/** The default path of the key file. */
 export function usualKeyFile(): string {
   const given = process.env['XDG_CONFIG_HOME']
   const config = given && isAbsolute(given) ? given : join(homedir(), '.config')
   return join(config, 'calloff', 'key')
 }
 
-/** The key in a file; undefined if there is no such file. Errors: {@link Failure} if others can read it, or it is none. */
+/** The key in a file; undefined if there is no such file. Errors: {@link Failure} if other users can read it, or it is not a key. */
 export function readKey(file: string): string | undefined {
   let text: string
   try {
     const { mode, uid } = statSync(file)
-    // As ssh does: what an administrator has laid out is his business.
+    // As ssh does: the permissions of a file of another user are not checked, since an administrator may have chosen them.
     if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
       throw new Failure(
-        `refusing to use the key in ${file}: others can read it; chmod 600 it, and better make a new one`,
+        `refusing to use the key in ${file}: other users can read it; run chmod 600 on it, and better make a new key`,
       )
     }
     text = readFileSync(file, 'utf8').trim()

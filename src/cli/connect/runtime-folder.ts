@@ -1,4 +1,4 @@
-/** The user's own place for sockets, where nobody else can put one. */
+/** The user's own folder for sockets, in which no other user can put one. */
 import { chmodSync, lstatSync, mkdirSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
@@ -25,7 +25,7 @@ export function ownFolder(): string {
   return join(tmpdir(), `calloff-${process.getuid?.() ?? userInfo().username}`)
 }
 
-/** Makes the folder, for this user alone. Errors: {@link Failure} if it is there and somebody else could have a hand in it. */
+/** Makes the folder, for this user alone. Errors: {@link Failure} if it exists and another user could change it. */
 export function makeOwnFolder(): string {
   const folder = ownFolder()
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -33,13 +33,13 @@ export function makeOwnFolder(): string {
   return folder
 }
 
-/** A socket in a folder of somebody else may be anybody's. Where there is no folder there is nothing to fear. */
+/** Errors: {@link Failure} if the folder belongs to another user, who could put any socket there. A folder that does not exist is fine. */
 export function refuseForeign(folder: string): void {
   if (isWindows) return
   const found = lstatSync(folder, { throwIfNoEntry: false })
   if (!found) return
   const me = process.getuid?.()
-  if (!found.isDirectory()) throw new Failure(`refusing to use ${folder}: it is no folder`)
+  if (!found.isDirectory()) throw new Failure(`refusing to use ${folder}: it is not a folder`)
   if (found.uid !== me) throw new Failure(`refusing to use ${folder}: it belongs to user ${found.uid}, not to you`)
   if ((found.mode & 0o077) !== 0) chmodSync(folder, 0o700)
 }

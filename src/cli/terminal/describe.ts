@@ -1,4 +1,4 @@
-/** The words for who has called something off, and why. */
+/** Describes which process cancelled a name, and why. */
 import { inspect } from 'node:util'
 import type { Holder, Mark, Who } from '../../remote/index.js'
 import { visible, visibleJson } from './visible.js'
@@ -24,7 +24,7 @@ export function markText({ who, reason, kind }: Mark): string {
 
 /** `process 4711 on build-7` */
 export function holderText({ host, pid, silent }: Holder): string {
-  return `process ${pid} on ${visible(host)}${silent ? ' (not heard of for a while)' : ''}`
+  return `process ${pid} on ${visible(host)}${silent ? ' (silent for a while)' : ''}`
 }
 
 /** `1 holder`, `2 holders` */

@@ -12,7 +12,7 @@ const UNITS: readonly (readonly [name: string, ms: number])[] = [
 const SCALE = new Map(UNITS)
 const PART = /(\d+(?:\.\d+)?|\.\d+)\s*(ms|[wdhms])\s*/gy
 
-/** In milliseconds; undefined for what is none. A number needs its unit, but for 0: of 30 nobody knows what it counts. */
+/** Milliseconds, or undefined if the text is not a duration. A number needs a unit; only `0` may stand alone. */
 export function parseDuration(text: string): number | undefined {
   const trimmed = text.trim().toLowerCase()
   if (trimmed === '0') return 0
@@ -27,7 +27,7 @@ export function parseDuration(text: string): number | undefined {
 
 /** The two largest units of it that are not zero: `1h30m`, `2d`, `500ms`. */
 export function formatDuration(ms: number): string {
-  if (!Number.isFinite(ms)) return 'for ever'
+  if (!Number.isFinite(ms)) return 'forever'
   let left = Math.round(ms)
   const parts: string[] = []
   for (const [name, size] of UNITS) {

@@ -1,8 +1,8 @@
-/** What ends a command with one line. Nothing of it is a bug, so nobody is shown a stack. */
+/** Errors that end a command with one line. They are not bugs, so no stack is printed. */
 import { FAILED, USAGE } from './exit-codes.js'
 import { visible } from './visible.js'
 
-/** It could not be done. */
+/** The command could not do what was asked. */
 export class Failure extends Error {
   readonly exitCode: number
 
@@ -12,21 +12,21 @@ export class Failure extends Error {
   }
 }
 
-/** It was not said right. */
+/** Wrong usage. */
 export class UsageError extends Failure {
   constructor(message: string) {
     super(message, USAGE)
   }
 }
 
-/** The words of whatever was thrown: its first line, safe for a terminal. A server elsewhere may have written it. */
+/** The first line of the message of what was thrown, safe for a terminal: another server may have written it. */
 export function messageOf(thrown: unknown): string {
   return visible(wordsOf(thrown).split('\n', 1)[0] as string)
 }
 
 function wordsOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
-  // Several addresses that were tried have one error each, and no words for all of them.
+  // If several addresses were tried, each has an error, and their sum has no message.
   const first: unknown = thrown instanceof AggregateError ? thrown.errors[0] : undefined
   return thrown.message || (first instanceof Error ? first.message : thrown.name)
 }

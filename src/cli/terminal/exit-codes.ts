@@ -1,8 +1,8 @@
-/** What the exit codes mean, in one place; docs/cli/README.md has the same table. */
+/** The meanings of the exit codes, in one place; docs/cli/README.md has the same table. */
 import { constants } from 'node:os'
 
 export const OK = 0
-/** Something went wrong: no hub, no right, a receipt of somebody who did not stop. */
+/** A failure: no hub, no permission, or a holder that did not finish in time. */
 export const FAILED = 1
 /** Wrong usage. */
 export const USAGE = 2
@@ -10,8 +10,8 @@ export const USAGE = 2
 export const JOURNAL_IN_USE = 3
 /** As timeout(1) has it. */
 export const TIMED_OUT = 124
-/** Called off by somebody else: by name, or by the stop file. */
-export const CALLED_OFF = 125
+/** Cancelled by another process: by name, or by the stop file. */
+export const CANCELLED = 125
 /** As shells have it: found, but cannot be run. */
 export const NOT_EXECUTABLE = 126
 /** As shells have it. */
@@ -22,5 +22,5 @@ export function codeOfSignal(signal: NodeJS.Signals): number {
   return 128 + (constants.signals[signal] ?? 0)
 }
 
-/** An exit code, or the signal this process is to end by, so that a shell sees that the user has interrupted it. */
+/** An exit code, or the signal by which this process must end, so that a shell sees that the user has interrupted it. */
 export type Outcome = number | NodeJS.Signals

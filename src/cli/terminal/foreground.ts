@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isatty } from 'node:tty'
 
-/** Whether what is typed in a terminal is heard here, and by all others in the foreground. */
+/** Whether this process is in the foreground of a terminal, so that Ctrl+C reaches it and the other processes there. */
 export function hasTerminal(): boolean {
   try {
     // The group, and the one that the terminal talks to: the 5th and the 8th field, counted behind the name, which may have blanks.

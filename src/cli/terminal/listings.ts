@@ -1,4 +1,4 @@
-/** What a hub has under a prefix, as rows of a table and as JSON. */
+/** The names at a hub that begin with a prefix, as rows of a table and as JSON. */
 import type { Holder, Listing } from '../../remote/index.js'
 import { byWhom, reasonText, toJson } from './describe.js'
 import { formatDuration } from './duration.js'
@@ -17,27 +17,27 @@ export function lineOfJson(listing: Listing): string {
   return `${toJson(listing)}\n`
 }
 
-/** Tells one run of a name from another. */
+/** A key for each use of a name. */
 export function keyOf({ name, runId }: Listing): string {
   return JSON.stringify([name, runId])
 }
 
-/** The name, and which run of it. */
+/** The name, and its run id. */
 export function titleOf({ name, runId }: Listing): string {
   return visible(runId === '' ? name : `${name} (run ${runId})`)
 }
 
-/** Who has called it off and why; the empty text while it lives. */
+/** Which process cancelled it and why; the empty text while it is live. */
 export function whyOf({ mark }: Listing): string {
   if (!mark) return ''
   const why = reasonText(mark.reason)
   return `${byWhom(mark.who)}${mark.kind === 'manual' ? '' : ` (${mark.kind})`}${why && `: ${why}`}`
 }
 
-/** Live, or how far its end has come. */
+/** Live, or whether all holders of a cancelled name have finished. */
 export function stateOf({ state, holders, lease }: Listing): string {
   if (state === 'live') return lease?.held === true ? 'leased' : 'live'
-  return holders.some((holder) => holder.state !== 'finished') ? 'ending' : 'called off'
+  return holders.some((holder) => holder.state !== 'finished') ? 'ending' : 'cancelled'
 }
 
 const FORMATS: Readonly<Record<string, Cell['format']>> = { live: 'green', leased: 'green', ending: 'yellow' }
@@ -45,7 +45,7 @@ const FORMATS: Readonly<Record<string, Cell['format']>> = { live: 'green', lease
 function rowOf(listing: Listing, now: Date): readonly Cell[] {
   const { mark, holders } = listing
   const state = stateOf(listing)
-  // Of what is called off, since then; of what is live, since it was opened first.
+  // Since a cancelled name was cancelled; since a live name was first opened.
   const begins = mark ? [mark.at] : holders.map(({ since }) => since)
   const since = Math.min(...begins.map(Number))
   return [
@@ -57,7 +57,7 @@ function rowOf(listing: Listing, now: Date): readonly Cell[] {
   ]
 }
 
-/** Two of them, and how many more. */
+/** Two holders, and how many more there are. */
 function heldBy(holders: readonly Holder[]): string {
   const here = holders.filter(({ state }) => state !== 'finished')
   const shown = here.slice(0, 2).map(({ host, pid, silent }) => `${visible(host)}:${pid}${silent ? '?' : ''}`)
@@ -65,7 +65,7 @@ function heldBy(holders: readonly Holder[]): string {
   return shown.join(', ') || '-'
 }
 
-/** To the second; what is years ago is known to the day. */
+/** Rounded down to seconds. */
 function ago(since: number, now: Date): string {
   const passed = Math.max(0, Number(now) - since)
   return formatDuration(passed < 1_000 ? 0 : Math.floor(passed / 1_000) * 1_000)

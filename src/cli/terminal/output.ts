@@ -1,8 +1,8 @@
 /**
- * Writing, with the descriptors themselves.
+ * Writes to the descriptors themselves.
  *
- * `process.stdout` and its like would make a pipe that is shared with the command under `run` non-blocking, which cat and many
- * others do not expect; so nobody here touches them.
+ * `process.stdout` would make a pipe that is shared with the command under `run` non-blocking, which cat and many other programs do not
+ * expect. So the command line does not use `process.stdin`, `process.stdout` or `process.stderr`.
  */
 import { writeSync } from 'node:fs'
 import process from 'node:process'
@@ -11,7 +11,7 @@ import { OK } from './exit-codes.js'
 const STDOUT = 1
 const STDERR = 2
 
-/** Says something to whoever sits there, or keeps the log. Where nobody listens any more it is not said. */
+/** Prints a message to standard error, for the user or the log. If standard error is closed, the message is dropped. */
 export function say(text: string, prefix = 'calloff: '): void {
   try {
     write(STDERR, `${prefix}${text}\n`)
@@ -20,7 +20,7 @@ export function say(text: string, prefix = 'calloff: '): void {
   }
 }
 
-/** Writes a result. Whoever has read enough (`| head -1`) ends the command without a word, as a pipe does. */
+/** Writes a result. If the reader has closed the pipe (`| head -1`), the process ends without a message, as SIGPIPE would end it. */
 export function show(text: string): number {
   try {
     write(STDOUT, text)
@@ -31,7 +31,7 @@ export function show(text: string): number {
   return OK
 }
 
-/** What a shell shows of a program that a closed pipe has ended: 128 and SIGPIPE. */
+/** What a shell shows for a program that SIGPIPE has killed: 128 and the number of the signal. */
 const CLOSED_PIPE = 141
 
 function write(descriptor: number, text: string): void {
@@ -40,7 +40,7 @@ function write(descriptor: number, text: string): void {
     try {
       left = left.subarray(writeSync(descriptor, left))
     } catch (error) {
-      // Somebody else has made it non-blocking, and it is full.
+      // Another process has made the descriptor non-blocking, and it is full.
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
     }

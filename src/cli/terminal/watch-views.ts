@@ -1,4 +1,4 @@
-/** How a watch looks: a table in a terminal, lines in a file, JSON for programs. */
+/** The views of a watch: a table in a terminal, lines in a file, JSON for programs. */
 import type { Listing } from '../../remote/index.js'
 import process from 'node:process'
 import { messageOf } from './errors.js'
@@ -8,13 +8,13 @@ import { say, show } from './output.js'
 import { hasTerminal } from './foreground.js'
 import { cutTo, paintFor } from './text.js'
 
-/** What has happened to one name. */
+/** What happened to one name. */
 export interface Change {
-  readonly event: 'opened' | 'changed' | 'called-off' | 'gone'
+  readonly event: 'opened' | 'changed' | 'cancelled' | 'gone'
   readonly listing: Listing
 }
 
-/** What a watch tells. */
+/** Shows a watch. */
 export interface Screen {
   show(listings: readonly Listing[], changes: readonly Change[]): void
   connected(): void
@@ -36,7 +36,7 @@ export class JsonScreen implements Screen {
   }
 
   disconnected(error: Error): void {
-    // Once, however often it is tried again.
+    // Printed once, however often the hub tries to connect.
     if (!this.#isLost) line({ event: 'disconnected', at: new Date(), error: messageOf(error) })
     this.#isLost = true
   }
@@ -85,14 +85,14 @@ const REST_OF_LINE = '\u001B[K'
 const REST_OF_SCREEN = '\u001B[J'
 
 /**
- * The whole terminal, which is given back as it was: at the end, and while the program is stopped (Ctrl+Z). In the background it draws
- * nothing: the terminal is another program's.
+ * Uses the whole terminal, and restores it at the end and while the program is stopped (Ctrl+Z). In the background it draws nothing,
+ * because the terminal belongs to another program.
  */
 export class TableScreen implements Screen {
   readonly #where: string
   readonly #paint = paintFor(1)
   readonly #draw = () => this.#write()
-  /** The terminal is as it was. */
+  /** Whether the terminal is as it was before. */
   #isAway = true
   #listings: readonly Listing[] | undefined
   #trouble: string | undefined
@@ -100,7 +100,7 @@ export class TableScreen implements Screen {
 
   constructor(where: string) {
     this.#where = where
-    // The one place that wants the size of the terminal, and no command shares it.
+    // `process.stdout` is used here alone: the size of the terminal is needed, and no command shares the descriptor.
     process.stdout.on('resize', this.#draw)
     process.on('SIGTSTP', this.#suspend)
     process.on('SIGCONT', this.#draw)
@@ -134,7 +134,7 @@ export class TableScreen implements Screen {
     this.#isAway = true
   }
 
-  /** Stops by the signal itself, for which the shell waits. Where the system does not stop it the next look draws again. */
+  /** Stops by the signal itself, for which the shell waits. If the system does not stop the process, the next read draws again. */
   readonly #suspend = () => {
     this.#leave()
     process.off('SIGTSTP', this.#suspend)
@@ -158,13 +158,13 @@ export class TableScreen implements Screen {
   #title(now: Date): string {
     const time = now.toTimeString().slice(0, 8)
     if (this.#trouble === undefined) return cutTo(`${time}  ${this.#where}`, this.#size.columns)
-    const state = this.#listings ? 'the hub is gone, waiting for it' : 'waiting for the hub'
+    const state = this.#listings ? 'the hub is lost, waiting for it' : 'waiting for the hub'
     return this.#paint('red', cutTo(`${time}  ${this.#where}: ${state} (${this.#trouble})`, this.#size.columns))
   }
 
   #body(now: Date): string[] {
     if (!this.#listings) return this.#trouble === undefined ? ['connecting …'] : []
-    if (this.#listings.length === 0) return ['nothing is open, nothing was called off']
+    if (this.#listings.length === 0) return ['no name is open or cancelled']
     return tableOfListings(this.#listings, this.#paint, now, this.#size.columns)
   }
 }
