@@ -77,7 +77,7 @@ const wrong: readonly (readonly [line: string, words: string])[] = [
     'ls --hub gopher://x',
     'the hub must be a URL such as unix:/run/hub.sock or tcp://localhost:4747, and gopher: is not supported',
   ],
-  ['ls --start --hub redis://localhost', '--start is for a hub at a socket of this machine'],
+  ['ls --start --hub redis://localhost', '--start works only for a hub at a socket of this machine'],
   ['watch --every 1ms', '--every must be 100ms or more'],
   ['completion powershell', 'there is no completion for "powershell"; there is bash, zsh and fish'],
   ['help nothing', 'there is no command "nothing"; see calloff --help'],

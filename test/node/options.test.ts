@@ -45,7 +45,7 @@ const rows: readonly Row[] = [
   {
     call: 'fromParent',
     with: (o) => node.fromParent(o),
-    mistakes: { backgroud: 'background', otherwize: 'otherwise' },
+    mistakes: { backgroud: 'background', falback: 'fallback' },
   },
   { call: 'lendToken', with: (o) => node.lendToken(token, o), mistakes: { stopsignal: 'stopSignal' } },
   { call: 'fromRequest', with: (o) => node.fromRequest(new Request('http://localhost'), o), mistakes: { nam: 'name' } },
@@ -98,12 +98,12 @@ const rows: readonly Row[] = [
 /** What takes options of a hub. */
 const ofHub: readonly { call: string; with: (hub: TokenHub, options: object) => unknown; mistakes: Row['mistakes'] }[] =
   [
-    { call: 'open', with: (hub, o) => hub.open('kek', o), mistakes: { onDisconect: 'onDisconnect', rnu: 'run' } },
-    { call: 'cancel', with: (hub, o) => hub.cancel('kek', 5, o), mistakes: { witin: 'within', untill: 'until' } },
+    { call: 'open', with: (hub, o) => hub.open('kek', o), mistakes: { onDisconect: 'onDisconnect', runid: 'runId' } },
+    { call: 'cancel', with: (hub, o) => hub.cancel('kek', 5, o), mistakes: { timout: 'timeout', untill: 'until' } },
     { call: 'expose', with: (hub, o) => hub.expose('kek', token, o), mistakes: { cancelable: 'cancellable' } },
-    { call: 'forget', with: (hub, o) => hub.forget('kek', o), mistakes: { runn: 'run' } },
-    { call: 'lease', with: (hub, o) => hub.lease('kek', { ttl: 1_000, ...o }), mistakes: { whitin: 'within' } },
-    { call: 'close', with: (hub, o) => hub.close(o), mistakes: { withn: 'within' } },
+    { call: 'forget', with: (hub, o) => hub.forget('kek', o), mistakes: { runIds: 'runId' } },
+    { call: 'lease', with: (hub, o) => hub.lease('kek', { ttl: 1_000, ...o }), mistakes: { timeuot: 'timeout' } },
+    { call: 'close', with: (hub, o) => hub.close(o), mistakes: { tmeout: 'timeout' } },
   ]
 
 async function assertRefused(call: string, how: Loose, mistakes: Row['mistakes']): Promise<void> {
