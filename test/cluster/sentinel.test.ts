@@ -4,7 +4,7 @@ import { connectHub, type TokenHub } from 'calloff/remote'
 import { redisEngine } from 'calloff/remote/redis'
 import { skip } from '../remote/redis-server.js'
 import { type Faults, history, isLong, patient } from './history.js'
-import { sentinelGroup } from './sentinel.js'
+import { caughtUp, sentinelGroup } from './sentinel.js'
 
 describe('a Redis behind a Sentinel', { skip }, async () => {
   if (skip !== false) return
@@ -26,9 +26,8 @@ describe('a Redis behind a Sentinel', { skip }, async () => {
       do {
         const master = await group.master()
         await faults.wait(500)
-        // A replica is told later than the client: what was acknowledged just before would be lost with the master.
         await faults.calm(async () => {
-          await faults.wait(100)
+          await caughtUp(master.port)
           await master.kill()
         })
         kills++

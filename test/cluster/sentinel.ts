@@ -82,6 +82,27 @@ sentinel failover-timeout tests 3000
   }
 }
 
+/**
+ * Waits until a replica has everything that its master has now. Replication is not acknowledged to clients: what a client was told just
+ * before would be lost with the master, and on a busy machine a replica is late by more than any fixed time.
+ */
+export async function caughtUp(port: number): Promise<void> {
+  const redis = new Redis(port, '127.0.0.1')
+  redis.on('error', () => {})
+  try {
+    let wanted: number | undefined
+    for (const limit = Date.now() + 30_000; Date.now() < limit; await pause(20)) {
+      const text = await redis.info('replication')
+      wanted ??= Number(/^master_repl_offset:(\d+)/m.exec(text)?.[1])
+      const replica = /^slave\d+:.*state=online,offset=(\d+)/m.exec(text)?.[1]
+      if (replica !== undefined && Number(replica) >= wanted) return
+    }
+    throw new Error(`the replica of the master at port ${port} did not catch up in 30 s`)
+  } finally {
+    redis.disconnect()
+  }
+}
+
 /** Whether it is a master whose replica has all that it has. */
 async function isFollowed(port: number): Promise<boolean> {
   const redis = new Redis(port, '127.0.0.1', { retryStrategy: () => null, maxRetriesPerRequest: 0 })
