@@ -1,10 +1,11 @@
 /**
- * calloff: one object that answers one question, "should I go on?", and always says who cancelled it and why.
+ * calloff: one object that answers one question, "should I go on?". Its error says where the cancellation started, and
+ * why.
  *
  * @module
  */
 
-// The token, and its kinds
+// The token and its kinds
 export {
   CancellationToken,
   DefaultToken,
@@ -21,11 +22,11 @@ export { ConditionToken, type ConditionTokenOptions } from './core/tokens/condit
 export { CANCELLED, NEVER } from './core/tokens/constants.js'
 export { CounterToken, type CounterTokenOptions } from './core/tokens/counter.js'
 
-// Sums, and tokens of other systems
+// Combined tokens, and tokens of other systems
 export { allOf } from './core/tokens/all-of.js'
 export { anyOf, type EditorToken, type TokenLike, from } from './core/tokens/from.js'
 
-// Waiting, racing, trying again
+// Options of waits, races and retries
 export type { RaceOptions } from './core/race.js'
 export { RetryBudgetError, type RetryOptions } from './core/retry.js'
 export type { WaitOptions } from './core/wait.js'

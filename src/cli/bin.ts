@@ -6,5 +6,5 @@ import { main } from './main.js'
 const outcome = await main(process.argv.slice(2))
 // The handlers are removed by now, so the signal ends this process.
 if (typeof outcome === 'string') process.kill(process.pid, outcome)
-// All was written by now. What is still open, such as a connection that is being made, is not needed.
+// All output was written by now. Open resources, such as a connection in progress, are not needed.
 process.exit(typeof outcome === 'string' ? codeOfSignal(outcome) : outcome)

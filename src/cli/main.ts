@@ -1,4 +1,7 @@
-/** From the arguments to a command, and from what it throws to one line. Loads no more than it must: starting is to be cheap. */
+/**
+ * Finds the command for the arguments, and turns its errors into one line. Loads as little as possible, so that the
+ * start is fast.
+ */
 import process from 'node:process'
 import { commandNamed } from './arguments/find-command.js'
 import { commands } from './commands/table.js'

@@ -1,19 +1,21 @@
 /**
- * Tokens as AbortSignals: a real one each, that neither leaks nor gets lost.
+ * Tokens as AbortSignals. Each token has a real signal, which neither leaks nor gets lost.
  *
- * Every token lazily owns one plain `AbortController`, its *source*. The signal of a token with nothing above it is its
- * source's; of any other it is `AbortSignal.any()` over its own source and every source above it. The engine aborts the
- * source of the token that was cancelled, and the platform carries it down. So the graph needs no downward edge for signals,
- * and no `WeakRef`: the platform sees through composites, and knows better than we can who still listens.
+ * Every token lazily owns one plain `AbortController`, its *source*. A token without parents, and an all-of or a grace,
+ * has the signal of its source. Any other token has the `AbortSignal.any()` of its own source and of the sources of all
+ * its ancestors. The engine aborts the source of the token that was cancelled, and the platform carries the abort to
+ * the composites. So the graph needs no reference from a parent to a child for signals, and no `WeakRef`. The platform
+ * sees through composites, and knows better than calloff which signals still have listeners.
  *
- * Why not a controller for every token that the engine would abort? A composite made of such a signal holds it weakly, and
- * so only our graph could hold it: for ever (a leak) or not (a lost abort). Where the platform has no `AbortSignal.any` (React
- * Native) there are no composites, and so it is done there: nothing is lost, and a signal is held by the tokens above it.
+ * Why does the engine not abort one controller for every token? A composite made of such a signal holds the signal
+ * weakly. So only the graph could hold it: for ever (a leak) or not (a lost abort). Where the platform has no
+ * `AbortSignal.any` (React Native) there are no composites, and so it is done there. Nothing is lost, and the ancestors
+ * of a token hold its signal.
  */
 import { above, fireAll, hasRule, hubOf, reasonOf, subscribe, type TokenNode } from './graph.js'
 import { compose, guardSource, noWarnings } from './signal-guards.js'
 
-/** The signal of a node, the same at every call. */
+/** Returns the signal of a node, the same one at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
   const hub = hubOf(node)
   return (hub.signal ??= noWarnings(node.outcome ? abortedSignal(node) : liveSignal(node)))
@@ -33,24 +35,27 @@ function liveSignal(node: TokenNode): AbortSignal {
     return compose([...above(node, false)].map(sourceOf))
   const { signal } = sourceOf(node)
   fireAll()
-  // For good. If the node was just found cancelled, that wakes nothing.
+  // It subscribes for good. If the node was just found cancelled, this wakes nothing.
   subscribe(node, undefined)
   return signal
 }
 
-/** The node's own controller, shared by all signals at and below it. A node with a rule of its own now ends by itself. */
+/**
+ * Returns the node's own controller. All signals of the node and of the nodes that derive from it share it. From now
+ * on, a node with a rule of its own cancels itself.
+ */
 function sourceOf(node: TokenNode): AbortController {
   const hub = hubOf(node)
   if (hub.controller) return hub.controller
   const controller = (hub.controller = newController())
   guardSource(controller.signal)
   if (node.rules && !node.outcome && hasRule(node)) subscribe(node, undefined)
-  // It may be over without our hearing of it, or by what was just called.
+  // The node may be cancelled already, or the subscription above may have found that it is.
   if (node.outcome) controller.abort(reasonOf(node.outcome))
   return controller
 }
 
-/** Whether a controller's signal has the reason of its abort; those of old polyfills, React Native's among them, have none. */
+/** Whether a controller's signal keeps the reason of its abort. Old polyfills, also React Native's, have no reasons. */
 let hasReasons: boolean | undefined
 
 function newController(): AbortController {

@@ -1,8 +1,11 @@
-/** Bad input gets a typed error that names the argument and the value. Only `undefined` means absent. */
+/**
+ * Checks of arguments. A bad one gets a typed error that names the argument and the value. Only `undefined` means
+ * absent.
+ */
 
 import { nearest } from './nearest.js'
 
-/** A value in a message. */
+/** Returns the text of a value for a message. */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   try {
@@ -12,12 +15,12 @@ export function shown(value: unknown): string {
   }
 }
 
-/** A `TypeError` that says what was wanted and what came. */
+/** A `TypeError` that says what was expected and what was given. */
 export function wrongType(argument: string, wanted: string, value: unknown): TypeError {
   return new TypeError(`${argument} must be ${wanted}, got ${shown(value)}`)
 }
 
-/** Whether it is an array. A revoked proxy, for which `Array.isArray` throws, is none. */
+/** Whether it is an array. A revoked proxy is none: `Array.isArray` throws for it. */
 export function isArray(value: unknown): boolean {
   try {
     return Array.isArray(value)
@@ -26,19 +29,19 @@ export function isArray(value: unknown): boolean {
   }
 }
 
-/** A number of at least 0, `Infinity` included. */
+/** Returns the value, which must be a number of at least 0. `Infinity` is allowed. */
 export function nonNegative(argument: string, value: unknown): number {
   if (typeof value !== 'number') throw wrongType(argument, 'a number', value)
   if (!(value >= 0)) throw new RangeError(`${argument} must not be negative or NaN, got ${value}`)
   return value
 }
 
-/** The same, or absent. */
+/** The same, for a value that may be absent. */
 export function optionalNonNegative(argument: string, value: unknown): number | undefined {
   return value === undefined ? undefined : nonNegative(argument, value)
 }
 
-/** A whole number of at least 1, `Infinity` included; or absent. */
+/** Returns the value, which must be a whole number of at least 1, or absent. `Infinity` is allowed. */
 export function optionalCount(argument: string, value: unknown): number | undefined {
   const count = optionalNonNegative(argument, value)
   if (count !== undefined && (count < 1 || count % 1)) {
@@ -47,24 +50,25 @@ export function optionalCount(argument: string, value: unknown): number | undefi
   return count
 }
 
-/** A value of one of the primitive types, or absent. */
+/** Returns the value, which must be of one of these primitive types, or absent. */
 export function optional<T>(argument: string, type: 'string' | 'boolean' | 'function', value: T): T {
   if (value !== undefined && typeof value !== type) throw wrongType(argument, `a ${type}`, value)
   return value
 }
 
-/** Where the program of a thread is, or absent. */
+/** Returns the value, which must be the path or the URL of a thread's program, or absent. */
 export function optionalProgram(argument: string, value: unknown): string | URL | undefined {
   if (value === undefined || typeof value === 'string' || value instanceof URL) return value
   throw wrongType(argument, 'a path or a URL', value)
 }
 
-/** The options that a function takes. */
+/** The names of the options that a function takes. */
 export type NamesOf<T> = readonly (keyof T & string)[]
 
 /**
- * An object of options, with no other names than these; or absent. A symbol is no name, and a value of undefined is absent.
- * `instead` says what to do about names that callers know from elsewhere.
+ * Returns the options: an object with no other names than the given ones. Absent options are an empty object. A symbol
+ * is no name, and an option with the value undefined is absent. `instead` says what to do about names that callers know
+ * from elsewhere.
  */
 export function optionsOf<T extends object>(
   options: T | undefined,
@@ -72,7 +76,7 @@ export function optionsOf<T extends object>(
   instead?: Readonly<Record<string, string>>,
 ): Partial<T> {
   if (options === undefined) return {}
-  // A plain object, of whatever realm: an array of tokens, or a promise, is somebody's mistake.
+  // A plain object, of any realm. An array of tokens, or a promise, is a mistake of the caller.
   let prototype: unknown
   try {
     if (typeof options === 'object' && options !== null) prototype = Object.getPrototypeOf(options)

@@ -1,7 +1,8 @@
 /**
- * Calls back once, later, with what foreign code has given comes to: a value, a promise, or a thenable, which is not trusted.
- * `await` reads `then` once, calls it in a job of its own, hears its first answer alone, and takes a promise among the answers
- * for what it stands for. What was put on a native promise as its `then` is not called.
+ * Calls back once, later, with the outcome of a result of foreign code: of a value, a promise, or a thenable. A
+ * thenable is not trusted. `await` reads `then` once, calls it in a microtask of its own, and heeds only its first
+ * answer. If the answer is a promise, its outcome counts. A `then` that a program has put on a native promise is not
+ * called.
  */
 export async function assimilate<T>(
   given: T | PromiseLike<T>,

@@ -1,25 +1,28 @@
 /**
- * The only place that reads the time or sets a timer.
+ * The only module that reads the time or sets a timer.
  *
- * `performance`, `setTimeout` and the others are looked up when they are called, so that fake timers, which replace the
- * globals, drive every deadline. `calloff/testing` puts a whole clock of its own in their place.
+ * It reads `performance`, `setTimeout` and the other globals at each call. So fake timers, which replace the globals,
+ * drive every deadline. `calloff/testing` replaces the whole clock.
  */
 
-/** What the library needs of time. The system's own, unless {@link useClock} puts another in its place. */
+/** The clock that the library needs. It is the system's own, unless {@link useClock} replaces it. */
 export interface Clock {
   /** Milliseconds on a monotonic clock, with fractions. */
   now(): number
-  /** Calls back once, after `ms` (under 2³¹); gives what takes it back. */
+  /** Calls back once, after `ms` (under 2³¹). Returns a function that prevents the call. */
   start(callback: () => void, ms: number): () => void
   /** Blocks this thread for `ms`. */
   block(ms: number): void
 }
 
 const clocks: Clock[] = []
-/** The last of them, if any. */
+/** The last of the clocks, if there is one. */
 let replaced: Clock | undefined
 
-/** Puts a clock in place of the system's, for all tokens of this thread; gives what takes it away again, in whatever order. */
+/**
+ * Replaces the system's clock, for all tokens of this thread. Returns a function that removes the clock again. Clocks
+ * may be removed in any order.
+ */
 export function useClock(clock: Clock): () => void {
   clocks.push((replaced = clock))
   glance.left = 0
@@ -30,12 +33,12 @@ export function useClock(clock: Clock): () => void {
   }
 }
 
-/** Which clock counts now: moments of different clocks cannot be compared. */
+/** Returns the clock that counts now, or undefined for the system's. Moments of different clocks cannot be compared. */
 export function clockInUse(): Clock | undefined {
   return replaced
 }
 
-/** Milliseconds on a monotonic clock. */
+/** Returns milliseconds on a monotonic clock. */
 export function now(): number {
   return replaced ? replaced.now() : performance.now()
 }
@@ -43,33 +46,36 @@ export function now(): number {
 // ---- A ticker, if one runs: see threads/ticker.ts
 
 /**
- * What another thread counts up, about once a millisecond: milliseconds since some moment. One word for good, whatever ticker
- * runs: of a constant the compilers know where its memory is, which is a fifth of a poll. Without shared memory there is no
- * ticker, and nobody writes it.
+ * The ticks: another thread counts them up, about once a millisecond, in milliseconds since some moment. All tickers
+ * use this one word. Of a constant, compilers know where its memory is, which saves a fifth of a poll. Without shared
+ * memory there is no ticker, and nothing writes the word.
  */
 export const ticks: Int32Array =
   /* c8 ignore next -- a page without the isolation headers has none */
   typeof SharedArrayBuffer === 'function' ? new Int32Array(new SharedArrayBuffer(4)) : new Int32Array(1)
 
-/** Whether somebody counts. */
+/** Whether a ticker runs. */
 export let isTicking = false
 
-/** How many more times the ticks are believed before the clock is read; what they are counted from, not boxed as in a variable. */
+/**
+ * `left`: how many more times the ticks are believed before the clock is read. `base`: the moment that the ticks count
+ * from, in an array, because a number in a variable would be boxed.
+ */
 const glance = { left: 0 }
 const base = new Float64Array(1)
-/** The poll after them reads the clock: one in 64. */
+/** The number of polls that believe the ticks. The next poll reads the clock: one in 64. */
 const MOST_GLANCES = 63
 
-/** From now on, deadlines are polled by the ticks, or by the clock alone again. */
+/** Sets whether deadlines are polled by the ticks from now on, or by the clock alone. */
 export function useTicks(use: boolean): void {
   isTicking = use
   glance.left = 0
 }
 
 /**
- * Whether a deadline lies ahead. With a ticker that is a plain read of what it has counted; every 64th time it is the clock,
- * so that a ticker that gets no processor delays no deadline by more than that many polls. Never early: what the ticks say
- * has passed, the clock is asked for.
+ * Whether a deadline lies ahead. With a ticker, this is a plain read of the ticks. Every 64th time it reads the clock,
+ * so that a ticker that gets no processor delays a deadline by at most that many polls. A deadline never passes early:
+ * when the ticks say that it has passed, the clock decides.
  */
 export function isBefore(deadline: number): boolean {
   if (glance.left > 0) {
@@ -83,13 +89,13 @@ function readTime(): number {
   const moment = now()
   if (isTicking && !replaced) {
     glance.left = MOST_GLANCES
-    // Atomic, or a compiler may lift the plain read out of a loop.
+    // An atomic read, because a compiler may move a plain read out of a loop.
     base[0] = moment - Atomics.load(ticks, 0)
   }
   return moment
 }
 
-// Deno's timers may be numbers, and `unref` a function beside them.
+// Deno's timers may be numbers, and their `unref` is a separate function.
 declare const Deno: { unrefTimer?(timer: unknown): void } | undefined
 
 function start(callback: () => void, ms: number, hold: boolean): () => void {
@@ -99,22 +105,22 @@ function start(callback: () => void, ms: number, hold: boolean): () => void {
   return () => clearTimeout(timer as number)
 }
 
-/** The timer does not keep the process alive. */
+/** Lets the process end although the timer is pending. */
 function release(timer: unknown): void {
   if (typeof timer === 'object') (timer as { unref?(): void }).unref?.()
   /* c8 ignore next -- on Deno only, where the behaviour suite runs it */
   else if (typeof Deno !== 'undefined') Deno.unrefTimer?.(timer)
 }
 
-/** The longest delay that timers take: 2³¹ - 1 ms, almost 25 days. Beyond it the platform fires at once. */
+/** The longest delay of a timer: 2³¹ - 1 ms, almost 25 days. With a longer one the platform calls back at once. */
 const LONGEST = 2 ** 31 - 1
 
 /**
- * Calls back once after `ms`, however long, `Infinity` being never; gives what takes it back. With `hold` it keeps the
- * process alive.
+ * Calls back once after `ms`, however long that is, and never with `Infinity`. Returns a function that prevents the
+ * call. With `hold` it keeps the process alive.
  *
- * Timers count in whole milliseconds and may be early by a fraction of one; that rest is waited for. Else it is the timer
- * that counts, not the clock: some fakes move the timers but not `performance.now`.
+ * Timers count in whole milliseconds and may be early by a fraction of one. Then the rest is waited for. Apart from
+ * this, the timer counts and not the clock, because some fakes move the timers but not `performance.now`.
  */
 export function after(ms: number, callback: () => void, hold: boolean): () => void {
   if (ms === Infinity) return hold ? keepAlive() : () => {}
@@ -123,7 +129,7 @@ export function after(ms: number, callback: () => void, hold: boolean): () => vo
     const due = now() + left
     const ring = () => {
       const rest = due - now()
-      // After one leg of a long way both count, because timers stand still while a machine sleeps.
+      // After one part of a long delay both count, because timers stand still while a machine sleeps.
       const more = left > LONGEST ? Math.min(left - LONGEST, rest) : left > 2 && rest < 1 ? rest : 0
       if (more > 0) go(more)
       else callback()
@@ -136,24 +142,24 @@ export function after(ms: number, callback: () => void, hold: boolean): () => vo
 
 declare const setImmediate: ((callback: () => void) => unknown) | undefined
 
-// The real ones, on purpose: whether the event loop turns, or the process lives, is not a matter of time. With fakes a
-// checkpoint would wait for somebody to move the clock, and "run all timers" would never end.
+// The real functions, on purpose: a turn of the event loop, and the life of the process, do not depend on the time.
+// With fakes, a checkpoint would wait until a test moves the clock, and "run all timers" would never end.
 /* c8 ignore next -- browsers have none */
 const realImmediate = typeof setImmediate === 'function' ? setImmediate : undefined
 const { setInterval: realInterval, clearInterval: realClear } = globalThis
 
 const resolved = Promise.resolve()
 
-/** Calls back in a job of its own, before the event loop goes on. Not by `queueMicrotask`, which fake timers replace. */
+/** Calls back in a microtask of its own. It does not use `queueMicrotask`, which fake timers replace. */
 export function soon(job: () => void): void {
   void resolved.then(job)
 }
 
-/** Calls back after the event loop has turned once: timers, sockets and messages have had their chance. */
+/** Calls back after the event loop has turned once, so that timers, sockets and messages had their turn. */
 export function turn(callback: () => void): void {
   if (realImmediate) realImmediate(callback)
   /* c8 ignore start -- in browsers only */ else {
-    // A message is not slowed down to 4 ms as nested timers are.
+    // A message is not delayed to 4 ms, as nested timers are.
     const { port1, port2 } = new MessageChannel()
     port1.onmessage = () => {
       port1.close()
@@ -164,42 +170,52 @@ export function turn(callback: () => void): void {
   /* c8 ignore stop */
 }
 
-/** Calls back again and again, by the real clock, for what other threads do. Does not keep the process alive. Gives what stops it. */
+/**
+ * Calls back again and again, every `ms` of the real clock, to notice changes by other threads. It does not keep the
+ * process alive. Returns a function that ends it.
+ */
 export function often(callback: () => void, ms: number): () => void {
   const timer = realInterval(callback, ms)
   release(timer)
   return () => realClear(timer)
 }
 
-/** Where this thread's clock began, in milliseconds since 1970, as the wall clock was when the thread was started. */
+/**
+ * Returns the start of this thread's clock, in milliseconds since 1970, by the wall clock when the thread was started.
+ */
 export function readOrigin(): number {
   return performance.timeOrigin
 }
 
-/** Milliseconds since 1970, on a clock that people set. */
+/** Returns milliseconds since 1970, on the wall clock, which users can set. */
 export function readWall(): number {
   return Date.now()
 }
 
-/** A word in shared memory that another thread changes, and then wakes those who sleep on it. */
+/** A word in shared memory. Another thread changes it, and then wakes the threads that sleep on it. */
 export interface SharedWord {
   readonly view: Int32Array
   readonly index: number
-  /** What it is until then. */
+  /** The value before the change. */
   readonly value: number
 }
 
-/** The longest sleep on a word: a thread that dies between changing it and waking the others wakes nobody. */
+/**
+ * The longest sleep on a word, in milliseconds. A thread may die after it has changed the word, and before it has woken
+ * the others.
+ */
 const SLICE = 1_000
 
-/** A word that nobody else knows, to sleep on. */
+/** A word that no other thread knows, to sleep on. */
 let own: SharedWord | undefined
 
 /**
- * Blocks this thread for `ms` without spinning; with a `word`, until it changes, and for no longer than a second.
+ * Blocks this thread for `ms` without spinning. With a `word`, it blocks until the word changes, and for a second at
+ * most.
  *
- * Throws a `TypeError` where a thread may not block (a browser's main thread) or has no shared memory to sleep on, and
- * when the clock stands still meanwhile, as it does under fake timers: waiting would never end.
+ * Throws a `TypeError` where a thread may not block (the main thread of a browser), or has no shared memory to sleep
+ * on. Throws a `TypeError`, too, when the clock stands still meanwhile, as it does under fake timers, because the wait
+ * would never end.
  */
 export function block(ms: number, word?: SharedWord): void {
   if (replaced && (!word || ms < Infinity)) return replaced.block(ms)
@@ -230,8 +246,9 @@ function drop(): void {
 }
 
 /**
- * Keeps the process alive; gives what lets it go, once. One interval serves all. Where timers can be let go of and held again,
- * it is taken away when the event loop has turned: what holds again and again within one turn makes no interval each time.
+ * Keeps the process alive. Returns a function that lets it go; further calls of that function do nothing. One interval
+ * serves all callers. Where a timer can be released and held again, the interval is removed when the event loop has
+ * turned. So a caller that holds and lets go repeatedly within one turn makes no new interval each time.
  */
 export function keepAlive(): () => void {
   let mine = 1

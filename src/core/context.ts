@@ -1,8 +1,8 @@
 /**
- * The async context, where somebody asks for it.
+ * The async context, for the parts that need it.
  *
- * Taking a snapshot costs ten times what adding a listener does (40 ns beside 4 on Node 20), so the core takes none by
- * itself; `calloff/node` sets these slots. Unset, they cost one look at a variable.
+ * A snapshot of the context takes ten times as long as adding a listener (40 ns and 4 ns on Node 20). So the core takes
+ * none by itself. `calloff/node` sets the functions here. While they are not set, they cost one read of a variable.
  */
 import type { CancellationToken } from './token.js'
 
@@ -10,36 +10,36 @@ export type Binder = <A extends unknown[]>(callback: (...args: A) => void) => (.
 
 export let bind: Binder | undefined
 
-/** Every listener that is added from now on goes through `binder`; gives the one that was there. */
+/** Sets the function that every listener goes through when it is added from now on. Returns the former function. */
 export function bindListeners(binder: Binder | undefined): Binder | undefined {
   const before = bind
   bind = binder
   return before
 }
 
-/** What keeps the current token of each async context. */
+/** Keeps the current token of each async context. */
 export interface Ambient {
-  /** The current token; one that never ends where there is none. */
+  /** Returns the current token. Where there is none, it returns a token that is never cancelled. */
   current(): CancellationToken
-  /** Calls `what` with `token` as the current one, for as long as what it has begun goes on. */
+  /** Calls `what` with `token` as the current one. It stays the current one in everything that `what` has begun. */
   run<T>(token: CancellationToken, what: () => T): T
 }
 
 let ambient: Ambient | undefined
 
-/** From now on the option `ambient` goes by this. */
+/** Sets the keeper that the option `ambient` uses from now on. */
 export function useAmbient(keeper: Ambient): void {
   ambient = keeper
 }
 
-/** `{ ambient: true }` was asked for, and `calloff/node`, which keeps the current token, has not been imported. */
+/** `{ ambient: true }` was given, but `calloff/node`, which keeps the current token, was not imported. */
 export class NoAmbientError extends Error {
   /** For tests that hold across copies of the package. */
   readonly code = 'ERR_NO_AMBIENT'
   override readonly name = 'NoAmbientError'
 }
 
-/** What keeps the current token, if it is asked for. */
+/** Returns the keeper of the current token, if the option is true. Throws `NoAmbientError` where there is none. */
 export function ambientIf(asked: boolean | undefined): Ambient | undefined {
   if (!asked) return undefined
   if (!ambient)

@@ -1,38 +1,48 @@
 /**
- * Deadlines that travel in headers: as the time that remains, never as a point in time, since no two clocks agree.
+ * Deadlines in headers. They travel as the time that remains, never as a point in time, because no two clocks agree.
  *
- * Two forms: `grpc-timeout`, at most eight digits and a unit (gRPC over HTTP/2), and `x-request-timeout-ms`.
+ * There are two headers: `grpc-timeout`, with at most eight digits and a unit (gRPC over HTTP/2), and
+ * `x-request-timeout-ms`.
  */
 import { type NamesOf, optional, optionalNonNegative, optionsOf, shown, wrongType } from './arguments.js'
 import { type CancellationToken, DefaultToken, type TokenOrSignal, TimeoutToken, toToken } from './token.js'
 
-/** What `toHeaders` gives: both headers, or none. A type and not an interface, so that it goes where a record is wanted. */
+/**
+ * The result of `toHeaders`: both headers, or none. A type and not an interface, so that it can be passed where a
+ * record is expected.
+ */
 export type DeadlineHeaders = {
   readonly 'grpc-timeout'?: string
   readonly 'x-request-timeout-ms'?: string
 }
 
-/** Headers as they come: the platform's `Headers`, Node's `request.headers`, or pairs of names and values. */
+/** The headers of a request: the platform's `Headers`, Node's `request.headers`, or pairs of names and values. */
 export type HeaderSource =
   | { get(name: string): string | null | undefined }
   | Iterable<readonly [name: string, value: string]>
   | { readonly [name: string]: string | readonly string[] | undefined }
 
-/** How far a client is believed. */
+/** The options of `fromHeaders`: the limits for the client. */
 export interface HeaderOptions {
-  /** For messages and for the text of the token. */
+  /** The name that messages and the text of the token show. */
   readonly name?: string | undefined
-  /** The most milliseconds that anybody gets, with a header or without. `Infinity` unless given. */
+  /** The most milliseconds that a request gets, with a header or without. Default: `Infinity`. */
   readonly max?: number | undefined
-  /** The milliseconds to go by where no header can be read. `Infinity` unless given; `max` holds for these as well. */
+  /** The milliseconds that count where no header can be read. `max` limits them as well. Default: `Infinity`. */
   readonly default?: number | undefined
-  /** A header that cannot be read counts as absent (`'ignore'`, unless given), or is an {@link InvalidDeadlineError}. */
+  /**
+   * Whether a header that cannot be read counts as absent (`'ignore'`, the default), or is an
+   * {@link InvalidDeadlineError} (`'refuse'`).
+   */
   readonly invalid?: 'ignore' | 'refuse' | undefined
 }
 
 const HEADER_OPTIONS: NamesOf<HeaderOptions> = ['name', 'max', 'default', 'invalid']
 
-/** The units of `grpc-timeout`, finest first: so many of them are so many milliseconds. Integers, so that an hour is one. */
+/**
+ * The units of `grpc-timeout`, finest first: a number of units, and the milliseconds that they last. Integers, so that
+ * an hour is exact.
+ */
 const units = { n: [1e6, 1], u: [1e3, 1], m: [1, 1], S: [1, 1e3], M: [1, 6e4], H: [1, 3.6e6] } as const
 type Unit = keyof typeof units
 
@@ -43,7 +53,9 @@ function toMilliseconds(digits: number, unit: Unit): number {
 
 const MOST_DIGITS = 99_999_999
 
-/** A header: what it has to look like, in words and as milliseconds (undefined for what does not). */
+/**
+ * The headers: the format of each in words, and a function that reads the milliseconds (undefined for another format).
+ */
 const formats = {
   'grpc-timeout': {
     wanted: 'at most eight digits and one of H, M, S, m, u, n',
@@ -60,12 +72,12 @@ const formats = {
 type HeaderName = keyof typeof formats
 const names = Object.keys(formats) as HeaderName[]
 
-/** A header asks for a deadline in a way that cannot be read. It is the client's mistake: status 400. */
+/** A header has a deadline that cannot be read. This is a mistake of the client: status 400. */
 export class InvalidDeadlineError extends RangeError {
   declare readonly code: 'ERR_INVALID_DEADLINE'
   /** The name of the header. */
   readonly header: string
-  /** What it says. */
+  /** The value of the header. */
   readonly value: string
 
   constructor(header: HeaderName, value: string) {
@@ -83,13 +95,14 @@ for (const [key, value] of [
 }
 
 /**
- * The deadline of a token as headers for a request: how much time remains, so that the clocks of the two sides need not agree.
+ * Returns the deadline of a token as headers for a request. They say how much time remains, so the clocks of the two
+ * sides need not agree.
  *
- * Without a deadline there are none; of a token that is over, whatever ended it, they say 0. Both are rounded so that they never
- * promise more than what remains. How long the request is under way nobody can know: the other side counts from when it
- * reads them.
+ * Without a deadline there are no headers. For a cancelled token they say 0, whatever has cancelled it. Both headers
+ * are rounded down, so that they never promise more than the time that remains. The time that the request is under way
+ * is not known: the other side counts from the moment when it reads the headers.
  *
- * Errors: `TypeError` for what is no token.
+ * Errors: throws `TypeError` for a value that is no token.
  *
  * @example
  * ```ts
@@ -115,7 +128,7 @@ export function toHeaders(token: TokenOrSignal): DeadlineHeaders {
   }
 }
 
-/** In the finest unit that eight digits are enough for. */
+/** Returns the time in the finest unit for which eight digits are enough, rounded down. */
 function inUnits(ms: number): string {
   for (const unit of Object.keys(units) as Unit[]) {
     const [many, milliseconds] = units[unit]
@@ -127,13 +140,14 @@ function inUnits(ms: number): string {
 }
 
 /**
- * The deadline that a request asks for in its headers, as a token that begins now: a `TimeoutToken`, or a `DefaultToken` where
- * there is none.
+ * Returns the deadline in the headers of a request, as a token that begins now: a `TimeoutToken`, or a `DefaultToken`
+ * where there is no deadline.
  *
- * Of several, the shortest holds. `max` is the most that anybody gets, also who asks for nothing, which is to ask for ever.
+ * Of several deadlines, the shortest counts. `max` is the longest time that a request gets. It also limits a request
+ * without a header, which would have no limit else.
  *
- * Errors: with `invalid: 'refuse'`, {@link InvalidDeadlineError} for a header that cannot be read. `TypeError` and
- * `RangeError` for bad arguments.
+ * Errors: with `invalid: 'refuse'`, throws {@link InvalidDeadlineError} for a header that cannot be read. Throws
+ * `TypeError` and `RangeError` for bad arguments.
  *
  * @example
  * ```ts
@@ -162,7 +176,10 @@ export function fromHeaders(headers: HeaderSource, options?: HeaderOptions): Can
   return ms === Infinity ? new DefaultToken() : new TimeoutToken(ms, { name })
 }
 
-/** What our headers say, in whatever way they come. One that was sent twice is a list, or has commas between. */
+/**
+ * The values of the two headers, from any kind of source. A header that was sent twice is a list, or has commas in its
+ * value.
+ */
 function valuesIn(headers: HeaderSource): [HeaderName, string][] {
   const found: [HeaderName, string][] = []
   const add = (header: string, value: unknown) => {

@@ -1,23 +1,23 @@
-/** The text of a token, which reads as the call that makes it, and the tree that `console.log` draws. */
+/** The text of a token, which is the call that makes it, and the tree that `console.log` prints. */
 import { KINDS_BY_CALL } from './errors.js'
 import type { TokenNode } from './graph.js'
 import { each, errorOf } from './graph.js'
 
-/** What a kind of token says of itself. */
+/** The description of a token by its kind. */
 export interface Form {
   /** The call: `TimeoutToken`. */
   readonly call: string
-  /** It is a method of its source: `SimpleToken().grace(100)`. */
+  /** Whether it is a method of its source: `SimpleToken().grace(100)`. */
   readonly method?: boolean
   /** Its own arguments, as text. */
   readonly own?: readonly string[]
-  /** Its name is among its own arguments. */
+  /** Whether its name is among its own arguments. */
   readonly named?: boolean
-  /** It only hands on its one source, and reads like it. */
+  /** Whether it only passes on its one source, and has the text of that source. */
   readonly through?: boolean
-  /** Its options; those that are the default are undefined. */
+  /** Its options. An option that has its default is undefined. */
   readonly options?: Readonly<Record<string, unknown>>
-  /** What is left of it, for the tree. */
+  /** The polls or the time that it has left, for the tree. */
   readonly left?: string
 }
 
@@ -27,7 +27,7 @@ export interface Described extends TokenNode {
   form(): Form
 }
 
-/** As a literal. */
+/** Returns a text as a string literal. */
 export const quoted = (text: string): string =>
   `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 
@@ -39,23 +39,26 @@ function nameOf(fn: { readonly name: unknown }): string {
   }
 }
 
-/** A function's name, else λ. */
+/** Returns the name of a function, or λ if it has none. */
 export const functionText = (fn: { readonly name: unknown }): string => nameOf(fn) || 'λ'
 
-/** The name of a class of the user's; for our own the literal, because bundlers rename classes. */
+/**
+ * Returns the name of a class of the user. For a class of calloff it returns the literal, because bundlers rename
+ * classes.
+ */
 export const classText = ({ constructor }: object, own: unknown, literal: string): string =>
   (constructor !== own && nameOf(constructor)) || literal
 
 const valueText = (value: unknown): string =>
   typeof value === 'string' ? quoted(value) : typeof value === 'function' ? functionText(value) : String(value)
 
-/** The node's own arguments and options, without its sources. */
+/** Returns the node's own arguments and options, without its sources. */
 function ownText(node: Described, form: Form): string[] {
   const { outcome } = node
   const options: Record<string, unknown> = {
     ...form.options,
     name: form.named ? undefined : node.name,
-    // Only where a call has cancelled it: its own rule is in the text already.
+    // Only where a call has cancelled it: a rule is in the text already.
     cancelled: (outcome?.origin === node && outcome.kind in KINDS_BY_CALL) || undefined,
   }
   const pairs = Object.keys(options).filter((key) => options[key] !== undefined)
@@ -63,13 +66,16 @@ function ownText(node: Described, form: Form): string[] {
   return [...(form.own ?? []), ...(text ? [`{ ${text} }`] : [])]
 }
 
-/** A token that is reached in several ways stands there several times, so a ladder of diamonds would fill the memory. */
+/**
+ * The most pieces of a text. A token that is reached in several ways stands in the text several times, so a ladder of
+ * diamonds would fill the memory.
+ */
 const MOST_PIECES = 5_000_000
 
-/** `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. */
+/** Returns the text of a node: `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. */
 export function textOf(top: TokenNode): string {
   const pieces: string[] = []
-  // What is still to be written, the next on top: nodes, and the text between them.
+  // The nodes that are still to be written, and the text between them. The next one is the last in the array.
   for (let rest: (TokenNode | string)[] = [top], at; (at = rest.pop()) !== undefined;) {
     if (pieces.length > MOST_PIECES) return `${pieces.join('')}…`
     if (typeof at === 'string') {
@@ -97,7 +103,7 @@ export function textOf(top: TokenNode): string {
 const MOST_LINES = 100
 const DEEPEST = 20
 
-/** One line a token, what is left of it, and which of them cancelled it. */
+/** Returns the tree: one line for each token, with what it has left, and which of them started the cancellation. */
 export function treeOf(top: TokenNode): string {
   const lines: string[] = []
   draw(top as Described, '', '')

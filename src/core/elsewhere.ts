@@ -16,24 +16,24 @@ const KINDS: Readonly<Record<CancellationKind, 1>> = {
   lease: 1,
 }
 
-/** The kind that has arrived. What is none, or is one of a later version, is `'manual'`. */
+/** Returns the kind that has arrived. An unknown value, or a kind of a later version, becomes `'manual'`. */
 export function kindFrom(kind: unknown): CancellationKind {
   return typeof kind === 'string' && Object.hasOwn(KINDS, kind) ? (kind as CancellationKind) : 'manual'
 }
 
-/** A token of another thread or process, as far as messages go. */
+/** The parts of a token of another thread or process that messages need. */
 export interface Origin {
   readonly name: string | undefined
   /** What happened to it: `'ran out of time after 5000 ms'`. */
   readonly what: string
 }
 
-/** A token that lives elsewhere, as far as it is known here: it has started a cancellation. */
+/** Stands for a token that lives elsewhere and has started a cancellation. Nothing more is known of it here. */
 export class Elsewhere extends CancellationToken {
   readonly #call: string
   readonly #what: string
 
-  /** @param call what it reads as in texts: where it lives. */
+  /** @param call its text: the place where it lives. */
   constructor(call: string, { name, what }: Origin) {
     super(UNCLONABLE)
     if (name !== undefined) hubOf(this).name = name
@@ -52,7 +52,9 @@ export class Elsewhere extends CancellationToken {
   }
 }
 
-/** What the message says of the reason. Of a reason that has come from elsewhere, only the message knows. */
+/**
+ * Returns the part of the message about the reason. For a reason that has come from elsewhere, only the message has it.
+ */
 export function saidIn(cancellation: Cancellation): string | undefined {
   const { message } = cancellation.error ?? {}
   if (message === undefined) return saidOf(cancellation.reason)
@@ -60,7 +62,7 @@ export function saidIn(cancellation: Cancellation): string | undefined {
   return message.startsWith(before) ? message.slice(before.length) : undefined
 }
 
-/** A cancellation that has crossed, said to have started at `origin`. */
+/** Makes a cancellation that has come from elsewhere. It started at `origin`. */
 export function arrived(
   origin: TokenNode,
   kind: CancellationKind,

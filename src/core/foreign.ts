@@ -1,41 +1,48 @@
 /**
- * What else can cancel: platform signals, VS Code's tokens, tokens of another copy of this package, all seen by their shape.
+ * Foreign sources of a cancellation: platform signals, VS Code's tokens, and tokens of another copy of this package.
+ * All are recognised by their shape.
  *
- * Whatever they do, nothing here throws but `listen`, and a condition of another copy that is asked: a getter that throws says
- * that it is not cancelled. They are believed by their state: an event alone is nothing.
+ * Whatever they do, nothing here throws but `listen`, and the poll of a condition of another copy. A getter that throws
+ * means that the source is not cancelled. Only the state of a source counts: an event alone means nothing.
  */
 import type { CancellationError } from './errors.js'
 
-// `Symbol.for`, so that two copies of the package recognise each other's tokens.
+// `Symbol.for`, so that two copies of the package recognise the tokens of each other.
 export const BRAND: unique symbol = Symbol.for('calloff.CancellationToken') as never
-/** Tells that a token of any copy is a `DefaultToken`. */
+/** Marks a token of any copy as a `DefaultToken`. */
 export const NEVER_BRAND: unique symbol = Symbol.for('calloff.DefaultToken') as never
 
-/** Something foreign that can cancel. */
+/** A foreign source of a cancellation. */
 export interface ForeignSource {
-  /** The object itself; a controller's signal. */
+  /** The foreign object itself. For a controller, its signal. */
   readonly key: object
-  /** What it is called in the text of a token. */
+  /** Its name in the text of a token. */
   readonly label: string
-  /** A token of another copy of the package. Without an error when it is over, it is a condition without caching. */
+  /**
+   * Whether it is a token of another copy of the package. If that is cancelled without an error, it is a condition
+   * without caching.
+   */
   readonly isToken: boolean
-  /** A `DefaultToken` of another copy. */
+  /** Whether it is a `DefaultToken` of another copy. */
   readonly isNever: boolean
-  /** Whether something at or above it must be polled. */
+  /** Whether it, or one of its ancestors, must be polled. */
   isPolled(): boolean
-  /** Whether it is over. `look`: without consuming or calling anything. */
+  /** Whether it is cancelled. With `look` this is a read: it calls no condition and uses up no counter. */
   isOver(look: boolean): boolean
-  /** What it gives as reason, once it is over. */
+  /** Returns its reason, once it is cancelled. */
   reason(): unknown
-  /** Calls back when it may be over, perhaps at once; gives what takes that back. Throws what the foreign code throws. */
+  /**
+   * Calls back when the source may be cancelled, perhaps at once. Returns a function that removes the listener. Throws
+   * the errors of the foreign code.
+   */
   listen(callback: () => void): () => void
-  /** Milliseconds until it ends by itself. */
+  /** Returns the milliseconds until it is cancelled by a deadline. */
   remaining(): number
 }
 
-/** The part of another copy's token that we rely on. */
+/** The part of another copy's token that this copy relies on. */
 interface OtherToken {
-  /** Tells whether a token must be polled. */
+  /** Returns whether a token must be polled. */
   readonly [BRAND]?: (token: OtherToken) => boolean
   readonly [NEVER_BRAND]?: boolean
   isCancelled(options: { direct: boolean }): boolean
@@ -52,13 +59,13 @@ interface SignalLike {
   removeEventListener(type: 'abort', listener: () => void, options?: object): void
 }
 
-/** VS Code's and the language servers' token. */
+/** The token of VS Code and of the language servers. */
 interface EditorToken {
   readonly isCancellationRequested: boolean
   onCancellationRequested(listener: () => void): { dispose?(): void } | undefined
 }
 
-/** What foreign code gives; `otherwise` if it throws. */
+/** Returns the result of foreign code, or `otherwise` if the code throws. */
 function safely<T>(ask: () => T, otherwise: T): T {
   try {
     return ask()
@@ -67,7 +74,7 @@ function safely<T>(ask: () => T, otherwise: T): T {
   }
 }
 
-/** What is true of all but the tokens of another copy. */
+/** The parts that are the same for all foreign sources but the tokens of another copy. */
 const plain = {
   isToken: false,
   isNever: false,
@@ -115,7 +122,7 @@ function ofOther(token: OtherToken): ForeignSource {
     isToken: true,
     isNever: token[NEVER_BRAND] === true,
     isPolled: () => safely(() => typeof token[BRAND] === 'function' && token[BRAND](token), false),
-    // What a poll throws is what a condition throws that does not suppress it: it is for whoever polls.
+    // A poll throws the error of a condition that does not suppress its errors. The caller of the poll gets it.
     isOver: (look) =>
       look ? safely(() => token.error, undefined) !== undefined : token.isCancelled({ direct: false }),
     reason: () => safely(() => token.error, undefined),
@@ -127,7 +134,7 @@ function ofOther(token: OtherToken): ForeignSource {
   }
 }
 
-/** What there is to know of something foreign that can cancel; undefined if it cannot. */
+/** Returns the foreign source that a value is, or undefined if the value cannot cancel. */
 export function foreignOf(value: unknown): ForeignSource | undefined {
   return typeof value === 'object' && value !== null ? safely(() => byShape(value), undefined) : undefined
 }
@@ -145,14 +152,15 @@ function byShape(value: object): ForeignSource | undefined {
 // ---- Listening to a signal, although another listener may stop the event
 
 /**
- * Calls back when the signal is aborted, even if a listener before ours has called `stopImmediatePropagation`; an `abort` event
- * of a signal that is not aborted is nothing. Gives what takes it back.
+ * Calls back when the signal is aborted, even if an earlier listener has called `stopImmediatePropagation`. An `abort`
+ * event of a signal that is not aborted does nothing. Returns a function that removes the listener.
  *
- * The signal carries one listener. On Node that is enough: its own `events.addAbortListener` cannot be stopped, by an option
- * that we take from it. Elsewhere a composite of the signal listens besides, since the platform aborts composites by itself, not
- * by the event. (On Node 20 and 22 each composite leaves something on its source for good.) Bun keeps the sources of a composite
- * with listeners, so there ours is a capturing listener, which comes before all others that are none. The signal of a polyfill may
- * have none of this: there a stopped event is not heard, but seen by the next poll.
+ * The signal carries one listener. On Node that is enough: the listeners of its own `events.addAbortListener` cannot be
+ * stopped. They have an option that makes them so, and this module uses the same option. Elsewhere, except on Bun, a
+ * composite of the signal has a listener, too, because the platform aborts composites by itself, not by the event. (On
+ * Node 20 and 22 each composite leaves something on its source for good.) Bun keeps the sources of a composite that has
+ * listeners. So on Bun the listener is a capturing one, which runs before all listeners that are not. The signal of a
+ * polyfill may have none of this. There, a stopped event is not heard, but the next poll notices the abort.
  */
 export function listenTo(signal: SignalLike, callback: () => void): () => void {
   const heard = () => {
@@ -169,7 +177,7 @@ export function listenTo(signal: SignalLike, callback: () => void): () => void {
   }
 }
 
-/** Options that say nothing. */
+/** Options without any effect. */
 const PLAIN = {}
 const CAPTURE = { capture: true }
 /** The options of a listener that cannot be stopped, or `PLAIN` where the platform has none. */
@@ -191,7 +199,8 @@ function probe(): object {
       options = { ...given, once: false }
     }
     events?.addAbortListener?.({ aborted: false, addEventListener, removeEventListener() {} }, () => {})
-    // Whether it is heeded: Bun and Deno have the function, and the event can be stopped all the same.
+    // Tests whether the platform heeds the option: Bun and Deno have the function, but there the event can be stopped
+    // all the same.
     let isHeard = false
     const controller = new AbortController()
     controller.signal.addEventListener('abort', (event) => event.stopImmediatePropagation())
@@ -203,8 +212,9 @@ function probe(): object {
 }
 
 /**
- * The composite holds the listener weakly: what the platform keeps because it may still fire would else keep, through us, the
- * very signal that it waits for. The listener on the signal itself holds it.
+ * The composite holds the listener weakly. The platform keeps a composite that may still fire. With a strong reference,
+ * the composite would keep, through the listener, the very signal that it waits for. The listener on the signal itself
+ * holds it.
  */
 /* c8 ignore start -- not on Node */
 function listenBeside(signal: SignalLike, listener: () => void): (() => void) | undefined {

@@ -1,24 +1,30 @@
 /**
  * The engine: what is true of a graph of tokens, and how a cancellation travels through it.
  *
- * A token points up at its sources. Nothing points down, until somebody listens: so deriving is an allocation, and a dropped
- * token is garbage like any other object. `token.ts` is the handle people hold; here are functions over its fields.
+ * A token points at its sources. A source points at a token that derives from it only while that token has a listener.
+ * So deriving is one allocation, and a dropped token is garbage like any other object. `token.ts` has the handle that
+ * callers hold. This file has functions over the fields of a token. The *ancestors* of a node are its sources, their
+ * sources, and so on.
  *
  * Invariants
- * G1. `outcome` is set once and never changes; only `settle()` and birth set it. A node without one is called live.
- * G2. `epoch` goes up with every new cancellation, before anybody hears of it.
- * G3. `seen === epoch` says: no rule stands at or above this node, and nothing above it was cancelled up to this epoch: it is
- *     alive. `seen === -epoch` says: nothing above it is on record as cancelled, only `rules` need asking. Else: look up.
- * G4. `rules` are the nodes at or above this one that can end by themselves, each once, in the order a poll meets them. A node
- *     that is `opaque` (all-of, grace) stands for everything above it. Sources and rules do not change in a node's life.
- * G5. A node is linked into the lists of its live sources, and its rule is armed (a timer, a poller, a foreign listener),
- *     exactly while it is live and has subscribers: listeners, or nodes below that have some. A signal made of a node that
- *     can end by itself subscribes to it for good.
- * G6. A quiet subscriber (a wait, which polls by itself) does not get conditions called for it.
- * G7. In one poll a condition is called, and a counter consumed, at most once, however many ways lead to it (`walk`).
- * G8. All nodes that a cancellation reaches are settled before the first callback runs, parents' callbacks run before
- *     children's, and a list is cut off its node before the first of its callbacks runs: nobody can join or mend it then.
- * G9. No function here calls itself along the graph: a chain of a million nodes needs no deep stack.
+ * G1. `outcome` is set once and never changes. Only `settle()` and birth set it. A node without an outcome is live.
+ * G2. `epoch` goes up with every new cancellation, before any listener is called.
+ * G3. `seen === epoch` means that the node is live: neither the node nor an ancestor has a rule, and no ancestor was
+ *     cancelled up to this epoch. `seen === -epoch` means that no ancestor is recorded as cancelled: a poll needs to
+ *     poll only the `rules`. With any other value, a poll has to visit the ancestors.
+ * G4. `rules` are the nodes that can be cancelled by a rule of their own, among the node and its ancestors. Each stands
+ *     there once, in the order in which a poll meets them. An `opaque` node (all-of, grace) stands there for all its
+ *     ancestors. Sources and rules do not change during the life of a node.
+ * G5. A node is linked into the lists of its live sources, and its rule is armed (a timer, a poller, a foreign
+ *     listener), exactly while it is live and has subscribers. Subscribers are listeners, and children that have
+ *     subscribers. A node that can cancel itself and is made into a signal subscribes to itself for good.
+ * G6. A quiet subscriber (a wait, which polls by itself) does not cause calls of conditions.
+ * G7. In one poll, a condition is called at most once, and a counter is used up at most once, however many ways lead to
+ *     it (`walk`).
+ * G8. All nodes that a cancellation reaches are settled before the first listener is called. The listeners of parents
+ *     are called before those of children. A list is cut off its node before the first of its listeners is called, so
+ *     no listener can join it or change it then.
+ * G9. No function here calls itself along the graph. So a chain of a million nodes needs no deep stack.
  */
 import { now, soon } from './clock.js'
 import {
@@ -33,20 +39,23 @@ import { type Callee, traced, tracer, untraced } from './traces.js'
 import type { CancellationToken } from './token.js'
 
 declare global {
-  // Where neither the types of the DOM nor those of Node are loaded, the declarations of this package still compile. Empty, so
-  // that they merge with whatever declares them.
+  // Empty declarations, so that the declarations of this package compile where neither the types of the DOM nor those
+  // of Node are loaded. They merge with the real ones where these are loaded.
   interface AbortSignal {}
   interface AbortController {}
   interface URL {}
 }
 
-/** How a node is asked: a look never consumes or calls anything, a poll through another token is indirect. */
+/**
+ * The modes of a poll. LOOK is a read: it never calls a condition or uses up a counter. A poll through another token is
+ * INDIRECT.
+ */
 export type Mode = typeof LOOK | typeof INDIRECT | typeof DIRECT
 export const LOOK = 0
 export const INDIRECT = 1
 export const DIRECT = 2
 
-/** One or several, without an array around the one: most tokens have a single source. */
+/** One or several. One stands there without an array, because most tokens have a single source. */
 export type Some<T> = T | readonly T[] | undefined
 
 /** The engine's view of a token. */
@@ -56,47 +65,57 @@ export interface TokenNode {
   outcome: Cancellation | undefined
   sources: Some<TokenNode>
   rules: Some<TokenNode>
-  /** What only few tokens have; made when first needed. */
+  /** Rare fields, in an object that is made when it is first needed. */
   hub: Hub | undefined
-  /** The node itself: through a proxy, this is what the proxy stands for. */
+  /** The node itself. Through a proxy, this is the node behind the proxy. */
   readonly itself: TokenNode
 
-  /** Stands for all its sources at once: an {@link OpaqueNode}. */
+  /** Whether it stands for all its sources at once: an {@link OpaqueNode}. */
   readonly opaque: boolean
-  /** Must be polled: nothing pushes it. */
+  /** Whether its rule must be polled, because nothing pushes its cancellation. */
   readonly polled: boolean
-  /** Its rule may end it although this program does nothing more: a poller, another thread, another process. Deadlines are in remaining.ts. */
+  /**
+   * Whether its rule may cancel it although this program does nothing more: by a poller, another thread or another
+   * process. Deadlines are in remaining.ts.
+   */
   readonly endsItself: boolean
-  /** What its rule says is not to be kept (a condition without caching, nobody listening). */
+  /** Whether the answer of its rule must not be kept (a condition without caching and without a listener). */
   readonly fleeting: boolean
   /**
-   * Its own rule, and, of an opaque node, everything it stands for: an answer if it is over. In one `walk` the same answer is
-   * given without asking again. A node that may be over already (a condition before it has cancelled it) does not ask, but says so.
+   * Polls the node's own rule, and for an opaque node also everything that it stands for. Returns a cancellation if
+   * there is one. In one `walk` it returns the same answer without polling again. A node that may have an outcome
+   * already (a condition of the same walk has cancelled it) returns that without polling.
    */
   ask(mode: Mode, walk: number): Cancellation | undefined
-  /** Starts what ends the node by itself; `hub.driver` stops it. */
+  /** Starts the timer, poller or foreign listener of its rule. `hub.driver` stops it. */
   arm(): void
-  /** For messages: what it is, in the place of the subject, … */
+  /** The first part of a message: what the token is, as the subject of the sentence. */
   subject(): string
-  /** … and what happened. */
+  /** The second part: what happened to it. */
   explain(kind: CancellationKind): string
 }
 
 /** An all-of or a grace. */
 export interface OpaqueNode extends TokenNode {
-  /** What its own rule says, with no source asked. Those that need the number of the walk for it get it. */
+  /** Returns the answer of its own rule, without polling a source. */
   known(mode: Mode, walk: number): Cancellation | undefined
-  /** All its sources have ended, this one last: the cancellation that this means for the node, if it means one already. */
+  /**
+   * All its sources are cancelled, `last` as the last one. Returns the cancellation of the node, if it is cancelled by
+   * now.
+   */
   conclude(last: Cancellation): Cancellation | undefined
-  /** One more of its sources has ended, on record: the same question. */
+  /** One more of its sources has an outcome. Returns the cancellation of the node, if it is cancelled by now. */
   sourceEnded(): Cancellation | undefined
-  /** By which cancellation it ends by itself, given the same of each of its sources; undefined if it may never. */
+  /**
+   * Returns the cancellation by which the node will be cancelled by itself, given the same of each source. Undefined if
+   * it may never be.
+   */
   foretell(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined
 }
 
 /** One cancellation, shared by every token it reaches. */
 export class Cancellation {
-  /** The epoch it began, 0 while it is on nobody's record. */
+  /** The epoch that it began. 0 while no node has it as its outcome. */
   order = 0
   error: CancellationError | undefined = undefined
 
@@ -104,17 +123,20 @@ export class Cancellation {
     readonly origin: TokenNode,
     readonly kind: CancellationKind,
     readonly reason: unknown,
-    /** When it happened, not when it was noticed. */
+    /** The moment when it happened, not when it was noticed. */
     readonly at: number,
   ) {}
 }
 
-/** The one error of a cancellation. If it is made now, its stack begins with the caller of `callee`, which is running. */
+/**
+ * Returns the one error of a cancellation. If the error is made now, its stack begins with the caller of `callee`,
+ * which must be running.
+ */
 export function errorOf(cancellation: Cancellation, callee?: Callee): CancellationError {
   return (cancellation.error ??= traced(() => makeError(cancellation, saidOf(cancellation.reason)), callee))
 }
 
-/** An error whose message says that of the reason. */
+/** Makes the error of a cancellation. `said` is the part of the message about the reason. */
 export function makeError(cancellation: Cancellation, said: string | undefined): CancellationError {
   const { origin, kind, reason } = cancellation
   const Class = kind in classes ? classes[kind as keyof typeof classes] : CancellationError
@@ -124,25 +146,28 @@ export function makeError(cancellation: Cancellation, said: string | undefined):
 }
 
 /**
- * A cancellation by hand. Its error is made at once, because only now the stack says where `callee` was called; of all other
- * kinds it is made when it is first read.
+ * Makes a cancellation by hand. Its error is made at once, because only now the stack says where `callee` was called.
+ * The errors of all other kinds are made when they are first read. `callee` must be running.
  */
 export function byHand(origin: TokenNode, reason: unknown, callee: Callee): Cancellation {
   const cancellation = new Cancellation(origin, 'manual', reason, now())
   const trace = tracer()
   const make = () => errorOf(cancellation)
   const error = trace ? untraced(make) : make()
-  // Here, and not by traced(): each frame between it and `callee` costs as much as four tokens do (0.5 µs).
+  // Here, and not by traced(): each frame between this one and `callee` costs as much as four tokens (0.5 µs).
   trace?.(error, callee)
   return cancellation
 }
 
-/** What a message says before the reason. By these words {@link isCancellation} knows a clone of the error: `CLONED` in errors.ts. */
+/**
+ * Returns the part of a message before the reason. By these words {@link isCancellation} recognises a clone of the
+ * error: `CLONED` in errors.ts.
+ */
 export function whatHappened({ origin, kind }: Cancellation): string {
   return `${origin.subject()} ${origin.explain(kind)}`
 }
 
-/** What a message says of a reason: text, or the message of an error of whatever realm. */
+/** Returns the part of a message about the reason: its text, or its message if it is an error of any realm. */
 export function saidOf(reason: unknown): string | undefined {
   try {
     const text: unknown = typeof reason === 'string' ? reason : (Object(reason) as Error).message
@@ -159,17 +184,18 @@ const classes = {
 }
 
 /**
- * How many cancellations there have been. It is negated with a minus, not with a `~`, which is that of the lower 32 bits only.
- * So it is right up to 2⁵³ cancellations, which take 28 years at ten million a second.
+ * The number of cancellations so far, plus one. It is negated with a minus, not with `~`, which handles the lower 32
+ * bits only. So it is right up to 2⁵³ cancellations, which take 28 years at ten million a second.
  */
 export let epoch = 1
 
-// The clock is read at most once in a walk over the graph. A typed array, because a number in a variable would be boxed.
+// The clock is read at most once in a walk over the graph. This is a typed array, because a number in a variable would
+// be boxed.
 const reading = new Float64Array(1)
-/** The number of the last walk, for G7, in the same way. */
+/** The number of the last walk, for G7. It is a typed array for the same reason. */
 const walks = new Int32Array(1)
 
-/** The time of this walk over the graph. */
+/** Returns the time of this walk over the graph. */
 export function readClock(): number {
   return reading[0] || (reading[0] = now())
 }
@@ -184,11 +210,12 @@ function sourceAt(node: TokenNode, index: number): TokenNode | undefined {
   return Array.isArray(sources) ? (sources as readonly TokenNode[])[index] : index ? undefined : (sources as TokenNode)
 }
 
-// ---- Polls and looks ------------------------------------------------------------------------------------------------
+// ---- Polls and reads ------------------------------------------------------------------------------------------------
 
 /**
- * Instead of rules, for a node with more of them than are worth a list of its own, so that a chain of rules does not take the
- * square of its length: every poll looks up. The second one says that the node has a rule of its own besides.
+ * Stands instead of `rules` where a node has more of them than a list of its own is worth. Otherwise a chain of rules
+ * would take the square of its length. With it, every poll visits the ancestors. MANY_AND_OWN says that the node also
+ * has a rule of its own.
  */
 const MANY: readonly TokenNode[] = []
 const MANY_AND_OWN: readonly TokenNode[] = []
@@ -196,12 +223,15 @@ const MOST_RULES = 16
 
 const isMany = (rules: Some<TokenNode>) => rules === MANY || rules === MANY_AND_OWN
 
-/** The rules at or above the node, opaque ones for all they stand for; among them, if there are many, nodes that have none. */
+/**
+ * The rules of the node and of its ancestors, with an opaque node for everything it stands for. If there are many, the
+ * result also has nodes without a rule.
+ */
 export function rulesOf(node: TokenNode): Some<TokenNode> {
   return isMany(node.rules) ? [...above(node, false)] : node.rules
 }
 
-/** The way of a cancellation, from the node where it started down to this one; empty while this one lives. */
+/** The path of a cancellation, from the node where it started to this one. Empty while this node is live. */
 export function pathOf(node: TokenNode): TokenNode[] {
   const origin = discover(node, LOOK)?.origin
   if (!origin) return []
@@ -211,7 +241,7 @@ export function pathOf(node: TokenNode): TokenNode[] {
     each(at.sources, (source) => {
       if (!next && (source === origin || source.outcome?.origin === origin)) next = source
     })
-    // Of a token that was disposed of, or that lives elsewhere, the way is not known.
+    // A token that was disposed of, or that lives elsewhere, does not tell its sources.
     path.push((at = next ?? origin))
   }
   // oxlint-disable-next-line unicorn/no-array-reverse -- its own array, and not every engine has toReversed
@@ -224,15 +254,18 @@ export function hasRule(node: TokenNode): boolean {
   return rules === node || rules === MANY_AND_OWN || (Array.isArray(rules) && rules[0] === node)
 }
 
-/** The number of a new walk over the graph: one poll, see G7. */
+/** Returns the number of a new walk over the graph. One poll is one walk (G7). */
 export function newWalk(): number {
-  // It comes round after 2³⁰ walks, because larger numbers are boxed: no node remembers one that was so long ago.
+  // It starts again after 2³⁰ walks, because larger numbers are boxed. No node remembers a walk of so long ago.
   return (walks[0] = ((walks[0] as number) + 1) & 0x3fff_ffff)
 }
 
-/** The node that a method was called on: that is itself, or what a proxy of it stands for. */
+/**
+ * Returns the node that a method was called on: the receiver itself, or the node behind a proxy. Throws for any other
+ * receiver.
+ */
 export function own<N extends TokenNode>(receiver: N): N {
-  // Small, so that V8 puts it into each method.
+  // Small, so that V8 inlines it into each method.
   return (receiver as N | undefined)?.itself === receiver && receiver ? receiver : standsFor(receiver)
 }
 
@@ -249,10 +282,13 @@ export function ownIf<N extends TokenNode>(receiver: N | undefined): N | undefin
     : undefined
 }
 
-/** Is it over? The answer is on record, and all who listen have heard of it, when this returns. */
+/**
+ * Polls or reads a node. Returns its cancellation, if it is cancelled. When this returns, the cancellation is recorded
+ * and all listeners have been called. A fleeting answer is returned, but not recorded.
+ */
 export function discover(node: TokenNode, mode: Mode, given?: number): Cancellation | undefined {
   if (node.outcome || node.seen === epoch) return node.outcome
-  // Its own rule, or it itself, shows that it is a node, and no proxy of one, nor what a method was called on by mistake.
+  // A node whose rule is itself, or whose `itself` is itself, is no proxy. Any other receiver goes through own().
   if (node.rules !== node && node.itself !== node) return discover(own(node), mode, given)
   const walk = given ?? newWalk()
   reading[0] = 0
@@ -261,8 +297,9 @@ export function discover(node: TokenNode, mode: Mode, given?: number): Cancellat
 }
 
 /**
- * The commonest way up, a line of nodes without rules: alive if none of them is on record, with nothing allocated. Every
- * cancellation anywhere sends the next poll of every token up once, so this is what a busy server pays for.
+ * The most common way to the root: a line of nodes without rules. The node is live if none of them has an outcome. This
+ * allocates nothing. Every cancellation anywhere makes the next poll of every token visit its ancestors once, so a busy
+ * server pays for this.
  */
 function isLineAlive(node: TokenNode): boolean {
   let at: TokenNode | undefined = node
@@ -273,26 +310,30 @@ function isLineAlive(node: TokenNode): boolean {
   return true
 }
 
-/** Nothing above is on record (G3), so only the rules are asked. True if one of them is over, or if that is to be looked up. */
+/**
+ * Polls the rules alone, since no ancestor is recorded as cancelled (G3). Returns true if a rule cancels, or if only a
+ * visit of the ancestors can tell.
+ */
 function askRules(node: TokenNode, mode: Mode, walk: number): boolean {
   const rules = node.rules as TokenNode | readonly TokenNode[]
   if (rules === node) return !!node.ask(mode, walk)
   const how = mode && INDIRECT
   if (!Array.isArray(rules)) return !!(rules as TokenNode).ask(how, walk)
-  if (!rules.length) return true // there are MANY
+  if (!rules.length) return true // MANY
   let at = 0
   if (rules[0] === node) {
     if (node.ask(mode, walk)) return true
     at = 1
   }
-  // Counted, not `for of`, which takes 2 ns a rule more.
+  // An index, not `for of`, which takes 2 ns more for each rule.
   for (; at < rules.length; at++) if ((rules[at] as TokenNode).ask(how, walk)) return true
   return false
 }
 
 /**
- * The whole way up. What changes meanwhile (a condition may cancel anything) is looked at again; by G7 that comes to an end.
- * An opaque node lives as long as one of its sources; with `behind` the others are asked all the same, unless it is awake.
+ * Visits all ancestors. If a cancellation happens meanwhile (a condition may cancel any token), it visits them again.
+ * By G7 that comes to an end. An opaque node is live as long as one of its sources is. With `behind`, its other sources
+ * are polled all the same, unless it is awake.
  */
 export function climb(top: TokenNode, mode: Mode, walk: number, behind = false): Cancellation | undefined {
   for (;;) {
@@ -302,7 +343,10 @@ export function climb(top: TokenNode, mode: Mode, walk: number, behind = false):
   }
 }
 
-/** Own state, own rule, then each source in order, depth first. The first yes is remembered by everybody on the way to it. */
+/**
+ * Polls the node's own state, its own rule, and then each source in order, depth first. The first cancellation that is
+ * found becomes the outcome of every node on the path to it.
+ */
 function climbOnce(
   top: TokenNode,
   mode: Mode,
@@ -312,11 +356,12 @@ function climbOnce(
 ): Cancellation | undefined {
   let verdict = stateOf(top, mode, walk)
   if (verdict) return verdict
-  // The nodes on the way; for each, which source is next, and, if it is opaque, the last cancellation among its sources.
+  // The nodes on the path. For each of them: the index of its next source, and, if it is opaque, the last cancellation
+  // of a source.
   const path = [top]
   const next = [0]
   const last: (Cancellation | undefined)[] = [undefined]
-  // Nodes that were found alive in this climb: a ladder of diamonds has 2ⁿ ways through it.
+  // The nodes that were found live in this climb: a ladder of diamonds has 2ⁿ ways through it.
   const passed = new Set<TokenNode>()
   let depth = 0
   do {
@@ -335,7 +380,7 @@ function climbOnce(
         markAlive(source, started)
       }
     } else {
-      // All sources live; or a condition on the way has cancelled this very node.
+      // All sources are live, or a condition on the path has cancelled this very node.
       verdict = node.outcome
       if (!verdict) {
         markAlive(node, started)
@@ -343,13 +388,13 @@ function climbOnce(
       }
       depth--
     }
-    // Back up, as long as what is known of one node decides the one that asked.
+    // Goes back along the path, as long as the verdict on a node decides its child, too.
     for (; depth >= 0; depth--) {
       const asker = path[depth] as TokenNode
       if (asker.opaque) {
         if (verdict) last[depth] = later(last[depth], verdict)
-        else passed.add(asker) // it lives as long as one of its sources
-        // One that is awake has links: it hears by itself.
+        else passed.add(asker) // live as long as one of its sources
+        // An opaque node that is awake has links: its sources tell it.
         if ((verdict || (behind && !asker.hub?.links)) && sourceAt(asker, next[depth] as number)) break
         verdict = passed.has(asker) ? undefined : (asker as OpaqueNode).conclude(last[depth] as Cancellation)
         if (!verdict) {
@@ -364,10 +409,11 @@ function climbOnce(
   return verdict
 }
 
-/** What a node says without its sources. */
+/** Returns what a node knows of itself, without its sources: its outcome, its signal and its rule. */
 function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | undefined {
   if (node.outcome) return node.outcome
-  // The platform may have been quicker: a signal of two sources goes by time where we would go by order, and both must agree.
+  // The platform may have been quicker: its signal of two sources goes by time, where the engine goes by order. Both
+  // must agree.
   const signal = node.hub?.signal
   const answer = (signal?.aborted && fired.get(signal.reason as object)) || ownAnswer(node, mode, walk)
   if (answer && !node.fleeting) settle(node, answer)
@@ -382,14 +428,17 @@ function markAlive(node: TokenNode, started: number): void {
   if (!node.opaque) node.seen = node.rules ? -started : started
 }
 
-/** The later of two cancellations: by the moment it happened, then by when it was recorded. */
+/** Returns the later of two cancellations: by the moment when it happened, then by the moment when it was recorded. */
 export function later(a: Cancellation | undefined, b: Cancellation): Cancellation {
   return !a || b.at > a.at || (b.at === a.at && b.order >= a.order) ? b : a
 }
 
 // ---- Birth ----------------------------------------------------------------------------------------------------------
 
-/** Puts a new node below its sources; it is born cancelled if one of them is. */
+/**
+ * Gives a new node its sources. The node is cancelled from birth if one of them is. The node must have no sources and
+ * no rules yet.
+ */
 export function adopt(node: TokenNode, sources: TokenNode | readonly TokenNode[]): void {
   node.sources = sources
   if (Array.isArray(sources)) {
@@ -416,17 +465,17 @@ function collect(found = new Set<TokenNode>(), rules: Some<TokenNode>): Set<Toke
 
 function adoptOne(node: TokenNode, source: TokenNode): void {
   if (node.outcome || source.seen === epoch) return
-  // Where a look would climb far, what is on record must do; the first poll finds the rest.
+  // Where a read would climb far, the recorded outcome must do. The first poll finds the rest.
   node.outcome = isMany(source.rules) ? source.outcome : discover(source, LOOK)
 }
 
-/** Gives a new node a rule of its own, which a poll asks before its sources. */
+/** Gives a new node a rule of its own, which a poll polls before the sources. Call it after `adopt`. */
 export function giveRule(node: TokenNode): void {
   const { rules, outcome } = node
   const many = isMany(rules) || (Array.isArray(rules) && rules.length >= MOST_RULES)
   node.rules = many ? MANY_AND_OWN : rules ? [node].concat(rules) : node
   node.seen = outcome ? 0 : -epoch
-  // A source that has ended already is for the first poll to find, since the rule is asked first.
+  // The first poll finds a source that is cancelled already, because the rule comes before the sources.
   if (outcome?.origin !== node) node.outcome = undefined
 }
 
@@ -435,18 +484,19 @@ export function giveRule(node: TokenNode): void {
 /**
  * A place in a list of a node.
  *
- * A list is a ring, so that the hub knows its head only: to add the first and to take it away again, the commonest of all,
- * writes once to an old object and not twice, which the garbage collector would have to be told of (12 instead of 15 ns).
+ * A list is a ring, so the hub knows its head only. To add the first place and to remove it again is the most common
+ * case. The ring then writes to an old object once, not twice. The garbage collector must be told of each such write
+ * (12 instead of 15 ns).
  */
 interface Place {
-  /** The neighbours, or itself if it is alone; undefined when it is out of the list. */
+  /** The neighbours, or the place itself if it is alone. Undefined when it is out of the list. */
   next: this | undefined
   previous: this | undefined
-  /** The node in whose list it stands; undefined once it is out. */
+  /** The node of the list. Undefined when the place is out of the list. */
   owner: TokenNode | undefined
 }
 
-/** Gives the head of the list that the place now is the last of. */
+/** Adds a place as the last one of a list. Returns the head of the list. The place must be in no list. */
 function join<P extends Place>(head: P | undefined, place: P): P {
   if (!head) return (place.next = place.previous = place)
   const last = head.previous as P
@@ -456,11 +506,12 @@ function join<P extends Place>(head: P | undefined, place: P): P {
   return head
 }
 
-/** Gives the head of the list that the place no longer is in. */
+/** Removes a place from its list. Returns the head of the list. The place must be in the list. */
 function leave<P extends Place>(head: P | undefined, place: P): P | undefined {
   const { next, previous } = place as { next: P; previous: P }
-  place.next = place.previous = undefined // one that is kept must not keep its neighbours
-  // Told by what has just been cleared, not by identity: a proxy may stand for the place.
+  place.next = place.previous = undefined // a place that is kept must not keep its neighbours
+  // A place that was alone has just cleared its own `next`. This is no comparison by identity, since a proxy may stand
+  // for the place.
   if (!next.next) return undefined
   previous.next = next
   next.previous = previous
@@ -478,7 +529,10 @@ export class Subscriber implements Place {
     readonly quiet: boolean,
   ) {}
 
-  /** Takes it out of the list; true if it was still in. When it was the last, the node lets go of its sources. */
+  /**
+   * Removes the listener. Returns true if it was still in the list. With the last listener, the node leaves its
+   * sources.
+   */
   stop(): boolean {
     const owner = (this as Subscriber | undefined)?.owner
     if (!owner) {
@@ -486,7 +540,7 @@ export class Subscriber implements Place {
       return false
     }
     this.owner = undefined
-    if (owner.outcome) return true // the list is being drained, which passes over it
+    if (owner.outcome) return true // the list is being drained, and the drain skips this place
     const hub = hubOf(owner)
     hub.listeners = leave(hub.listeners, this)
     if (isIdle(hub) && (owner.sources || owner.rules)) rest(owner)
@@ -497,12 +551,12 @@ export class Subscriber implements Place {
     this.stop()
   }
 
-  /** For JSON: its neighbours are none of its business. @internal */
+  /** For JSON: without its neighbours. @internal */
   toJSON(): string {
     return 'Registration'
   }
 
-  /** As a token's. @internal */
+  /** A tag for test libraries, as that of a token. @internal */
   get [Symbol.toStringTag](): string {
     return tagOf(this)
   }
@@ -510,7 +564,7 @@ export class Subscriber implements Place {
 
 Object.defineProperty(Subscriber.prototype, SHOWN, { value: [] })
 
-/** The place of a node below that somebody listens to. */
+/** The place of a child that has a subscriber. */
 class Link implements Place {
   next: this | undefined = undefined
   previous: this | undefined = undefined
@@ -521,36 +575,36 @@ class Link implements Place {
   ) {}
 }
 
-/** What only few tokens have: those with a name, that somebody listens to, or that were made into a signal. */
+/** The rare fields of a token: of one that has a name, a subscriber or a signal. */
 export class Hub {
   name: string | undefined = undefined
-  /** The heads of the lists of those who listen here, and of the nodes below that somebody listens to. */
+  /** The heads of two lists: that of the listeners, and that of the children that have subscribers. */
   listeners: Subscriber | undefined = undefined
   below: Link | undefined = undefined
-  /** Its own places in the lists of its sources. */
+  /** The node's own places in the lists of its sources. */
   links: Some<Link> = undefined
-  /** Stops the timer, poller or foreign listener of its rule. */
+  /** Stops the timer, poller or foreign listener of the node's rule. */
   driver: (() => void) | undefined = undefined
   controller: AbortController | undefined = undefined
   signal: AbortSignal | undefined = undefined
 }
 
-/** What only few nodes have, made when first needed. */
+/** Returns the rare fields of a node, and makes them when they are first needed. */
 export function hubOf(node: TokenNode): Hub {
   return (node.hub ??= new Hub())
 }
 
-/** Whether no listener stands at or below the node. */
+/** Whether a node has no subscriber: neither a listener, nor a child with a subscriber. */
 export const isIdle = ({ listeners, below }: Hub): boolean => !listeners && !below
 
-/** Whether an opaque node stands at or above this one, or that is not known. */
+/** Whether the node or one of its ancestors is opaque, or that is not known. */
 function isFar({ rules }: TokenNode): boolean {
   let far = isMany(rules)
   each(rules, ({ opaque }) => (far ||= opaque))
   return far
 }
 
-/** Has a live node call the listener; the first subscriber wakes it up (G5). */
+/** Adds a listener to a live node. The first subscriber wakes the node up (G5). */
 export function subscribe(node: TokenNode, listener: Subscriber['listener'], quiet = false): Subscriber {
   const hub = hubOf(node)
   const subscriber = new Subscriber(node, listener, quiet)
@@ -560,15 +614,15 @@ export function subscribe(node: TokenNode, listener: Subscriber['listener'], qui
   return subscriber
 }
 
-/** G5, upwards from a node that has got its first subscriber, or that is to be asked again. */
+/** Restores G5 from a node on to its ancestors. The node has got its first subscriber, or must be polled again. */
 function wake(node: TokenNode): void {
-  // Behind an all-of that lives nobody has looked yet. Of several that have ended there the first in order is to be found, as by
-  // any look, not the one that happens to be woken first.
+  // The sources of a live all-of were not read yet. Of several cancelled ones, the first in order must be found, as by
+  // any read, and not the one that happens to be woken first.
   reading[0] = 0
   if (isFar(node) && climb(node, LOOK, newWalk(), true)) return
   const rising: TokenNode[] = []
   for (let at: TokenNode | undefined = node; at; at = rising.pop()) {
-    // Its rule comes before its sources; and what it says by now, it would never say again.
+    // The rule comes before the sources. What it answers now, it would never report again.
     reading[0] = 0
     const answer = ownAnswer(at, LOOK, newWalk())
     if (answer) settle(at, answer)
@@ -585,8 +639,8 @@ function wake(node: TokenNode): void {
 }
 
 /**
- * Puts a node into the list of a live source, which is woken in its turn if that is its first subscriber; one that is awake
- * and has a rule is asked again, since a counter may have run out meanwhile.
+ * Puts a child into the list of a live source. If this is the first subscriber of the source, the source is woken in
+ * its turn. A source that is awake and has a rule is polled again, since a counter may have run out meanwhile.
  */
 function linkTo(source: TokenNode, child: TokenNode, rising: TokenNode[]): Link {
   const hub = hubOf(source)
@@ -597,8 +651,8 @@ function linkTo(source: TokenNode, child: TokenNode, rising: TokenNode[]): Link 
 }
 
 function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
-  // A source may have ended since somebody looked, and will never say so again. Others have ended unseen: they are woken now,
-  // and say so then.
+  // A source may have been cancelled since the last read, and will not report this again. Other sources may be
+  // cancelled without a record: they are woken now, and report it then.
   let first: Cancellation | undefined
   let lives = !child.sources
   each(child.sources, ({ outcome }) => {
@@ -608,7 +662,8 @@ function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
   const over = !child.opaque ? first : lives ? undefined : (child as OpaqueNode).sourceEnded()
   if (over) settle(child, over)
   const hub = hubOf(child)
-  // It is over, or somebody who was called has stopped what was to be woken, or it is awake already.
+  // The child is cancelled, or a listener has stopped the subscription that was to be woken, or the child is awake
+  // already.
   if (child.outcome || isIdle(hub) || hub.links) return
   const links: Link[] = (hub.links = [])
   each(child.sources, (source) => {
@@ -617,7 +672,7 @@ function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
   if (!hub.driver) child.arm()
 }
 
-/** G5, upwards from a node that has lost its last subscriber, or that was settled. */
+/** Restores G5 from a node on to its ancestors. The node has lost its last subscriber, or was settled. */
 function rest(node: TokenNode): void {
   let rising: TokenNode[] | undefined
   for (let at: TokenNode | undefined = node; at; at = rising?.pop()) {
@@ -636,7 +691,9 @@ function rest(node: TokenNode): void {
   }
 }
 
-/** Whether somebody listens at or below the node who does not poll by himself (G6). */
+/**
+ * Whether the node has a listener, of its own or of a token that derives from it, that does not poll by itself (G6).
+ */
 export function isHeard(node: TokenNode): boolean {
   const nodes = new Set([node])
   for (const { hub } of nodes) {
@@ -648,7 +705,7 @@ export function isHeard(node: TokenNode): boolean {
   return false
 }
 
-/** Every place in a list, which may be left meanwhile by the one that is being visited. */
+/** Visits every place in a list. The visited place may leave the list meanwhile. */
 export function visit<P extends Place>(head: P | undefined, what: (place: P) => void): void {
   for (let at = head; at;) {
     const next: P | undefined = at.next === head ? undefined : at.next
@@ -657,7 +714,7 @@ export function visit<P extends Place>(head: P | undefined, what: (place: P) => 
   }
 }
 
-/** The node and everything above it, each once; behind opaque nodes too, or not. */
+/** Returns the node and its ancestors, each once. The ancestors of opaque nodes are in it only with `behindOpaque`. */
 export function above(node: TokenNode, behindOpaque: boolean): Set<TokenNode> {
   const found = new Set([node])
   for (const at of found) if (behindOpaque || !at.opaque) each(at.sources, (source) => found.add(source))
@@ -666,7 +723,10 @@ export function above(node: TokenNode, behindOpaque: boolean): Set<TokenNode> {
 
 // ---- Cancelling -----------------------------------------------------------------------------------------------------
 
-/** Cancels a node, with everything below it that somebody listens to; one that is over already stays as it is (G1). */
+/**
+ * Cancels a node, and every node that derives from it and has a subscriber. A node that is cancelled already stays as
+ * it is (G1).
+ */
 export function settle(node: TokenNode, cancellation: Cancellation): void {
   if (node.outcome) return
   record(node, cancellation)
@@ -680,7 +740,7 @@ function record(node: TokenNode, cancellation: Cancellation): void {
 }
 
 function announce(origin: TokenNode): void {
-  // G8, first half: everything is settled, …
+  // G8, first half: all nodes are settled.
   let reached = [origin]
   let stirred: TokenNode[] | undefined
   let several = false
@@ -704,21 +764,21 @@ function announce(origin: TokenNode): void {
   }
   for (const node of reached) rest(node)
   if (several) reached = parentsFirst(reached)
-  // … and the platform told, and whoever else knows of the deadlines that this begins, …
+  // Then the platform is told, and so are others that know of the deadlines that begin now.
   each(stirred, moved)
   for (const node of reached) if (firesAll || node === origin || node.opaque) fire(node)
-  // … second half: then the callbacks.
+  // G8, second half: the listeners are called.
   for (const node of reached) drain(node, hubOf(node))
 }
 
 /**
- * Calls all listeners, from the head on. The list is cut loose as a whole, and who is stopped meanwhile is passed over: to mend
- * it at each of them took four times as long.
+ * Calls all listeners, from the head on. The list is cut off as a whole, and a listener that is stopped meanwhile is
+ * skipped. To repair the list at each listener took four times as long.
  */
 function drain(node: TokenNode, hub: Hub): void {
   const { listeners } = hub
   hub.listeners = undefined
-  // A loop of its own, not visit(): it is the hottest there is (22 instead of 37 ns).
+  // A loop of its own, not visit(): it is the hottest loop here (22 instead of 37 ns).
   for (let one = listeners; one;) {
     const { next, owner, listener }: Subscriber = one
     one.owner = one.next = one.previous = undefined
@@ -727,7 +787,10 @@ function drain(node: TokenNode, hub: Hub): void {
   }
 }
 
-/** A node of two sources may have been reached before one of them: puts sources first, else keeps the order. */
+/**
+ * Puts sources before the nodes that derive from them, and else keeps the order. A node of two sources may be reached
+ * before one of them.
+ */
 function parentsFirst(reached: readonly TokenNode[]): TokenNode[] {
   const waiting = new Set(reached)
   const ordered: TokenNode[] = []
@@ -745,7 +808,10 @@ function parentsFirst(reached: readonly TokenNode[]): TokenNode[] {
   return ordered
 }
 
-/** Calls one listener. What it throws stops nobody: it surfaces as an uncaught error, as the platform does for events. */
+/**
+ * Calls one listener of a cancelled node. An error of the listener does not stop the others. It surfaces as uncaught,
+ * as the platform does for events.
+ */
 export function call(listener: (error: CancellationError) => void, node: TokenNode): void {
   try {
     listener(errorOf(node.outcome as Cancellation))
@@ -754,26 +820,26 @@ export function call(listener: (error: CancellationError) => void, node: TokenNo
   }
 }
 
-// The real one, on purpose: an error must not wait until somebody moves a fake clock.
+// The real function, on purpose: an error must not wait until a test moves a fake clock.
 const realMicrotask = queueMicrotask
 declare const reportError: ((error: unknown) => void) | undefined
 
-/** Makes an error an uncaught one, in a job of its own. */
+/** Makes an error an uncaught one, in a microtask of its own. */
 export function surface(error: unknown): void {
-  // Node has no `reportError`, and elsewhere it is the one way that no fake timers replace.
+  // Node has no `reportError`. Elsewhere it is the only way that no fake timers replace.
   if (typeof reportError === 'function') return soon(() => reportError(error))
   realMicrotask(() => {
     throw error
   })
 }
 
-/** The cancellations whose signals were aborted, by their reason. */
+/** The cancellations whose signals were aborted, by the reason of the signal. */
 export const fired = new WeakMap<object, Cancellation>()
 
-/** Whether the platform does not carry an abort down, so that each node below aborts its own controller. */
+/** Whether the platform does not carry an abort on to composites, so that each node aborts its own controller. */
 let firesAll = false
 
-/** From now on it does so: the platform has no `AbortSignal.any`. */
+/** From now on each node aborts its own controller: the platform has no `AbortSignal.any`. */
 export function fireAll(): void {
   firesAll = true
 }
@@ -785,7 +851,9 @@ function fire(node: TokenNode): void {
   for (const listener of afterFire) listener(controller)
 }
 
-/** The error of a cancellation as the reason of a signal, by which the cancellation can be found again. */
+/**
+ * Returns the error of a cancellation as the reason of a signal. By this reason the cancellation can be found again.
+ */
 export function reasonOf(cancellation: Cancellation): CancellationError {
   const error = errorOf(cancellation)
   fired.set(error, cancellation)
@@ -793,23 +861,23 @@ export function reasonOf(cancellation: Cancellation): CancellationError {
 }
 
 const afterFire: ((controller: AbortController) => void)[] = []
-/** For what single platforms need when a controller was aborted: see signal-guards.ts. */
+/** Adds a listener for aborts of controllers, for the guards of single platforms: see signal-guards.ts. */
 export function onFire(listener: (controller: AbortController) => void): void {
   afterFire.push(listener)
 }
 
 let tell: ((node: TokenNode) => void) | undefined
-/** For deadlines that are known elsewhere as well: see moves.ts. */
+/** Sets the listener for deadlines that are also known elsewhere: see moves.ts. */
 export function onMove(told: typeof tell): void {
   tell = told
 }
 
-/** The deadline of the node has been moved, or has begun. */
+/** Tells that the deadline of the node was moved, or has begun. */
 export function moved(node: TokenNode): void {
   tell?.(node)
 }
 
-/** Polls the rule of a live node alone: nothing above it is asked, so nothing is consumed. */
+/** Polls the rule of a live node alone. It polls no ancestor, so it uses nothing up there. */
 export function pollRule(node: TokenNode): void {
   const answer = discover(node, LOOK) ? undefined : node.ask(INDIRECT, newWalk())
   if (answer) settle(node, answer)
@@ -820,7 +888,7 @@ export function end(node: TokenNode, kind: CancellationKind, reason?: unknown): 
   if (!discover(node, LOOK)) settle(node, new Cancellation(node, kind, reason, now()))
 }
 
-/** The same with a deadline of ours, made for one wait. */
+/** Cancels a deadline that was made for one wait, with kind `'timeout'`. Returns its error. */
 export function expire(deadline: TokenNode): CancellationError {
   end(deadline, 'timeout')
   return errorOf(deadline.outcome as Cancellation)

@@ -1,4 +1,4 @@
-/** Going over a source under a token: what it gives until the token is cancelled, and then it is closed. */
+/** Iterates a source under a token: it yields the items until the token is cancelled, and then closes the source. */
 import { wrongType } from './arguments.js'
 import type { CancellationError } from './errors.js'
 import { discover, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
@@ -9,7 +9,9 @@ type Result<T> = IteratorResult<T, undefined>
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
 const nothing = () => {}
 
-/** The items of a source, until the token is cancelled: then the pending ones fail at once, and the source is closed. */
+/**
+ * The items of a source, until the token is cancelled. Then the pending ones fail at once, and the source is closed.
+ */
 export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
   const it = Object(source) as Partial<AsyncIterable<T> & Iterable<T> & Stream<T>>
   const openAsync = it[Symbol.asyncIterator]
@@ -27,14 +29,17 @@ export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<
 
 // ---- The kinds of sources
 
-/** A source that has been opened. Whatever its methods throw, they reject. */
+/** A source that was opened. Its methods never throw, they reject. */
 interface Source<T> {
   next(): Promise<Result<T>>
-  /** Has it closed, once. `isUnheard`: nothing was ever asked of it, and it is cancelled. */
+  /** Closes the source. It is called once. `isUnheard`: no item was ever requested. */
   close(isUnheard: boolean): Promise<unknown>
 }
 
-/** The next item. A promise among the items is waited for, as `for await` does with those of a plain iterator. */
+/**
+ * Returns the next item. It waits for an item that is a promise, as `for await` does with the items of a plain
+ * iterator.
+ */
 async function nextOf<T>(iterator: Iterator<T> | AsyncIterator<T>, isPlain: boolean): Promise<Result<T>> {
   const result = await iterator.next()
   if (Object(result) !== result) throw wrongType('the result of next()', 'an object', result)
@@ -48,22 +53,22 @@ function ofIterator<T>(iterator: Iterator<T> | AsyncIterator<T>, isPlain: boolea
     next: () => nextOf(iterator, isPlain),
     async close(isUnheard) {
       if (iterator.return) await iterator.return()
-      // A call that has failed by now (Connect's streams are such) tells of it by the first item only: it is heard here, or the
-      // rejection would be unhandled.
+      // A call that has failed by now (a stream of Connect, for example) reports this with its first item only. It is
+      // read here, or the rejection would be unhandled.
       else if (isUnheard && !isPlain) await iterator.next()
     },
   }
 }
 
 /**
- * What is needed to close a stream, of the web or of Node, while something is waited for. That is not `return()` of their own
- * iterators: it waits until the stream has given that, and so for ever if it is silent.
+ * The parts that close a stream, of the web or of Node, while a read is pending. The `return()` of their own iterators
+ * cannot do this: it waits for the pending read, and so for ever if the stream is silent.
  */
 interface Stream<T> {
   getReader(): Reader<T>
   pipe: unknown
   on(event: 'error', listener: () => void): unknown
-  /** Of a call of gRPC. */
+  /** A call of gRPC has it. */
   cancel(): unknown
   destroy(): unknown
 }
@@ -75,20 +80,20 @@ function ofStream<T>(stream: Partial<Stream<T>>, iterator: AsyncIterator<T>): So
       try {
         return await nextOf(iterator, false)
       } catch (error) {
-        // That it was destroyed while it was read is what we have done.
+        // The stream was destroyed during the read, because we have closed it.
         if (isClosed) return DONE
         throw error
       }
     },
     async close() {
       isClosed = true
-      // What it complains of later is an event, and uncaught where nothing listens. A call of gRPC tells of its status so, also
-      // after it was destroyed.
+      // A later error of the stream is an event, and uncaught where it has no listener. A call of gRPC reports its
+      // status this way, even after it was destroyed.
       stream.on?.('error', nothing)
-      // Destroying the stream of a call leaves the call running on the server.
+      // If only the stream of a call is destroyed, the call goes on running on the server.
       const cancel = async () => stream.cancel?.()
       cancel().catch(nothing)
-      // Without an error, which would be an event.
+      // Without an error: an error would be an event.
       stream.destroy?.()
       await iterator.return?.()
     },
@@ -117,7 +122,7 @@ function ofReader<T>(reader: Reader<T>): Source<T> {
     async close() {
       if (isReleased) return
       let cancelled: unknown
-      // Released at once, as the platform's own iterator does, since the source may never answer.
+      // The lock is released at once, as the platform's own iterator does, because the source may never answer.
       try {
         cancelled = reader.cancel()
       } finally {
@@ -136,14 +141,17 @@ interface Ends {
 }
 
 function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, undefined> {
-  /** What ends each promise that waits for the source, before the source does: with an error, or without one. */
+  /**
+   * For each promise that waits for the source: functions that end it before the source does, with an error or without
+   * one.
+   */
   const pending = new Set<Ends>()
   let subscriber: Subscriber | undefined
   let letGo: (() => void) | undefined
-  /** Of a cancellation that came while nothing was pending: for the next call. */
+  /** The error of a cancellation that came while nothing was pending. The next call gets it. */
   let missed: CancellationError | undefined
   let isAsked = false
-  /** Nothing more is asked of the source. */
+  /** Whether no further item is requested from the source. */
   let isOver = false
   let isClosing = false
   let closing: Promise<unknown> = Promise.resolve()
@@ -156,7 +164,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
     }
     return closing
   }
-  /** Lets go of the process when nothing is pending, and of the token when nothing ever will be. */
+  /** Lets go of the process when nothing is pending, and of the token when nothing will ever be pending again. */
   const rest = () => {
     if (pending.size) return
     letGo?.()
@@ -165,7 +173,10 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
     subscriber?.stop()
     subscriber = undefined
   }
-  /** Ends what is pending, and has the source closed. That is not waited for: it may be deaf, and its complaints are nobody's. */
+  /**
+   * Ends the pending promises, and closes the source. It does not wait for that, because the source may never answer.
+   * It drops its errors.
+   */
   const giveUp = (error: unknown) => {
     isOver = true
     for (const { fail } of pending) fail(error)
@@ -177,7 +188,10 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
     if (!isOver && !pending.size) missed = error
     giveUp(error)
   }
-  /** What the source answers. If it is given up before, `next()` fails, and `return()`, whose caller has left, is done. */
+  /**
+   * The answer of the source. If the token is cancelled before, `next()` fails, and `return()` is done, since its
+   * caller has left.
+   */
   const wait = (answer: Promise<Result<T>>, isLeaving: boolean) =>
     promiseUnder<Result<T>>(node, (resolve, reject, fail) => {
       if (!pending.size) letGo = holdFor(node)
@@ -187,7 +201,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
       const settle = (result?: Result<T>) => {
         if (!result || result.done) isOver = true
         pending.delete(ends)
-        // A source that is closed answers no `next()` from before that it is still silent about.
+        // A source that is closed may never answer an earlier `next()` that is still pending.
         if (isLeaving) for (const one of pending) one.quit()
         if (isLeaving) pending.clear()
         rest()
@@ -211,7 +225,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
         const dead = isOver ? undefined : discover(node, INDIRECT)
         error = dead && errorOf(dead)
       } catch (thrown) {
-        // A condition throws.
+        // A condition has thrown.
         giveUp(thrown)
         return Promise.reject(thrown)
       }

@@ -1,21 +1,24 @@
 /**
- * Deadlines that are known elsewhere as well, to other threads or processes: whoever has told them of one hears when it is moved,
- * or when an earlier one begins.
+ * Deadlines that are also known to other threads or processes. A teller has told them of a deadline. It is called when
+ * that deadline is moved, or when an earlier one begins.
  */
 import { onMove, type Subscriber, type TokenNode, visit } from './graph.js'
 
-/** Who has told others of the deadlines above a node. */
+/** Tells others of the deadlines of a node and of its ancestors. */
 export interface Teller {
-  /** These have been moved. */
+  /** Called when these deadlines were moved. */
   tellDeadline(): void
-  /** A node below which others, in their turn, may have told of them. */
+  /** A node from which further tellers may derive, which have told others of the same deadlines. */
   readonly below?: TokenNode
 }
 
-/** By their places in the lists of their sources. */
+/** The tellers by their places in the lists of their sources. */
 const tellers = new WeakMap<Subscriber, Teller>()
 
-/** From now on the teller hears of the deadlines above it, through its place in the list of its source. */
+/**
+ * From now on the teller is called for the deadlines of its source and of that one's ancestors. `place` is its place in
+ * the source's list.
+ */
 export function hearOfMoves(place: Subscriber, teller: Teller): void {
   tellers.set(place, teller)
 }

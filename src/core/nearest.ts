@@ -1,6 +1,9 @@
-/** Which known word a mistyped one stands for: a command or an option of the command line, an option of a function. */
+/**
+ * Finds the known word that a mistyped word stands for: a command or an option of the command line, or an option of a
+ * function.
+ */
 
-/** The known word with the fewest letters to change, or none if they are too many. */
+/** Returns the known word with the fewest letters to change, or undefined if too many would have to change. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined
   let least = Math.max(1, Math.floor(word.length / 3)) + 1
@@ -11,7 +14,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best
 }
 
-/** How many letters to put in, take out, exchange or swap with their neighbour. */
+/** Returns how many letters must be added, removed, replaced or swapped with their neighbour. */
 function changes(from: string, to: string): number {
   let before: number[] = []
   let row = Array.from({ length: to.length + 1 }, (_, at) => at)

@@ -1,4 +1,4 @@
-/** Going on at a pace, as long as a token lasts: sleep, checkpoint, every, and turns. */
+/** Steps of a loop under a token: sleep, checkpoint, every, and turns. */
 import { nonNegative } from './arguments.js'
 import { after, now, turn } from './clock.js'
 import {
@@ -16,7 +16,7 @@ import {
 import { handled, promiseUnder } from './promises.js'
 import { alarm } from './wait.js'
 
-/** @param canEnd false if nothing can ever cancel the node: then a sleep without end holds no process. */
+/** @param canEnd false if nothing can ever cancel the node: then an endless sleep does not keep the process alive. */
 export function sleep(node: TokenNode, ms: number, canEnd = true): Promise<void> {
   return promiseUnder(node, (resolve, _, callOff) => {
     nonNegative('ms', ms)
@@ -26,13 +26,16 @@ export function sleep(node: TokenNode, ms: number, canEnd = true): Promise<void>
   })
 }
 
-/** How long one may go on before the event loop gets its turn: half a frame; and how often, should the clock stand still. */
+/**
+ * A time slice: the milliseconds, half a frame, and the number of checkpoints until the event loop gets its turn. The
+ * number counts where the clock stands still.
+ */
 const SLICE_MS = 8
 const SLICE_TURNS = 1_000
 let sliceEnd = 0
 let sliceLeft = 0
 
-/** Calls back at once, or, when the time slice is used up, after the event loop has turned. */
+/** Calls back at once. When the time slice is used up, it calls back after the event loop has turned. */
 function breathe(callback: () => void): void {
   if (--sliceLeft > 0 && now() < sliceEnd) return callback()
   turn(() => {
@@ -42,7 +45,10 @@ function breathe(callback: () => void): void {
   })
 }
 
-/** A direct poll, a breath, and a look at what came meanwhile: all in one walk, for what it consumes is paid for once. */
+/**
+ * A direct poll, a turn of the event loop where it is due, and a read of what happened meanwhile. All of it is one
+ * walk, so that a counter is used up once.
+ */
 async function pause(node: TokenNode): Promise<Cancellation | undefined> {
   const walk = newWalk()
   const dead = discover(node, DIRECT, walk)
@@ -60,7 +66,7 @@ export function checkpoint(node: TokenNode): Promise<void> {
   return promise
 }
 
-/** 0, 1, 2 … while the token lasts: each turn is a direct poll, or, with `for await`, a checkpoint. */
+/** Counts 0, 1, 2 … until the token is cancelled. Each turn is a direct poll, or, with `for await`, a checkpoint. */
 export function turns(node: TokenNode): Iterable<number> & AsyncIterable<number> {
   return { [Symbol.iterator]: () => pollingTurns(node), [Symbol.asyncIterator]: () => pausingTurns(node) }
 }
@@ -76,7 +82,10 @@ async function* pausingTurns(node: TokenNode): AsyncGenerator<number, undefined>
 type Settle<T> = (result: IteratorResult<T, undefined>) => void
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined }
 
-/** Ticks at the multiples of `ms` from its start on: no drift, and what the consumer was too slow for is skipped. */
+/**
+ * Ticks at the multiples of `ms` from its start on. It does not drift, and skips the periods that the consumer was too
+ * slow for.
+ */
 export function every(node: TokenNode, ms: number, canEnd: boolean): AsyncIterable<number> {
   nonNegative('ms', ms)
   return { [Symbol.asyncIterator]: () => ticks(node, ms, canEnd || ms < Infinity) }
@@ -84,9 +93,9 @@ export function every(node: TokenNode, ms: number, canEnd: boolean): AsyncIterab
 
 function ticks(node: TokenNode, ms: number, hold: boolean): AsyncIterableIterator<number, undefined> {
   const began = now()
-  /** Where the timers are, should they move without the clock. */
+  /** The milliseconds that the timers have reached, for fakes that move the timers without the clock. */
   let reached = 0
-  /** What ends the ticks that are waited for. */
+  /** Functions that end the pending ticks. */
   const pending = new Set<() => void>()
   let subscriber: Subscriber | undefined
   let last = 0
@@ -104,13 +113,13 @@ function ticks(node: TokenNode, ms: number, hold: boolean): AsyncIterableIterato
         try {
           if (!over && discover(node, INDIRECT)) finish()
         } catch (error) {
-          // A condition throws: nothing more is waited for.
+          // A condition has thrown: no further tick is waited for.
           finish()
           throw error
         }
         if (over) return resolve(DONE)
         subscriber ??= subscribe(node, finish)
-        if (over) return resolve(DONE) // since somebody looked
+        if (over) return resolve(DONE) // cancelled since the poll
         const elapsed = Math.max(reached, now() - began)
         const value = (last = Math.max(last, ms && Math.floor(elapsed / ms)) + 1)
         const settle: Settle<number> = (result) => {

@@ -1,22 +1,24 @@
-/** Promises that the library gives under a token: which of their rejections need a handler, and which do not. */
+/** Promises that the library returns under a token: which of their rejections need a handler, and which do not. */
 import { isCancellation } from './errors.js'
 import type { TokenNode } from './graph.js'
 import type { CancellationToken } from './token.js'
 
 function nothing(): void {}
 
-/** Gives the promise back, with a handler on it: if it rejects, that ends no process. */
+/** Returns the promise, with a handler on it: if it rejects, that does not end the process. */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.then(undefined, nothing)
   return promise
 }
 
 /**
- * A promise of an operation under a node. A rejection with the cancellation of that node is handled from birth: the caller
- * may await the promise late, or never. A failure of any other kind needs a handler of the caller, as every failure does.
+ * Returns the promise of an operation under a node. A rejection with the cancellation of that node is handled from
+ * birth: the caller may await the promise late, or never. A failure of any other kind needs a handler of the caller, as
+ * every failure does.
  *
- * `begin` gets `resolve` and `reject`, as the executor of a promise does, and `callOff`: it rejects with what is a
- * cancellation in any case, such as a time limit of the operation. What `begin` throws is a rejection.
+ * `begin` gets `resolve` and `reject`, as the executor of a promise does, and `callOff`. `callOff` rejects with an
+ * error that is a cancellation in any case, such as a time limit of the operation. If `begin` throws, the promise
+ * rejects.
  */
 export function promiseUnder<T>(
   node: TokenNode | undefined,
@@ -47,7 +49,7 @@ export function promiseUnder<T>(
   return promise
 }
 
-/** The same of an async function. */
+/** The same, for an async function. */
 export function asyncUnder<T>(node: TokenNode, run: () => Promise<T>): Promise<T> {
   return promiseUnder(node, (resolve, reject) => void run().then(resolve, reject))
 }

@@ -1,4 +1,4 @@
-/** Racing tasks against a token: the losers really stop, and nothing is left behind. */
+/** Races tasks against a token: the losers really stop, and nothing is left behind. */
 import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { keepAlive, soon } from './clock.js'
 import { type Ambient, ambientIf, bind } from './context.js'
@@ -21,32 +21,32 @@ import { follow, type Follower, type Reaction, thenOf } from './reactions.js'
 import { holdFor } from './remaining.js'
 import type { CancellationToken } from './token.js'
 
-/** Something to race: a promise, or a function that is started with a token of its own. */
+/** An entry of a race: a promise, or a function. A function is started with a token of its own. */
 export type TaskOf<Token, T> = PromiseLike<T> | ((token: Token) => T | PromiseLike<T>)
 
-/** How to race. */
+/** The options of a race. */
 export interface RaceOptions<T = unknown> {
   /**
-   * Milliseconds until the race is lost, with a `TimeoutCancellationError`: the same as racing under a `TimeoutToken`, but the
-   * token lives on. Default: never.
+   * Milliseconds until the race fails with a `TimeoutCancellationError`. This is the same as a race under a
+   * `TimeoutToken`, but the token itself is not cancelled. Default: never.
    */
   readonly timeout?: number | undefined
   /**
-   * Is called with what a task gives after the race was over, once for each such task: for what must be given back, as a
-   * connection of a pool. What it throws surfaces as an uncaught error. As long as such a task has not settled, its promise
-   * keeps this function. Default: what comes late is dropped.
+   * Called with the value of each task that succeeds after the race has ended, once for each such task. It is for
+   * values that must be given back, such as a connection of a pool. If it throws, the error surfaces as an uncaught
+   * one. While such a task has not settled, its promise keeps this function. Default: late values are dropped.
    */
   readonly late?: ((value: T) => void) | undefined
   /**
-   * The tasks run with their tokens as the current ones (`currentToken()` of `calloff/node`); and on a token that never ends,
-   * which stands for none, the race is raced on the current one. Default: false.
+   * Whether each task runs with its own token as the current one (`currentToken()` of `calloff/node`). On a token that
+   * is never cancelled, which stands for no token, the race then takes the current token instead. Default: false.
    */
   readonly ambient?: boolean | undefined
 }
 
 const RACE_OPTIONS: NamesOf<RaceOptions> = ['timeout', 'late', 'ambient']
 
-/** Makes the tokens a race needs. */
+/** Makes the tokens that a race needs. */
 export interface RaceTokens<Token> {
   isNever(node: TokenNode): boolean
   child(...sources: TokenNode[]): Token & TokenNode
@@ -74,13 +74,13 @@ export function race<Token, T>(
     if (!tasks) check(task)
     else if (tasks.length) for (const one of tasks) check(one)
     else throw new RangeError('task must hold something to race, got an empty array')
-    // An option is no more than a token would be, so that both behave alike.
+    // A `timeout` becomes the token that it stands for, so that both behave alike.
     if (ms < Infinity) contest.begin(make.child(node, make.limit(ms, 'race', node)), keepAlive)
     else contest.begin(node, holdFor)
   } catch (error) {
     contest.rejected(error)
   }
-  // Promises are heard in any case: their rejections are handled, and what they give may have to be given back.
+  // Promises are followed in any case: their rejections are handled, and their values may have to be given back.
   if (tasks) for (const one of tasks) contest.enter(one)
   else contest.enter(task as TaskOf<Token, T>)
   return contest.result
@@ -90,7 +90,7 @@ function check(task: unknown): void {
   if (typeof task !== 'function' && !thenOf(task)) throw wrongType('task', 'a promise or a function', task)
 }
 
-/** One race. Without private names: to give an object ten of them takes longer than all the rest (Node 20). */
+/** One race. It has no private names: to give an object ten of them takes longer than everything else (Node 20). */
 class Contest<Token, T> implements Follower {
   readonly result: Promise<T>
   late: ((value: T) => void) | undefined = undefined
@@ -101,7 +101,7 @@ class Contest<Token, T> implements Follower {
   private reject!: (error: unknown) => void
   private watch: Subscriber | undefined = undefined
   private letGo: (() => void) | undefined = undefined
-  /** Of the promises that it follows. */
+  /** The reactions on the promises that it follows. */
   private reactions: Some<Reaction> = undefined
   private children: TokenNode[] | undefined = undefined
 
@@ -116,9 +116,11 @@ class Contest<Token, T> implements Follower {
   }
 
   /**
-   * From now on the race can be lost. Under a token that is cancelled, promises can still fail first.
+   * Starts the race: from now on the token can end it. Under a token that is already cancelled, promises can still fail
+   * first.
    *
-   * @param hold keeps the process alive where something may end the node; gives what lets the process go
+   * @param hold keeps the process alive where something may cancel the node; it returns the function that lets the
+   * process go
    */
   begin(node: TokenNode, hold: (node: TokenNode) => (() => void) | undefined): void {
     this.node = node
@@ -146,21 +148,21 @@ class Contest<Token, T> implements Follower {
     }
   }
 
-  /** Has a promise take part; false if it is none. */
+  /** Lets a promise take part. Returns false if the value is no promise. */
   private follow(promise: unknown): boolean {
     const then = thenOf(promise)
     if (!then) return false
     const reaction = follow(promise as object, then, this.isOver && !this.late ? undefined : this)
     const { reactions } = this
     if (this.isOver) return true
-    // One or several: a race of one promise needs no array.
+    // One reaction or several: a race of one promise needs no array.
     if (!reactions) this.reactions = reaction
     else if (Array.isArray(reactions)) reactions.push(reaction)
     else this.reactions = [reactions as Reaction, reaction]
     return true
   }
 
-  // A job later, so that a task that has failed by now is heard first: its failure says more.
+  // A microtask later, so that a task that has failed by now is heard first: its failure says more.
   private callOff(error: unknown): void {
     soon(() => this.rejected(error))
   }
@@ -176,7 +178,8 @@ class Contest<Token, T> implements Follower {
   rejected(error: unknown): void {
     if (this.isOver) return
     this.finish()
-    // A client that rejects in the moment of the cancellation may say less than the token: its signal is aborted first.
+    // A client that rejects in the moment of the cancellation may say less than the token, because its signal is
+    // aborted first.
     const isOwn = isCancellation(error, this.node as CancellationToken)
     if (isOwn) void handled(this.result)
     this.reject(isOwn ? (this.node as CancellationToken).error : error)
@@ -188,7 +191,7 @@ class Contest<Token, T> implements Follower {
     this.letGo?.()
     const { late, reactions } = this
     this.reactions = undefined
-    // With `late` it goes on to follow them.
+    // With `late` it goes on following the promises.
     each(reactions, (one) => (late ? one.linger() : one.leave(this)))
     if (this.children) for (const child of this.children) end(child, 'race')
   }

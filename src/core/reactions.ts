@@ -1,18 +1,19 @@
 /**
- * Hearing of promises that are not ours, however long they live.
+ * Follows promises of other code, however long they live.
  *
- * A reaction cannot be taken off a promise. So the followers of a promise share one, which they can leave. Nothing of what a
- * promise comes to is kept.
+ * A reaction cannot be removed from a promise. So the followers of one promise share one reaction, which a follower can
+ * leave. The outcome of a promise is not kept.
  *
  * Invariants
- * RE1. A reaction that has not settled and has been left by a follower is the one that all later followers of its promise share,
- *     or an empty one: of these a promise has a few at most, from followers that came before the first had left.
+ * RE1. A reaction that has not settled, and that a follower has left, is one of two: the reaction that all later
+ *     followers of its promise share, or an empty one. A promise has at most a few empty ones, of followers that came
+ *     before the first one had left.
  * RE2. A follower has left the reaction when it is called.
  */
 
 import { soon } from './clock.js'
 
-/** Is called once, with what the promise comes to. */
+/** Called once, with the outcome of the promise. */
 export interface Follower {
   fulfilled(value: unknown): void
   rejected(error: unknown): void
@@ -20,14 +21,17 @@ export interface Follower {
 
 /** A reaction on a promise. */
 export class Reaction {
-  /** Who follows, first come first called. Mostly it is one, and a set would take longer than all the rest. */
+  /**
+   * The followers, called in the order in which they came. Mostly there is one, and a set would take longer than
+   * everything else.
+   */
   private first: Follower | undefined = undefined
   private others: Set<Follower> | undefined = undefined
   isSettled = false
   /** See `lingering`. */
   next: Reaction | undefined = undefined
 
-  /** @param promise its promise, as long as the map of reactions lacks it, though it may need an entry */
+  /** @param promise its promise, while the reaction has no entry in the map but may need one; else undefined */
   constructor(private promise: object | undefined) {
     if (promise) unlisted++
   }
@@ -37,14 +41,14 @@ export class Reaction {
     else (this.others ??= new Set()).add(follower)
   }
 
-  /** The follower hears of the promise no longer. */
+  /** From now on the follower is not called. */
   leave(follower: Follower): void {
     if (this.first === follower) this.first = undefined
     this.others?.delete(follower)
     this.linger()
   }
 
-  /** Later followers of the promise share it, if it has not settled by the next job. */
+  /** Lets later followers of the promise share this reaction, if it has not settled by the next microtask. */
   linger(): void {
     if (this.promise && !this.next) listSoon(this)
   }
@@ -78,7 +82,7 @@ export class Reaction {
     this.promise = undefined
   }
 
-  /** Gets its entry in the map, if it needs one, unless another one has it. */
+  /** Adds its entry to the map, if it needs one, unless another reaction has the entry. */
   list(): void {
     const { promise } = this
     if (!promise) return
@@ -88,25 +92,31 @@ export class Reaction {
   }
 }
 
-/** The reactions by their promises: of all that have outlived a race, and of those that may. */
+/** The reactions by their promises: those that have outlived a race, and some that may. */
 const reactions = new WeakMap<object, Reaction>()
 
 /**
- * How many reactions have no entry, which takes longer than all the rest of a race: most promises settle before they would
- * need one. Beyond a few, one in eight gets its entry at once, by chance; so no promise can gather more than a few reactions
- * of races that go on at the same time (RE1).
+ * The number of reactions that have no entry in the map. An entry takes longer than everything else in a race, and most
+ * promises settle before they need one. Beyond a few such reactions, one in eight gets its entry at once, by chance. So
+ * no promise can gather more than a few reactions of races that run at the same time (RE1).
  */
 let unlisted = 0
 const MANY = 64
 let dice = 1
 
-/** True once in eight times. Not by `Math.random`, which programs replace by what gives always the same. */
+/**
+ * Returns true once in eight times. It does not use `Math.random`: programs replace it by functions that always return
+ * the same.
+ */
 function isDrawn(): boolean {
   dice = (Math.imul(dice, 1_664_525) + 1_013_904_223) | 0
   return dice >>> 29 === 0
 }
 
-/** Those that have outlived a race, until the next job: it may be that they have settled by then. A list, its end leads to itself. */
+/**
+ * The reactions that have outlived a race, until the next microtask, when they may have settled. It is a list whose end
+ * points to itself.
+ */
 let lingering: Reaction | undefined
 
 function listSoon(reaction: Reaction): void {
@@ -131,7 +141,7 @@ const platformThen = Promise.prototype.then
 
 type Then = (fulfilled: (value: unknown) => void, rejected: (error: unknown) => void) => unknown
 
-/** The method by which a value is a promise, if it is one. Throws what a getter throws. */
+/** Returns the `then` of a value, if the value is a promise or a thenable. Throws the error of a getter. */
 export function thenOf(value: unknown): Then | undefined {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return undefined
   const { then } = value as { then?: unknown }
@@ -139,14 +149,15 @@ export function thenOf(value: unknown): Then | undefined {
 }
 
 /**
- * Has the follower hear of the promise, which has that `then`. Without a follower the promise is handled: if it rejects, that
- * ends no process.
+ * Lets a follower follow a promise, which must have that `then`. Without a follower the promise is only handled: if it
+ * rejects, that does not end the process.
  *
- * A thenable is not trusted. It counts once; if it resolves with a promise, that counts; if it throws before, it has failed.
+ * A thenable is not trusted. Only its first call of a callback counts. If it resolves with a promise, the outcome of
+ * that promise counts. If it throws before, it has failed.
  */
 export function follow(promise: object, then: Then, follower?: Follower): Reaction {
   const isNative = promise instanceof Promise && then === Promise.prototype.then
-  // A mere thenable may begin its task each time it is asked, as query builders do: so it is asked each time.
+  // A mere thenable may start its task at each call of `then`, as query builders do. So `then` is called each time.
   const isPromise = isNative || looksLikePromise(promise)
   const known = isPromise ? reactions.get(promise) : undefined
   if (known && !known.isSettled) {
@@ -161,27 +172,30 @@ export function follow(promise: object, then: Then, follower?: Follower): Reacti
   if (!isNative) ask(promise, then, fulfil, refuse)
   else {
     try {
-      // The same, but V8 inlines the call of a method.
+      // The same call, but V8 inlines the call of a method.
       if (promise.then === platformThen) void promise.then(fulfil, refuse)
       else void platformThen.call(promise, fulfil, refuse)
     } catch (error) {
-      refuse(error) // its constructor is a getter that throws
+      refuse(error) // the promise's constructor is a getter that throws
     }
   }
   return reaction
 }
 
-/** The same as `await` has it: what was put on a promise of the platform as its `then` is not called. */
+/**
+ * Returns the `then` that `await` calls: on a promise of the platform, a `then` that a program has put on the promise
+ * is not called.
+ */
 export function awaitedThenOf(value: unknown): Then | undefined {
   if (!(value instanceof Promise)) return thenOf(value)
   try {
     return value.constructor === Promise ? (platformThen as Then) : thenOf(value)
   } catch {
-    return platformThen as Then // which meets the same error, and says so
+    return platformThen as Then // its call meets the same error, and reports it
   }
 }
 
-/** Of another realm, or of a class that extends `Promise`. */
+/** Whether it is a promise of another realm, or of a class that extends `Promise`. */
 function looksLikePromise(value: object): boolean {
   try {
     return Object.prototype.toString.call(value) === '[object Promise]'
@@ -190,7 +204,10 @@ function looksLikePromise(value: object): boolean {
   }
 }
 
-/** As the language does for `await`, but without a job in between: a failure is heard before a cancellation that comes later. */
+/**
+ * Calls `then` as the language does for `await`, but without a microtask in between. So a failure is heard before a
+ * cancellation that comes later.
+ */
 function ask(promise: object, then: Then, fulfil: (value: unknown) => void, refuse: (error: unknown) => void): void {
   let isCalled = false
   const once = (what: () => void) => {
@@ -201,7 +218,7 @@ function ask(promise: object, then: Then, fulfil: (value: unknown) => void, refu
   const resolve = (value: unknown) =>
     once(() => {
       if (value === promise) refuse(new TypeError('a thenable has resolved with itself'))
-      // The platform finds out whether it is a promise.
+      // The platform finds out whether the value is a promise.
       else if (Object(value) === value) new Promise((settle) => settle(value)).then(fulfil, refuse)
       else fulfil(value)
     })

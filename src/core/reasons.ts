@@ -1,25 +1,25 @@
 /**
- * The reason of a cancellation as text that another thread or process can read back: what JSON takes, and besides errors,
- * dates, big integers, `undefined`, and the numbers that JSON has no word for. Objects arrive as plain ones, as with
- * `structuredClone`.
- * What cannot cross, or is too long, arrives as text that people can read, with an ellipsis where it was cut.
+ * The reason of a cancellation as text that another thread or process can read back. It keeps everything that JSON can
+ * express, and also errors, dates, big integers, `undefined`, and the numbers that JSON lacks. Objects arrive as plain
+ * ones, as with `structuredClone`. A reason that cannot cross, or is too long, arrives as readable text, with an
+ * ellipsis where it was cut.
  *
- * An object `{ "$": [tag, …] }` stands for what JSON cannot say.
+ * An object `{ "$": [tag, …] }` stands for a value that JSON cannot express.
  */
 
-/** How deep a reason may be, and of how many parts: more would not fit anyway. */
+/** The greatest depth of a reason, and the largest number of its parts. A larger reason would not fit anyway. */
 const DEEPEST = 8
 const MOST_PARTS = 256
-/** No cause that is written for people is longer, in characters. */
+/** The greatest length of a cause that is written as readable text, in characters. */
 const LONGEST = 500
 
-/** The numbers of bytes that a text takes. */
+/** Returns the number of bytes that a text takes. */
 export type SizeOf = (text: string) => number
 
-/** What has arrived. */
+/** A reason that has arrived. */
 export interface Crossed {
   readonly reason: unknown
-  /** What the message says of it, where the reason that has arrived would say something else. */
+  /** The part of the message about the reason, where the arrived reason alone would give another text. */
   readonly saying: { readonly text: string | undefined } | undefined
 }
 
@@ -27,9 +27,12 @@ type Tagged = readonly [tag: string, ...content: unknown[]]
 
 const tagged = (...content: Tagged): object => ({ $: content })
 
-// ---- What can be read back
+// ---- The form that can be read back
 
-/** A form of the value that `JSON.stringify` takes as it is. Throws for what is too deep or too long, and whatever a getter throws. */
+/**
+ * Returns a form of the value for `JSON.stringify`. Throws for a value that is too deep or too long, and the error of a
+ * getter.
+ */
 function formOf(reason: unknown, stacks: boolean): unknown {
   let parts = 0
   const one = (value: unknown, above: readonly object[]): unknown => {
@@ -75,7 +78,7 @@ const kindOfObject = (value: object) => Object.prototype.toString.call(value)
 
 const isRecord = (value: object) => kindOfObject(value) === '[object Object]'
 
-/** An error of whatever realm; `DOMException`s are some, too. */
+/** Whether it is an error of any realm. A `DOMException` is one, too. */
 function isError(value: object): value is Error {
   return value instanceof Error || /^\[object (Error|DOMException)\]$/.test(kindOfObject(value))
 }
@@ -107,7 +110,7 @@ function headOf(error: Error): ErrorForm {
   }
 }
 
-/** A property, undefined where its getter throws. */
+/** Returns a property, or undefined where its getter throws. */
 function partOf(error: Error, key: string): unknown {
   return attempt(() => (error as unknown as Record<string, unknown>)[key])
 }
@@ -120,14 +123,14 @@ function attempt<T>(what: () => T): T | undefined {
   }
 }
 
-// ---- What people can read
+// ---- Readable text
 
 function plainText(value: unknown): string {
   // oxlint-disable-next-line typescript/no-base-to-string -- better than nothing
   return attempt(() => String(value)) ?? 'a reason that has no text'
 }
 
-/** The value as one would write it down, in little more than so many characters. */
+/** Returns the value as readable text, not much longer than `most` characters. */
 function written(reason: unknown, most: number): string {
   let left = most
   const one = (value: unknown, above: readonly object[]): string => {
@@ -160,12 +163,15 @@ function written(reason: unknown, most: number): string {
   return one(reason, [])
 }
 
-/** The first so many characters of a text, with an ellipsis for the others; none of them cut in half. */
+/** Returns the first `most` characters of a text, with an ellipsis for the rest. It cuts no character in half. */
 function clip(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most).replace(/[\uD800-\uDBFF]$/, '')}…`
 }
 
-/** As much of the text as fits, at most so many characters of it, with an ellipsis. */
+/**
+ * Encodes the longest start of the text that fits, of at most `most` characters, with an ellipsis. `fits` returns the
+ * encoded text, or undefined if it is too long. Undefined if nothing fits.
+ */
 function shorten(text: string, most: number, fits: (text: string) => string | undefined): string | undefined {
   let best = fits(text)
   if (best !== undefined) return best
@@ -183,7 +189,7 @@ function shorten(text: string, most: number, fits: (text: string) => string | un
 
 // ---- Both
 
-/** What a form that has arrived would say in a message. */
+/** Returns the part of a message that an arrived form alone would give. */
 function formSays(form: unknown): string | undefined {
   if (typeof form === 'string') return form
   const { $: [tag, content] = [] as unknown[], message } = Object(form) as { $?: unknown[]; message?: unknown }
@@ -192,8 +198,8 @@ function formSays(form: unknown): string | undefined {
 }
 
 /**
- * The text that crosses, at most so long by `sizeOf`: in full, without stack traces, shortened; undefined if nothing fits.
- * `said` is what the message says of the reason.
+ * Returns the text that crosses, of at most `limit` by `sizeOf`: in full, else without stack traces, else shortened.
+ * Undefined if nothing fits. `said` is the part of the message about the reason.
  */
 export function encodeReason(
   reason: unknown,
@@ -202,7 +208,9 @@ export function encodeReason(
   limit: number,
   sizeOf: SizeOf,
 ): string | undefined {
-  /** With what the message says of it, where the form alone would not tell. */
+  /**
+   * Encodes a form, with the part of the message where the form alone would not give it. Undefined if it is too long.
+   */
   const fits = (form: unknown, says: string | undefined): string | undefined => {
     const text = JSON.stringify(formSays(form) === says ? form : tagged('said', form, says))
     return sizeOf(text) <= limit ? text : undefined
@@ -216,7 +224,10 @@ export function encodeReason(
   return shorten(written(reason, limit), limit, (text) => fits(text, said && clip(said, 100)))
 }
 
-/** An error that is too long: its code, cause and name are shortened before its message is, and do not go before it. */
+/**
+ * Encodes an error that is too long. Its code, cause and name are shortened before its message is, but are not dropped
+ * before it.
+ */
 function encodeError(
   error: Error,
   said: string | undefined,
@@ -239,7 +250,7 @@ function encodeError(
   return shorten(`${name}: ${message}…`, limit, withText({}))
 }
 
-/** A text that crosses, shortened where it has to be; undefined if nothing fits. */
+/** Encodes a text, shortened where it has to be. Undefined if nothing fits. */
 export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string | undefined {
   return shorten(text, limit, (part) => {
     const encoded = JSON.stringify(part)
@@ -247,7 +258,10 @@ export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string 
   })
 }
 
-/** What has crossed, from `where`. Text that is no reason of ours is undefined: nobody's memory, or wire, is trusted. */
+/**
+ * Decodes a reason that has come from `where`. Foreign memory and wires are not trusted: a text that is no reason of
+ * calloff is undefined.
+ */
 export function decodeReason(text: string, where: string): Crossed {
   return attempt(() => crossed(JSON.parse(text), where)) ?? { reason: undefined, saying: undefined }
 }
@@ -259,7 +273,7 @@ function crossed(form: unknown, where: string): Crossed {
   return { reason: valueOf(inner, where), saying: { text: typeof says === 'string' ? says : undefined } }
 }
 
-/** The value of a form. What is no form of ours, or deeper than we write any, is undefined. */
+/** Returns the value of a form. A form that is unknown, or deeper than `encodeReason` writes any, is undefined. */
 function valueOf(form: unknown, where: string, depth = 0): unknown {
   if (typeof form !== 'object' || form === null) return form
   if (depth > DEEPEST) return undefined
@@ -286,7 +300,7 @@ function untagged([tag, content]: Tagged, where: string, inner: (one: unknown) =
   }
 }
 
-/** An {@link ErrorForm} that has arrived: none of its fields is what it should be until that was checked. */
+/** An {@link ErrorForm} that has arrived. Its fields may have any type until they are checked. */
 type ForeignForm = { readonly [K in keyof ErrorForm]?: unknown }
 
 const classes = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
@@ -300,7 +314,7 @@ function errorFrom(form: ForeignForm, where: string, inner: (one: unknown) => un
   const set = (key: string, value: unknown) =>
     Object.defineProperty(error, key, { value, writable: true, configurable: true })
   if (error.name !== name) set('name', name)
-  // Where it was read says nothing about where it was made.
+  // The place where the error was read says nothing about the place where it was made.
   set('stack', textIn(form.stack) ?? `${name}: ${message}\n    at ${where}`)
   if (typeof code === 'string' || typeof code === 'number') Object.assign(error, { code })
   return error

@@ -1,12 +1,12 @@
-/** What lies ahead of a token: when it ends by itself, and as what. The one question about a graph that is not answered yes or no. */
+/** The future of a token: when it is cancelled by itself, and by which cancellation. */
 import { keepAlive, now } from './clock.js'
 import { Cancellation, discover, each, epoch, LOOK, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
 
 /** A rule that is not opaque. */
 interface Timed extends TokenNode {
   /**
-   * The cancellation that its deadline will be; absent or undefined if nobody can say. With `told`, only if whoever asks can
-   * rely on being told when that moves (`onMove` in graph.ts).
+   * The cancellation by its deadline. Absent or undefined if it is not known. With `told`, it is returned only if the
+   * caller is told when the deadline moves (`onMove` in graph.ts).
    */
   ahead?(told: boolean): Cancellation | undefined
 }
@@ -16,9 +16,12 @@ const perhapsOf = (rule: TokenNode) =>
   rule.endsItself ? new Cancellation(rule, 'condition', undefined, 0) : aheadOf(rule)
 const toldOf = (rule: TokenNode) => (rule as Timed).ahead?.(true)
 
-/** The cancellation by which a live node ends at the latest, undefined if it may never end. `ofRule` knows it of a rule that is not opaque. */
+/**
+ * Returns the cancellation by which a live node is cancelled at the latest, or undefined if it may never be. `ofRule`
+ * returns the same for a rule that is not opaque.
+ */
 function foresee(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | undefined): Cancellation | undefined {
-  // An opaque node depends on what it stands for, so those are worked out first, on a stack of our own.
+  // An opaque node depends on the nodes that it stands for. So those come first, on a stack that is no call stack.
   const known = new Map<TokenNode, Cancellation | undefined>()
   const endOf = (node: TokenNode) => {
     let first = node.outcome
@@ -36,7 +39,7 @@ function foresee(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
     const sources: TokenNode[] = []
     if (current.opaque) {
       each(current.sources, (source) => {
-        // One that nobody has looked at since the last cancellation may have ended unseen.
+        // A source that was not read since the last cancellation may be cancelled without a record.
         if (!source.opaque && source.seen !== epoch && source.seen !== -epoch) discover(source, LOOK)
         sources.push(source)
       })
@@ -51,14 +54,15 @@ function foresee(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
   return endOf(top)
 }
 
-/** The same, as far as whoever asks can rely on being told when it moves. */
+/** The same, with only the deadlines of which the caller is told when they move. */
 export function foreseeTold(node: TokenNode): Cancellation | undefined {
   return foresee(node, toldOf)
 }
 
 /**
- * Milliseconds until a live node ends by itself at the latest, `Infinity` if it may never. `polled` is what a rule counts
- * for that only polls can end: `Infinity` for "nobody knows", 0 for "perhaps at the next poll".
+ * Returns the milliseconds until a live node is cancelled by itself at the latest, `Infinity` if it may never be.
+ * `polled` is the time for a rule that only polls can cancel: `Infinity` for "not known", 0 for "perhaps at the next
+ * poll".
  */
 export function timeLeft(node: TokenNode, polled: number): number {
   const at = now()
@@ -69,8 +73,9 @@ export function timeLeft(node: TokenNode, polled: number): number {
 }
 
 /**
- * Keeps the process alive for what waits under a live node, if that may end although this program does nothing more: by a
- * deadline, a poller, another thread or another process. Gives what lets the process go.
+ * Keeps the process alive for an operation that waits under a live node, if the node may be cancelled although this
+ * program does nothing more: by a deadline, a poller, another thread or another process. Returns a function that lets
+ * the process go, or undefined if it holds nothing.
  */
 export function holdFor(node: TokenNode): (() => void) | undefined {
   return node.rules && foresee(node, perhapsOf) ? keepAlive() : undefined

@@ -1,4 +1,4 @@
-/** Trying again what has failed, at a pace, within the time there is. */
+/** Repeats a task that has failed, after delays, within the time that is left. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { waitAfter } from './backoff.js'
 import { turn } from './clock.js'
@@ -9,24 +9,28 @@ import { asyncUnder } from './promises.js'
 import { awaitedThenOf, follow, type Reaction } from './reactions.js'
 import { holdFor, timeLeft } from './remaining.js'
 
-/** How to try again. */
+/** The options of a retry. */
 export interface RetryOptions {
-  /** How many attempts in all, a whole number from 1 on, or `Infinity`. Default: 3. */
+  /** The number of attempts in all: a whole number from 1 on, or `Infinity`. Default: 3. */
   readonly attempts?: number | undefined
   /** Milliseconds between the first attempt and the second. Default: 100. */
   readonly delay?: number | undefined
-  /** How many times as long as the one before it each further delay is. Default: 2. */
+  /** Each further delay is this many times as long as the delay before it. Default: 2. */
   readonly factor?: number | undefined
   /** The longest delay, in milliseconds. Default: 30,000. */
   readonly maxDelay?: number | undefined
   /**
-   * Takes each delay at random between its half and its whole, so that those who have failed together do not come back
-   * together. A function, which gives a number from 0 to 1, takes the place of `Math.random`. Default: true.
+   * Whether each delay is taken at random between its half and its whole, so that callers that have failed together do
+   * not come back together. A function takes the place of `Math.random`: it returns a number from 0 to 1. Default:
+   * true.
    */
   readonly jitter?: boolean | (() => number) | undefined
-  /** Milliseconds that an attempt needs: with less time left, none is started. Default: 0. */
+  /** Milliseconds that an attempt needs. With less time left, no attempt is started. Default: 0. */
   readonly minAttemptTime?: number | undefined
-  /** Whether a failure is worth another attempt: a boolean, or a promise of one. Attempts count from 1. Default: each is. */
+  /**
+   * Whether a failure is worth another attempt: a boolean, or a promise of one. Attempts count from 1. Default: every
+   * failure is.
+   */
   readonly when?: ((error: unknown, attempt: number) => boolean | PromiseLike<boolean>) | undefined
 }
 
@@ -41,8 +45,8 @@ const RETRY_OPTIONS: NamesOf<RetryOptions> = [
 ]
 
 /**
- * The time that is left allows no other attempt. `cause` is what the last one has failed with; there is none if there was no
- * time for a first one.
+ * The time that is left allows no further attempt. `cause` is the failure of the last attempt. It is absent where there
+ * was no time for a first attempt.
  */
 export class RetryBudgetError extends Error {
   /** For tests that hold across copies of the package. */
@@ -51,7 +55,7 @@ export class RetryBudgetError extends Error {
 
   constructor(
     message: string,
-    /** How many attempts have failed. */
+    /** The number of attempts that have failed. */
     readonly attempts: number,
     options?: { readonly cause?: unknown },
   ) {
@@ -101,19 +105,19 @@ async function tryAgain<Token, T>(
       return await heeded(node, task(token, attempt))
     } catch (error) {
       end(token, 'dispose')
-      // What was cancelled is over; and a failure that came at the same time is the last.
+      // A cancelled retry has ended. A failure that came at the same time is the last one.
       if (discover(node, LOOK) || attempt >= attempts) throw error
       if (when && !isYes(await heeded(node, when(error, attempt)))) throw error
       last = { cause: error }
     }
     pause = waitAfter(attempt - 1, first, longest, factor, jitter ? share(jitter) : 1)
   }
-  /* c8 ignore next -- nobody gets here */
+  /* c8 ignore next -- the loop above never ends without a result */
 }
 
 /**
- * What foreign code comes to. Once the token is cancelled, what heeds its token has a turn of the event loop to say how it
- * ended; what does not is waited for no longer.
+ * The outcome of foreign code: of an attempt, or of `when`. Once the token is cancelled, the code has one turn of the
+ * event loop to settle. After that it is waited for no longer.
  */
 function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -148,7 +152,7 @@ function isYes(answer: unknown): boolean {
   return answer
 }
 
-/** A number from 0 to 1. `Math.random` is looked up when it is called, so that a stand-in counts. */
+/** Returns a number from 0 to 1. `Math.random` is read at each call, so that a replacement counts. */
 function share(random: true | (() => number)): number {
   const value = typeof random === 'function' ? random() : Math.random()
   if (!(value >= 0 && value <= 1)) throw new RangeError(`jitter must give a number from 0 to 1, got ${String(value)}`)

@@ -1,22 +1,24 @@
 /**
- * What single platforms need so that a signal of ours is neither lost nor kept: found by their structure, not by their version.
- * Where a symbol is not found, nothing is done.
+ * Guards for single platforms, so that a signal of calloff is neither lost nor kept too long. A platform is recognised
+ * by the structure of its signals, not by its version. Where a symbol is not found, nothing is done.
  */
 import { soon } from './clock.js'
 import { onFire } from './graph.js'
 
 interface Platform {
-  /** Node 20: the symbol under which a signal keeps the number of listeners from which on it warns of a leak. */
+  /** Node 20: the symbol of the number of listeners at which a signal warns of a leak. */
   readonly limit?: symbol | undefined
   /**
-   * Node from 24.16 on, and 26 before 26.9: an abort is forgotten if the controller is collected before the composite is first
-   * read (nodejs/node#65995). There a composite without listeners holds its controllers, and the last of those that were
-   * aborted are kept.
+   * Node from 24.16 on, and 26 before 26.9: an abort is forgotten if the controller is collected before the composite
+   * is first read (nodejs/node#65995). There a composite without listeners holds its controllers, and the controllers
+   * that were aborted last are kept.
    */
   readonly forgets?: boolean
-  /** Node 20 and 22: the symbol under which a signal keeps the composites that depend on it, weakly. */
+  /** Node 20 and 22: the symbol of the composites that depend on a signal. The signal keeps them weakly. */
   readonly dependants?: symbol | undefined
-  /** Node: the symbols of what it calls for each listener that a signal gets or loses, and of the sources of a composite. */
+  /**
+   * Node: the symbols of the hooks for each listener that a signal gets or loses, and of the sources of a composite.
+   */
   readonly listening?: Listening | undefined
 }
 
@@ -31,7 +33,7 @@ let known: Platform | undefined
 const symbolsOf = (signal: AbortSignal) => signal as unknown as Record<symbol, unknown>
 const find = (signal: object, description: string) =>
   Object.getOwnPropertySymbols(signal).find((symbol) => symbol.description === description)
-/** Not enumerable, so that a signal looks like any other. */
+/** Defines a property that is not enumerable, so that the signal looks like any other. */
 const define = (signal: AbortSignal, symbol: symbol, value: unknown) =>
   Object.defineProperty(signal, symbol, { value, writable: true, configurable: true })
 
@@ -46,7 +48,7 @@ function probe(): Platform {
   const limit = find(signal, 'events.maxEventTargetListeners')
   const platform = {
     forgets: !!sources && !find(signal, 'kDependantSignals'),
-    /* c8 ignore next -- Node 20 warns, the others keep a 0 there, or nothing */
+    /* c8 ignore next -- Node 20 warns; the others have 0 here, or nothing */
     limit: limit && symbolsOf(signal)[limit] ? limit : undefined,
     dependants: find(middle, 'kDependantSignals'),
     /* c8 ignore next -- the others are no Node */
@@ -58,22 +60,23 @@ function probe(): Platform {
   return platform
 }
 
-/** Gives the signal, which from now on does not warn of many listeners. */
+/** Returns the signal. From now on the signal does not warn of many listeners. */
 export function noWarnings(signal: AbortSignal): AbortSignal {
   known ??= probe()
-  /* c8 ignore next -- on Node 20 always. Not 0, of which its `getMaxListeners` says that this is no signal. */
+  /* c8 ignore next -- on Node 20 always. Not 0: for that, `getMaxListeners` of Node says that this is no signal. */
   if (known.limit) symbolsOf(signal)[known.limit] = Infinity
   return signal
 }
 
-/** The signal of a controller of ours, of which composites will be made. */
+/** Prepares the signal of a controller of calloff, before composites are made of it. */
 export function guardSource(signal: AbortSignal): void {
   const { dependants } = (known ??= probe())
-  // Assigned as Node does it when it first composes something of the signal: a definition costs a third of `AbortSignal.any`.
+  // Assigned, as Node does it for the first composite of a signal. A definition would take a third of
+  // `AbortSignal.any`.
   if (dependants) symbolsOf(signal)[dependants] = new Dependants(signal, dependants)
 }
 
-/** The composite of the signals of controllers of ours. */
+/** Returns the composite of the signals of the given controllers, which must be calloff's. */
 export function compose(controllers: readonly AbortController[]): AbortSignal {
   const { forgets, listening } = (known ??= probe())
   const signals = controllers.map(({ signal }) => signal)
@@ -88,16 +91,17 @@ export function compose(controllers: readonly AbortController[]): AbortSignal {
   return composite
 }
 
-// ---- Node: who keeps a composite that has listeners
+// ---- Node: what keeps a composite that has listeners
 
-// Node keeps it in a set of its own, as long as one of its sources is there. So a circle (a listener that knows the token, which
-// has the source) is never freed (nodejs/node#57584). Here the sources keep it instead: it lives exactly as long as something
-// can abort it, and a circle is garbage like any other. A composite that the caller makes of it is the platform's business.
+// Node keeps it in a set of its own, as long as one of its sources is there. So a circle (a listener that knows the
+// token, which has the source) is never freed (nodejs/node#57584). Here the sources keep it instead. So it lives
+// exactly as long as a source can abort it, and a circle is garbage like any other. A composite that the caller makes
+// of it is left to the platform.
 
-/** The composites with listeners that a source keeps; until it is aborted. */
+/** The composites with listeners that a source keeps, until the source is aborted. */
 const kept = new WeakMap<AbortSignal, Set<AbortSignal>>()
 
-/** Of the platform, which was looked at when the composite was made. */
+/** The symbols of the platform. The platform was probed when the composite was made. */
 const listeningOf = () => (known as Platform).listening as Listening
 
 type Hook = (this: AbortSignal, size: number, type: string, ...rest: unknown[]) => void
@@ -112,24 +116,24 @@ function eachSource(composite: AbortSignal, visit: (source: AbortSignal) => void
   })
 }
 
-/** Node calls it for each listener that the composite gets. */
+/** Node calls this hook for each listener that the composite gets. */
 function listenerAdded(this: AbortSignal, ...given: Parameters<Hook>): void {
   const { added, removed } = listeningOf()
   hookOf(added).apply(this, given)
   const [, type, , , , , isWeak] = given
   if (type !== 'abort' || isWeak || this.aborted) return
-  // Node has told its sources of it, and now forgets to keep it.
+  // Node has told the sources of the listener. This call makes Node forget to keep the composite.
   hookOf(removed).call(this, 0, 'abort')
   eachSource(this, (source) => {
     const composites = kept.get(source)
     if (composites) composites.add(this)
     else kept.set(source, new Set([this]))
   })
-  // From now on the platform tells it of an abort at once.
+  // From now on the platform tells the composite of an abort at once.
   symbolsOf(this)[pin] &&= undefined
 }
 
-/** The same for each that it loses. */
+/** Node calls this hook for each listener that the composite loses. */
 function listenerRemoved(this: AbortSignal, ...given: Parameters<Hook>): void {
   hookOf(listeningOf().removed).apply(this, given)
   const [size, type] = given
@@ -140,7 +144,7 @@ function letGo(composite: AbortSignal): void {
   eachSource(composite, (source) => kept.get(source)?.delete(composite))
 }
 
-/** The source was aborted, and with it all the composites, whose other sources need not keep them any more. */
+/** A source was aborted, and with it all its composites. So their other sources need not keep them any more. */
 function release(source: AbortSignal): void {
   const composites = kept.get(source)
   kept.delete(source)
@@ -151,7 +155,10 @@ function release(source: AbortSignal): void {
 
 const pin = Symbol('calloff.pin')
 
-/** Keeps the last 1,024 controllers that were aborted: by then the composites below have long been read, or never will be. */
+/**
+ * Keeps the last 1,024 controllers that were aborted. After so many aborts, their composites were read long ago, or
+ * never will be.
+ */
 /* c8 ignore start -- the same */
 function keepLately(): void {
   const lately: AbortController[] = []
@@ -164,11 +171,12 @@ function keepLately(): void {
 
 // ---- Node 20 and 22: composites of composites
 
-// They keep, on each signal, a Set of WeakRefs of the composites that depend on it. We give each source a Set of
-// our own, which (a) ties a composite to the one it was composed from, since Node 22 drops the listeners of a composite
-// whose intermediate signal was collected; (b) skips Node 22's sweep, which is quadratic; (c) sweeps, amortised, in `add`.
+// These versions keep, on each signal, a Set of WeakRefs of the composites that depend on it. calloff gives each source
+// a Set of its own. This Set (a) ties a composite to the composite that it was made from, since Node 22 drops the
+// listeners of a composite whose intermediate signal was collected; (b) skips Node 22's sweep, which is quadratic; (c)
+// sweeps in `add`, at amortised cost.
 
-/** The composite that `AbortSignal.any` is looking through just now, and the one that it makes. */
+/** The composite whose sources `AbortSignal.any` is reading now, and the composite that it makes. */
 let composing: AbortSignal | undefined
 let made: AbortSignal | undefined
 const composed = () => {
@@ -190,7 +198,7 @@ class Dependants extends Set<WeakRef<AbortSignal>> {
     const composite = reference.deref()
     if (composite) {
       if (composing) made ??= composite
-      if (made !== composite) composing = undefined // the next composite of the same job is not made of it
+      if (made !== composite) composing = undefined // the next composite of the same microtask is not made of it
       const through = symbolsOf(composite)
       const tied = through[tie] as [AbortSignal, unknown] | undefined
       if (composing && composing !== composite && composing !== tied?.[0]) define(composite, tie, [composing, tied])
@@ -204,7 +212,7 @@ class Dependants extends Set<WeakRef<AbortSignal>> {
     return super.add(reference)
   }
 
-  /** An abort walks through it; so does Node 22's sweep, which may not. */
+  /** An abort iterates it, and may. Node 22's sweep iterates it, too, and may not. */
   override forEach(
     visit: (value: WeakRef<AbortSignal>, again: WeakRef<AbortSignal>, set: Set<WeakRef<AbortSignal>>) => void,
   ): void {
@@ -214,7 +222,10 @@ class Dependants extends Set<WeakRef<AbortSignal>> {
 
 const tie = Symbol('calloff.tie')
 
-/** Notes when the platform looks through this composite to compose another. An abort reads it as well, and composes nothing. */
+/**
+ * Notes when the platform reads the sources of this composite to make another composite. An abort reads them as well,
+ * and makes none.
+ */
 function watch(composite: AbortSignal, symbol: symbol): void {
   let own: unknown
   Object.defineProperty(composite, symbol, {

@@ -4,9 +4,10 @@
 /**
  * The token: one object that answers one question, "should I go on?".
  *
- * This is the handle that people hold; what is true of a graph of them is in graph.ts. Four kinds stand in this file, because
- * the base class makes them itself (a sum, a deadline, a grace, a bridge to a foreign signal) and they extend it: in files of
- * their own these would have to import each other in a circle. The other kinds are in tokens/.
+ * This file has the handle that callers hold. The engine is in graph.ts: it keeps what is true of a graph of tokens.
+ * The base class makes four kinds itself, and these kinds extend it: SimpleToken (also the combined token), the
+ * deadline, the grace and the bridge to a foreign signal. They stand in this file, because files of their own would
+ * import each other in a circle. The other kinds are in tokens/.
  */
 import { isArray, type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
@@ -60,52 +61,58 @@ import { retry, type RetryOptions } from './retry.js'
 import type { Callee } from './traces.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
-/** What can be nested in a token, or summed with one: tokens, of any copy of the package, and what `from()` takes. */
+/**
+ * The parents of a token, and the sources of a combined token: tokens of any copy of the package, and what `from()`
+ * takes.
+ */
 export type TokenOrSignal = CancellationToken | ForeignSignal
 
-/** A platform signal, whatever realm or polyfill it comes from, seen by its shape. */
+/** A platform signal of any realm or polyfill. It is recognised by its shape. */
 export interface ForeignSignal {
   readonly aborted: boolean
   addEventListener(type: 'abort', listener: () => void): void
   removeEventListener(type: 'abort', listener: () => void): void
 }
 
-/** What every kind of token takes among its options. */
+/** The options that every kind of token takes. */
 export interface TokenOptions {
-  /** For messages and for the text of the token. */
+  /** The name that messages and the text of the token show. */
   readonly name?: string | undefined
-  /** Born cancelled, as by hand. */
+  /** If true, the token is cancelled from the start, as if by hand. */
   readonly cancelled?: boolean | undefined
 }
 
 export const TOKEN_OPTIONS: NamesOf<TokenOptions> = ['name', 'cancelled']
 
-/** Something to race: a promise, or a function that is started with a token of its own. */
+/** An entry of a race: a promise, or a function. A function is started with a token of its own. */
 export type Task<T> = TaskOf<CancellationToken, T>
 
-/** What a task comes to. */
+/** The type of the result of a task. */
 export type ResultOf<W> =
   W extends PromiseLike<infer T> ? T : W extends (token: CancellationToken) => infer R ? Awaited<R> : never
 
-/** A listener's place. */
+/** A listener that is registered on a token. */
 export interface Registration extends Disposable {
-  /** Takes the listener back. True if that prevented the call: it had not been called, and now never will be. */
+  /** Removes the listener. Returns true if this prevented the call: the listener was not called, and never will be. */
   stop(): boolean
 }
 
 const POLL_OPTIONS = ['direct'] as const
 const TIMEOUT_OPTIONS = ['max'] as const
 
-// `structuredClone` and `postMessage` refuse a symbol, and name it in the message: a token never arrives as a dead copy.
+// `structuredClone` and `postMessage` refuse a symbol, and name it in their message. So a token never arrives as a dead
+// copy.
 export const UNCLONABLE: symbol = Symbol(
   'a calloff token cannot be sent as it is, share() of calloff/threads makes a handle that can',
 )
 
 /**
- * The base of all tokens, and the type to ask for: `function work(token: CancellationToken = new DefaultToken())`.
+ * The base class of all tokens, and the type of a parameter:
+ * `function work(token: CancellationToken = new DefaultToken())`.
  *
- * Memory: a token knows its sources, never the tokens derived from it, so a derived token that is dropped is garbage, with
- * no call of anything. Only while somebody listens (or waits, or races) does a token stand in the lists of its sources.
+ * Memory: a token knows its sources, but a source does not know the tokens that derive from it. So a derived token that
+ * is dropped is garbage, and nothing needs to be called. A token stands in the lists of its sources only while it has a
+ * listener, a pending wait or a pending race.
  *
  * @example
  * ```ts
@@ -120,7 +127,7 @@ export const UNCLONABLE: symbol = Symbol(
  * ```
  */
 export abstract class CancellationToken implements Disposable {
-  /** The error class of a token that ends by its own rule. */
+  /** The class of the error when the token's own rule cancels it. */
   declare static readonly error: typeof CancellationError
 
   /** @internal */ seen: number
@@ -133,11 +140,11 @@ export abstract class CancellationToken implements Disposable {
 
   /** @internal */
   constructor(key?: symbol) {
-    // Reading `new.target` costs 1 ns of 9, so our own kinds show that they are none of this.
+    // Reading `new.target` costs 1 ns of 9. So the kinds of this package pass a key instead, and skip it.
     if (key !== UNCLONABLE && new.target === CancellationToken) {
       throw new TypeError('CancellationToken is abstract: make a SimpleToken')
     }
-    this.unclonable = UNCLONABLE // first, so that it is what a refusal names
+    this.unclonable = UNCLONABLE // the first property, so that the message of a refused clone names it
     this.itself = this
     this.seen = epoch
     this.outcome = undefined
@@ -146,40 +153,44 @@ export abstract class CancellationToken implements Disposable {
     this.hub = undefined
   }
 
-  /** What the token is called in messages. */
+  /** The name that messages show. */
   get name(): string | undefined {
     return own(this).hub?.name
   }
 
   /**
-   * Whether it is over: a direct poll.
+   * Whether the token is cancelled: a direct poll.
    *
-   * Asks, in this order: was I cancelled by hand; does my own rule say so; then each source, indirectly. The first yes is
-   * remembered. A poll that discovers a cancellation makes it so: listeners have run before it returns.
-   * `true` does not promise that whoever listens has finished reacting.
+   * A poll checks in this order: whether the token was cancelled by hand, whether its own rule cancels it, and then
+   * each source, indirectly. The first cancellation that it finds is kept. A poll that discovers a cancellation also
+   * carries it out: the listeners have run before the poll returns. But `true` does not promise that the tasks of the
+   * listeners have finished.
    */
   get cancelled(): boolean {
     return this.seen === epoch ? false : !!discover(this, DIRECT)
   }
 
-  /** The same with a choice: `{ direct: false }` polls as a token that derives from this one would. */
+  /**
+   * The same as `cancelled`, with a choice: `{ direct: false }` polls the token as a token that derives from it would.
+   */
   isCancelled(options?: { readonly direct?: boolean | undefined }): boolean {
     const direct = optional('direct', 'boolean', optionsOf(options, POLL_OPTIONS).direct)
     return !!discover(own(this), direct === false ? INDIRECT : DIRECT)
   }
 
-  /** The opposite of `cancelled`, for loops: `while (token.keepOn())`. A direct poll. As in cantok. */
+  /** The opposite of `cancelled`, for loops: `while (token.keepOn())`. It is a direct poll. As in cantok. */
   keepOn(): boolean {
     try {
       if (this.seen === epoch) return true
     } catch {
-      throw stray('token', 'keepOn') // called on nothing; to ask for that first takes a third more time
+      throw stray('token', 'keepOn') // called without a token; to check for that first takes a third more time
     }
     return !discover(this, DIRECT)
   }
 
   /**
-   * Throws `token.error` if it is over; else does nothing. A direct poll. C#'s `ThrowIfCancellationRequested`.
+   * Throws `token.error` if the token is cancelled, and else does nothing. It is a direct poll. C#'s
+   * `ThrowIfCancellationRequested`.
    *
    * @example
    * ```ts
@@ -202,24 +213,26 @@ export abstract class CancellationToken implements Disposable {
     if (found) throw errorOf(found, check)
   }
 
-  /** The error that `check` would throw, or undefined. A look: it never calls a condition or consumes a counter. */
+  /** The error that `check` would throw, or undefined. A read: it never calls a condition or uses up a counter. */
   get error(): CancellationError | undefined {
     const found = discover(this, LOOK)
-    // Not in the `return`: JavaScriptCore takes the frame of the caller away for a call in that place.
+    // Not in the `return`: there, JavaScriptCore removes the frame of the caller from the stack.
     if (found) errorOf(found, readError)
     return found?.error
   }
 
-  /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A look. */
+  /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A read. */
   get cancelledBy(): CancellationToken | undefined {
     return discover(this, LOOK)?.origin as CancellationToken | undefined
   }
 
   /**
-   * The way of the cancellation: from where it started (`cancelledBy`) down to this token, each token cancelled by the one before
-   * it. Empty while the token is not cancelled. A read: it never calls a condition or uses up a counter.
+   * The path of the cancellation: from the token where it started (`cancelledBy`) to this token. Each token on it was
+   * cancelled by the one before it. The path is empty while the token is not cancelled. A read: it never calls a
+   * condition or uses up a counter.
    *
-   * Of a token on the way that was disposed of, the tokens between it and the start are not known, and left out.
+   * A token on the path that was disposed of no longer knows its sources. So the path leaves out the tokens between it
+   * and the start.
    *
    * @example
    * ```ts
@@ -236,19 +249,19 @@ export abstract class CancellationToken implements Disposable {
     return pathOf(own(this)) as CancellationToken[]
   }
 
-  /** Why it is over, in one word: `error.kind`. A look. */
+  /** Why the token is cancelled, in one word: `error.kind`. A read. */
   get kind(): CancellationKind | undefined {
     return discover(this, LOOK)?.kind
   }
 
-  /** What was given to `cancel()`, or a foreign signal's reason. A look. */
+  /** The reason that was given to `cancel()`, or the reason of a foreign signal. A read. */
   get reason(): unknown {
     return discover(this, LOOK)?.reason
   }
 
   /**
-   * Milliseconds until the earliest deadline at or above it; `Infinity` without one, 0 when it is over. Go's `Deadline`, as
-   * what is left. A look.
+   * Milliseconds until the earliest deadline of the token and of its ancestors. It is `Infinity` without a deadline,
+   * and 0 when the token is cancelled. Go's `Deadline`, as the time that is left. A read.
    */
   get remaining(): number {
     const node = own(this)
@@ -256,14 +269,16 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * What is left until the earliest deadline, for the `timeout` option of a client: a whole number of milliseconds from 1 to
-   * 2³¹ − 1, which is what clients and timers take. `undefined` where there is no deadline, and no `max`. A look.
+   * The time until the earliest deadline, for the `timeout` option of a client: a whole number of milliseconds from 1
+   * to 2³¹ − 1, which clients and timers accept. Returns `undefined` where there is neither a deadline nor a `max`. A
+   * read.
    *
-   * It is rounded up, so that the token ends first and says why. Of a token that is cancelled it is 1: the client gives up at once.
+   * The number is rounded up, so that the token is cancelled before the client gives up, and its error says why. For a
+   * cancelled token it is 1: the client gives up at once.
    *
-   * Errors: `RangeError` for a `max` below 1.
+   * Errors: throws `RangeError` for a `max` below 1.
    *
-   * @param options `max`: the most milliseconds to give, also where there is no deadline
+   * @param options `max`: the largest number of milliseconds to return, also where there is no deadline
    *
    * @example
    * ```ts
@@ -282,15 +297,16 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * Cancels it, for good. On a token that is already over, through whatever source, nothing changes: the first reason stands.
-   * Tokens it derives from are never touched.
+   * Cancels the token, for good. On a token that is already cancelled, by hand or through a source, it changes nothing:
+   * the first reason stands. It never cancels the sources of the token.
    *
-   * Timing: when this returns, every token below reads cancelled and every listener has been called; parents' listeners
-   * first. A listener that throws stops nobody; its error surfaces as an uncaught one.
+   * Timing: when it returns, the token and all tokens that derive from it read cancelled, and every listener has been
+   * called. The listeners of parents are called first. A listener that throws stops neither the other listeners nor the
+   * caller. Its error surfaces as an uncaught error.
    *
-   * Errors: on a `DefaultToken`, `ImpossibleCancelError`.
+   * Errors: throws `ImpossibleCancelError` on a `DefaultToken`.
    *
-   * @param reason becomes `error.cause`; an `Error` or some text that helps whoever reads the log.
+   * @param reason becomes `error.cause`: an `Error`, or a text that helps the reader of the log
    */
   cancel(reason?: unknown): this {
     const node = own(this)
@@ -298,20 +314,25 @@ export abstract class CancellationToken implements Disposable {
     return this
   }
 
-  /** A new token that is cancelled with this one or any of the others: cantok's `+`. Cancelling the sum leaves them alone. */
+  /**
+   * Returns a combined token. It is cancelled with this token or with any of the others: cantok's `+`. To cancel the
+   * combined token leaves its sources alone.
+   */
   plus(...others: TokenOrSignal[]): CancellationToken {
     return new SimpleToken(own(this), ...others)
   }
 
   /**
-   * Calls back once, when it is cancelled; at once, if it is. C#'s `Register`, Go's `AfterFunc`.
+   * Calls the listener once, when the token is cancelled. On a cancelled token it calls the listener at once. C#'s
+   * `Register`, Go's `AfterFunc`.
    *
-   * Timing: inside the call (`cancel`, a poll, a timer) that makes it so. Order: parents before children, else first come
-   * first called. When a listener runs, every token below reads cancelled.
+   * Timing: the listener runs within the call that cancels the token (`cancel`, a poll, a timer). Listeners of parents
+   * run before listeners of children. On one token, they run in the order in which they were added. When a listener
+   * runs, the token and all tokens that derive from it read cancelled.
    *
-   * Memory: the listener is held by this token, and by nothing longer-lived than its sources, until it is called, stopped
-   * or the token is garbage. It does not keep the process alive, nor consume a counter. Deadlines and conditions above it
-   * get a timer while somebody listens.
+   * Memory: this token holds the listener until the listener is called or stopped, or until the token is garbage. Apart
+   * from the token, only its sources hold it. A listener does not keep the process alive, and does not use up a
+   * counter. While there is a listener, the deadlines and conditions of the token and of its ancestors have a timer.
    *
    * @example
    * ```ts
@@ -326,7 +347,7 @@ export abstract class CancellationToken implements Disposable {
   onCancel(listener: (error: CancellationError) => void): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
     const bound = bind ? bind(listener) : listener
-    // A live token, as mostly, and no proxy of one: to find that out by own() takes a tenth more time.
+    // Mostly the token is live, and no proxy. To find that out with own() takes a tenth more time.
     if ((this as this | undefined)?.seen === epoch && this.itself === this) return subscribe(this, bound)
     const node = own(this)
     if (!discover(node, LOOK)) return subscribe(node, bound)
@@ -335,14 +356,14 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * Resolves with the error that says who and why, once it is cancelled.
+   * Resolves with the error of the cancellation once the token is cancelled. The error says where it started, and why.
    *
-   * Only what must be polled (conditions, and counters with `direct: false`) is polled, every `step` ms; everything else is
-   * pushed, at no cost while it waits. A pending wait keeps the process alive, unless `hold` is false, or nothing can ever
-   * end it: on a `DefaultToken` without a `timeout`.
+   * Conditions, and counters with `direct: false`, must be polled: they are polled every `step` ms. Every other
+   * cancellation is pushed, and costs nothing while the promise waits. A pending wait keeps the process alive. It does
+   * not where `hold` is false, or where nothing can ever end it: on a `DefaultToken` without a `timeout`.
    *
-   * Errors: rejects with `TimeoutCancellationError` when `timeout` passes; with `RangeError` when `step` is longer than it;
-   * with whatever a condition throws that does not suppress it.
+   * Errors: rejects with `TimeoutCancellationError` when `timeout` passes, with `RangeError` when `step` is longer than
+   * `timeout`, and with the error of a condition that does not suppress its errors.
    */
   wait(options?: WaitOptions): Promise<CancellationError> {
     const node = ownIf(this)
@@ -350,26 +371,28 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * The same with the thread blocked, without spinning, for as long as the nearest deadline or `step` allows. For workers
-   * and command-line programs.
+   * The same as `wait`, but it blocks the thread. The thread does not spin: it sleeps until the nearest deadline, or
+   * for `step`. For workers and command-line programs.
    *
-   * Errors: throws `TimeoutCancellationError` when `timeout` passes; `TypeError` where a thread may not block (a browser's
-   * main thread), and where nothing but this very thread could ever cancel the token, rather than hang for ever.
+   * Errors: throws `TimeoutCancellationError` when `timeout` passes. Throws `TypeError` where a thread may not block
+   * (the main thread of a browser). Throws `TypeError`, too, where only this thread could ever cancel the token,
+   * because the thread would hang for ever.
    */
   waitSync(options?: Omit<WaitOptions, 'hold'>): CancellationError {
     return waitSync(own(this), options, make)
   }
 
   /**
-   * Settles as the first of the tasks does, or rejects with the token's error when it is cancelled first.
+   * Settles as the first of the tasks does, or rejects with the token's error when the token is cancelled first.
    *
-   * Functions get a token of their own, which is cancelled (kind `'race'`) as soon as the race is over, so the losers really
-   * stop; under a token that is already over they are not started. A task that has failed by the time of the cancellation
-   * wins over it. Late failures of losers never become unhandled rejections.
+   * Each function gets a token of its own. That token is cancelled (kind `'race'`) as soon as the race ends, so the
+   * losers really stop. Under a token that is already cancelled, the functions are not started. A task that has failed
+   * by the time of the cancellation wins over it. Late failures of losers never become unhandled rejections.
    *
-   * Errors: `TimeoutCancellationError` when `timeout` passes; `RangeError` for nothing to race.
-   * Memory: afterwards nothing is left on the token, or on the promises, however long they live: one reaction of calloff's at
-   * most on each promise, and no value. With `late` it is called for what arrives later, and kept until then.
+   * Errors: rejects with `TimeoutCancellationError` when `timeout` passes, and with `RangeError` for an empty array.
+   * Memory: after the race, nothing is left on the token. On each promise at most one reaction of calloff is left,
+   * without a value, however long the promise lives. A function that is given as `late` is kept for the tasks that
+   * settle later, until they have settled, and is called with their values.
    *
    * @example
    * ```ts
@@ -380,7 +403,7 @@ export abstract class CancellationToken implements Disposable {
    * ```
    */
   race<T>(task: Task<T> | readonly Task<T>[], options?: RaceOptions<T>): Promise<T>
-  /** The same for tasks of several types. */
+  /** The same, for tasks of several types. */
   race<const W extends readonly Task<unknown>[]>(
     tasks: W,
     options?: RaceOptions<ResultOf<W[number]>>,
@@ -391,15 +414,18 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * Calls `task` until it succeeds: again after a failure, after a delay that grows, for as long as there are attempts, and
-   * time. Each attempt gets a token of its own, which is cancelled (kind `'dispose'`) when the attempt has failed, so that
-   * nothing of it goes on; what a successful attempt gives (a response with a body to read) may still hang on its token.
+   * Calls `task` until it succeeds. After a failure it waits for a delay, which grows, and calls `task` again, for as
+   * long as there are attempts and time. Each attempt gets a token of its own. That token is cancelled (kind
+   * `'dispose'`) when the attempt has failed, so that nothing of it goes on. It is not cancelled after a success: a
+   * result (a response with a body to read) may still need it.
    *
-   * A cancellation of this token is never retried. It ends a delay at once. An attempt has a turn of the event loop to end, and
-   * counts if it does; an attempt, or a `when`, that is deaf to the token is waited for no longer.
+   * A cancellation of this token is never retried, and ends a delay at once. A running attempt then has one turn of the
+   * event loop to settle, and its outcome counts if it does. An attempt, or a `when`, that ignores the token is waited
+   * for no longer.
    *
-   * Errors: with what the last attempt has failed with; with the token's error when it is cancelled before, between, or during attempts;
-   * with `RetryBudgetError` instead of starting a delay, or an attempt, that could not end within `remaining`.
+   * Errors: rejects with the failure of the last attempt. Rejects with the token's error when the token is cancelled
+   * before, between, or during attempts. Rejects with `RetryBudgetError` instead of starting a delay, or an attempt,
+   * that could not end within `remaining`.
    *
    * @example
    * ```ts
@@ -420,15 +446,18 @@ export abstract class CancellationToken implements Disposable {
     return node ? retry(node, task, options, child) : strayed()
   }
 
-  /** Resolves after `ms` milliseconds; rejects with the token's error as soon as it is cancelled. Keeps the process alive. */
+  /**
+   * Resolves after `ms` milliseconds. Rejects with the token's error as soon as the token is cancelled. It keeps the
+   * process alive.
+   */
   sleep(ms: number): Promise<void> {
     const node = ownIf(this)
     return node ? sleep(node, ms, !isNever(node)) : strayed()
   }
 
   /**
-   * For long loops in async code: a direct poll, and the event loop gets its turn when the time slice (8 ms) is used up.
-   * Rejects with the token's error. Trio's checkpoint.
+   * A direct poll for long loops in async code. When the time slice (8 ms) is used up, it also lets the event loop
+   * turn. Rejects with the token's error. Trio's checkpoint.
    */
   checkpoint(): Promise<void> {
     const node = ownIf(this)
@@ -436,8 +465,8 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * Counts turns, 0, 1, 2 …, until the token is cancelled; then the loop ends. Each turn is a direct poll. With `for await`
-   * each turn is a checkpoint, so that the event loop turns as well. Each loop counts from 0.
+   * Counts turns, 0, 1, 2 …, until the token is cancelled; then the loop ends. Each turn is a direct poll. With
+   * `for await` each turn is a checkpoint, so that the event loop turns as well. Each loop counts from 0.
    *
    * A token itself is not iterable: test libraries compare iterables item by item, and a live token has no last item.
    *
@@ -455,8 +484,9 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * Ticks every `ms` milliseconds until it is cancelled; then the loop ends, at once. The first tick comes after `ms` and is
-   * 1, the number of the period. It does not drift, and periods a slow consumer missed are skipped, never piled up.
+   * Ticks every `ms` milliseconds until the token is cancelled; then the loop ends at once. The first tick comes after
+   * `ms`. Each tick is the number of its period, from 1 on. The ticks do not drift. Periods that a slow consumer missed
+   * are skipped, and never pile up.
    */
   every(ms: number): AsyncIterable<number> {
     const node = own(this)
@@ -464,14 +494,16 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * The items of `source`, until it is cancelled: then a pending `next()` rejects at once with the token's error, and the
-   * source's `return()` is called. A source that ignores it does not hold the consumer. It throws, rather than end, because
-   * half the data must not look like all of it.
+   * The items of `source`, until the token is cancelled. Then a pending `next()` rejects at once with the token's
+   * error, and the `return()` of the source is called. A source that ignores this does not hold the consumer. The loop
+   * throws instead of ending, because half the data must not look like all of it.
    *
-   * The source is closed as well when it fails, when a condition throws, and when the loop is left. Leaving waits for that, but
-   * not once the token is cancelled. Streams of Node are destroyed, after `cancel()` where they have it, as calls of gRPC do.
+   * The source is also closed when it fails, when a condition throws, and when the caller leaves the loop. To leave the
+   * loop waits until the source is closed, but not once the token is cancelled. A stream of Node is destroyed. Where a
+   * stream has a `cancel()`, as a call of gRPC does, that is called first.
    *
-   * Errors: what the source fails with; what a condition throws that does not suppress it.
+   * Errors: throws the token's error, the failure of the source, and the error of a condition that does not suppress
+   * its errors.
    * Memory: nothing is left on the token once the loop has ended.
    */
   iterate<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
@@ -479,20 +511,21 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * A token that lives on for `ms` after this one is cancelled, counted from the moment of the cancellation itself: the
-   * budget for cleaning up. It carries the same error. (A condition, or a foreign signal, nobody can ask when it was; there
-   * it is when it was noticed.)
+   * Returns a token that is cancelled `ms` after this one: the time for cleaning up. The time counts from the moment of
+   * the cancellation itself. A condition and a foreign signal do not tell that moment: there, it is the moment when the
+   * cancellation was noticed. The token carries the same error.
    */
   grace(ms: number): CancellationToken {
     return new GraceToken(own(this), ms)
   }
 
   /**
-   * A real `AbortSignal`, always the same, made when first asked for: for `fetch`, streams and everybody else's code. Its
-   * reason is `token.error`.
+   * A real `AbortSignal`, for `fetch`, streams and other libraries. It is made at the first read, and each read returns
+   * the same one. Its reason is `token.error`.
    *
-   * Memory: may be given away and dropped as often as you like. It always fires while somebody listens to it or to a signal
-   * composed of it, even if the token itself was dropped. Never warns of too many listeners.
+   * Memory: the signal may be given away and dropped as often as the caller likes. It always fires while there is a
+   * listener on it, or on a signal that was composed of it, even if the token itself was dropped. It never warns of too
+   * many listeners.
    */
   get signal(): AbortSignal {
     const node = own(this)
@@ -500,24 +533,27 @@ export abstract class CancellationToken implements Disposable {
     return signalOf(node)
   }
 
-  /** `using`: cancels it with kind `'dispose'`, so that what hangs on it ends; after that it holds nothing. */
+  /**
+   * For `using`: cancels the token with kind `'dispose'`, and with it the tokens that derive from it. After that it
+   * holds nothing.
+   */
   [Symbol.dispose](): void {
     const node = own(this)
     end(node, 'dispose')
     node.sources = node.rules = undefined
   }
 
-  /** For JSON and for loggers: the text. A look. */
+  /** Returns the text of the token, for JSON and for loggers. A read. */
   toJSON(): string {
     return textFor(this)
   }
 
-  /** Reads as the call that makes the token: `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. A look. */
+  /** Returns the call that makes the token: `SimpleToken(TimeoutToken(5000), ConditionToken(λ))`. A read. */
   toString(): string {
     return textFor(this)
   }
 
-  /** The same as a property, which survives where a test library shows a copy of the token. @internal */
+  /** The same text as a property: the property survives where a test library shows a copy of the token. @internal */
   get text(): string {
     const node = own(this)
     discover(node, LOOK)
@@ -525,14 +561,14 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
-   * Another one for each token. By this, test libraries tell two tokens apart before they compare what is in them: a token is
-   * equal to itself alone. Vue leaves alone what has such a tag. @internal
+   * A tag that differs for each token. Test libraries compare the tags of two tokens before they compare the contents,
+   * so a token equals only itself. Vue leaves an object with such a tag alone. @internal
    */
   get [Symbol.toStringTag](): string {
     return tagOf(this, 'unclonable')
   }
 
-  /** What `console.log` draws: a line for every token at or above it. A look. @internal */
+  /** The text that `console.log` prints: one line for the token and for each of its ancestors. A read. @internal */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     const node = ownIf(this)
     if (!node) return Object.prototype.toString.call(this) // a prototype
@@ -579,7 +615,7 @@ export abstract class CancellationToken implements Disposable {
 
 // Not in the classes: a static field is compiled to a static block, which React Native's preset does not read.
 Object.assign(CancellationToken, { error: CancellationError })
-// With these an error's stack begins with the caller of the method.
+// With these, the stack of an error begins with the caller of the method.
 // oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel, check } = CancellationToken.prototype
 // oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
@@ -599,7 +635,7 @@ const make = {
   isNever,
 }
 
-/** Of a token, or of the copy that a test library shows. */
+/** The text of a token, or of the copy that a test library shows. */
 function textFor(receiver: CancellationToken | undefined): string {
   const text: unknown = receiver?.text
   if (typeof text !== 'string') throw stray('token', 'toString')
@@ -610,15 +646,18 @@ function strayed(): Promise<never> {
   return Promise.reject(stray('token', 'cancel'))
 }
 
-/** What a constructor was given beside the rule of its kind: puts the new node below its sources, and heeds its options. */
+/**
+ * Gives a new node its sources, and applies its options. The arguments are those of a constructor, without the rule of
+ * its kind.
+ */
 export function begin(
   node: CancellationToken,
   first: (TokenOptions & object) | TokenOrSignal | undefined,
   nested: readonly TokenOrSignal[],
   names: readonly string[] = TOKEN_OPTIONS,
 ): void {
-  // The commonest by far, ahead of all the checks: one token to derive from. The rest is a function of its own, so that this
-  // one is small enough for V8 to put it into the constructors (14 instead of 21 ns on Node 20).
+  // First the most common case, before all the checks: one token to derive from. The rest is a function of its own, so
+  // that this one is small enough for V8 to inline it into the constructors (14 instead of 21 ns on Node 20).
   if (nested.length > 0 || !isItself(first)) beginWith(node, first, nested, names)
   else if (!(first instanceof DefaultToken)) adopt(node, first)
 }
@@ -649,12 +688,12 @@ function heed(node: CancellationToken, options: TokenOptions): void {
   const name = optional('name', 'string', options.name)
   if (name !== undefined) hubOf(node).name = name
   if (optional('cancelled', 'boolean', options.cancelled)) {
-    node.outcome = undefined // by hand comes before a source that has ended
+    node.outcome = undefined // a cancellation by hand comes before a source that is cancelled
     settle(node, byHand(node, undefined, node.constructor))
   }
 }
 
-/** One of several tokens is none. */
+/** The error for a value that is no token. An array of tokens is none either. */
 export function noToken(argument: string, value: unknown): TypeError {
   const error = wrongType(argument, 'a token or an AbortSignal', value)
   if (isArray(value)) error.message += ': spread an array, as in anyOf(...tokens)'
@@ -667,12 +706,15 @@ function addSource(sources: TokenNode[], one: unknown): void {
   if (!(source instanceof DefaultToken)) sources.push(source)
 }
 
-/** Whether a constructor's first argument is its options, not the first of the nested tokens. */
+/** Whether the first argument of a constructor is its options, and not the first of the parents. */
 export function isOptions<T extends object>(first: T | TokenOrSignal | undefined): first is T {
   return first !== undefined && !toToken(first)
 }
 
-/** Whether it is a token of this copy of the package, and no proxy of one. Not by `instanceof`, which is slow within `try` (7 ns). */
+/**
+ * Whether the value is a token of this copy of the package, and no proxy. It does not use `instanceof`, which is slow
+ * within `try` (7 ns).
+ */
 function isItself(value: unknown): value is CancellationToken {
   try {
     const token = value as CancellationToken | null | undefined
@@ -682,7 +724,7 @@ function isItself(value: unknown): value is CancellationToken {
   }
 }
 
-/** Whether it is a token of this copy of the package. */
+/** Whether the value is a token of this copy of the package. */
 export function isToken(value: unknown): value is CancellationToken {
   try {
     return value instanceof CancellationToken
@@ -691,7 +733,7 @@ export function isToken(value: unknown): value is CancellationToken {
   }
 }
 
-/** A token for whatever can cancel, or undefined for what cannot. */
+/** Returns a token for a value that can cancel, or undefined for any other value. */
 export function toToken(value: unknown): CancellationToken | undefined {
   if (isToken(value)) return own(value)
   let bridge = bridges.get(value as object)
@@ -702,11 +744,11 @@ export function toToken(value: unknown): CancellationToken | undefined {
   return bridge
 }
 
-/** Cancelled by hand only, or by what is nested in it. */
+/** A token that is cancelled by hand only, or with one of its parents. */
 export class SimpleToken extends CancellationToken {
   /**
-   * @param options or the first of the nested tokens
-   * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
+   * @param options the options, or the first of the parents
+   * @param nested parents: tokens, or AbortSignals. This token is cancelled with each of them.
    *
    * @example
    * ```ts
@@ -729,7 +771,10 @@ export class SimpleToken extends CancellationToken {
   }
 }
 
-/** Never ends: for optional token parameters. Disappears in a sum and as a nested token. Shared as {@link NEVER}. */
+/**
+ * A token that is never cancelled, for optional token parameters. As a parent, or as a source of a combined token, it
+ * is left out. Shared as {@link NEVER}.
+ */
 export class DefaultToken extends CancellationToken {
   declare static readonly error: typeof CancellationError
 
@@ -738,7 +783,7 @@ export class DefaultToken extends CancellationToken {
     if (arguments.length > 0) throw new TypeError('DefaultToken takes no arguments')
   }
 
-  /** @throws ImpossibleCancelError always: it never ends. */
+  /** @throws ImpossibleCancelError always: the token is never cancelled. */
   override cancel(): never {
     throw new ImpossibleCancelError('a DefaultToken never ends, make a SimpleToken to cancel', {
       token: own(this),
@@ -746,7 +791,7 @@ export class DefaultToken extends CancellationToken {
     })
   }
 
-  /** Holds nothing, since it will never call. */
+  /** Holds nothing, since the listener is never called. */
   override onCancel(listener: (error: CancellationError) => void): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
     own(this)
@@ -770,10 +815,10 @@ Object.assign(DefaultToken, { error: ImpossibleCancelError })
 Object.defineProperty(DefaultToken.prototype, NEVER_BRAND, { value: true })
 
 /**
- * Cancelled once `ms` milliseconds have passed, kind `'timeout'`.
+ * A token that is cancelled once `ms` milliseconds have passed, with kind `'timeout'`.
  *
- * A poll compares the clock, so it fires in a loop that never yields; a timer exists only while somebody listens. The clock
- * is monotonic (`performance.now`).
+ * A poll compares the clock, so the token is also cancelled in a loop that never yields. It has a timer only while it
+ * has a listener. The clock is monotonic (`performance.now`).
  */
 export class TimeoutToken extends CancellationToken {
   declare static readonly error: typeof CancellationError
@@ -782,9 +827,9 @@ export class TimeoutToken extends CancellationToken {
   /** @internal */ readonly ms: number
 
   /**
-   * @param ms how long, from now on: any number from 0 to `Infinity`, fractions too
-   * @param options or the first of the nested tokens
-   * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
+   * @param ms milliseconds from now on: any number from 0 to `Infinity`, fractions too
+   * @param options the options, or the first of the parents
+   * @param nested parents: tokens, or AbortSignals. This token is cancelled with each of them.
    *
    * @example
    * ```ts
@@ -804,7 +849,10 @@ export class TimeoutToken extends CancellationToken {
     giveRule(this)
   }
 
-  /** Cancelled at a point in time: a `Date`, or milliseconds since 1970. One that has passed is over at once. */
+  /**
+   * Returns a token that is cancelled at a point in time: a `Date`, or milliseconds since 1970. With a time that has
+   * passed it is cancelled at once.
+   */
   static until(date: Date | number, options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]): TimeoutToken {
     const at = date instanceof Date ? date.getTime() : date
     if (typeof at !== 'number') throw wrongType('date', 'a Date or a number', date)
@@ -812,7 +860,10 @@ export class TimeoutToken extends CancellationToken {
     return new this(Math.max(0, at - Date.now()), options, ...nested)
   }
 
-  /** From now on again: the whole `ms`. Revives nothing: false if the token was already over. An idle timeout is this, at each sign of life. */
+  /**
+   * Starts the whole `ms` again, from now on. It revives nothing: it returns false if the token was already cancelled.
+   * For an idle timeout, call it at each sign of life.
+   */
   restart(): boolean {
     const node = own(this)
     if (discover(node, LOOK) !== undefined) return false
@@ -826,7 +877,7 @@ export class TimeoutToken extends CancellationToken {
   }
 
   override get cancelled(): boolean {
-    // Alone and nothing on record above: only the clock is to be asked.
+    // The token has no parent, and no cancellation is known: only the clock must be read.
     return this.seen === -epoch && this.rules === this && isBefore(this.deadline) ? false : !!discover(this, DIRECT)
   }
 
@@ -877,7 +928,7 @@ export class TimeoutToken extends CancellationToken {
 
 Object.assign(TimeoutToken, { error: TimeoutCancellationError })
 
-/** The time limit of one operation, as its `timeout` option has it. */
+/** The time limit of one operation, for its `timeout` option. */
 class LimitToken extends TimeoutToken {
   readonly #operation: string
   readonly #of: TokenNode
@@ -895,10 +946,10 @@ class LimitToken extends TimeoutToken {
   }
 }
 
-/** What `token.grace(ms)` gives: lives on for `ms` after its source. */
+/** The token that `token.grace(ms)` returns: it is cancelled `ms` after its source. */
 class GraceToken extends CancellationToken {
   readonly #ms: number
-  /** The end of its source, once it has heard of it. */
+  /** The cancellation of its source, once it is known. */
   #ended: Cancellation | undefined
 
   constructor(source: CancellationToken, ms: number) {
@@ -929,7 +980,10 @@ class GraceToken extends CancellationToken {
     return this.#over(readClock(), (this.#ended ??= last))
   }
 
-  /** The same error, `ms` later; a timer may have ended the source a little before its time. */
+  /**
+   * Returns the cancellation with the same error, `ms` later. A timer may have cancelled the source a little before its
+   * time.
+   */
   #over(moment: number, ended: Cancellation): Cancellation | undefined {
     if (Math.max(moment, ended.at) < ended.at + this.#ms) return undefined
     const later = this.#later(ended)
@@ -962,7 +1016,7 @@ class GraceToken extends CancellationToken {
     const ended = this.#ended ?? source
     if (!ended || this.#ms === Infinity) return undefined
     const later = this.#later(ended)
-    if (ended === this.#ended || ended.order) later.error = errorOf(ended) // what has not happened has none yet
+    if (ended === this.#ended || ended.order) later.error = errorOf(ended) // a cancellation to come has no error yet
     return later
   }
 
@@ -972,7 +1026,10 @@ class GraceToken extends CancellationToken {
   }
 }
 
-/** Stands for something foreign: one for each, however many tokens derive from it, so that it carries one listener of ours. */
+/**
+ * Stands for a foreign source. There is one bridge for each source, however many tokens derive from it. So the source
+ * carries one listener of calloff.
+ */
 class BridgeToken extends CancellationToken {
   readonly #foreign: ForeignSource
 
@@ -987,7 +1044,7 @@ class BridgeToken extends CancellationToken {
     return this.#foreign.isPolled()
   }
 
-  /** A foreign signal is aborted by this program, as far as is known. @internal */
+  /** A foreign signal may be aborted by this program, for all that is known. @internal */
   override get endsItself(): boolean {
     return this.polled
   }
@@ -1006,7 +1063,10 @@ class BridgeToken extends CancellationToken {
     return new Cancellation(this, timeout ? 'timeout' : this.#foreign.isToken ? 'condition' : 'signal', reason, now())
   }
 
-  /** Listens to it; where that throws, its state is polled instead. What is heard of counts only if the state says the same. */
+  /**
+   * Adds a listener to the foreign source. Where that throws, it polls the state of the source instead. A call of the
+   * listener counts only if the state of the source agrees.
+   */
   override arm(): void {
     const hear = () => {
       if (this.#foreign.isOver(true)) settle(this, this.#over())
@@ -1021,14 +1081,14 @@ class BridgeToken extends CancellationToken {
     } catch {
       return poll()
     }
-    // It may have called back at once.
+    // The source may have called the listener at once.
     if (this.outcome) stop()
     else hubOf(this).driver = stop
   }
 
-  /** Of another copy's deadline: it may be moved there, of which nobody here is told. @internal */
+  /** The deadline of a token of another copy. That copy may move it, without telling this one. @internal */
   ahead(told: boolean): Cancellation | undefined {
-    const at = now() // before what is counted from a later moment: else the deadline would lie behind theirs
+    const at = now() // read before the other clock: else the deadline would lie behind that of the other copy
     const left = told ? Infinity : this.#foreign.isOver(true) ? 0 : this.#foreign.remaining()
     return left < Infinity ? new Cancellation(this, 'timeout', undefined, at + left) : undefined
   }
@@ -1039,10 +1099,12 @@ class BridgeToken extends CancellationToken {
   }
 }
 
-/** Milliseconds between two polls of something foreign that cannot be listened to. */
+/** Milliseconds between two polls of a foreign source that takes no listener. */
 const POLL_EVERY = 10
 
-/** It was one of ours all along: the same error goes on. Undefined if it only pretends to be one. */
+/**
+ * The cancellation of an error of another copy: the same error goes on. Undefined if the error only pretends to be one.
+ */
 function adopted(error: CancellationError): Cancellation | undefined {
   try {
     const { token, kind, cause } = error

@@ -1,4 +1,4 @@
-/** Waiting for a cancellation: as a promise, or with the thread blocked. */
+/** Waits for a cancellation: with a promise, or with the thread blocked. */
 import { type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf } from './arguments.js'
 import { after, block, clockInUse, type SharedWord } from './clock.js'
 import type { CancellationError } from './errors.js'
@@ -16,11 +16,14 @@ import {
 import { promiseUnder } from './promises.js'
 import { timeLeft } from './remaining.js'
 
-/** How to wait. */
+/** The options of a wait. */
 export interface WaitOptions {
-  /** Give up after so many milliseconds, with a `TimeoutCancellationError`. Default: never. */
+  /** Milliseconds until the wait fails with a `TimeoutCancellationError`. Default: never. */
   readonly timeout?: number | undefined
-  /** Milliseconds between two polls of what must be polled: conditions, and counters with `direct: false`. Default: 10. */
+  /**
+   * Milliseconds between two polls of the tokens that must be polled: conditions, and counters with `direct: false`.
+   * Default: 10.
+   */
   readonly step?: number | undefined
   /** Whether the pending wait keeps the process alive. Default: true. */
   readonly hold?: boolean | undefined
@@ -29,10 +32,10 @@ export interface WaitOptions {
 const BLOCK_OPTIONS: NamesOf<WaitOptions> = ['timeout', 'step']
 const WAIT_OPTIONS: NamesOf<WaitOptions> = [...BLOCK_OPTIONS, 'hold']
 
-/** Makes the tokens a wait needs. */
+/** Makes the tokens that a wait needs. */
 export interface WaitTokens {
   isNever(node: TokenNode): boolean
-  /** What the `timeout` of an operation stands for. */
+  /** Returns the token that the `timeout` of an operation stands for. */
   limit(ms: number, operation: string, of: TokenNode): TokenNode
 }
 
@@ -47,16 +50,18 @@ function parse(
   return { timeout, step, hold: optional('hold', 'boolean', given.hold) ?? true }
 }
 
-/** Whether something at or above the node must be polled. */
+/** Whether the node, or one of its ancestors, must be polled. */
 export function needsPolls(node: TokenNode): boolean {
   return !!node.rules && [...above(node, true)].some(({ polled }) => polled)
 }
 
 /**
- * Calls one of the two: `ring` after `ms`, or `off` when the node is cancelled. Gives what takes it back.
+ * Calls one of two functions: `ring` after `ms`, or `off` when the node is cancelled. Returns a function that prevents
+ * both. The node must be live. If a deadline has passed or another thread was quicker, `off` is called before this
+ * returns.
  *
- * @param hold whether it keeps the process alive meanwhile, be `ms` infinite
- * @param quiet polls by itself (G6 in graph.ts)
+ * @param hold whether it keeps the process alive meanwhile, even with an infinite `ms`
+ * @param quiet whether the caller polls by itself (G6 in graph.ts)
  */
 export function alarm(
   node: TokenNode,
@@ -76,13 +81,14 @@ export function alarm(
     off(error)
   }
   const due = () => {
-    // A deadline of the same moment has passed as well, whichever timer came first.
+    // A deadline of the same moment has passed as well, whichever timer came first. This read then calls `off`.
     if (discover(node, LOOK)) return
     stop()
     ring()
   }
   const subscriber = subscribe(node, called, quiet)
-  // A deadline may have passed since somebody looked, or another thread have been quicker: then it has been called by now.
+  // A deadline may have passed since the last read, or another thread may have been quicker: then `off` was called by
+  // now.
   if (isStopped) return stop
   const stopTimer = after(ms, due, hold)
   take = () => {
@@ -108,7 +114,7 @@ export function wait(node: TokenNode, options: WaitOptions | undefined, make: Wa
       try {
         const answer = discover(node, INDIRECT)
         if (!answer) stopPolls = after(step, poll, false)
-        // Mostly the alarm has been told by now, but a condition without caching tells only who asks.
+        // Mostly the alarm has finished the wait by now. But a condition without caching answers only the poll itself.
         else {
           stop()
           finish(answer)
@@ -127,24 +133,24 @@ export function wait(node: TokenNode, options: WaitOptions | undefined, make: Wa
       finish(node.outcome as Cancellation)
     }
     let stopPolls = after(needsPolls(node) ? step : Infinity, poll, false)
-    // Nothing could end it: then it holds nothing.
+    // Where nothing could end the wait, it does not keep the process alive.
     const holds = hold && (timeout < Infinity || !make.isNever(node))
     const stop = alarm(node, timeout, giveUp, told, holds, true)
   })
 }
 
-/** The end of a time limit, if that came before the answer: in a loop that was blocked, timers come late. */
+/** The cancellation of a time limit, if that came before the answer: in a loop that was blocked, timers come late. */
 function missedBy(limit: TokenNode, answer: Cancellation): Cancellation | undefined {
   const over = discover(limit, LOOK)
   return over && over.at < answer.at ? over : undefined
 }
 
-/** A rule that another thread may end: it changes a word, on which this thread can sleep. */
+/** A rule that another thread may cancel. That thread changes a word, and this thread can sleep on the word. */
 interface Shared extends TokenNode {
   readonly word?: SharedWord | readonly SharedWord[]
 }
 
-/** The words of the shared tokens at or above the node. */
+/** The words of the shared tokens among the node and its ancestors. */
 function wordsOf(node: TokenNode): SharedWord[] {
   if (!node.rules) return []
   return [...above(node, true)].flatMap(({ word }: Shared) => word ?? [])
@@ -154,7 +160,7 @@ export function waitSync(node: TokenNode, options: WaitOptions | undefined, make
   const { timeout, step } = parse(options, BLOCK_OPTIONS)
   const limit = make.limit(timeout, 'waitSync', node)
   for (;;) {
-    // Before the look: what changes after it keeps this thread from falling asleep.
+    // Before the poll: a change of a word after this keeps this thread from falling asleep.
     const words = wordsOf(node)
     const found = discover(node, INDIRECT)
     const missed = found ? missedBy(limit, found) : discover(limit, LOOK)
@@ -166,7 +172,7 @@ export function waitSync(node: TokenNode, options: WaitOptions | undefined, make
         'waitSync: only this thread could cancel the token, so it would hang for ever: give a timeout, or await wait()',
       )
     }
-    const isPolled = words.length > 1 || needsPolls(node) // one can sleep on one word alone
+    const isPolled = words.length > 1 || needsPolls(node) // a thread can sleep on one word only
     block(Math.min(left, timeLeft(node, Infinity), isPolled ? Math.max(1, step) : Infinity), words[0])
   }
 }

@@ -1,7 +1,8 @@
 /**
- * What Node programs meet, as tokens; for Bun and Deno as well.
+ * Tokens for the Node platform, which also work in Bun and Deno: signals, child processes, requests, streams, the async
+ * context.
  *
- * Importing it makes listeners run in the async context they were registered in.
+ * Importing this module makes listeners run in the async context in which they were registered.
  *
  * @module
  */

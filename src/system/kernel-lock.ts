@@ -1,14 +1,16 @@
 /**
- * A lock that the kernel keeps: one process at a time has what is at a path.
+ * A lock that the kernel keeps: at most one process owns the files at a path.
  *
  * Invariants
- * KL1. The owner listens on a Unix socket of its own beside the path (`PATH-ID`; on Windows, on a pipe whose name stands for the path). As
- *      long as its process lives, even if it is busy or stopped, a connection is taken; once it has ended, in whatever way, it is refused.
- *      Process ids, which containers share and systems use again, are for messages only.
- * KL2. A process listens first and looks for others then, and it takes the lock only if no other listens. So of two that try at the same
- *      time at most one takes it: the one that listened last sees the other one. Of two that see each other, the larger id withdraws.
- * KL3. Only an owner removes the sockets of the dead. A process whose own socket is gone when it looks (it was taken for dead before it
- *      listened) begins again.
+ * KL1. The owner listens on a Unix socket of its own beside the path (`PATH-ID`; on Windows, on a pipe whose name
+ *     stands for the path). As long as its process lives, even if it is busy or stopped, the kernel accepts
+ *     connections. Once the process has ended, in any way, the kernel refuses them. Process ids are for messages only,
+ *     because containers share them and systems use them again.
+ * KL2. A process first listens and then looks for other listeners. It takes the lock only if no other process listens.
+ *     So of two processes that try at the same time at most one takes the lock: the one that listened last sees the
+ *     other one. If both see each other, the one with the larger id withdraws.
+ * KL3. Only an owner removes the sockets of dead processes. A process may find that its own socket is gone (an owner
+ *     took it for dead before it listened). Then it begins again.
  */
 import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, rmdir, symlink, unlink } from 'node:fs/promises'
@@ -19,13 +21,13 @@ import process from 'node:process'
 import { after } from '../core/clock.js'
 import { LONGEST_SOCKET_PATH } from './socket-folder.js'
 
-/** How often a process tries beside others that try, and the most milliseconds between two tries. */
+/** How often a process tries while others try too, and the largest number of milliseconds between two tries. */
 const TRIES = 100
 const MOMENT = 25
-/** Milliseconds for an owner to say which process it is; one that is stopped says nothing. */
+/** Milliseconds for an owner to answer which process it is. A stopped process does not answer. */
 const WORD = 1_000
 
-/** Who has a lock, for messages. */
+/** The owner of a lock, for messages. */
 export interface Owner {
   readonly pid: number
   readonly host: string
@@ -33,14 +35,16 @@ export interface Owner {
   readonly id: string
 }
 
-/** What the one behind a socket says. */
+/** The answer of the process that listens on a socket. */
 interface Answer {
   readonly owner: Owner | undefined
-  /** It has the lock, and does not only try to take it. */
+  /** True if the process has the lock. False if it only tries to take it. */
   readonly isSettled: boolean
 }
 
-/** Makes the error for a lock that another process has; it may not say which one. */
+/**
+ * Makes the error for a lock that another process has. The owner is undefined if it does not say which process it is.
+ */
 export type Refusal = (owner: Owner | undefined) => Error
 
 export class KernelLock {
@@ -54,11 +58,11 @@ export class KernelLock {
       asking.on('error', () => {})
       asking.end(JSON.stringify({ owner, isSettled: this.#isSettled } satisfies Answer))
     })
-    this.#server.on('error', () => {}) // of accepting: the kernel goes on listening
+    this.#server.on('error', () => {}) // errors of accepting a connection: the kernel continues to listen
     this.#server.unref()
   }
 
-  /** Rejects with what `refusal` makes if another process has it. */
+  /** Takes the lock. Rejects with the error of `refusal` if another process has it. */
   static async take(path: string, owner: Owner, refusal: Refusal): Promise<KernelLock> {
     if (process.platform === 'win32') return KernelLock.#takePipe(path, owner, refusal)
     const way = await wayTo(path)
@@ -66,7 +70,7 @@ export class KernelLock {
     try {
       for (let tries = 0; ; tries++) {
         const lock = new KernelLock(owner, join(dirname(path), name))
-        if (!(await lock.#listen(way.to(name)))) return lock // this file system has no sockets: there is no lock
+        if (!(await lock.#listen(way.to(name)))) return lock // this file system has no sockets, so there is no lock
         try {
           for (; tries < TRIES; tries++) {
             const { others, isThere } = await look(path, name, way.to)
@@ -94,7 +98,7 @@ export class KernelLock {
     }
   }
 
-  /** Pipes are exclusive, and gone with their process. */
+  /** Takes the lock on Windows. Pipes are exclusive, and end with their process. */
   static async #takePipe(path: string, owner: Owner, refusal: Refusal): Promise<KernelLock> {
     const name = createHash('sha256').update(path.toLowerCase()).digest('hex').slice(0, 32)
     const pipe = `\\\\.\\pipe\\calloff-lock-${name}`
@@ -110,13 +114,13 @@ export class KernelLock {
     return lock
   }
 
-  /** False where the file system takes no sockets. */
+  /** Listens. Resolves with false if the file system has no sockets. */
   #listen(path: string): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const failed = (error: NodeJS.ErrnoException) =>
         NO_SOCKETS.has(error.code ?? '') ? resolve(false) : reject(error)
       this.#server.once('error', failed)
-      // Exclusive, since the workers of a cluster would share it.
+      // Exclusive, because the workers of a cluster would share the socket otherwise.
       this.#server.listen({ path, exclusive: true }, () => {
         this.#server.off('error', failed)
         resolve(true)
@@ -134,7 +138,7 @@ const NO_SOCKETS = new Set(['EOPNOTSUPP', 'ENOTSUP', 'EPERM', 'EINVAL', 'ENOSYS'
 
 type PathOf = (name: string) => string
 
-/** The others that listen, and whether one's own socket is still there. */
+/** Finds the other listeners, and whether the own socket is still there. */
 async function look(path: string, own: string, to: PathOf) {
   const names = await socketsOf(path)
   const answers = await Promise.all(names.map(async (name) => (name === own ? undefined : ask(to(name)))))
@@ -154,7 +158,10 @@ async function socketsOf(path: string): Promise<string[]> {
   return names.filter((name) => name.startsWith(stem) && /^[0-9a-f]{12}$/.test(name.slice(stem.length)))
 }
 
-/** What the one behind a socket says; undefined if the kernel refuses, so that nobody has it. */
+/**
+ * Asks the process that listens on a socket. Resolves with undefined if the kernel refuses the connection: then no
+ * process has the socket.
+ */
 function ask(path: string): Promise<Answer | undefined> {
   return new Promise((resolve) => {
     let text = ''
@@ -170,13 +177,13 @@ function ask(path: string): Promise<Answer | undefined> {
     socket.once('end', () => done(answerIn(text)))
     socket.once('error', ({ code }: NodeJS.ErrnoException) => {
       if (code === 'ECONNREFUSED' || code === 'ENOENT') done(undefined)
-      // It may just be leaving.
+      // The process may be leaving at this moment.
       else done(code === 'ECONNRESET' || code === 'EPIPE' ? answerIn(text) : SILENT)
     })
   })
 }
 
-/** One that is there and says nothing, or may not be asked: for all we know it has the lock. */
+/** The answer of a process that does not answer, or whose socket may not be opened: it may have the lock. */
 const SILENT: Answer = { owner: undefined, isSettled: true }
 
 function answerIn(text: string): Answer {
@@ -184,7 +191,9 @@ function answerIn(text: string): Answer {
   return { owner: ownerIn(owner), isSettled: isSettled === true }
 }
 
-/** Sockets by paths that are short enough: through a link to their folder, where that is far. */
+/**
+ * Returns paths of sockets that are short enough. If the folder's own path is too long, they lead through a link to it.
+ */
 async function wayTo(path: string): Promise<{ readonly to: PathOf; close(): Promise<void> }> {
   const folder = dirname(path)
   const length = Buffer.byteLength(join(folder, `${basename(path)}-${'x'.repeat(12)}`))
@@ -203,14 +212,14 @@ async function wayTo(path: string): Promise<{ readonly to: PathOf; close(): Prom
 
 const pause = (ms: number) => new Promise<void>((done) => void after(ms, done, true))
 
-/** Removes a file, if it is there. */
+/** Removes a file, if it exists. */
 export async function removed(path: string): Promise<void> {
   await unlink(path).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   })
 }
 
-/** The fields of an object in JSON, none of them checked. */
+/** Returns the unchecked fields of an object in JSON. */
 export function fieldsOf(text: string): Record<string, unknown> {
   try {
     return Object(JSON.parse(text)) as Record<string, unknown>

@@ -1,11 +1,11 @@
 /**
- * The processes of this machine, as the system tells of them: who is whose child, and in which group and session.
+ * The processes of this machine, as the system reports them: the parent, the group and the session of each.
  *
- * On Linux that is read from `/proc`, at once (about 1 ms for 100 processes); elsewhere `ps` is asked. Where neither can be
- * had (Deno without the permission to read, a container without `ps`) there is no table.
+ * On Linux they are read from `/proc`, at once (about 1 ms for 100 processes). Elsewhere `ps` reports them. If neither
+ * is available (Deno without the permission to read, a container without `ps`), there is no table.
  *
- * `/proc` is no picture of one moment: a process can start a child and end while it is read, and neither is seen. So the list is
- * read again until it has nothing new. `ps` of the other systems takes a picture of one moment.
+ * `/proc` is not a snapshot: a process can start a child and end while the list is read, and then neither is seen. So
+ * the list is read again until it has nothing new. On the other systems `ps` takes a snapshot.
  */
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -16,29 +16,31 @@ export interface ProcessEntry {
   readonly pid: number
   readonly parent: number
   readonly group: number
-  /** Where the system tells. */
+  /** Undefined if the system does not report it. */
   readonly session: number | undefined
-  /** When it was started, in whatever the system counts: with the number, it names one process for good. */
+  /**
+   * When it was started, in the unit of the system. Together with the process id it identifies one process for ever.
+   */
   readonly started: string
-  /** It has ended, and nobody has asked for its exit code yet; or it is a thread of the kernel. */
+  /** True if it has ended and its exit code was not collected yet, or if it is a thread of the kernel. */
   readonly isZombie: boolean
 }
 
-/** The processes by their numbers. */
+/** The processes by their ids. */
 export class ProcessTable extends Map<number, ProcessEntry> {
-  /** Nothing has been started while it was read that is not in it. */
+  /** Whether all processes that were started while the table was read are in it. */
   isWhole = true
 }
 
-/** Is told of the table as soon as there is more in it: what forks fast may be gone when all of it has been read. */
+/** Called whenever the table has grown. A process that forks fast may be gone when the whole table has been read. */
 export type Reader = (table: ProcessTable) => void
 
-/** How often the list is read again as long as it has something new. */
+/** How often the list is read again while it has something new. */
 const ROUNDS = 20
 
 const isLinux = process.platform === 'linux'
 
-/** The table as it is now; undefined where there is none. On Linux it is there at once. */
+/** Reads the present table. Undefined if there is none. On Linux it is returned synchronously. */
 export function readTable(tell?: Reader): ProcessTable | undefined | Promise<ProcessTable | undefined> {
   if (isLinux) return readProc(tell)
   return askPs().then((table) => {
@@ -47,23 +49,29 @@ export function readTable(tell?: Reader): ProcessTable | undefined | Promise<Pro
   })
 }
 
-/** The same where it costs no waiting: on Linux. */
+/** Does the same if that is possible without waiting: on Linux. */
 export function readTableNow(tell?: Reader): ProcessTable | undefined {
   return isLinux ? readProc(tell) : undefined
 }
 
-/** One process as it is now, where that costs no waiting. */
+/** Reads one process as it is now, if that is possible without waiting. */
 export function readEntryNow(pid: number): ProcessEntry | undefined {
   return isLinux ? readStat(pid) : undefined
 }
 
-/** The status, as `wait` has it, of a process that is ending, or has ended and was not waited for; on Linux. */
+/**
+ * Returns the exit status, in the format of `wait`, of a process that is ending, or has ended and was not waited for.
+ * On Linux only.
+ */
 export function readEndingNow(pid: number): number | undefined {
   const fields = isLinux ? readFields(pid) : undefined
   return fields && (Number(fields[6]) & ENDING) !== 0 ? Number(fields[49]) : undefined
 }
 
-/** Whether the process of this entry is there, still in its group, and not another one with the same number; as far as the system tells at once. */
+/**
+ * Whether the process of this entry still runs, is still in its group, and is not another process with the same id.
+ * Only Linux can tell that synchronously. Elsewhere the result is true.
+ */
 export function isStill({ pid, started, group }: ProcessEntry): boolean {
   if (!isLinux) return true
   const now = readStat(pid)
@@ -104,28 +112,32 @@ function readFields(pid: number): readonly string[] | undefined {
 
 function readLine(pid: number): string | undefined {
   try {
-    // Node reads UTF-8 in one call, three times as fast as anything else. The name may be no UTF-8; it is not looked at.
+    // Node reads UTF-8 in one call, three times as fast as other reads. The name may be invalid UTF-8, but it is not
+    // used.
     return readFileSync(`/proc/${pid}/stat`, 'utf8')
   } catch {
-    return undefined // gone meanwhile
+    return undefined // it has ended meanwhile
   }
 }
 
-/** The fields from the state on, which is the third one. The name of the program, in parentheses, may have spaces and parentheses in it. */
+/**
+ * Returns the fields from the third one, the state, on. The name of the program before it, in parentheses, may contain
+ * spaces and parentheses.
+ */
 function fieldsOf(line: string): readonly string[] {
   return line.slice(line.lastIndexOf(')') + 2).split(' ')
 }
 
-/** `PF_EXITING`, among the flags of a process. */
+/** The flag `PF_EXITING` of a process. */
 const ENDING = 0x4
-/** `PF_KTHREAD`, among the flags of a process. */
+/** The flag `PF_KTHREAD` of a process. */
 const KERNEL_THREAD = 0x20_00_00
 
-/** Reads a line of `/proc/…/stat`, see proc_pid_stat(5). */
+/** Parses a line of `/proc/…/stat`: see proc_pid_stat(5). */
 export function parseStat(line: string): ProcessEntry {
   const rest = fieldsOf(line)
   const [state = '', parent, group, session] = rest
-  // The first thread of a process can end before the others do: it is a zombie then, the process is not.
+  // The first thread of a process can end before the others. Then it is a zombie, but the process is not.
   const threads = Number(rest[17])
   const isOfKernel = (Number(rest[6]) & KERNEL_THREAD) !== 0
   return {
@@ -138,13 +150,13 @@ export function parseStat(line: string): ProcessEntry {
   }
 }
 
-/** What `ps` is asked on the other systems: POSIX, but for the start. */
+/** The arguments of `ps` on the other systems. All but the start time are in POSIX. */
 export const PS_ARGUMENTS: readonly string[] = ['-A', '-o', 'pid=,ppid=,pgid=,stat=,lstart=']
 
-/** How long `ps` may take. */
+/** The time limit for `ps`, in milliseconds. */
 const PS_TIMEOUT = 5_000
 
-/** Asks `ps`. */
+/** Reads the table from `ps`. */
 export function askPs(): Promise<ProcessTable | undefined> {
   const env = { ...process.env, LC_ALL: 'C' }
   return new Promise((resolve) => {
@@ -158,7 +170,7 @@ export function askPs(): Promise<ProcessTable | undefined> {
   })
 }
 
-/** Reads what `ps` says. */
+/** Parses the output of `ps`. */
 export function parsePs(text: string): ProcessTable {
   const table = new ProcessTable()
   for (const [, pid, parent, group, state = '', started = ''] of text.matchAll(
@@ -177,8 +189,8 @@ export function parsePs(text: string): ProcessTable {
 }
 
 /**
- * Whether the process was started with `mark` in its environment. Only Linux tells, and only of one's own processes. Undefined if
- * that cannot be told just now: it is being started, or has gone.
+ * Whether the process was started with `mark` in its environment. Only Linux tells, and only for processes of the same
+ * user. Undefined if that is unknown at the moment, because the process is being started or has ended.
  */
 export function hasMark(pid: number, mark: string): boolean | undefined {
   if (!isLinux) return false
@@ -186,7 +198,7 @@ export function hasMark(pid: number, mark: string): boolean | undefined {
   try {
     const environment = read('environ')
     if (environment !== '') return environment.includes(mark)
-    // Between two programs a process has neither, and then both.
+    // While a process changes from one program to the next, both files are empty. After that both are filled.
     return read('cmdline') === '' ? undefined : read('environ').includes(mark)
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EACCES' ? false : undefined

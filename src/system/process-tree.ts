@@ -1,30 +1,34 @@
 /**
- * A child process with everything it has started, as one thing that can be ended.
+ * A child process with all processes that it has started: one tree that can be ended.
  *
- * Who belongs to it
- * 1. The leader, which we have started, and its process group and session: the system keeps them together, whoever dies in
- *    between. One call signals all of the group.
- * 2. The descendants of any of these. They can leave the group (`setsid`, a shell with job control), and stay whose children
- *    they are.
- * 3. On Linux, whoever was started with the mark in its environment, which every process gives to its children: a daemon that
- *    has left the group, and whose parent is dead (the double fork), is known by nothing else. Jenkins does the same.
+ * The members
+ * 1. The leader, which this process has started, and its process group and session. The system keeps them together,
+ *    even if processes in between end. One call signals the whole group.
+ * 2. The descendants of any member. They can leave the group (`setsid`, a shell with job control), but they keep their
+ *    parent.
+ * 3. On Linux, every process that was started with the mark in its environment. Every process passes the mark on to its
+ *    children. A daemon that has left the group, and whose parent has ended (the double fork), is recognised only by
+ *    the mark. Jenkins does the same.
  *
- * Whose number it is
- * A number is given to another process, or group, once its owner is gone: the system may have gone through all numbers meanwhile.
- * 4. Members are remembered with the time of their start, and looked at again just before they are signalled.
- * 5. The group is ours until the leader has ended. After that it is ours as long as a remembered member, or one with the mark, is in
- *    it: a group with members keeps its number. Where the leader has left no group behind, its number is never used again.
+ * The process ids
+ * The system gives the id of a process or group to another one once its owner has ended. It may have used all other ids
+ * meanwhile.
+ * 4. Members are remembered with the time of their start. They are checked again just before they are signalled.
+ * 5. The group is ours until the leader has ended. After that it is ours as long as a remembered member, or a process
+ *    with the mark, is in it: a group with members keeps its id. If the leader has left no group behind, its id is
+ *    never used again.
  *
- * When it is gone
- * 6. When the leader has ended and nobody is found at two looks in a row that were sure: nothing was started unseen while the table was read, and
- *    nobody in it was just being started or ending, which hides the mark. On a machine where that never comes to be, several
- *    looks that find nobody are enough.
- * 7. Who is to be killed is killed at the moment it is found, not when the table is complete: what forks faster than all of it can be
- *    read is caught by that.
+ * The end
+ * 6. The tree has ended when the leader has ended and two checks in a row find no member for certain. A check is
+ *    certain if no process was started unseen while the table was read, and no process in the table was just being
+ *    started or ending, which hides the mark. On a machine where no check is ever certain, several checks that find no
+ *    member are enough.
+ * 7. A process that must be killed is killed at the moment when it is found, not when the table is complete. This
+ *    catches processes that fork faster than the whole table can be read.
  *
- * What gets away: a process that has left the group, was not there as anybody's child when somebody looked, and has no mark
- * (it has cleared its environment, or the system does not tell); one that runs as another user, which we may not signal; one
- * that the kernel does not let go of.
+ * These processes escape: one that has left the group, was not the child of a member at any check, and has no mark (it
+ * has cleared its environment, or the system does not tell); one that runs as another user, which this process may not
+ * signal; one that the kernel does not release.
  */
 import { execFile } from 'node:child_process'
 import process from 'node:process'
@@ -40,50 +44,55 @@ import {
 } from './process-table.js'
 import { taskkill } from './taskkill.js'
 
-/** A child process, as far as ending it goes. */
+/** What a tree needs to know of its leader, a child process. */
 export interface Leader {
   readonly pid: number
-  /** As the table has it, where that was asked before; else it is asked at once. */
+  /** The time of its start in the table, if that was read before. Otherwise it is read at once. */
   readonly started?: string | undefined
-  /** It has ended, and the system may have given its number to another process. */
+  /** Whether it has ended. Then the system may have given its id to another process. */
   hasEnded(): boolean
-  /** Calls back when it has ended; not in the same call. */
+  /** Calls back when it has ended, but never during this call. */
   onEnd(callback: () => void): void
 }
 
-/** How to know a tree, and how to end it. */
+/** How to recognise a tree, and how to end it. */
 export interface TreeOptions {
-  /** The leader has a group, and session, of its own. */
+  /** Whether the leader has a group, and a session, of its own. */
   readonly hasGroup: boolean
-  /** Stands in the environment it was started with. */
+  /** The text in the environment that marks the processes of the tree. */
   readonly mark: string
-  /** What asks the processes to end. */
+  /** The signal that asks the processes to end. */
   readonly signal: NodeJS.Signals
-  /** Milliseconds from then on until they are killed. 0 does not ask at all, `Infinity` never kills. */
+  /** Milliseconds from then on until they are killed. 0 kills without asking, `Infinity` never kills. */
   readonly grace: number
 }
 
-/** How it went. */
+/** The result of ending a tree. */
 export interface Ending {
-  /** Asking was not enough. */
+  /** True if asking was not enough. */
   readonly forced: boolean
-  /** The processes that could not be ended. */
+  /** The ids of the processes that could not be ended. */
   readonly left: readonly number[]
 }
 
-/** Milliseconds between two looks at whether they are gone. The end of the leader is heard of at once. */
+/** Milliseconds between two checks of whether the tree has ended. The end of the leader is noticed at once. */
 const PACE = 10
-/** The table is read at so many of the first looks; then at one in so many, as long as somebody seems to be there. */
+/**
+ * The first `GLANCES` checks read the table. After these only every 20th does, as long as a member seems to be there.
+ */
 const GLANCES = 20
-/** After that many looks we give up on what does not die when it is killed: 5 s. */
+/** The number of checks after which a process that does not die when it is killed is given up: 5 s. */
 const PATIENCE = 500
-/** So many looks in a row that find nobody are enough. One that was sure counts for several, so two of them are enough. */
+/**
+ * The number of checks in a row that must find no member. A check that was certain counts for `SURE`, so two of them
+ * are enough.
+ */
 const EMPTY = 20
 const SURE = 10
 
 const isWindows = process.platform === 'win32'
 
-/** Signals one process, or a group by its negative number. False if it is not there, or not ours. */
+/** Signals one process, or a group by its negative id. Returns false if it does not exist, or may not be signalled. */
 function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal)
@@ -92,7 +101,7 @@ function send(pid: number, signal: NodeJS.Signals | 0): boolean {
   }
 }
 
-/** There, ours or not. */
+/** Whether the process or group exists, even if it may not be signalled. */
 function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0)
@@ -101,12 +110,12 @@ function exists(pid: number): boolean {
   }
 }
 
-/** One look at the table, or at as much of it as has been read. */
+/** One reading of the table, or of the part that has been read so far. */
 interface Look {
   readonly table: ProcessTable | undefined
-  /** Whether the leader had ended before the table was read: else its number in there is its own. */
+  /** Whether the leader had ended before the table was read. If not, its id in the table is its own. */
   readonly hadEnded: boolean
-  /** Who has the mark, as far as that was asked. */
+  /** Whether a process has the mark, for the processes that were checked. */
   readonly marks: Map<ProcessEntry, boolean | undefined>
 }
 
@@ -115,20 +124,22 @@ const keyOf = ({ pid, started }: ProcessEntry) => `${pid} ${started}`
 export class ProcessTree {
   readonly #leader: Leader
   readonly #options: TreeOptions
-  /** Who was seen to belong to it. */
+  /** The members that were seen. */
   #known: readonly ProcessEntry[] = []
-  /** Of these, who was in the group when it was signalled. */
+  /** Those members that were in the group when it was signalled. */
   readonly #inGroup = new Set<string>()
-  /** When the leader was started, in the table's count; undefined where the system does not tell at once. */
+  /**
+   * When the leader was started, in the unit of the table. Undefined if the system does not report it synchronously.
+   */
   readonly #born: number | undefined
-  /** The leader has ended, and its group with it: the number may be another one's by now. */
+  /** The leader has ended, and its group too. The id may belong to another group by now. */
   #isGroupGone = false
-  /** The system has a table, so one that cannot be read just now says nothing. */
+  /** The system has a table. So a table that cannot be read at the moment proves nothing. */
   #hasTable = false
   #isEnding = false
-  /** It is to be killed: it is not asked, and not waited for any longer. */
+  /** The tree must be killed, without asking and without further waiting. */
   #isHurried = false
-  /** Ends the wait for those that were asked. */
+  /** Ends the wait for the processes that were asked. */
   #cutShort: (() => void) | undefined
 
   constructor(leader: Leader, options: TreeOptions) {
@@ -140,8 +151,8 @@ export class ProcessTree {
   }
 
   /**
-   * Asks all of them to end, kills what is left after the grace, and resolves when they are gone. On Linux they have been
-   * asked when this returns.
+   * Asks all members to end, kills the rest after the grace, and resolves when all have ended. On Linux they have been
+   * asked when this call returns.
    */
   async end(): Promise<Ending> {
     const { signal, grace } = this.#options
@@ -150,10 +161,10 @@ export class ProcessTree {
     try {
       if (isWindows) return await this.#endOnWindows()
       const isKind = grace > 0 && !this.#isHurried
-      // No waiting where there is none to be done: the canceller may be about to leave.
+      // Does not wait unless it must: this process may be about to end.
       const found = this.#look(isKind ? undefined : (part) => this.#send(['SIGKILL'], part))
       const look = found instanceof Promise ? await found : found
-      // One that is stopped hears of it only when it goes on.
+      // A stopped process receives the signal only when it continues.
       if (isKind) this.#send([signal, 'SIGCONT'], look)
       if (isKind && (await this.#areGone(this.#isHurried ? 0 : grace, undefined))) return { forced: false, left: [] }
       const gone = await this.#areGone(Infinity, PATIENCE)
@@ -163,15 +174,15 @@ export class ProcessTree {
     }
   }
 
-  /** From now on an ending, under way or to come, kills. */
+  /** From now on the present or a later ending kills. */
   hurry(): void {
     this.#isHurried = true
     this.#cutShort?.()
   }
 
   /**
-   * For when this process ends: asks them in this very call, as far as they can be known without waiting. If they have been
-   * asked before they are killed, for nobody will do so later.
+   * For the end of this process. Asks the members in this very call, as far as they are known without waiting. If they
+   * have been asked before, they are killed, because no process will do so later.
    */
   abandon(): void {
     if (isWindows) return
@@ -181,11 +192,11 @@ export class ProcessTree {
     const marks: Look['marks'] = new Map()
     const act = (table?: ProcessTable) => this.#send(signals, { hadEnded, table, marks }, reached)
     if (!readTableNow(act)) act()
-    // Somebody may just have left the group.
+    // A member may just have left the group.
     else readTableNow(act)
   }
 
-  /** Reads the table. `act` is told as soon as there is more of it, and at least once. */
+  /** Reads the table. Calls `act` whenever there is more of it, and at least once. */
   #look(act?: (look: Look) => void): Look | Promise<Look> {
     const hadEnded = this.#leader.hasEnded()
     const marks: Look['marks'] = new Map()
@@ -198,7 +209,10 @@ export class ProcessTree {
     return found instanceof Promise ? found.then(lookAt) : lookAt(found)
   }
 
-  /** The leader has just ended: while it was there the group was ours, and who is in it now is known by that later on. */
+  /**
+   * Called when the leader has just ended. While the leader lived, the group was ours. So its present members are
+   * remembered, and identify the group later.
+   */
   #rememberGroup(): void {
     if (isWindows || !exists(-this.#leader.pid)) {
       this.#isGroupGone = true
@@ -215,7 +229,10 @@ export class ProcessTree {
     else remember(found)
   }
 
-  /** Windows knows whose child a process is, so the leader must go with the others, not before them. */
+  /**
+   * Windows finds the children of a process by their parent. So the leader must end together with its children, not
+   * before them.
+   */
   #endOnWindows(): Promise<Ending> {
     const { pid } = this.#leader
     const { command, args } = taskkill(pid, process.env)
@@ -227,7 +244,9 @@ export class ProcessTree {
     })
   }
 
-  /** Signals the group, and each member outside of it, but for those in `reached`, to which it adds them. */
+  /**
+   * Signals the group, and each member outside of it, except those in `reached`. Adds the signalled ones to `reached`.
+   */
   #send(signals: readonly NodeJS.Signals[], look: Look, reached = new Set<string>()): void {
     const { pid } = this.#leader
     const members = this.#membersIn(look)
@@ -239,7 +258,7 @@ export class ProcessTree {
     const isGroup = this.#hasGroupIn(look, members)
     const hasEnded = this.#leader.hasEnded()
     if (isGroup) reach(-pid, 'group')
-    // Its number is its own until then, and it may be hidden from the table.
+    // The id belongs to the leader until it has ended. The leader may be missing from the table.
     else if (!hasEnded) reach(pid, 'leader')
     for (const member of members) {
       if (isGroup && member.group === pid) this.#inGroup.add(keyOf(member))
@@ -247,7 +266,10 @@ export class ProcessTree {
     }
   }
 
-  /** Who has left the group between the look at the table and the signal has not had it. */
+  /**
+   * Signals members that have left the group between the reading of the table and the signal: they have not received
+   * it.
+   */
   #askThoseWhoLeft(members: readonly ProcessEntry[]): void {
     for (const member of members) {
       if (member.group === this.#leader.pid || !this.#inGroup.delete(keyOf(member)) || !isStill(member)) continue
@@ -256,10 +278,10 @@ export class ProcessTree {
     }
   }
 
-  /** Whether the number of the group can be signalled now, and reaches nobody else. */
+  /** Whether the id of the group can be signalled now, and reaches no other group. */
   #hasGroupIn({ table }: Look, members: readonly ProcessEntry[]): boolean {
     if (!this.#options.hasGroup || this.#isGroupGone) return false
-    // Without a table one can but trust that the system has not gone through all numbers since the leader has ended.
+    // Without a table, calloff can only trust that the system has not used all other ids since the leader ended.
     if (!this.#leader.hasEnded() || !table) return true
     return members.some((member) => member.group === this.#leader.pid && isStill(member))
   }
@@ -283,14 +305,16 @@ export class ProcessTree {
     )
   }
 
-  /** Whether it was started with the mark. What is older than the leader was not, and is not asked. */
+  /**
+   * Whether the process was started with the mark. A process that is older than the leader was not, and is not checked.
+   */
   #isMarked(entry: ProcessEntry, { marks }: Look): boolean {
     if (entry.isZombie || (this.#born !== undefined && Number(entry.started) < this.#born)) return false
     if (!marks.has(entry)) marks.set(entry, hasMark(entry.pid, this.#options.mark))
     return marks.get(entry) ?? false
   }
 
-  /** Who belongs to it, zombies left out. */
+  /** Returns the members, without zombies. */
   #membersIn(look: Look): readonly ProcessEntry[] {
     const { table, hadEnded } = look
     if (!table) return []
@@ -310,21 +334,21 @@ export class ProcessTree {
       if (siblings) siblings.push(entry)
       else children.set(entry.parent, [entry])
     }
-    // The set grows while it is walked.
+    // The map grows while it is iterated.
     for (const [one] of members) for (const child of children.get(one) ?? []) members.set(child.pid, child)
     members.delete(process.pid)
     this.#known = [...members.values()].filter(({ isZombie }) => !isZombie)
     return this.#known
   }
 
-  /** Whether nobody can have been overlooked. */
+  /** Whether no process can have been missed. */
   #isSure({ table, marks }: Look): boolean {
     if (!table) return !this.#hasTable
     this.#hasTable = true
     return table.isWhole && [...marks.values()].every((mark) => mark !== undefined)
   }
 
-  /** Without the table: whether the group, or anybody who was seen, seems to be there. */
+  /** Without the table: whether the group, or a member that was seen, seems to be there. */
   #seemThere(): boolean {
     const { pid } = this.#leader
     if (!this.#leader.hasEnded()) return true
@@ -333,8 +357,8 @@ export class ProcessTree {
   }
 
   /**
-   * True as soon as none of them is there any more; false when so many milliseconds, or looks, have passed. With a number of
-   * looks they are killed at each.
+   * Resolves with true as soon as no member is there any more. Resolves with false when `ms` milliseconds, or `looks`
+   * checks, have passed. With `looks`, members are killed at each check.
    */
   #areGone(ms: number, looks: number | undefined): Promise<boolean> {
     return new Promise((resolve) => {
@@ -351,7 +375,7 @@ export class ProcessTree {
       }
       const look = async () => {
         if (isBusy || isOver) return
-        // Who seems to be there may be a zombie, which only the table tells.
+        // A member that seems to be there may be a zombie. Only the table tells.
         if (looks === undefined && ++glances > GLANCES && glances % GLANCES > 0 && this.#seemThere()) return
         isBusy = true
         const found = this.#look(looks === undefined ? undefined : (part) => this.#send(['SIGKILL'], part))

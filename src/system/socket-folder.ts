@@ -1,37 +1,37 @@
 /**
  * Folders that hold one Unix socket each, and how they are removed.
  *
- * A folder for temporary files belongs to everybody: another user may have put a folder, or a link, of any name there. So nothing is
- * removed by its name alone.
+ * All users share the folder for temporary files: another user may have put a folder, or a link, of any name there. So
+ * nothing is removed by its name alone.
  *
  * Invariants
  * SF1. A folder is touched only if it is a real folder, belongs to this user, and no other user may write in it.
- * SF2. Its parent must be one where no other user can rename it: the parent belongs to this user or to root, and it is sticky or
- *      no other user may write in it. So what was checked is what is removed.
- * SF3. Only what we made is removed: the socket by `unlink`, then the folder by `rmdir`. Neither follows a link, and a folder with
- *      anything else in it stays.
+ * SF2. Its parent must be a folder in which no other user can rename it: the parent belongs to this user or to root,
+ *     and it is sticky or no other user may write in it. So the folder that was checked is the folder that is removed.
+ * SF3. Only our own files are removed: the socket by `unlink`, then the folder by `rmdir`. Neither follows a link, and
+ *     a folder with other content stays.
  */
 import { lstatSync, rmdirSync, statSync, type Stats, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 
-/** The longest path of a socket that all systems take, in bytes. */
+/** The longest path of a socket that all systems accept, in bytes. */
 export const LONGEST_SOCKET_PATH = 103
 
 const GROUP_OR_OTHERS_WRITE = 0o022
 const STICKY = 0o1000
 
-/** What answers at the path of a socket. */
+/** What the system reports about the path of a socket. */
 export type Presence =
   /** A process accepts connections. */
   | 'listening'
   /** The system refuses connections, or nothing is there: no process has the socket. */
   | 'dead'
-  /** Neither is known: a process that is busy, a socket that this user may not open. */
+  /** Unknown: a process that is busy, or a socket that this user may not open. */
   | 'unknown'
 
-/** Connects to a socket, to see whether a process listens there. Does not keep the connection. */
+/** Connects to a socket, to find out whether a process listens there. Does not keep the connection. */
 export function presenceAt(path: string): Promise<Presence> {
   return new Promise((resolve) => {
     const probe = connect(path)
@@ -45,7 +45,10 @@ export function presenceAt(path: string): Promise<Presence> {
   })
 }
 
-/** Returns whether the folder is this user's own, in a place where it stays so: SF1 and SF2. False if it is not there. */
+/**
+ * Returns whether the folder is this user's own, in a place where it stays so: SF1 and SF2. Returns false if it does
+ * not exist.
+ */
 export function isOwnFolder(folder: string): boolean {
   try {
     const found = lstatSync(folder)
@@ -56,7 +59,7 @@ export function isOwnFolder(folder: string): boolean {
   }
 }
 
-/** Removes the socket and then its folder, if both are ours; anything else stays as it is. Throws nothing. */
+/** Removes the socket and then its folder, if both are ours. Leaves everything else unchanged. Throws nothing. */
 export function removeSocketFolder(folder: string, socket: string): void {
   if (!isOwnFolder(folder)) return
   const path = join(folder, socket)
@@ -68,7 +71,7 @@ export function removeSocketFolder(folder: string, socket: string): void {
   try {
     rmdirSync(folder)
   } catch {
-    // It holds something that is not ours, or it is removed already.
+    // It holds other files, or it is removed already.
   }
 }
 

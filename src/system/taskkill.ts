@@ -7,10 +7,10 @@ export interface CommandLine {
 }
 
 /**
- * What ends a process and all its descendants on Windows: at once, since a program there cannot be asked to end (without
- * `/F`, `taskkill` closes windows, of which most have none).
+ * Returns the command line that ends a process and all its descendants on Windows. It ends them at once, since a
+ * program there cannot be asked to end: without `/F`, `taskkill` closes windows, and most programs have none.
  *
- * By its full path, for Windows looks into the current folder first.
+ * The program has its full path, because Windows searches the current folder first.
  */
 export function taskkill(pid: number, env: Readonly<Record<string, string | undefined>>): CommandLine {
   const folder = [env['SystemRoot'], env['windir']].find((one) => one !== undefined && /^[a-z]:[\\/]/i.test(one))

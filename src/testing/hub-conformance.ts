@@ -1,41 +1,43 @@
 /**
- * What a hub promises, tried on one that runs: `H…` are the promises of remote/hub.ts, `E…` those of remote/engine.ts.
+ * Tests the promises of a hub on a running one. `H…` are the promises of remote/contract/hub.ts, `E…` those of
+ * remote/contract/engine.ts.
  *
- * The cases know no test framework, and only real time: whatever carries the hub has clocks of its own. Nothing here expects
- * anything to be quick; what must not happen too early is measured from before it began.
+ * The cases need no test framework, and use only real time, because a server has clocks of its own. No case expects an
+ * operation to be quick. An event that must not happen too early is measured from a moment before its start.
  */
 import { after, keepAlive, now } from '../core/clock.js'
 import { type CancellationToken, SimpleToken, TimeoutToken } from '../core/token.js'
 import type { Engine, HolderRecord, Link, MarkRecord, Topic, TopicState } from '../remote/contract/engine.js'
 import type { HubOptions, TokenHub } from '../remote/contract/hub.js'
 
-/** What carries the hubs that are tried. */
+/** The server of the tested hubs. */
 export interface HubUnderTest {
-  /** A hub that is connected to it. It is closed by the suite. */
+  /** Connects a hub to the server. The suite closes the hub. */
   connect(options?: HubOptions): Promise<TokenHub>
-  /** The engine below it: without one, its own promises are not tried. */
+  /** Returns the engine of the server. Without it the promises of the engine are not tested. */
   engine?(): Engine | Promise<Engine>
-  /** Cuts every connection that there is. New ones can be made. */
+  /** Cuts all open connections. New ones can be made. */
   cut?(): void | Promise<void>
-  /** Ends the server without a warning, and starts it again with what it had stored. */
+  /** Ends the server without a warning, and starts it again with the data that it had stored. */
   restart?(): Promise<void>
-  /** How long anything may take, in milliseconds. Default: 20,000. */
+  /** The time limit for each operation, in milliseconds. Default: 20,000. */
   readonly timeout?: number
 }
 
-/** One thing to try. */
+/** One test case. */
 export interface ConformanceCase {
-  /** A sentence, with the promises that it tries. */
+  /** A sentence, with the promises that the case tests. */
   readonly name: string
   /** Rejects if a promise is not kept. */
   run(): Promise<void>
 }
 
 /**
- * The cases to try a hub with, for any test framework: `for (const { name, run } of hubConformance(mine)) it(name, run)`.
+ * Returns the cases that test a hub, for any test framework:
+ * `for (const { name, run } of hubConformance(mine)) it(name, run)`.
  *
- * They use names of their own, so the server may have other work, and they may run side by side, but for those that cut
- * connections or restart it.
+ * The cases use names of their own, so the server may serve other clients at the same time. They may run in parallel,
+ * except those that cut connections or restart the server.
  *
  * @example
  * ```ts
@@ -55,7 +57,7 @@ export function hubConformance(under: HubUnderTest): readonly ConformanceCase[] 
       name,
       async run() {
         const world = new World(under)
-        // A link of an engine keeps nobody alive, and some of the cases have nothing else.
+        // A link of an engine does not keep the process alive, and some cases have nothing else.
         const letGo = keepAlive()
         try {
           await run(world)
@@ -105,7 +107,7 @@ class World {
     this.under = under
   }
 
-  /** A name that nobody else has. */
+  /** Returns a name that no other case uses. */
   name(): string {
     return `${this.#stem}-${++this.#names}`
   }
@@ -120,7 +122,7 @@ class World {
     return hub
   }
 
-  /** A link of a session of its own, with what it was told. */
+  /** Opens a link of a new session. Returns it with the notices and losses that it has reported. */
   async link(ttl = 30_000, id = this.name()): Promise<{ link: Link; notices: TopicState[]; lost: Error[] }> {
     const engine = await (this.under.engine as () => Promise<Engine>)()
     const notices: TopicState[] = []
@@ -140,7 +142,7 @@ class World {
     return { link, notices, lost }
   }
 
-  /** Looks again and again until it is so. */
+  /** Checks the condition again and again until it is true. */
   async until(isSo: () => boolean | Promise<boolean>, what: string): Promise<void> {
     const began = now()
     while (!(await isSo())) {
@@ -153,7 +155,7 @@ class World {
     return this.until(() => token.cancelled, what)
   }
 
-  /** A token of the name that is opened now, and whether it is over once it is ready. */
+  /** Opens a token of the name, and returns whether it is cancelled once it is ready. */
   async isOver(hub: TokenHub, name: string, run?: string): Promise<boolean> {
     const token = hub.open(name, { runId: run })
     await token.ready
@@ -442,14 +444,14 @@ function addReceipts(add: Add): void {
     const token = there.open(name)
     await token.ready
     let receipt = await here.cancel(name, 'stop', { timeout: 300 })
-    // A machine that is busy may take longer for the mark and the list alone.
+    // A busy machine may need this time for the mark and the list alone.
     for (let within = 600; !receipt.complete; within *= 2)
       receipt = await here.cancel(name, 'stop', { timeout: within })
     same(receipt.holders, 1, 'the holders')
     same(receipt.finished, 0, 'the holders that have finished')
     same(receipt.waiting.length, 1, 'the holders that have not finished')
     same(receipt.waiting[0]?.role, 'open', 'the role')
-    token.close() // which was kept until here: one that nobody keeps is closed
+    token.close() // kept until here: a token that no caller keeps is closed
     const nobody = await here.cancel(world.name(), undefined, { timeout: 20_000 })
     same(nobody.holders, 0, 'the holders of a name that no process has open')
   })
@@ -497,7 +499,7 @@ function addLeases(add: Add): void {
 
   add('a lease that is renewed outlives its ttl; its release cancels no token (H5, H10)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
-    // A machine that is busy may be silent for longer than a lease lasts: then it is tried again with a longer one.
+    // A busy machine may be silent for longer than a lease lasts. Then the case tries again with a longer lease.
     const outlive = async (ttl: number) => {
       const name = world.name()
       const lease = await here.lease(name, { ttl })
@@ -573,7 +575,7 @@ function addEngine(add: Add): void {
         await other.forget(topic)
       }
       await other.enter([holderOf(1, topic)])
-      // As after a lost connection, over which nobody heard that it was stored: over the same link, or another one.
+      // As after a lost connection that has not delivered the confirmation: over the same link, or another one.
       for (const mark of old) {
         for (const over of [link, other]) same((await over.mark(topic, mark, DAY)).id, mark.id, 'what is told of it')
         same((await link.read([topic]))[0]?.mark, undefined, 'the mark that stands after one was offered again')
@@ -669,7 +671,7 @@ function addEngine(add: Add): void {
 
   add('a lease ends no earlier than its ttl, and what has ended cannot be renewed (E10)', async (world) => {
     const [{ link }, { link: other }] = [await world.link(), await world.link()]
-    // A machine that is busy may take longer than a lease lasts: then it is tried again with a longer one.
+    // A busy machine may take longer than a lease lasts. Then the case tries again with a longer lease.
     const begin = async (ttl: number) => {
       const topic = world.topic()
       const sent = now()

@@ -1,5 +1,5 @@
 /**
- * For tests of code that takes tokens.
+ * Tools for tests of code that uses tokens and hubs.
  *
  * @module
  */

@@ -1,15 +1,18 @@
 import { nonNegative } from '../core/arguments.js'
 import { type Clock, turn, useClock } from '../core/clock.js'
 
-/** A clock that stands still until it is told to move. */
+/** A clock that stands still until `tick` or `advance` moves it. */
 export interface ManualClock extends Disposable {
   /** Milliseconds since it was made. */
   readonly now: number
-  /** Moves the time on by `ms`, at once; everything that falls due is called in order, each at its own time. */
+  /** Moves the time on by `ms`, synchronously. Calls all timers that are due, in order, each at its own time. */
   tick(ms: number): void
-  /** The same, and before each of them, and at the end, promises get their chance to settle and go on. */
+  /** Moves the time on by `ms` too. Lets promises settle and continue before each timer, and at the end. */
   advance(ms: number): Promise<void>
-  /** Puts back the clock that was there before; timers that are still set never go off. The same as its dispose. */
+  /**
+   * Restores the clock that was there before. Timers that are still set are never called. Disposing of the clock does
+   * the same.
+   */
   uninstall(): void
 }
 
@@ -19,10 +22,11 @@ interface Alarm {
 }
 
 /**
- * Puts a manual clock in place of the system's, for this thread, until it is uninstalled: it drives every deadline, `sleep`,
- * `every`, `wait` and poller of the tokens made under it. `waitSync` moves it by itself.
+ * Replaces the clock of the system by a manual clock, for this thread, until it is uninstalled. The manual clock drives
+ * every deadline, `sleep`, `every`, `wait` and poll of a condition of the tokens that are made meanwhile. `waitSync`
+ * moves the clock by itself.
  *
- * Nothing outside calloff is touched: `setTimeout` and `performance` stay what they are.
+ * Nothing outside calloff is changed: `setTimeout` and `performance` stay as they are.
  *
  * @example
  * ```ts
@@ -45,7 +49,7 @@ export function manualClock(): ManualClock {
 
 class Manual implements ManualClock {
   #now = 0
-  /** In the order they fall due; of the same time, in the order they were set. */
+  /** In the order of their times. Alarms of the same time are in the order in which they were set. */
   readonly #alarms: Alarm[] = []
   #restore: (() => void) | undefined
 
@@ -84,7 +88,7 @@ class Manual implements ManualClock {
     this.#now = Math.max(this.#now, until)
   }
 
-  /** The next alarm, if it falls due by then. */
+  /** Calls the next alarm if it is due by `until`. Returns whether it was. */
   #ring(until: number): boolean {
     const alarm = this.#alarms[0]
     if (alarm === undefined || alarm.due > until) return false

@@ -1,8 +1,8 @@
 /**
- * Counters that several threads count. A counter that is shared gets a slot, in which stands how many polls are left; from then on
- * its own thread counts there too, and the handle of a shared token says where the counters above it are.
+ * Counters that several threads count. A shared counter gets a slot, which contains how many polls are left. From then
+ * on its own thread counts there too, and the handle of a shared token says where the counters above it are.
  *
- * Which counters stand above a token never changes in its life, so the handle can carry them.
+ * The set of counters above a token never changes, so the handle can carry them.
  */
 import { optional, wrongType } from '../core/arguments.js'
 import { now, type SharedWord } from '../core/clock.js'
@@ -15,27 +15,30 @@ import { OtherThread } from './other-thread.js'
 import { freshSeat, type Page, pageIn, remember, type Seat } from './pages.js'
 import { pollsLeft, takePoll } from './protocol.js'
 
-/** A counter among those of a handle. */
+/** A counter in a handle. */
 export interface CountHandle {
-  /** The memory it lives in. */
+  /** The memory that contains it. */
   readonly buffer: SharedArrayBuffer
-  /** Where in it, in bytes. */
+  /** Its position in the memory, in bytes. */
   readonly byteOffset: number
   /** The name of the counter. */
   readonly name: string | undefined
-  /** What is said of it when it is empty. */
+  /** What the message says when it is empty. */
   readonly what: string
   /** Which polls of the shared token use it up. */
   readonly by: 'all' | 'direct' | 'none'
-  /** Whether the shared token is cancelled with it; else something above the shared token waits for more. */
+  /** Whether the shared token is cancelled with it. If not, a token above the shared token waits for more. */
   readonly ends: boolean
 }
 
-/** The polls that are left of a counter, as this thread sees them: one object for each counter, whoever asks (G7 in graph.ts). */
+/**
+ * The polls that are left of a counter, as this thread sees them. There is one object for each counter, however many
+ * tokens use it (G7 in graph.ts).
+ */
 export class Count implements CommonCount {
   readonly page: Page
   readonly slot: number
-  /** The poll that has taken one last. */
+  /** The number of the poll that has used it last. */
   #walk = -1
   #over: Cancellation | undefined
 
@@ -55,14 +58,17 @@ export class Count implements CommonCount {
   }
 
   pass(counts: boolean, walk: number): boolean {
-    if (this.#walk === walk) return true // it has paid for this poll
+    if (this.#walk === walk) return true // this poll has already used one
     if (!counts) return this.left > 0
     if (!takePoll(this.page.memory, { slot: this.slot, bell: this.page.bell })) return false
     this.#walk = walk
     return true
   }
 
-  /** What it is to this thread when it is empty, for all shared tokens below it, where the counter itself is in another thread. */
+  /**
+   * Returns the cancellation by the empty counter, for all shared tokens below it in this thread, if the counter itself
+   * is in another thread.
+   */
   over(origin: Origin): Cancellation {
     if (!this.#over) {
       const token = new OtherThread(origin)
@@ -78,7 +84,7 @@ export class Count implements CommonCount {
   }
 }
 
-/** The polls of a counter, in shared memory. */
+/** Stores the polls of a counter in shared memory. */
 function makeCount(polls: number): Count {
   const seat = freshSeat()
   const { page, place } = seat
@@ -86,7 +92,7 @@ function makeCount(polls: number): Count {
   return new Count(seat)
 }
 
-/** A counter above a shared token, on a side that has opened it. */
+/** A counter above a shared token, on a side that has opened the token. */
 export class Counted {
   readonly count: Count
   readonly handle: CountHandle
@@ -99,40 +105,41 @@ export class Counted {
     this.#least = USES[handle.by]
   }
 
-  /** Counts a poll of the shared token. The cancellation that an empty counter is for it. */
+  /** Counts a poll of the shared token. Returns the cancellation of the shared token if the counter is empty. */
   ask(mode: Mode, walk: number): Cancellation | undefined {
     if (this.count.pass(mode !== LOOK && mode >= this.#least, walk) || !this.handle.ends) return undefined
     return this.count.over(this.handle)
   }
 }
 
-/** What a shared token says of the counters above it. */
+/** What this module reads of a shared token. */
 interface Sharing extends TokenNode {
-  /** Those it was opened with. */
+  /** The counters with which it was opened. */
   readonly counted?: readonly Counted[]
-  /** It is its source: a direct poll of it is one of the source. */
+  /** Whether a direct poll of it is a direct poll of its source. */
   readonly stands?: boolean
 }
 
 /** A node that is reached on the way up. */
 interface Reached {
   readonly node: Sharing
-  /** A direct poll of the shared token is one of this node. */
+  /** Whether a direct poll of the shared token is a direct poll of this node. */
   readonly isSame: boolean
-  /** The shared token is cancelled with it. */
+  /** Whether the shared token is cancelled with it. */
   readonly ends: boolean
 }
 
 /**
- * The counters above a shared token, in the order in which a poll meets them; from now on they can be counted by other threads. Of
- * an all-of and a grace, which end later than what a poll meets there, those are counted that the first poll meets.
+ * Returns the counters above a shared token, in the order in which a poll reaches them. From now on other threads can
+ * count them. An all-of and a grace are cancelled later than their first sources. Of these, the result contains the
+ * counters that the first poll reaches.
  */
 export function countersAbove(source: TokenNode, isSame: boolean): readonly CountHandle[] {
   const found = new Map<Count, CountHandle>()
   const seen = { ends: new Set<TokenNode>(), not: new Set<TokenNode>() }
   const add = (count: Count, handle: CountHandle) => {
     const before = found.get(count)
-    // Reached in another way before, which may have been a weaker one.
+    // It was reached by another path before, which may have been a weaker one.
     if (before) found.set(count, { ...before, ends: before.ends || handle.ends })
     else found.set(count, handle)
   }
@@ -165,7 +172,7 @@ export function countersAbove(source: TokenNode, isSame: boolean): readonly Coun
 }
 
 function handleOf(token: CounterToken, { isSame, ends }: Reached): [Count, CountHandle] | undefined {
-  // Beyond that a counter does not go down.
+  // Above that number a counter does not count down.
   if (token.outcome || token.counter > Number.MAX_SAFE_INTEGER) return undefined
   const count = token.countWith(makeCount)
   const { page, slot } = count
@@ -175,7 +182,7 @@ function handleOf(token: CounterToken, { isSame, ends }: Reached): [Count, Count
   return [count, Object.freeze({ ...place, name: token.name, what: token.explain('counter'), by, ends })]
 }
 
-/** The counters of a handle that has arrived. Errors: `TypeError` for what is none. */
+/** Reads the counters of a handle that has arrived. Errors: `TypeError` for a value that is no list of counters. */
 export function countedIn(handles: unknown): readonly Counted[] {
   if (handles === undefined) return []
   if (!Array.isArray(handles)) throw wrongType('handle.counters', 'an array', handles)

@@ -1,9 +1,11 @@
 /**
- * The deadline of a shared token: the side that has made it tells, those that have opened it follow.
+ * The deadline of a shared token: the side that has made the token publishes it, and the sides that have opened the
+ * token follow it.
  *
- * What is told is a whole cancellation, the one that the earliest deadline above the token will be: mostly that of a
- * `TimeoutToken`, but that of a grace carries whatever has ended its source. Its report is in shared memory before the time
- * comes, so whoever is first to see it pass ends the token by it, and every side reads the same.
+ * A whole cancellation is published: the one that the earliest deadline above the token will cause. Usually that is the
+ * cancellation of a `TimeoutToken`. The cancellation of a grace, however, carries the one that has cancelled its
+ * source. The report is in shared memory before the deadline passes. So the first thread that sees the deadline pass
+ * ends the token with that report, and every side reads the same.
  */
 import { isBefore, now } from '../core/clock.js'
 import { type Cancellation, discover, LOOK, type TokenNode } from '../core/graph.js'
@@ -28,14 +30,14 @@ const scratch = new Int32Array(DEADLINE_WORDS)
 const isSame = (a: Cancellation, b: Cancellation) =>
   a.origin === b.origin && a.kind === b.kind && Object.is(a.reason, b.reason)
 
-/** The side that has made the token, and alone may write (TH7 in protocol.ts). */
+/** The side that has made the token. Only this side may write (TH7 in protocol.ts). */
 export class ToldDeadline {
   readonly #memory: Memory
   readonly #place: Place
-  /** What the others know: the cancellation, and the ending that stands for it. */
+  /** What the other sides know: the cancellation, and the ending that stands for it. */
   #told: Cancellation | undefined
   #ending = 0
-  /** Words of the report area that are taken for it. */
+  /** The number of words of the report area that are taken for it. */
   words = 0
 
   constructor(memory: Memory, place: Place) {
@@ -43,7 +45,10 @@ export class ToldDeadline {
     this.#place = place
   }
 
-  /** Tells the others what lies ahead of the source, if that is not what they know. True if they are told. */
+  /**
+   * Publishes the next cancellation of the source, unless the other sides know it already. Returns true if it was
+   * published.
+   */
   tell(source: TokenNode, shared: TokenNode): boolean {
     const next = foreseeTold(source)
     const last = this.#told
@@ -63,15 +68,16 @@ export class ToldDeadline {
     if (words && chunkOf(this.#ending) >= 0) this.words += words.length
   }
 
-  /** The ending that stands for a cancellation; undefined for one that the others have not been told of. */
+  /** Returns the ending that stands for a cancellation. Returns undefined for a cancellation that was not published. */
   endingFor(cancellation: Cancellation): number | undefined {
     const told = this.#told
     return told?.at === cancellation.at && isSame(told, cancellation) ? this.#ending : undefined
   }
 
   /**
-   * The cancellation that a state stands for, if it is the one that the others were told of: one of them was first to notice.
-   * That of the source if it has come to it, so that there is one error; unless something else has ended that one meanwhile.
+   * Returns the cancellation that a state stands for, if it is the published one. In that case another side was the
+   * first to notice the deadline. If the source has been cancelled by the same deadline, its cancellation is returned,
+   * so that there is one error.
    */
   endedBy(state: number, source: TokenNode): Cancellation | undefined {
     const told = this.#told
@@ -83,13 +89,13 @@ export class ToldDeadline {
 
 /** A side that has opened the token. */
 export class FollowedDeadline {
-  /** On this thread's clock. */
+  /** In milliseconds of this thread's clock. */
   at = Infinity
   /** How the token ends then. */
   ending = 0
   readonly #memory: Memory
   readonly #place: Place
-  /** Which one it is, see protocol.ts. */
+  /** The number of the deadline: see protocol.ts. */
   #due = 0
   #ahead: Cancellation | undefined
 
@@ -98,7 +104,7 @@ export class FollowedDeadline {
     this.#place = place
   }
 
-  /** Reads it again if it was moved since. True if it was. */
+  /** Reads the deadline again if it was moved since. Returns true if it was. */
   follow(): boolean {
     if (dueOf(this.#memory, this.#place) === this.#due) return false
     this.#due = readDeadline(this.#memory, this.#place, scratch)
@@ -112,13 +118,16 @@ export class FollowedDeadline {
     return this.at < Infinity && !isBefore(this.at)
   }
 
-  /** The cancellation that it will be for the shared token, always the same one; undefined if there is none. */
+  /**
+   * Returns the cancellation that the deadline will cause for the shared token, always the same one. Returns undefined
+   * if there is none.
+   */
   ahead(shared: TokenNode): Cancellation | undefined {
     if (this.at === Infinity) return undefined
     return (this.#ahead ??= this.#read(shared))
   }
 
-  /** The same as the end of the token, if that is what the state stands for. */
+  /** Returns the same cancellation if the token has ended and the state stands for it. */
   endedBy(state: number, shared: TokenNode): Cancellation | undefined {
     if (this.at === Infinity || state !== (this.#place.alive | this.ending)) return undefined
     const end = this.ahead(shared) as Cancellation
@@ -131,7 +140,7 @@ export class FollowedDeadline {
     return toldBy(story, kindOf(state), shared, this.at)
   }
 
-  /** From now on this side is told of every move: it tells others in its turn. */
+  /** From now on this side is told of every move, because it passes the deadline on to others. */
   insist(): void {
     followDeadline(this.#memory, this.#place)
   }

@@ -1,4 +1,4 @@
-/** What a shared token is posted as. */
+/** The plain value that stands for a shared token in a message. */
 import { wrongType } from '../core/arguments.js'
 import { aliveState, BELL, LAST_GENERATION, SLOT_BYTES } from './layout.js'
 import type { CountHandle } from './counts.js'
@@ -6,19 +6,19 @@ import { isShared } from './memory.js'
 import { isPage, Page, pageIn, type Seat } from './pages.js'
 
 /**
- * A shared token as a plain value, which can be posted in any message, given as `workerData`, and posted on by whoever
- * receives it. `SharedToken.from(handle)` makes a token of it again.
+ * A shared token as a plain value. It can be posted in any message, passed as `workerData`, and posted on by each
+ * receiver. `SharedToken.from(handle)` makes a token from it again.
  */
 export interface SharedHandle {
-  /** Says what it is. */
+  /** Marks the value as a handle. */
   readonly calloff: 'SharedToken'
-  /** The memory it lives in. */
+  /** The memory that contains the token. */
   readonly buffer: SharedArrayBuffer
-  /** Where in it, in bytes. */
+  /** Its position in the memory, in bytes. */
   readonly byteOffset: number
   /** Which of the tokens that have lived there. */
   readonly generation: number
-  /** In the caller's own memory, see `SharedToken.at`. */
+  /** Whether it is in the caller's own memory: see `SharedToken.at`. */
   readonly apart: boolean
   /** The name of the token. */
   readonly name: string | undefined
@@ -26,7 +26,7 @@ export interface SharedHandle {
   readonly counters?: readonly CountHandle[] | undefined
 }
 
-/** Whether this context has shared memory at all: a page has it only if it is served with two headers. */
+/** Throws if this context has no shared memory. A page has it only if it is served with two headers. */
 export function needSharedMemory(): void {
   if (typeof SharedArrayBuffer === 'function') return
   throw new TypeError(
@@ -35,7 +35,7 @@ export function needSharedMemory(): void {
   )
 }
 
-/** A place in memory that is the caller's own. */
+/** Checks and returns a place in the caller's own memory. */
 export function seatIn(buffer: unknown, byteOffset: unknown): Seat {
   if (!isShared(buffer)) {
     throw wrongType('buffer', 'a SharedArrayBuffer (of a WebAssembly.Memory: one made with `shared: true`)', buffer)
@@ -59,7 +59,7 @@ export function seatIn(buffer: unknown, byteOffset: unknown): Seat {
   return { page: new Page(view, slot + BELL), place: { slot, bell: slot + BELL, alive: 0 } }
 }
 
-/** Where the token of a handle sits. Errors: `TypeError`, `RangeError` for what is no handle. */
+/** Returns where the token of a handle is. Errors: `TypeError`, `RangeError` for a value that is no handle. */
 export function seatOf(handle: unknown): Seat {
   needSharedMemory()
   const { calloff, buffer, byteOffset, generation, apart } = Object(handle) as Partial<SharedHandle>

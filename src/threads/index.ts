@@ -1,5 +1,5 @@
 /**
- * Tokens that reach other threads: a busy loop in a worker sees a cancel, and says who and why.
+ * Tokens that reach other threads. A busy loop in a worker sees a cancel, and learns who cancelled and why.
  *
  * @module
  */

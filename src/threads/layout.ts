@@ -1,6 +1,6 @@
 /**
- * Where what stands in shared memory: the only place with indexes. Everything is counted in words of 32 bits, because plain
- * reads of these never tear, and `Atomics.wait` takes no others but the far slower ones of 64.
+ * The layout of the shared memory: the only place with indexes. All positions are counted in words of 32 bits, because
+ * plain reads of these never tear. Besides them `Atomics.wait` accepts only words of 64 bits, which are far slower.
  *
  * ```text
  * page (4096 bytes)                          slot (144 words, 576 bytes)
@@ -9,23 +9,26 @@
  * │ 1     │ layout version          │        │ 1  │ TAKEN    │ words of the report area handed out     │
  * │ 2…5   │ id, 128 bits            │        │ 2  │ DUE      │ which of the two deadlines holds, 0: no │
  * │ 6     │ doorbell                │        │ 3  │ BELL     │ doorbell of a slot outside of a page    │
- * │ 16…   │ slot 0                  │        │ 4  │ FOLLOWED │ somebody hands the deadline on          │
+ * │ 16…   │ slot 0                  │        │ 4  │ FOLLOWED │ a thread passes the deadline on         │
  * │ …     │ … slot 6                │        │ 5… │ deadlines│ two of 9 words: when, and what it does  │
  * └───────┴─────────────────────────┘        │ 23…│ reports  │ 121 words, handed out front to back     │
  *                                            └────┴──────────┴─────────────────────────────────────────┘
  * ```
  *
- * A counter that several threads count has a slot of its own, in which only two words mean something: 6 and 7 are one number of
- * 64 bits, COUNT, the polls that are left.
+ * A counter that several threads count has a slot of its own. Only two words of that slot have a meaning: 6 and 7 are
+ * one number of 64 bits, COUNT, the polls that are left.
  *
- * A state of 0 is a token of generation 0 that is alive, so fresh memory needs no setting up. To whoever knows nothing of
- * this (a WebAssembly module): not 0 is cancelled, and a 1 that somebody else stores is a cancel by hand.
+ * A state of 0 is a token of generation 0 that is not cancelled, so fresh memory needs no setup. For code that does not
+ * know this layout (a WebAssembly module), every state but 0 means cancelled, and a 1 that such code stores is a cancel
+ * by hand.
  */
 import type { CancellationKind } from '../core/errors.js'
 
 // ---- Page
 
-/** Small on purpose: engines charge every arriving buffer with its full size, and one live token keeps its page. */
+/**
+ * Small on purpose: engines charge every arriving buffer with its full size, and one live token keeps its whole page.
+ */
 export const PAGE_BYTES = 4096
 export const MARK = 0
 export const VERSION = 1
@@ -34,9 +37,9 @@ export const ID_WORDS = 4
 export const PAGE_BELL = 6
 const FIRST_SLOT = 16
 
-/** "calo": says that a page is one of ours. */
+/** "calo": marks a page as one of ours. */
 export const OUR_MARK = 0x63616c6f
-/** Goes up with every change of this file that others could trip over. */
+/** Increased with every change of this file that is incompatible with other versions. */
 export const OUR_VERSION = 3
 
 // ---- Slot
@@ -49,19 +52,19 @@ export const FOLLOWED = 4
 const DEADLINES = 5
 /** In the slot of a counter: a number of 64 bits, so an even word. */
 export const COUNT = 6
-/** Of a moment, as other threads can read it: see moments.ts. */
+/** The words of a moment that other threads can read: see moments.ts. */
 export const MOMENT_WORDS = 8
-/** Of a deadline: the moment, and an ending. */
+/** The words of a deadline: the moment, and an ending. */
 export const DEADLINE_WORDS = MOMENT_WORDS + 1
 const REPORTS = 23
 
-/** The room for reports in one slot: an honest canceller takes part of it, once. */
+/** The words for reports in one slot. A correct canceller takes a part of them, once. */
 export const REPORT_WORDS = 121
 export const SLOT_WORDS = REPORTS + REPORT_WORDS
 export const SLOT_BYTES = SLOT_WORDS * 4
 export const SLOTS = Math.floor((PAGE_BYTES / 4 - FIRST_SLOT) / SLOT_WORDS)
 
-/** The first word of one of the slots of a page. */
+/** Returns the first word of a slot of a page. */
 export function slotAt(index: number): number {
   return FIRST_SLOT + index * SLOT_WORDS
 }
@@ -72,12 +75,15 @@ export function isSlot(word: number): boolean {
   return Number.isInteger(index) && index >= 0 && index < SLOTS
 }
 
-/** The words of the deadline that a value of DUE stands for. The other one may be written meanwhile. */
+/**
+ * Returns the first word of the deadline that a value of DUE stands for. The owner may write the other deadline
+ * meanwhile.
+ */
 export function deadlineAt(slot: number, due: number): number {
   return slot + DEADLINES + (due & 1) * DEADLINE_WORDS
 }
 
-/** The first word of the report area. */
+/** Returns the first word of the report area. */
 export function reportAt(slot: number): number {
   return slot + REPORTS
 }
@@ -93,27 +99,36 @@ const CHUNK_MASK = (1 << CHUNK_BITS) - 1
 /** One bit is left free, so that the word is never negative. */
 export const LAST_GENERATION = 2 ** (31 - GENERATION) - 1
 
-/** The one value that says: this token is alive. */
+/** Returns the one state that says that this token is not cancelled. */
 export function aliveState(generation: number): number {
   return generation << GENERATION
 }
 
-/** What is added to an alive word to end it. `chunk` is where in the report area the report begins, -1 for none. */
+/**
+ * Returns the bits that end a token when they are added to an alive state. `chunk` is where the report begins in the
+ * report area, -1 for none.
+ */
 export function endingOf(kind: CancellationKind, chunk: number): number {
   return ((chunk + 1) << KIND_BITS) | NUMBERS[kind]
 }
 
-/** Whether a state belongs to the generation that was alive as `alive`. */
+/** Whether a state belongs to the generation whose alive state is `alive`. */
 export function isOf(state: number, alive: number): boolean {
   return state >>> GENERATION === alive >>> GENERATION
 }
 
-/** Where in the report area the report begins; -1 if there is none, or if what stands there is not ours. */
+/**
+ * Returns where the report begins in the report area. Returns -1 if there is no report, or if the stored state is not
+ * ours.
+ */
 export function chunkOf(state: number): number {
   return Math.min((state >>> KIND_BITS) & CHUNK_MASK, REPORT_WORDS) - 1
 }
 
-/** The numbers of the kinds in shared memory, where 0 is alive. A new kind does not compile until it has a number; a number never changes. */
+/**
+ * The numbers of the kinds in shared memory, where 0 is alive. A new kind does not compile until it has a number. A
+ * number never changes.
+ */
 const NUMBERS: Readonly<Record<CancellationKind, number>> = {
   manual: 1,
   timeout: 2,
@@ -129,7 +144,7 @@ const NUMBERS: Readonly<Record<CancellationKind, number>> = {
 }
 const KINDS = new Map(Object.entries(NUMBERS).map(([kind, number]) => [number, kind as CancellationKind]))
 
-/** The kind in a state that is not alive; what others store there counts as a cancel by hand. */
+/** Returns the kind of a state that is not alive. A state that other code has stored counts as a cancel by hand. */
 export function kindOf(state: number): CancellationKind {
   return KINDS.get(state & KIND_MASK) ?? 'manual'
 }

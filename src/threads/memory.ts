@@ -1,16 +1,16 @@
 import type { Memory } from './protocol.js'
 
-/** A view of shared memory, written so that TypeScript before 5.7 reads it too, which has no generic `Int32Array`. */
+/** A view of shared memory. This type also compiles with TypeScript before 5.7, which has no generic `Int32Array`. */
 export type SharedWords = Int32Array & { readonly buffer: SharedArrayBuffer }
 
-/** Whether a value is shared memory, of whatever realm. */
+/** Whether a value is shared memory, of any realm. */
 export function isShared(value: unknown): value is SharedArrayBuffer {
   return Object.prototype.toString.call(value) === '[object SharedArrayBuffer]'
 }
 
-/** Shared words as the platform has them. */
+/** The shared words of the platform. */
 export class SharedMemory implements Memory {
-  /** The same memory in words of 64 bits: made when it is first needed. */
+  /** The same memory in words of 64 bits, made at the first use. */
   #long: BigInt64Array | undefined
 
   constructor(readonly view: SharedWords) {}

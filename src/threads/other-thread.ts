@@ -11,20 +11,26 @@ export class OtherThread extends Elsewhere {
   }
 }
 
-/** What other threads are told of a cancellation: at what moment, if that does not stand elsewhere. */
+/**
+ * Returns what other threads are told of a cancellation. `at` is its moment, or undefined if the moment is stored
+ * elsewhere.
+ */
 export function storyOf(cancellation: Cancellation, shared: TokenNode, at: number | undefined): Story {
   const { reason } = cancellation
   return { at, reason, said: saidIn(cancellation), origin: originOf(cancellation, shared) }
 }
 
-/** Of the token that has started it; nothing if it is the shared one itself. */
+/** Describes the token that has started the cancellation. Returns undefined for the shared token itself. */
 function originOf({ origin, kind }: Cancellation, shared: TokenNode): Origin | undefined {
   if (origin === shared) return undefined
   const { name } = origin as CancellationToken
   return { name, what: origin.explain(kind) }
 }
 
-/** A cancellation by its report from another thread, if there is one. That of a token of that thread is not on its record yet. */
+/**
+ * Makes a cancellation from the report of another thread, if there is one. It does not yet record the cancellation on
+ * the token of that thread.
+ */
 export function toldBy(report: Told | undefined, kind: CancellationKind, shared: TokenNode, at: number): Cancellation {
   const { origin, reason, saying } = report ?? {}
   return arrived(origin ? new OtherThread(origin) : shared, kind, { reason, saying }, at)

@@ -1,10 +1,10 @@
 /**
  * Pages of shared memory: where new tokens get their slots, how a page is recognised when it arrives, and how a thread
- * listens to one.
+ * listens to a page.
  *
- * A page belongs to nobody. The engine frees it when no thread, and no message on its way, has it any more. So a slot is
- * never taken from a token that is merely garbage here, since another thread may still poll it: only an explicit dispose
- * gives it back.
+ * No thread owns a page. The engine frees it when no thread holds it, and no message on its way contains it. So a slot
+ * is never taken from a token that is merely garbage in this thread, since another thread may still poll that token.
+ * Only an explicit dispose returns a slot.
  */
 import { often } from '../core/clock.js'
 import {
@@ -24,20 +24,22 @@ import type { Count } from './counts.js'
 import { SharedMemory, type SharedWords } from './memory.js'
 import { listen, type Place, SLICE } from './protocol.js'
 
-/** A token that somebody listens to. */
+/** A token with listeners. */
 export interface Watcher {
-  /** Finds out whether it is over. */
+  /** Finds out whether the token is cancelled. */
   look(): void
 }
 
 // ---- Listening
 
-/** The pages that this thread listens to. They hold their watchers: whoever listens is told, even if he keeps no token. */
+/**
+ * The pages that this thread listens to. They hold their watchers: a listener is called even if no one holds the token.
+ */
 const watched = new Set<Page>()
 let stopCaring: (() => void) | undefined
 let period = Infinity
 
-/** Milliseconds between two looks where the platform has no `Atomics.waitAsync`. */
+/** Milliseconds between two polls if the platform has no `Atomics.waitAsync`. */
 const POLL = 10
 
 type WaitAsync = (view: Int32Array, index: number, value: number) => { async: boolean; value: string | Promise<string> }
@@ -45,8 +47,9 @@ type WaitAsync = (view: Int32Array, index: number, value: number) => { async: bo
 const waitAsyncOf = () => (Atomics as { waitAsync?: WaitAsync }).waitAsync
 
 /**
- * Every second: look, since a canceller may have died before he rang; and stop listening to pages where nobody watches any
- * more. That is not done at once because the next wait is often near, and to listen again costs more than to go on.
+ * Runs every second. Polls the watched tokens, since a canceller may have died before it rang. Also stops listening to
+ * pages without watchers. That is not done earlier, because the next wait often comes soon, and listening again costs
+ * more than continuing.
  */
 function care(): void {
   for (const page of Array.from(watched)) page.care()
@@ -62,12 +65,12 @@ function careEvery(ms: number): void {
   period = ms
 }
 
-/** Shared memory with one doorbell: a page of ours, or the place of a single token in somebody else's. */
+/** Shared memory with one doorbell: a page of ours, or the place of a single token in the caller's own memory. */
 export class Page {
   readonly memory: SharedMemory
   /** See {@link remember}. */
   isKnown = false
-  /** The counters that have a slot here, as far as this thread has them, by their slots. */
+  /** The counters with a slot in this page that this thread knows, by their slots. */
   readonly counts = new Map<number, Count>()
   readonly #watchers = new Set<Watcher>()
   #isListening = false
@@ -79,7 +82,7 @@ export class Page {
     this.memory = new SharedMemory(view)
   }
 
-  /** Has the watcher look whenever a token of the page may have ended. */
+  /** Calls the watcher whenever a token of the page may have ended. */
   watch(watcher: Watcher): void {
     this.#watchers.add(watcher)
     watched.add(this)
@@ -91,7 +94,7 @@ export class Page {
     this.#watchers.delete(watcher)
   }
 
-  /** All watchers look. */
+  /** Calls all watchers. */
   look(): void {
     for (const watcher of Array.from(this.#watchers)) watcher.look()
   }
@@ -100,7 +103,7 @@ export class Page {
     if (this.#watchers.size > 0) this.look()
     else if (!this.#isListening) watched.delete(this)
     else {
-      // A waiter that nobody can wake any more would stay for ever, so it is not dropped but woken: see #answer.
+      // A waiter that no thread can wake any more would stay for ever. So it is not dropped but woken: see #answer.
       this.memory.add(this.bell, 1)
       this.memory.notify(this.bell)
     }
@@ -112,7 +115,8 @@ export class Page {
       const waitAsync = waitAsyncOf()
       if (!waitAsync) return
       this.#isListening = true
-      // Without a timeout, because its timer would stay behind; one for all watchers; everybody is woken, and looks himself.
+      // Without a timeout, because its timer would stay behind. One wait serves all watchers, and each of them then
+      // reads its own token.
       const { value } = waitAsync(this.view, this.bell, rung)
       void Promise.resolve(value).then(() => this.#answer())
     }
@@ -128,26 +132,26 @@ export class Page {
 
 // ---- Giving out slots
 
-/** Where a token sits. */
+/** Where a token is. */
 export interface Seat {
   readonly page: Page
   readonly place: Place
 }
 
-/** The page that new tokens are put on, and how many of its slots are given out. */
+/** The page for new tokens, and how many of its slots are given out. */
 let open: Page | undefined
 let given = SLOTS
 
-/** Slots that were given back, the last first; so many at most, since each keeps its page. */
+/** Slots that were returned, the last one first. At most `MOST_FREE`, since each of them keeps its page. */
 const free: Seat[] = []
 const MOST_FREE = 64
 
-/** A place for a new token. */
+/** Returns a place for a new token. */
 export function takeSeat(): Seat {
   return free.pop() ?? freshSeat()
 }
 
-/** A place that no token has had before: its words are all 0. */
+/** Returns a place that no token has had before: its words are all 0. */
 export function freshSeat(): Seat {
   if (!open || given === SLOTS) {
     open = makePage()
@@ -166,7 +170,7 @@ let made = 0
 
 function makePage(): Page {
   const view = new Int32Array(new SharedArrayBuffer(PAGE_BYTES))
-  // Random for the thread, then counted: as good as random for each page, at a tenth of the cost.
+  // Random once for the thread, then counted. That is as good as random ids for each page, at a tenth of the cost.
   if (made === 0) crypto.getRandomValues(base)
   view.set(base, ID)
   view[ID] = (base[0] as number) + ++made
@@ -177,7 +181,7 @@ function makePage(): Page {
 
 // ---- Recognising pages
 
-// The same page arrives in two messages as two different buffers, so a page is known by the id that is written in it.
+// The same page arrives in two messages as two different buffers. So the id that is written in a page identifies it.
 const known = new Map<string, WeakRef<Page>>()
 let sweepAt = 64
 
@@ -185,7 +189,10 @@ function idOf(view: Int32Array): string {
   return view.subarray(ID, ID + ID_WORDS).join()
 }
 
-/** A page whose handles leave this thread, or have arrived: there is to be one object for it, however often it comes. */
+/**
+ * Remembers a page whose handles leave this thread or have arrived, so that there is one object for it, however often
+ * it arrives.
+ */
 export function remember(page: Page): void {
   if (page.isKnown) return
   page.isKnown = true
@@ -196,12 +203,15 @@ export function remember(page: Page): void {
   known.set(idOf(page.view), new WeakRef(page))
 }
 
-/** Whether a buffer is a page, of whatever version. */
+/** Whether a buffer is a page, of any version. */
 export function isPage(buffer: SharedArrayBuffer): boolean {
   return buffer.byteLength === PAGE_BYTES && Atomics.load(new Int32Array(buffer), MARK) === OUR_MARK
 }
 
-/** The page in a buffer that has arrived; undefined if it is none, or one of a version that is not ours. */
+/**
+ * Returns the page in a buffer that has arrived. Returns undefined if the buffer is no page, or a page of another
+ * version.
+ */
 export function pageIn(buffer: SharedArrayBuffer, slot: number): Page | undefined {
   if (!isPage(buffer) || !isSlot(slot)) return undefined
   const view = new Int32Array(buffer)

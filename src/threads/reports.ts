@@ -1,12 +1,15 @@
-/** What a cancellation has to say, as words in shared memory: when, where it started, and why. */
+/** The report of a cancellation, as words in shared memory: when it happened, where it started, and why. */
 import type { Origin } from '../core/elsewhere.js'
 import { type Crossed, decodeReason, encodeLine, encodeReason } from '../core/reasons.js'
 import { MOMENT_WORDS, REPORT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
 
-/** What crosses besides the kind, which is in the state. */
+/** What crosses to another thread, besides the kind, which is in the state. */
 export interface Story {
-  /** When it happened, on this thread's clock; undefined where it is told before it happens, at a deadline that stands elsewhere. */
+  /**
+   * When it happened, on this thread's clock. Undefined if it is told before it happens: then the moment is stored with
+   * the deadline.
+   */
   readonly at: number | undefined
   readonly reason: unknown
   /** What the message says of the reason. */
@@ -15,21 +18,24 @@ export interface Story {
   readonly origin: Origin | undefined
 }
 
-/** A story as it has arrived. */
+/** A story that has arrived. */
 export interface Told extends Omit<Story, 'said'>, Crossed {}
 
-// The first word is the length of the text in bytes; then the moment, if there is one, which a negative first word denies;
-// then the text: the origin's name, what happened, the reason, each in JSON.
+// The first word is the length of the text in bytes. The moment follows, unless the first word is negative. Then
+// follows the text: the origin's name, what happened, the reason, each in JSON.
 const wordsBefore = (first: number) => (first < 0 ? 1 : 1 + MOMENT_WORDS)
 const bytesOf = (first: number) => (first < 0 ? ~first : first)
 
-/** What is told before it happens leaves a part of the room to what may happen before; and it does without stack traces. */
+/**
+ * A report that is written before the cancellation happens leaves a part of the room to other cancellations that may
+ * happen earlier. It contains no stack traces.
+ */
 const SHARE = 2 / 3
 
-/** The most that the origin's name, and what happened to it, may take. A longer reason is shortened, see core/reasons.ts. */
+/** The limit for the origin's name, and for what happened to it. A longer reason is shortened: see core/reasons.ts. */
 const NAME_ROOM = 96
 
-/** Where errors that arrive come from, as their stacks say. */
+/** The origin that the stacks of received errors show. */
 const PLACE = 'another thread'
 
 const encoder = new TextEncoder()
@@ -37,7 +43,7 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const sizeOf = (text: string): number => encoder.encode(text).length
 
-/** At most `room` words; undefined where not even the moment fits. */
+/** Encodes a story in at most `room` words. Returns undefined if not even the moment fits. */
 export function encodeStory(story: Story, room: number): Int32Array | undefined {
   const { at } = story
   const before = wordsBefore(at === undefined ? -1 : 0)
@@ -52,7 +58,7 @@ export function encodeStory(story: Story, room: number): Int32Array | undefined 
   return words
 }
 
-/** The text of it, in at most so many bytes; undefined if there is none. */
+/** Encodes the text in at most `most` bytes. Returns undefined if there is no text, or if it does not fit. */
 function encodeText({ at, reason, said, origin }: Story, most: number): Uint8Array | undefined {
   if (reason === undefined && !origin) return undefined
   const name = origin?.name === undefined ? '' : (encodeLine(origin.name, NAME_ROOM, sizeOf) ?? '')
@@ -65,13 +71,13 @@ function encodeText({ at, reason, said, origin }: Story, most: number): Uint8Arr
   return bytes.length <= most ? bytes : undefined
 }
 
-/** How many words a report takes, by its first one. */
+/** Computes how many words a report takes from its first word. */
 export function lengthOf(first: number): number {
   const words = wordsBefore(first) + Math.ceil(bytesOf(first) / 4)
   return words <= REPORT_WORDS ? words : wordsBefore(first)
 }
 
-/** Whatever the words are, this throws nothing: nobody's memory is trusted. */
+/** Decodes a story. Never throws, whatever the words are: memory of other threads is not trusted. */
 export function decodeStory(words: Int32Array): Told | undefined {
   const [first = 0] = words
   const before = wordsBefore(first)

@@ -3,14 +3,17 @@ import { type TokenOrSignal, toToken } from '../core/token.js'
 import { SharedToken, STANDS, type Standing } from './shared-token.js'
 
 /**
- * Makes any token one that other threads see: a sum, a deadline, a condition, a process signal, an `AbortSignal`. The shared
- * token ends with it, on every side, and tells who started it and why. Cancelling the shared one leaves `token` alone.
+ * Makes a token that other threads can see from any token: a combined token, a deadline, a condition, a process signal,
+ * an `AbortSignal`. The shared token is cancelled with `token`, on every side, and says who started the cancellation
+ * and why. Cancelling the shared token does not cancel `token`.
  *
- * A deadline is carried as one: a worker's busy loop sees it pass even while the thread that shared it is blocked. So is a counter:
- * all threads use up the same polls. To poll the shared token is to poll `token`, directly where that is a direct poll.
+ * A deadline is shared as a deadline: a busy loop of a worker sees it pass even while the thread that shared it is
+ * blocked. A counter is shared too: all threads use up the same polls. A poll of the shared token polls `token`,
+ * directly if the poll is direct.
  *
- * Memory: from when its `handle` is read, `token` keeps it, since nobody can know who else has it. Dispose of it (`using`)
- * when the work is done, if `token` lives on.
+ * Memory: once the `handle` of the shared token has been read, `token` keeps the shared token in memory, because the
+ * other holders of the handle are unknown. If `token` lives on, dispose of the shared token (`using`) when the task is
+ * done.
  *
  * @example
  * ```ts

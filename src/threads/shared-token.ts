@@ -2,9 +2,9 @@
 /**
  * The token that other threads see: a border between the graph of this thread and a word in shared memory.
  *
- * What the word says is what all threads agree on. So everything that ends the token here (a call, a source, a deadline) goes
- * through the word first, and what comes back, which may be somebody else's cancellation, is what is recorded here. To the
- * engine it is a rule; one with sources is opaque, as a grace is.
+ * All threads agree on the state in that word. So every cancellation on this side (by a call, a source or a deadline)
+ * goes through the word first. The result, which may be the cancellation of another thread, is recorded here. For the
+ * engine a shared token is a rule. A shared token with sources is opaque, like a grace.
  */
 import { optional } from '../core/arguments.js'
 import { after, now, type SharedWord } from '../core/clock.js'
@@ -53,10 +53,10 @@ import { giveBack, type Page, remember, type Seat, takeSeat } from './pages.js'
 import { begin, cancel, dispose, isOver, type Place, publish, readReport, stateOf } from './protocol.js'
 import { decodeStory, encodeStory, lengthOf } from './reports.js'
 
-/** Among the options: the place of a token that is not to get a new one, and the counters that came with it. */
+/** An internal option: the place of a token that must not get a new one, and the counters that came with it. */
 const SEAT = Symbol('seat')
 const COUNTED = Symbol('counted')
-/** Among the options: it stands for its one source, and a direct poll of it is one of the source. */
+/** An internal option: the token stands for its one source, and a direct poll of it is a direct poll of the source. */
 export const STANDS: unique symbol = Symbol('stands')
 
 export interface Standing extends TokenOptions {
@@ -68,30 +68,30 @@ interface Seated extends Standing {
   readonly [COUNTED]?: readonly Counted[]
 }
 
-/** Whether a token makes a difference between direct and other polls. */
+/** Whether direct polls of a token differ from other polls. */
 function isCounter(token: unknown): boolean {
   if (token instanceof CounterToken) return true
   return token instanceof SharedToken && (token.stands || !!token.counted?.some(({ handle }) => handle.by === 'direct'))
 }
 
 /**
- * After so many polls by plain reads, one is atomic. A plain read alone is a bug: JavaScriptCore lifts it out of the loop,
- * which then never ends. An atomic one alone costs about ten times as much on V8.
+ * After this number of plain polls, one poll is atomic. Plain reads alone are a bug: JavaScriptCore lifts them out of
+ * the loop, which then never ends. Atomic reads alone cost about ten times as much on V8.
  */
 const PLAIN_POLLS = 64
 
 /**
- * A token in shared memory: every thread that has its handle can poll it, listen to it and cancel it. The first cancel wins,
- * on whatever side, and every side reads the same kind, reason, name and message.
+ * A token in shared memory. Every thread that has its handle can poll it, listen to it and cancel it. The first cancel
+ * wins, on whichever side, and every side reads the same kind, reason, name and message.
  *
- * Timing: a loop that never yields sees the cancel of another thread at its next poll as a rule, at the latest at its 64th.
- * Listeners run when that poll returns, or when the event loop turns.
+ * Timing: a loop that never yields normally sees the cancel of another thread at its next poll, at the latest at its
+ * 64th. Listeners run when that poll returns, or when the event loop turns.
  *
- * Memory: a token that is dropped is garbage, and its memory too once every thread has dropped it. One that is listened to is
- * kept until it is cancelled or the listener is stopped, since another thread may still cancel it. One that has sources is
- * kept by them from when its `handle` is read: dispose of it (`using`) when the work is done.
+ * Memory: a token that is dropped is garbage. Its memory is garbage too when every thread has dropped it. A token with
+ * a listener is kept until it is cancelled or the listener is stopped, since another thread may still cancel it. A
+ * token with sources is kept by them once its `handle` has been read: dispose of it (`using`) when the task is done.
  *
- * Errors: `TypeError` where there is no shared memory (a page that is served without the isolation headers).
+ * Errors: `TypeError` if there is no shared memory (on a page that is served without the isolation headers).
  *
  * @example
  * ```ts
@@ -113,11 +113,11 @@ const PLAIN_POLLS = 64
  * ```
  */
 export class SharedToken extends CancellationToken {
-  /** Bytes of shared memory that a token takes, for {@link SharedToken.at}. */
+  /** The bytes of shared memory that a token needs, for {@link SharedToken.at}. */
   declare static readonly BYTES: number
 
-  // What a poll reads, in plain fields of its own: the words, which of them, what it is while the token is alive, and how
-  // many polls may still be plain reads (none if there is more to ask than the word).
+  // The fields that a poll reads: the words, the index of the state, the value of the state while the token is not
+  // cancelled, and how many polls may still be plain reads (0 if a poll must check more than the word).
   /** @internal */ view: SharedWords
   /** @internal */ state: number
   /** @internal */ alive: number
@@ -125,25 +125,28 @@ export class SharedToken extends CancellationToken {
 
   /** The counters that came with its handle. @internal */
   readonly counted: readonly Counted[] | undefined
-  /** See {@link STANDS}; only where that makes a difference. @internal */
+  /** See {@link STANDS}. True only if that makes a difference. @internal */
   readonly stands: boolean
 
   readonly #page: Page
   readonly #place: Place
-  /** The deadline above it, where it was made; the one it carries, where it was opened. */
+  /**
+   * The deadline of its sources, on the side that has made the token. `#followed` is the deadline that it carries, on a
+   * side that has opened it.
+   */
   #told: ToldDeadline | undefined
   #followed: FollowedDeadline | undefined
   #stopTimer: (() => void) | undefined
-  /** How this side came by it; whoever has made it may end it for everybody by disposing of it. */
+  /** How this side got the token. Disposing of it on the side that has made it cancels it on every side. */
   readonly #from: 'made' | 'handle' | 'memory'
   #isClosed = false
   #handle: SharedHandle | undefined
-  /** Hears of the end of its sources, once others may know of it. */
+  /** Learns of the cancellation of its sources, once other threads may know the token. */
   #mirror: Subscriber | undefined
 
   /**
-   * @param options or the first of the nested tokens
-   * @param nested tokens, or AbortSignals, that cancel this one, on every side, when they are cancelled
+   * @param options or the first of the parents
+   * @param nested parents: tokens, or AbortSignals, that cancel this one, on every side, when they are cancelled
    */
   constructor(options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
     needSharedMemory()
@@ -163,16 +166,17 @@ export class SharedToken extends CancellationToken {
     if (this.#from === 'handle') this.#followed = new FollowedDeadline(page.memory, place)
     if (!given && place.alive > 0) begin(page.memory, place)
     this.#adoptSources()
-    // The atomic read without which a compiler may lift plain ones out of a loop that opens tokens: PLAIN_POLLS is not enough.
+    // An atomic read, without which a compiler may lift plain reads out of a loop that opens tokens. PLAIN_POLLS does
+    // not prevent that.
     if (isOver(page.memory, place)) return
     this.#follow()
     this.left = this.#plainPolls()
   }
 
   /**
-   * The token that a handle stands for, on this side: the same one, with the full interface.
+   * Returns the token of a handle, on this side. It is the same token, with the full interface.
    *
-   * Errors: `TypeError` for anything that is no handle, and for one of another version of the package.
+   * Errors: `TypeError` for a value that is no handle, and for a handle of another version of the package.
    *
    * @example
    * ```ts
@@ -191,13 +195,13 @@ export class SharedToken extends CancellationToken {
   }
 
   /**
-   * A token in the caller's own memory, such as that of a WebAssembly module: it takes `SharedToken.BYTES` bytes from
-   * `byteOffset` on, which must be zero when they are first used. Whoever names the same place means the same token. Does
-   * not carry deadlines.
+   * Makes a token in the caller's own memory, such as that of a WebAssembly module. It uses `SharedToken.BYTES` bytes
+   * from `byteOffset` on, which must be zero at the first use. All callers that name the same place share one token.
+   * It does not carry deadlines.
    *
-   * The first word is the one to poll: anything but 0 is cancelled. A 1 that is stored there is a cancel by hand.
+   * The first word is the one to poll: every value but 0 means cancelled. Storing 1 there is a cancel by hand.
    *
-   * Errors: `TypeError` for memory that is not shared; `RangeError` for an offset that is no multiple of 4, or where the
+   * Errors: `TypeError` for memory that is not shared. `RangeError` for an offset that is no multiple of 4, or if the
    * buffer ends too soon.
    *
    * @example
@@ -226,9 +230,11 @@ export class SharedToken extends CancellationToken {
   }
 
   /**
-   * The token as a plain value: post it in a message, give it as `workerData`, post it on from there. Always the same one.
+   * The token as a plain value. Post it in a message, pass it as `workerData`, or post it on from there. The value is
+   * always the same one.
    *
-   * From now on it is kept by its sources, if it has any: they end it on every side, whoever still holds it here.
+   * From now on the sources of the token keep it, if it has any: they cancel it on every side, even if this side has
+   * dropped it.
    */
   get handle(): SharedHandle {
     const token = own(this)
@@ -248,7 +254,7 @@ export class SharedToken extends CancellationToken {
     return token.#handle
   }
 
-  // Compared before it is written, so that nothing is written on what is no token.
+  // Compared before it is written, so that nothing is written on a value that is no token.
   override get cancelled(): boolean {
     if (this.left > 1 && this.view[this.state] === this.alive) {
       this.left--
@@ -264,7 +270,7 @@ export class SharedToken extends CancellationToken {
         return true
       }
     } catch {
-      throw stray('token', 'keepOn') // called on nothing
+      throw stray('token', 'keepOn') // called without a token
     }
     return !discover(this, DIRECT)
   }
@@ -276,13 +282,13 @@ export class SharedToken extends CancellationToken {
         return
       }
     } catch {
-      throw stray('token', 'check') // called on nothing
+      throw stray('token', 'check') // called without a token
     }
     const found = discover(this, DIRECT)
     if (found) throw errorOf(found, check)
   }
 
-  /** Cancels it, on every side; of several sides at once one wins, and its reason is everybody's. */
+  /** Cancels it, on every side. If several sides cancel at once, one wins, and every side reads its reason. */
   override cancel(reason?: unknown): this {
     const token = own(this)
     if (!discover(token, LOOK)) {
@@ -293,8 +299,8 @@ export class SharedToken extends CancellationToken {
   }
 
   /**
-   * `using`. On the side that has made it: cancels it with kind `'dispose'`, on every side, and its place may be used again. On
-   * a side that has opened it, it ends on that side alone.
+   * Called by `using`. On the side that has made the token: cancels it with kind `'dispose'`, on every side, and its
+   * place may be used again. On a side that has opened it: cancels it on that side alone.
    */
   override [Symbol.dispose](): void {
     const token = own(this)
@@ -315,9 +321,12 @@ export class SharedToken extends CancellationToken {
     token.sources = token.rules = undefined
   }
 
-  // ---- What ends it
+  // ---- What cancels it
 
-  /** Several sources become one, and what has ended it at birth goes through the word like everything else. */
+  /**
+   * Combines several sources into one. A cancellation from before the construction goes through the word like every
+   * other.
+   */
   #adoptSources(): void {
     const { sources, outcome } = this
     this.outcome = undefined
@@ -329,7 +338,10 @@ export class SharedToken extends CancellationToken {
     if (outcome) settle(this, this.#end(outcome))
   }
 
-  /** Puts a cancellation of this side to the word. Gives what has ended the token: that, or who was first. */
+  /**
+   * Writes a cancellation of this side to the word. Returns the cancellation that the token has: this one, or an
+   * earlier one.
+   */
   #end(mine: Cancellation): Cancellation {
     const { memory } = this.#page
     const ending = this.#told?.endingFor(mine)
@@ -341,7 +353,7 @@ export class SharedToken extends CancellationToken {
     return mine
   }
 
-  /** The cancellation that the word stands for. */
+  /** Returns the cancellation that the word stands for. */
   #read(): Cancellation {
     this.#letGo()
     const { memory } = this.#page
@@ -361,14 +373,14 @@ export class SharedToken extends CancellationToken {
     return toldBy(report, kind, this, Math.min(report?.at ?? here, here))
   }
 
-  /** What this side says of it itself, if a counter is empty: there is to be one error. */
+  /** Returns this side's own cancellation if a counter is empty, so that there is one error. */
   #orOwn(told: Cancellation): Cancellation {
     if (told.kind !== 'counter') return told
     const isIt = (own: Cancellation | undefined) =>
       own?.kind === 'counter' && whatHappened(own) === whatHappened(told) ? own : undefined
     const source = this.sources as TokenNode | undefined
     if (!source) return isIt(this.#askCounters(LOOK, newWalk())) ?? told
-    // Not the first one that is empty by now, but the one that was when the other side polled.
+    // Not the first counter that is empty by now, but the one that was empty when the other side polled.
     for (const node of above(source, false)) {
       const own = node instanceof CounterToken ? isIt(discover(node, LOOK)) : undefined
       if (!own) continue
@@ -385,13 +397,13 @@ export class SharedToken extends CancellationToken {
     return empty
   }
 
-  /** The deadline it carries has passed. */
+  /** Ends the token because the deadline that it carries has passed. */
   #timeOut({ ending }: FollowedDeadline): Cancellation {
     publish(this.#page.memory, this.#place, ending)
     return this.#read()
   }
 
-  /** It is over: from now on there is nothing to poll, and nothing to hear of. */
+  /** After the cancellation there is nothing left to poll or to listen to. */
   #letGo(): void {
     this.left = 0
     this.#mirror?.stop()
@@ -405,7 +417,7 @@ export class SharedToken extends CancellationToken {
 
   // ---- What other threads know of it
 
-  /** From now on they hear of the end of its sources, and know of their deadlines. */
+  /** From now on other threads see the cancellation of its sources, and the deadlines of its sources. */
   #share(): void {
     if (!this.sources || this.#mirror || discover(this, LOOK)) return
     if (this.#from === 'made') this.#told = new ToldDeadline(this.#page.memory, this.#place)
@@ -414,7 +426,7 @@ export class SharedToken extends CancellationToken {
     this.tellDeadline()
   }
 
-  /** The counters above it. From now on they are counted where its handle says. */
+  /** The counters above it. From now on all threads count them in the place that its handle names. */
   #counters(): readonly CountHandle[] {
     if (this.outcome) return []
     return this.sources
@@ -434,7 +446,7 @@ export class SharedToken extends CancellationToken {
     if (isTold) this.#page.look() // other tokens of this thread over the same place
   }
 
-  /** Reads the deadline again if it was moved since. True if it was. */
+  /** Reads the deadline again if it was moved since. Returns true if it was. */
   #follow(): boolean {
     if (!this.#followed?.follow()) return false
     this.left = 0
@@ -452,19 +464,19 @@ export class SharedToken extends CancellationToken {
     this.#stopTimer = after(at - now(), ring, false)
   }
 
-  // ---- What the engine asks
+  // ---- What the engine calls
 
   /** @internal */
   override get opaque(): boolean {
     return this.sources !== undefined
   }
 
-  /** A poll of one by a wait uses it up. @internal */
+  /** Whether a poll by a wait uses up a counter. @internal */
   override get polled(): boolean {
     return this.counted?.some(({ handle }) => handle.by === 'all') ?? false
   }
 
-  /** What a blocked thread sleeps on. @internal */
+  /** The word on which a blocked thread sleeps. @internal */
   get word(): SharedWord | readonly SharedWord[] {
     const { view } = this
     if (this.#from === 'memory') return { view, index: this.state, value: this.alive }
@@ -485,13 +497,13 @@ export class SharedToken extends CancellationToken {
     if (isOver(this.#page.memory, this.#place)) return this.#read()
     this.#follow()
     const followed = this.#followed
-    // Once more before it counts: it may have been moved while this thread had no processor.
+    // Read once more: the deadline may have been moved while this thread had no processor.
     if (followed?.hasPassed() && (!this.#follow() || followed.hasPassed())) return this.#timeOut(followed)
     if (this.counted) {
       const empty = this.#askCounters(mode, walk)
       if (empty) return this.#end(empty)
     }
-    // The source is asked next, indirectly: then it has paid for this poll, or is over.
+    // The engine polls the source next, indirectly. By then the source has counted this poll, or is cancelled.
     if (this.stands && mode === DIRECT) discover(this.sources as TokenNode, DIRECT, walk)
     this.left = this.#plainPolls()
     return undefined
@@ -557,6 +569,6 @@ export class SharedToken extends CancellationToken {
 
 Object.assign(SharedToken, { BYTES: SLOT_BYTES })
 
-// With these an error's stack begins with the caller of the method.
+// With these functions the stack of an error begins with the caller of the method.
 // oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel: cancelToken, check } = SharedToken.prototype

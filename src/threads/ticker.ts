@@ -1,7 +1,7 @@
 /**
  * A thread that counts milliseconds in shared memory, so that a poll of a deadline reads a word instead of the clock.
  *
- * How the polls use it, and why a ticker that gets no processor does no harm, stands in core/clock.ts.
+ * core/clock.ts explains how polls use it, and why a ticker without processor time does no harm.
  */
 import { type NamesOf, nonNegative, optionsOf } from '../core/arguments.js'
 import { keepAlive, ticks, useTicks } from '../core/clock.js'
@@ -16,16 +16,25 @@ const TICKER_OPTIONS: NamesOf<TickerOptions> = ['resolution']
 
 /** A running ticker. */
 export interface Ticker extends Disposable {
-  /** Whether there is one: without shared memory, or where no thread can be started, the clock is read as ever. */
+  /**
+   * Whether the ticker runs. Without shared memory, or if no thread can be started, it does not run, and polls read the
+   * clock.
+   */
   readonly isRunning: boolean
-  /** Resolves with the first tick, and keeps the process alive until then. In a browser a thread starts only when the page yields: await it before a long loop. */
+  /**
+   * Resolves with the first tick, and keeps the process alive until then. In a browser a thread starts only when the
+   * page yields: await `ready` before a long loop.
+   */
   readonly ready: Promise<void>
-  /** Ends the thread, unless somebody else of this thread has started a ticker too. The same as its dispose. */
+  /**
+   * Ends the thread, unless other callers in this thread have started a ticker too. Disposing of the ticker does the
+   * same.
+   */
   stop(): void
 }
 
-// The thread's whole program, as text, so that no bundler has to find a file for it.
-// It goes on from where another has stopped, so that time never jumps back.
+// The whole program of the thread, as text, so that no bundler must find a file for it. It continues from the last tick
+// of an earlier ticker, so that time never jumps back.
 const PROGRAM = `function tick({ ticks, stop, resolution }, tell) {
   const start = performance.now() - Atomics.load(ticks, 0)
   for (let told = false; Atomics.wait(stop, 0, 0, resolution) === 'timed-out'; told = true) {
@@ -40,9 +49,9 @@ const ON_THE_WEB = `${PROGRAM}
 onmessage = ({ data }) => { tick(data, () => postMessage(0)); close() }`
 
 interface Order {
-  /** Counted up: milliseconds. */
+  /** The ticks: milliseconds, counted up. */
   readonly ticks: Int32Array
-  /** Whether to stop. */
+  /** Not 0 when the thread must stop. */
   readonly stop: Int32Array
   readonly resolution: number
 }
@@ -61,14 +70,14 @@ interface Host {
   readonly Worker?: typeof Worker
 }
 
-/** Starts the thread. Throws where none can be started. */
+/** Starts the thread. Throws if the runtime cannot start one. */
 function launch(order: Order, tell: () => void): void {
   const host = globalThis as Host
   const threads = host.process?.getBuiltinModule?.('node:worker_threads')
   if (threads) {
     const worker = new threads.Worker(IN_NODE, { eval: true, workerData: order, stdout: false })
     worker.on('message', tell)
-    worker.on('error', tell) // it dies before its first tick: the clock is read, and nobody waits for ever
+    worker.on('error', tell) // it may die before its first tick: then the clock is read, and `ready` still resolves
     worker.unref()
     return
   }
@@ -87,7 +96,7 @@ function launch(order: Order, tell: () => void): void {
 interface Running {
   readonly stop: Int32Array<SharedArrayBuffer>
   readonly ready: Promise<void>
-  /** Makes it ready. */
+  /** Resolves `ready`. */
   readonly tell: () => void
   users: number
 }
@@ -105,23 +114,25 @@ function start(resolution: number): Running | undefined {
     })
     launch({ ticks, stop, resolution }, tell)
   } catch {
-    return undefined // by a content security policy, or because this runtime has no threads
+    return undefined // because of a content security policy, or because this runtime has no threads
   }
   useTicks(true)
   return { stop, ready, tell, users: 0 }
 }
 
 /**
- * Makes the polls of deadlines of this thread, `TimeoutToken`s and those that shared tokens carry, read shared memory instead
- * of the clock: for loops that poll every few nanoseconds. Without it there is no such thread.
+ * Starts a ticker: from then on, polls of deadlines in this thread read shared memory instead of the clock. This
+ * applies to `TimeoutToken`s and to the deadlines of shared tokens. It is for loops that poll every few nanoseconds.
+ * Without this call the thread of the ticker does not exist.
  *
- * Timing: a deadline is noticed up to a tick late; if the ticker's thread gets no processor, at the latest at the 64th poll of
- * a deadline. Never early. Before the first tick (10 to 200 ms) every 64th poll reads the clock and the others rely on it.
+ * Timing: a poll notices a deadline up to one tick late. If the ticker's thread gets no processor time, at the latest
+ * the 64th poll of a deadline notices it. Never early. Before the first tick (10 to 200 ms) every 64th poll reads the
+ * clock, and the other polls use its result.
  *
- * Several tickers of one thread are one, with the first one's resolution. It does not keep the process alive. Where there is
- * none (`isRunning`), a loop can poll every n-th turn instead: see docs/threads.md.
+ * Several tickers of one thread share one thread, with the resolution of the first. A ticker does not keep the process
+ * alive. Where none runs (`isRunning` is false), a loop can poll every n-th turn instead: see docs/threads.md.
  *
- * Errors: `RangeError` for a resolution that is not above 0.
+ * Errors: `RangeError` for a resolution that is not above 0, or not finite.
  *
  * @example
  * ```ts

@@ -1,8 +1,8 @@
 /**
- * What Node has changed of what this program was started with.
+ * Finds arguments and variables that Node has changed.
  *
- * Arguments and the environment are bytes; Node makes text of them, and U+FFFD of what is no UTF-8. Names would be other names, and a
- * command would be given other arguments. So they are refused.
+ * Arguments and the environment are bytes. Node makes text of them, and puts U+FFFD in place of invalid UTF-8. Names
+ * would be other names, and a command would receive other arguments. So they are refused.
  */
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
@@ -11,10 +11,10 @@ import { visible } from '../terminal/visible.js'
 
 const REPLACEMENT = '\uFFFD'
 
-/** Errors: {@link UsageError} for the first argument that is no UTF-8. */
+/** Checks the arguments. Errors: {@link UsageError} for the first argument that is no UTF-8. */
 export function refuseChangedArguments(args: readonly string[]): void {
   if (process.platform === 'win32' || !args.some((one) => one.includes(REPLACEMENT))) return
-  // Ours are the last ones, behind Node's.
+  // Our own arguments are the last ones, after those of Node.
   const given = bytesOf('cmdline')?.slice(-args.length)
   for (const [at, one] of args.entries()) {
     if (!one.includes(REPLACEMENT) || given?.[at]?.equals(Buffer.from(one))) continue
@@ -22,7 +22,7 @@ export function refuseChangedArguments(args: readonly string[]): void {
   }
 }
 
-/** Errors: {@link UsageError} for the first variable that a command would be given changed. */
+/** Checks the environment. Errors: {@link UsageError} for the first variable that a command would receive changed. */
 export function refuseChangedEnvironment(): void {
   const isChanged = Object.entries(process.env).some((entry) => entry.join('=').includes(REPLACEMENT))
   if (process.platform === 'win32' || !isChanged) return
@@ -36,7 +36,7 @@ export function refuseChangedEnvironment(): void {
   }
 }
 
-/** As the system has them; undefined where it does not tell. */
+/** Returns the original bytes from the system. Undefined if the system does not report them. */
 function bytesOf(file: 'cmdline' | 'environ'): readonly Buffer[] | undefined {
   try {
     const all = readFileSync(`/proc/self/${file}`)

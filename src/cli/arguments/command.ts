@@ -1,4 +1,7 @@
-/** What a command is: words for people and for completion, and what is loaded only when it runs. */
+/**
+ * The description of a command: texts for the help and the completion, and the code, which is loaded only when the
+ * command runs.
+ */
 import type { Outcome } from '../terminal/exit-codes.js'
 import type { Given } from './parse.js'
 
@@ -6,16 +9,16 @@ import type { Given } from './parse.js'
 export interface Option {
   /** One letter. */
   readonly short?: string
-  /** What stands for the value in help texts; none for a flag. */
+  /** The placeholder for the value in help texts. Undefined for a flag. */
   readonly value?: string
-  /** What the value is; decides how it is checked and completed. Default: text. */
+  /** The type of the value. It decides how the value is checked and completed. Default: text. */
   readonly is?: 'duration' | 'file' | 'name' | 'signal' | 'text' | 'url'
   readonly help: string
 }
 
-/** What comes after the options. */
+/** The arguments after the options. */
 export interface Operands {
-  /** As the help has it: `NAME…`. */
+  /** The text in the help: `NAME…`. */
   readonly label: string
   readonly is: 'command' | 'name' | 'none' | 'prefix' | 'shell' | 'command-name'
   readonly least: number
@@ -31,12 +34,12 @@ export interface Command {
   readonly about: readonly string[]
   readonly operands: Operands
   readonly options: Readonly<Record<string, Option>>
-  /** A line to type, and what it is for. */
+  /** A line to type, and its purpose. */
   readonly examples: readonly (readonly [line: string, what: string])[]
-  /** What it ends with, beside 0 and 2. */
+  /** The exit codes besides 0 and 2. */
   readonly exits?: readonly (readonly [code: string, meaning: string])[]
   load(): Promise<Action>
 }
 
-/** Does the work; gives the exit code. It is told of all the commands, for help and completion. */
+/** Runs the command. Returns the exit code. Receives all commands too, for help and completion. */
 export type Action = (given: Given, all: readonly Command[]) => Promise<Outcome>

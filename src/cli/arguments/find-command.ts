@@ -2,7 +2,7 @@ import type { Command } from './command.js'
 import { UsageError } from '../terminal/errors.js'
 import { nearest } from '../../core/nearest.js'
 
-/** Errors: {@link UsageError} for a word that is none of them. */
+/** Returns the command of that name. Errors: {@link UsageError} for a word that is no command. */
 export function commandNamed(word: string, all: readonly Command[]): Command {
   const found = all.find(({ name }) => name === word)
   if (found) return found

@@ -1,4 +1,4 @@
-/** What was typed, checked against the command's table. */
+/** Parses the arguments, and checks them against the table of the command. */
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { Command, Option } from './command.js'
 import { parseDuration } from '../terminal/duration.js'
@@ -11,7 +11,7 @@ type Values = Readonly<Record<string, string | boolean | undefined>>
 
 /** The options and operands of one call. */
 export class Given {
-  /** What comes after the options; of `run`, the command and its arguments, untouched. */
+  /** The arguments after the options. For `run`: the command and its arguments, unchanged. */
   readonly operands: readonly string[]
   readonly #values: Values
 
@@ -29,7 +29,7 @@ export class Given {
     return typeof value === 'string' ? value : undefined
   }
 
-  /** In milliseconds. */
+  /** Returns the value in milliseconds. */
   duration(name: string): number | undefined {
     const text = this.text(name)
     return text === undefined ? undefined : parseDuration(text)
@@ -41,7 +41,7 @@ export class Given {
   }
 }
 
-/** Every command has them. */
+/** The options of every command. */
 export const HELP: Readonly<Record<string, Option>> = {
   help: { short: 'h', help: 'Show this help.' },
 }
@@ -54,7 +54,7 @@ function tableOf(options: Readonly<Record<string, Option>>): Table {
   return Object.fromEntries(entries) as Table
 }
 
-/** Reads the arguments of a command. Errors: {@link UsageError}, of one line. */
+/** Parses the arguments of a command. Errors: {@link UsageError} with one line. */
 export function read(command: Command, args: readonly string[]): Given {
   const { operands, name } = command
   const options = { ...command.options, ...HELP }
@@ -91,12 +91,15 @@ export function read(command: Command, args: readonly string[]): Given {
   return new Given(values, all)
 }
 
-/** `--reason --quiet` is a value that was forgotten; `--reason=--quiet` and `--reason -` are meant. */
+/** In `--reason --quiet` the value is missing. In `--reason=--quiet` and `--reason -` it is given. */
 function isValue(value: string | undefined, isInline: boolean | undefined): boolean {
   return value !== undefined && (isInline === true || value === '-' || !value.startsWith('-'))
 }
 
-/** Where the command to run begins, with `--` in front of it or not: from there on nothing is ours. */
+/**
+ * Splits the arguments where the command to run begins, with or without `--` before it. The arguments after that point
+ * are not parsed.
+ */
 function split(args: readonly string[], options: Table): readonly [readonly string[], readonly string[]] {
   const { tokens } = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true })
   const border = tokens.find(({ kind }) => kind !== 'option')

@@ -1,9 +1,12 @@
 import { constants } from 'node:os'
 
-/** Those that are offered where one is asked for. */
+/** The signals that the completion offers. */
 export const USUAL_SIGNALS = ['TERM', 'INT', 'HUP', 'QUIT', 'USR1', 'USR2', 'KILL']
 
-/** The signal of a name, with or without SIG, or of a number; undefined if Node knows none: real-time signals have no name. */
+/**
+ * Returns the signal of a name, with or without SIG, or of a number. Returns undefined if Node does not know it:
+ * real-time signals have no name.
+ */
 export function signalNamed(text: string): NodeJS.Signals | undefined {
   const word = text.toUpperCase()
   const all = Object.entries(constants.signals) as [NodeJS.Signals, number][]

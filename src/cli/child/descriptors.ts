@@ -1,11 +1,12 @@
 /**
- * The descriptors that this program was started with, besides the first three: pipes of make's job server, sockets of a service manager,
- * files that a shell has opened. A command that is run is to have them, too.
+ * The descriptors with which this program was started, besides the first three: pipes of make's job server, sockets of
+ * a service manager, files that a shell has opened. A command that calloff runs must inherit them, too.
  *
- * Node closes those up to 15 to its children, and the ones that follow these without a gap, and does not say which were there before its
- * own. On Linux they can be told apart. The system gives the lowest free number, and the first thing that Node opens is a poll: what is
- * below that was there before. Up to where Node has closed, its own are polls, events and pipes to itself. Above, its own are those that
- * are closed to children.
+ * Node closes the descriptors up to 15 for its children, and also those that follow without a gap. It does not say
+ * which of them existed before its own. On Linux they can be distinguished. The system assigns the lowest free number,
+ * and the first descriptor that Node opens is a poll. So lower numbers existed before. In the range that Node closes,
+ * its own descriptors are polls, events and pipes to itself. Above that range, its own are those that are closed for
+ * children.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import process from 'node:process'
@@ -15,9 +16,12 @@ const NONBLOCKING = 0o4000
 const CLOSE_ON_EXEC = 0o2000000
 const ACCESS = 0o3
 const WRITE = 0o1
-/** Node closes all up to that number. */
+/** Node closes all descriptors up to this number. */
 const REACH = 15
-/** The highest number that is passed on. Only programs that open thousands have higher ones, and each number up to it costs a word in a table. */
+/**
+ * The highest number that is passed on. Only programs that open thousands of descriptors have higher ones, and each
+ * number up to it costs a word in a table.
+ */
 const HIGHEST = 1023
 
 interface Descriptor {
@@ -27,14 +31,20 @@ interface Descriptor {
   readonly flags: number
 }
 
-/** What a command that is to have these, and this program's first three, is started with. To be called before anything is opened. */
+/**
+ * Returns the `stdio` for a command that inherits these descriptors and the first three of this program. Must be called
+ * before any file is opened.
+ */
 export function stdioWith(descriptors: readonly number[]): ('inherit' | 'ignore')[] {
   const stdio = Array.from({ length: Math.max(2, ...descriptors) + 1 }, (): 'inherit' | 'ignore' => 'ignore')
   for (const one of [0, 1, 2, ...descriptors]) stdio[one] = 'inherit'
   return stdio
 }
 
-/** The numbers of those that were there before Node's own. None where the system does not tell. */
+/**
+ * Returns the numbers of the descriptors that existed before Node's own. Returns none if the system does not report
+ * them.
+ */
 export function givenDescriptors(): readonly number[] {
   const all = descriptorsOf('self')
   const firstOwn = all.find(({ what }) => what === 'anon_inode:[eventpoll]')?.number ?? 0
@@ -47,7 +57,10 @@ export function givenDescriptors(): readonly number[] {
   return all.filter(isGiven).map(({ number }) => number)
 }
 
-/** Node's pipes to itself: of each, both ends are here, and not at our parent, who may have given one to us. */
+/**
+ * Returns Node's pipes to itself. Both ends of such a pipe are in this process, and none is in the parent process,
+ * which may have passed a pipe to this one.
+ */
 function ownPipes(all: readonly Descriptor[]): ReadonlySet<string> {
   const elsewhere = new Set(descriptorsOf(process.ppid).map(({ what }) => what))
   const pairs = new Map<string, number>()
@@ -56,7 +69,8 @@ function ownPipes(all: readonly Descriptor[]): ReadonlySet<string> {
     const isPair = other && (flags & ACCESS) + (other.flags & ACCESS) === WRITE && (flags & CLOSE_ON_EXEC) !== 0
     if (what.startsWith('pipe:') && isPair && !elsewhere.has(what)) pairs.set(what, flags & NONBLOCKING)
   }
-  // All of Node's but one do not block. That one is made just before the others, so its number in the system is next to theirs.
+  // All pipes of Node but one are non-blocking. The blocking one is made just before the others, so its number in the
+  // system is next to theirs.
   const names = [...pairs.keys()]
   const own = names.filter((one) => pairs.get(one) !== 0)
   const distance = (one: string) => Math.min(...own.map((other) => Math.abs(inodeOf(one) - inodeOf(other))))
@@ -64,7 +78,7 @@ function ownPipes(all: readonly Descriptor[]): ReadonlySet<string> {
   return new Set(blocking === undefined ? own : [...own, blocking])
 }
 
-/** Of `pipe:[123]`. */
+/** Returns the number in `pipe:[123]`. */
 const inodeOf = (pipe: string) => Number(pipe.slice(6, -1))
 
 function descriptorsOf(pid: number | 'self'): readonly Descriptor[] {
@@ -75,7 +89,7 @@ function descriptorsOf(pid: number | 'self'): readonly Descriptor[] {
       .toSorted((a, b) => a - b)
       .flatMap((number) => read(pid, number))
   } catch {
-    return [] // not Linux, or not ours to see
+    return [] // not Linux, or no permission
   }
 }
 
@@ -85,6 +99,6 @@ function read(pid: number | 'self', number: number): readonly Descriptor[] {
     const [, flags = '0'] = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${number}`, 'utf8')) ?? []
     return [{ number, what, flags: Number.parseInt(flags, 8) }]
   } catch {
-    return [] // that by which the folder was read
+    return [] // the descriptor by which the folder was read
   }
 }

@@ -1,21 +1,21 @@
 /**
- * What `calloff run` says to its guard, on the guard's standard input, a line each: a {@link Guarded} before the command is started, a
- * {@link Started} when it runs, and `DONE` when all has been seen to.
+ * The messages of `calloff run` to its guard, on the guard's standard input, one line each: a {@link Guarded} before
+ * the command is started, a {@link Started} when it runs, and `DONE` when nothing is left to guard.
  */
 export interface Guarded {
-  /** What the messages call it. */
+  /** The name in messages. */
   readonly name: string
-  /** What the command, and all that it starts, have in their environment as the value of `CALLOFF_TREE`. */
+  /** The value of `CALLOFF_TREE` in the environment of the command and of all processes that it starts. */
   readonly mark: string
   readonly signal: NodeJS.Signals
-  /** Milliseconds; null is `Infinity`. */
+  /** In milliseconds. Null stands for `Infinity`. */
   readonly grace: number | null
   readonly isQuiet: boolean
 }
 
 export interface Started {
   readonly pid: number
-  /** With the number it names one process for good; undefined where the system does not tell. */
+  /** Together with the process id it identifies one process for ever. Undefined if the system does not report it. */
   readonly started: string | undefined
 }
 

@@ -1,9 +1,9 @@
 /**
- * The guard of `calloff run --guard`, a program of its own: it reads what it guards from its standard input, and ends the tree when that ends
- * without a word, which means that `calloff run` was killed.
+ * The guard of `calloff run --guard`, a program of its own. It reads from its standard input what it guards. If the
+ * input ends without `DONE`, `calloff run` was killed, and the guard ends the tree.
  *
- * It has a session of its own, so that what is typed in a terminal does not reach it, and does not end when it is asked to: it ends as soon
- * as `calloff run` has.
+ * The guard has a session of its own, so that signals of a terminal do not reach it. It ignores requests to end: it
+ * ends as soon as `calloff run` has ended.
  */
 import process from 'node:process'
 import { ConditionToken, SimpleToken } from '../../index.js'
@@ -12,15 +12,15 @@ import { type Leader, ProcessTree } from '../../system/process-tree.js'
 import { DONE, type Guarded, type Started } from './guard-protocol.js'
 import { say } from '../terminal/output.js'
 
-/** Milliseconds between two reads of whether the command, which is not our child, has ended. */
+/** Milliseconds between two reads of whether the command, which is not a child of the guard, has ended. */
 const PACE = 10
-/** Milliseconds in which a process that is being started has its environment. */
+/** Milliseconds within which a process that is being started has its environment. */
 const SHORT = 200
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => {})
 let text = ''
 for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk as string
-// Of a line that was cut short nothing is known.
+// An incomplete last line is ignored.
 const [guarded, ...more] = text.split('\n').slice(0, -1)
 if (guarded && more.at(-1) !== DONE) await endTree(JSON.parse(guarded) as Guarded, more[0])
 process.exit(0)
@@ -30,7 +30,8 @@ async function endTree({ name, mark, signal, grace, isQuiet }: Guarded, started:
     new ProcessTree(leader, { hasGroup: false, mark, signal, grace: grace ?? Infinity }).end()
   if (!isQuiet) say(`calloff run was killed; ending ${name}`)
   if (started === undefined) {
-    // It may be just being started, and has the mark a moment later: we are older than it, and are no member.
+    // The command may be in the middle of its start, and has the mark a moment later. The guard is older than the
+    // command, so it is no member of the tree.
     const none = { pid: process.pid, hasEnded: () => true, onEnd: queueMicrotask }
     await end(none)
     await new SimpleToken().sleep(SHORT)

@@ -12,7 +12,7 @@ const PROGRAM = fileURLToPath(new URL('guard.js', import.meta.url))
 
 export class Guard {
   readonly #child: ChildProcess
-  /** To be in the environment of the command, as the value of `CALLOFF_TREE`. */
+  /** The value of `CALLOFF_TREE` for the environment of the command. */
   readonly mark: string
 
   private constructor(child: ChildProcess, mark: string) {
@@ -20,12 +20,12 @@ export class Guard {
     this.mark = mark
   }
 
-  /** Starts it, before the command. Errors: a {@link Failure} if that cannot be done. */
+  /** Starts the guard, before the command. Errors: a {@link Failure} if it cannot be started. */
   static async start({ grace, ...more }: Omit<Guarded, 'mark'> & { readonly grace: number }): Promise<Guard> {
-    // Not one of the processes that a `calloff run` around us would end.
+    // Without the mark of an outer `calloff run`, which would end the guard with its tree otherwise.
     const { CALLOFF_TREE: _mark, ...env } = process.env
     const child = spawn(process.execPath, [PROGRAM], { detached: true, env, stdio: ['pipe', 'ignore', 'inherit'] })
-    // It may be killed as well.
+    // The guard may be killed as well.
     child.stdin.on('error', () => {})
     try {
       await once(child, 'spawn')
@@ -38,13 +38,13 @@ export class Guard {
     return new Guard(child, guarded.mark)
   }
 
-  /** The command runs. */
+  /** Tells the guard that the command runs. */
   watch(pid: number): void {
     const started: Started = { pid, started: readEntryNow(pid)?.started }
     this.#child.stdin?.write(`${JSON.stringify(started)}\n`)
   }
 
-  /** Nothing is left to guard. Resolves when it knows. */
+  /** Tells the guard that nothing is left to guard. Resolves when the message is written. */
   async [Symbol.asyncDispose](): Promise<void> {
     await new Promise<void>((resolve) => this.#child.stdin?.end(`${DONE}\n`, () => resolve()))
   }

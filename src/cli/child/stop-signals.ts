@@ -1,4 +1,4 @@
-/** How a command under `calloff run` is told that it is cancelled, by the terminal or by us: see run.ts. */
+/** Tells a command under `calloff run` that it is cancelled, if the terminal has not told it: see run.ts. */
 import process from 'node:process'
 import { type CancellationError, type CancellationToken } from '../../index.js'
 import { ProcessSignalToken, type RunningProcess } from '../../node/index.js'
@@ -30,7 +30,8 @@ export class Ending {
         finish()
         return
       }
-      // The terminal sends the signal to its foreground alone. Processes that left it, or ignored the signal, are told when the leader ends.
+      // The terminal signals its foreground alone. Processes that left it, or ignored the signal, are asked when the
+      // leader ends.
       child.once('exit', finish)
       this.#listen(cancelled.grace(grace / 2), finish)
       this.#listen(cancelled.grace(grace), kill)

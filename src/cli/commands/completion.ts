@@ -1,8 +1,8 @@
 /**
- * What makes a shell complete calloff, made of the table of commands.
+ * The scripts by which a shell completes calloff, made from the table of commands.
  *
- * Names at the hub are anybody's words: no shell may take them for code. So bash is given them one by one, quoted, and never as a
- * list of words that it would expand.
+ * Names at the hub may contain any text, and a shell must not run them as code. So bash receives them one by one,
+ * quoted, and never as a list of words that it would expand.
  */
 import type { Command, Option } from '../arguments/command.js'
 import { UsageError } from '../terminal/errors.js'
@@ -31,12 +31,12 @@ function optionsOf({ options }: Command): readonly (readonly [string, Option])[]
   return Object.entries({ ...options, ...HELP })
 }
 
-/** As they are typed. */
+/** In the form in which they are typed. */
 function flagsOf(name: string, { short }: Option): readonly string[] {
   return [...(short === undefined ? [] : [`-${short}`]), `--${name}`]
 }
 
-/** The first sentence of a help, without its end. */
+/** Returns the first sentence or clause of a help text, without the punctuation after it. */
 function brief(help: string): string {
   return (help.split(/[:.;](?: |$)/, 1)[0] ?? '').replaceAll(/["'`$\\[\]]/g, '')
 }
@@ -99,7 +99,7 @@ function bashFlags(command: Command): string {
     .join(' ')
 }
 
-/** From where the command begins, its own completion is asked. */
+/** Where the command to run begins, its own completion takes over. */
 function bashRun(run: Command): string {
   const flags = valued(run).flatMap(([name, option]) => flagsOf(name, option))
   return `  if [[ $word == run ]]; then

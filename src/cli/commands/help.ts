@@ -9,7 +9,7 @@ import { type Paint, paintFor, wrap } from '../terminal/text.js'
 const WIDTH = 80
 const INDENT = 2
 
-/** The list of commands, for a descriptor's colours. */
+/** Returns the list of commands, in the colours of a descriptor. */
 export function overview(all: readonly Command[], descriptor: number): string {
   const paint = paintFor(descriptor)
   const widest = Math.max(...all.map(({ name }) => name.length))
@@ -35,7 +35,7 @@ const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ['CALLOFF_DEBUG', 'print the stack of an error'],
 ]
 
-/** The help of one command. */
+/** Returns the help of one command. */
 export function helpOf(command: Command, descriptor: number): string {
   const paint = paintFor(descriptor)
   const title = (text: string) => paint('bold', text)
@@ -65,7 +65,7 @@ function flagOf(long: string, { short, value }: Option): string {
   return `${short === undefined ? '    ' : `-${short}, `}--${long}${value === undefined ? '' : ` ${value}`}`
 }
 
-/** A word in one column, and its meaning in the next. */
+/** Returns a word in one column, and its meaning in the next. */
 function entry(word: string, what: string, widest: number, paint: Paint): string[] {
   const margin = INDENT + widest + 2
   const [first = '', ...more] = wrap(what, Math.max(30, WIDTH - margin))

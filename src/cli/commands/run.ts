@@ -1,14 +1,16 @@
 /**
  * `calloff run`: a command under a combined token.
  *
- * The command stays in our process group, so that it has the terminal as if we were not there: it reads from the terminal, is stopped and
- * continued with us, and receives Ctrl+C from the terminal itself. So
- * 1. A signal that the terminal has sent to its whole foreground (SIGINT, SIGHUP) is not sent to the command a second time: many programs
- *    take the second one for impatience. Processes that have not ended after half of the grace are asked with SIGTERM.
+ * The command stays in our process group, so that it has the terminal as if we were not there. It reads from the
+ * terminal, is stopped and continued with us, and receives Ctrl+C from the terminal itself. So
+ * 1. A signal that the terminal has sent to its whole foreground (SIGINT, SIGHUP) is not sent to the command a second
+ *    time: many programs take a second signal for impatience. Processes that have not ended after half of the grace are
+ *    asked with SIGTERM.
  * 2. A cancellation that reached us alone (`kill`, a name, a timeout) is passed on at once, as SIGTERM.
  * 3. A second signal kills at once; a third one ends us.
  * 4. With --foreground, Ctrl+C is for the command alone and cancels nothing.
- * 5. If Ctrl+C ended the command, we end by the same signal, so that a shell that runs us in a loop sees that the user wants to end the loop.
+ * 5. If Ctrl+C ended the command, we end by the same signal, so that a shell that runs us in a loop sees that the user
+ *    wants to end the loop.
  *
  * Nothing here uses `process.stdin`, `process.stdout` or `process.stderr`: see terminal/output.ts.
  */
@@ -138,8 +140,8 @@ async function runUnder(
     return codeFor(early, sources)
   }
   const ending = new SimpleToken({ name })
-  // The combined token itself is lent: a child that has it by `fromParent()` sees at once that it is cancelled, and the kind.
-  // Ctrl+C cancels it, so that such a child can clean up then, too.
+  // The combined token itself is lent: a child that gets it by `fromParent()` sees at once that it is cancelled, and
+  // the kind. Ctrl+C cancels it, so that such a child can clean up then, too.
   const peaceful = [...SIGNALS, ...(signal === 'SIGKILL' || signal === 'SIGSTOP' ? [] : [signal])]
   await using lent = await lendToken(cancelled, { name: given.text('name') ?? name, stopSignal: peaceful })
   await using guard = given.has('guard')

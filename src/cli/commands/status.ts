@@ -17,7 +17,7 @@ export async function status(given: Given): Promise<number> {
   return listing.state === 'live' ? OK : CANCELLED
 }
 
-/** What is not known if the hub does not answer. */
+/** The part of the message that says what is unknown if the hub does not answer. */
 export function unknownOf(name: string): string {
   return `whether ${visible(name)} is cancelled is not known`
 }

@@ -1,6 +1,6 @@
 /**
- * `calloff watch`: reads the hub again and again, and shows what has changed. It waits for a hub that is lost, and says meanwhile that
- * what it shows is old.
+ * `calloff watch`: reads the hub again and again, and shows the changes. If the hub is lost, it waits for the hub, and
+ * says meanwhile that the shown state is old.
  */
 import process from 'node:process'
 import { isatty } from 'node:tty'
@@ -58,7 +58,7 @@ async function follow(
 ): Promise<void> {
   let before = new Map<string, Listing>()
   for (;;) {
-    // Waits for the connection where there is none.
+    // Waits for the connection if there is none.
     const listings = await interrupted.race(hub.list(prefix))
     const now = new Map(listings.map((one) => [keyOf(one), one]))
     screen.show(listings, changesBetween(before, now))

@@ -1,4 +1,4 @@
-/** From the options to a hub. */
+/** Finds and connects the hub that the options name. */
 import process from 'node:process'
 import { resolve } from 'node:path'
 import { isCancellation, TimeoutToken } from '../../index.js'
@@ -18,16 +18,16 @@ const TIMEOUT = 10_000
 /** Where the hub is. */
 export interface Place {
   readonly url: string
-  /** No URL was given, so it is the user's own hub. */
+  /** Whether it is the user's own hub, because no URL was given. */
   readonly isOwn: boolean
 }
 
-/** The text for where the hub is, or must listen: from the option, else from the environment. */
+/** Returns the text that says where the hub is or must listen: from the option, else from the environment. */
 export function hubText(given: Given, option: 'hub' | 'listen'): string | undefined {
   return given.text(option) ?? (process.env['CALLOFF_HUB'] || undefined)
 }
 
-/** Errors: {@link UsageError} if the text is not the URL of a hub. */
+/** Parses the URL. Errors: {@link UsageError} if the text is not the URL of a hub. */
 export function placeOf(given: Given): Place {
   const text = hubText(given, 'hub')
   return text === undefined ? { url: ownHub(), isOwn: true } : { url: urlOf(text), isOwn: false }
@@ -52,20 +52,20 @@ export function urlOf(text: string): string {
     const { port } = new URL(text)
     if (carrier === 'port' && port === '') throw badUrl(`and ${scheme} needs a port`)
   } catch (error) {
-    // The URL may have a password in it.
+    // The URL may contain a password.
     throw error instanceof UsageError ? error : badUrl('and the given text is not a URL')
   }
   return text
 }
 
-/** For people: without a password. */
+/** Returns the URL for messages, without a password. */
 export function shownPlace(url: string): string {
   if (carrierOf(url) === 'socket') return visible(url)
   const { protocol, host, pathname } = new URL(url)
   return visible(`${protocol}//${host}${pathname === '/' ? '' : pathname}`)
 }
 
-/** Errors: {@link UsageError} for what cannot be a name. */
+/** Checks names. Errors: {@link UsageError} for a text that cannot be a name. */
 export function checkName(name: string, what = 'a name'): string {
   const bytes = Buffer.byteLength(name)
   if (bytes < 1 || bytes > LONGEST_NAME)
@@ -73,13 +73,13 @@ export function checkName(name: string, what = 'a name'): string {
   return name
 }
 
-/** The run id that was given, as options of the hub. */
+/** Returns the given run id, as options of the hub. */
 export function runIdOf(given: Given): { readonly runId?: string } {
   const runId = given.text('run-id')
   return runId === undefined ? {} : { runId: checkName(runId, 'the run id') }
 }
 
-/** How long the hub may take to answer, in milliseconds. */
+/** Returns how long the hub may take to answer, in milliseconds. */
 export function timeoutOf(given: Given): number {
   const timeout = given.duration('hub-timeout') ?? TIMEOUT
   if (timeout < 1) throw new UsageError('--hub-timeout must be 1ms or more')
@@ -89,7 +89,8 @@ export function timeoutOf(given: Given): number {
 /**
  * Connects, runs the task, and closes the connection.
  *
- * Errors: {@link Failure} if the hub does not answer in time; `unknown` says in the message what is then not known.
+ * Errors: {@link Failure} if the hub does not answer in time. The message contains `unknown`, which says what is then
+ * not known.
  */
 export async function atHub<T>(given: Given, unknown: string, task: (hub: TokenHub) => Promise<T>): Promise<T> {
   const hub = await connect(given)
@@ -113,7 +114,7 @@ export async function answered<T>(given: Given, unknown: string, answer: Promise
   }
 }
 
-/** Connects. Errors: {@link Failure} that says what to do about it. */
+/** Connects. Errors: a {@link Failure} that says what the user can do about it. */
 export async function connect(given: Given, more: HubOptions = {}): Promise<TokenHub> {
   const place = placeOf(given)
   const timeout = timeoutOf(given)
@@ -157,7 +158,7 @@ async function orFail(attempt: () => Promise<TokenHub>, place: Place): Promise<T
   }
 }
 
-/** The failure, with what the user can do about it as far as that is known. */
+/** Returns the failure, with what the user can do about it as far as that is known. */
 function explained(error: unknown, { url, isOwn }: Place): Failure {
   const where = shownPlace(url)
   const { code } = error as { readonly code?: unknown }
@@ -169,7 +170,7 @@ function explained(error: unknown, { url, isOwn }: Place): Failure {
   return new Failure(`the hub at ${where} cannot be reached: ${words}`)
 }
 
-/** Closes the hub, and prints a message if something could not be delivered. */
+/** Closes the hub, and prints a message if a cancel or another message could not be delivered. */
 export async function close(hub: TokenHub, timeout = 2_000): Promise<void> {
   try {
     await hub.close({ timeout })

@@ -6,19 +6,23 @@ import { dirname, isAbsolute, join } from 'node:path'
 import process from 'node:process'
 import { Failure } from '../terminal/errors.js'
 
-/** The default path of the key file. */
+/** Returns the default path of the key file. */
 export function usualKeyFile(): string {
   const given = process.env['XDG_CONFIG_HOME']
   const config = given && isAbsolute(given) ? given : join(homedir(), '.config')
   return join(config, 'calloff', 'key')
 }
 
-/** The key in a file; undefined if there is no such file. Errors: {@link Failure} if other users can read it, or it is not a key. */
+/**
+ * Reads the key from a file. Returns undefined if the file does not exist. Errors: {@link Failure} if other users can
+ * read it, or if it contains no key.
+ */
 export function readKey(file: string): string | undefined {
   let text: string
   try {
     const { mode, uid } = statSync(file)
-    // As ssh does: the permissions of a file of another user are not checked, since an administrator may have chosen them.
+    // As in ssh: the permissions of a file of another user are not checked, since an administrator may have chosen
+    // them.
     if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
       throw new Failure(
         `refusing to use the key in ${file}: other users can read it; run chmod 600 on it, and better make a new key`,
@@ -35,7 +39,7 @@ export function readKey(file: string): string | undefined {
   return text
 }
 
-/** The key in a file, which is made if it is not there. */
+/** Reads the key from a file. Makes the file if it does not exist. */
 export function readOrMakeKey(file: string): { readonly key: string; readonly isNew: boolean } {
   const found = readKey(file)
   if (found !== undefined) return { key: found, isNew: false }
@@ -44,7 +48,7 @@ export function readOrMakeKey(file: string): { readonly key: string; readonly is
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
     writeFileSync(file, `${key}\n`, { mode: 0o600, flag: 'wx' })
   } catch (error) {
-    // Another server, at the same moment.
+    // Another server has made the file at the same moment.
     const other = (error as NodeJS.ErrnoException).code === 'EEXIST' ? readKey(file) : undefined
     if (other !== undefined) return { key: other, isNew: false }
     throw new Failure(`the key file cannot be made: ${(error as Error).message}`)
@@ -52,5 +56,5 @@ export function readOrMakeKey(file: string): { readonly key: string; readonly is
   return { key, isNew: true }
 }
 
-/** As the server wants it. */
+/** The least length of a key that the server accepts, in bytes. */
 const LEAST_BYTES = 16

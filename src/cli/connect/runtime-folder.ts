@@ -7,18 +7,21 @@ import { Failure } from '../terminal/errors.js'
 
 const isWindows = process.platform === 'win32'
 
-/** Where the hub of this user listens: a URL. Nothing is made. */
+/** Returns the URL at which the hub of this user listens. Makes no file. */
 export function ownHub(): string {
   if (isWindows) return `pipe:calloff-${encodeURIComponent(userInfo().username)}`
   return urlOfSocket(join(ownFolder(), 'hub.sock'))
 }
 
-/** As the server writes it. */
+/** Returns the URL of a socket, in the form in which the server writes it. */
 export function urlOfSocket(path: string): string {
   return `unix:${encodeURI(path).replaceAll(/[?#]/g, encodeURIComponent)}`
 }
 
-/** In the runtime directory, which the system has made for this user, else in the one for temporary files. */
+/**
+ * Returns the folder: in the runtime directory, which the system has made for this user, else in the folder for
+ * temporary files.
+ */
 export function ownFolder(): string {
   const given = process.env['XDG_RUNTIME_DIR']
   if (given && isAbsolute(given)) return join(given, 'calloff')
@@ -33,7 +36,10 @@ export function makeOwnFolder(): string {
   return folder
 }
 
-/** Errors: {@link Failure} if the folder belongs to another user, who could put any socket there. A folder that does not exist is fine. */
+/**
+ * Checks the folder. Errors: {@link Failure} if it belongs to another user, who could put any socket there. A folder
+ * that does not exist is no error.
+ */
 export function refuseForeign(folder: string): void {
   if (isWindows) return
   const found = lstatSync(folder, { throwIfNoEntry: false })

@@ -17,7 +17,8 @@ const IDLE = '1m'
 /**
  * Starts a server that outlives this process. Resolves when it listens, or when another server listens there.
  *
- * The server keeps a journal beside its socket: what was cancelled stays cancelled when the server has ended and is started again.
+ * The server keeps a journal beside its socket. So cancelled names stay cancelled when the server has ended and is
+ * started again.
  *
  * Errors: {@link Failure} if the server cannot listen; the error of a timeout if no server listens after 15 s.
  */
@@ -45,7 +46,8 @@ export async function startServer({ url, isOwn }: Place): Promise<void> {
   })
   try {
     const code = await limit.race(listening)
-    // Two processes may start a server at once. One of the servers has the journal and will listen soon; the other one ends.
+    // Two processes may start a server at once. One of the servers gets the journal and will listen soon. The other one
+    // ends.
     if (code === JOURNAL_IN_USE && path !== undefined) await untilListening(path, limit)
     else if (code !== undefined && !(await isListening(path))) throw new Failure(notStarted(words, code))
   } finally {
@@ -63,7 +65,7 @@ async function untilListening(path: string, limit: TimeoutToken): Promise<void> 
   while (!(await isListening(path))) await limit.sleep(20)
 }
 
-/** The message for the user: the last line that the server wrote. */
+/** Returns the message for the user: the last line that the server wrote. */
 function notStarted(words: string, code: number | null): string {
   const line = words
     .trim()

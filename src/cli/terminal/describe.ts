@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import type { Holder, Mark, Who } from '../../remote/index.js'
 import { visible, visibleJson } from './visible.js'
 
-/** A reason on one line; the empty text where there is none. */
+/** Returns a reason on one line, or the empty text if there is none. */
 export function reasonText(reason: unknown): string {
   if (reason === undefined || reason === null) return ''
   if (typeof reason === 'string') return visible(reason)
@@ -32,7 +32,7 @@ export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? '' : 's'}`
 }
 
-/** What JSON makes of a mark or a listing, safe for a terminal: dates as ISO text, an error as its message. */
+/** Returns a mark or a listing as JSON, safe for a terminal. Dates become ISO text, an error becomes its message. */
 export function toJson(value: unknown): string {
   const json = JSON.stringify(value, (_key, one: unknown) =>
     one instanceof Error ? one.message : typeof one === 'bigint' ? `${one}` : one,

@@ -12,7 +12,9 @@ const UNITS: readonly (readonly [name: string, ms: number])[] = [
 const SCALE = new Map(UNITS)
 const PART = /(\d+(?:\.\d+)?|\.\d+)\s*(ms|[wdhms])\s*/gy
 
-/** Milliseconds, or undefined if the text is not a duration. A number needs a unit; only `0` may stand alone. */
+/**
+ * Returns milliseconds, or undefined if the text is not a duration. A number needs a unit. Only `0` may stand alone.
+ */
 export function parseDuration(text: string): number | undefined {
   const trimmed = text.trim().toLowerCase()
   if (trimmed === '0') return 0
@@ -25,7 +27,7 @@ export function parseDuration(text: string): number | undefined {
   return end > 0 && end === trimmed.length ? sum : undefined
 }
 
-/** The two largest units of it that are not zero: `1h30m`, `2d`, `500ms`. */
+/** Returns the two largest units that are not zero: `1h30m`, `2d`, `500ms`. */
 export function formatDuration(ms: number): string {
   if (!Number.isFinite(ms)) return 'forever'
   let left = Math.round(ms)

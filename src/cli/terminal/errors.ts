@@ -2,7 +2,7 @@
 import { FAILED, USAGE } from './exit-codes.js'
 import { visible } from './visible.js'
 
-/** The command could not do what was asked. */
+/** The command could not do its task. */
 export class Failure extends Error {
   readonly exitCode: number
 
@@ -19,14 +19,14 @@ export class UsageError extends Failure {
   }
 }
 
-/** The first line of the message of what was thrown, safe for a terminal: another server may have written it. */
+/** Returns the first line of the message of a thrown value, safe for a terminal: another server may have written it. */
 export function messageOf(thrown: unknown): string {
   return visible(wordsOf(thrown).split('\n', 1)[0] as string)
 }
 
 function wordsOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
-  // If several addresses were tried, each has an error, and their sum has no message.
+  // If several addresses were tried, each has an error, and the aggregate of these errors has no message.
   const first: unknown = thrown instanceof AggregateError ? thrown.errors[0] : undefined
   return thrown.message || (first instanceof Error ? first.message : thrown.name)
 }

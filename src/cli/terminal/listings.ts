@@ -7,34 +7,34 @@ import { visible } from './visible.js'
 
 const HEAD = ['NAME', 'STATE', 'HELD BY', 'SINCE', 'WHY'].map((text): Cell => ({ text, format: 'bold' }))
 
-/** Lines, the first of which is the head. `now`: by the wall clock. */
+/** Returns lines, the first of which is the head. `now` is the time of the wall clock. */
 export function tableOfListings(listings: readonly Listing[], paint: Paint, now: Date, width?: number): string[] {
   return tableOf([HEAD, ...listings.map((one) => rowOf(one, now))], paint, width)
 }
 
-/** One value on one line. */
+/** Returns one value on one line. */
 export function lineOfJson(listing: Listing): string {
   return `${toJson(listing)}\n`
 }
 
-/** A key for each use of a name. */
+/** Returns a key for each use of a name. */
 export function keyOf({ name, runId }: Listing): string {
   return JSON.stringify([name, runId])
 }
 
-/** The name, and its run id. */
+/** Returns the name and its run id. */
 export function titleOf({ name, runId }: Listing): string {
   return visible(runId === '' ? name : `${name} (run ${runId})`)
 }
 
-/** Which process cancelled it and why; the empty text while it is live. */
+/** Returns which process cancelled it and why, or the empty text while it is not cancelled. */
 export function whyOf({ mark }: Listing): string {
   if (!mark) return ''
   const why = reasonText(mark.reason)
   return `${byWhom(mark.who)}${mark.kind === 'manual' ? '' : ` (${mark.kind})`}${why && `: ${why}`}`
 }
 
-/** Live, or whether all holders of a cancelled name have finished. */
+/** Returns the state of a name. For a cancelled name it says whether all holders have finished. */
 export function stateOf({ state, holders, lease }: Listing): string {
   if (state === 'live') return lease?.held === true ? 'leased' : 'live'
   return holders.some((holder) => holder.state !== 'finished') ? 'ending' : 'cancelled'
@@ -45,7 +45,7 @@ const FORMATS: Readonly<Record<string, Cell['format']>> = { live: 'green', lease
 function rowOf(listing: Listing, now: Date): readonly Cell[] {
   const { mark, holders } = listing
   const state = stateOf(listing)
-  // Since a cancelled name was cancelled; since a live name was first opened.
+  // For a cancelled name the time of the cancellation, for a live name the time when it was first opened.
   const begins = mark ? [mark.at] : holders.map(({ since }) => since)
   const since = Math.min(...begins.map(Number))
   return [
@@ -57,7 +57,7 @@ function rowOf(listing: Listing, now: Date): readonly Cell[] {
   ]
 }
 
-/** Two holders, and how many more there are. */
+/** Describes two holders, and how many more there are. */
 function heldBy(holders: readonly Holder[]): string {
   const here = holders.filter(({ state }) => state !== 'finished')
   const shown = here.slice(0, 2).map(({ host, pid, silent }) => `${visible(host)}:${pid}${silent ? '?' : ''}`)
@@ -65,7 +65,7 @@ function heldBy(holders: readonly Holder[]): string {
   return shown.join(', ') || '-'
 }
 
-/** Rounded down to seconds. */
+/** Returns the time since then, rounded down to seconds. */
 function ago(since: number, now: Date): string {
   const passed = Math.max(0, Number(now) - since)
   return formatDuration(passed < 1_000 ? 0 : Math.floor(passed / 1_000) * 1_000)

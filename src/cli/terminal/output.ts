@@ -1,8 +1,8 @@
 /**
- * Writes to the descriptors themselves.
+ * Writes directly to the descriptors.
  *
- * `process.stdout` would make a pipe that is shared with the command under `run` non-blocking, which cat and many other programs do not
- * expect. So the command line does not use `process.stdin`, `process.stdout` or `process.stderr`.
+ * `process.stdout` would make a pipe that is shared with the command under `run` non-blocking, which cat and many other
+ * programs do not expect. So the command line does not use `process.stdin`, `process.stdout` or `process.stderr`.
  */
 import { writeSync } from 'node:fs'
 import process from 'node:process'
@@ -16,11 +16,14 @@ export function say(text: string, prefix = 'calloff: '): void {
   try {
     write(STDERR, `${prefix}${text}\n`)
   } catch {
-    // A terminal that is gone, a pipe that is closed.
+    // The terminal is gone, or the pipe is closed.
   }
 }
 
-/** Writes a result. If the reader has closed the pipe (`| head -1`), the process ends without a message, as SIGPIPE would end it. */
+/**
+ * Writes a result. If the reader has closed the pipe (`| head -1`), the process ends without a message, as SIGPIPE
+ * would end it.
+ */
 export function show(text: string): number {
   try {
     write(STDOUT, text)
@@ -31,7 +34,7 @@ export function show(text: string): number {
   return OK
 }
 
-/** What a shell shows for a program that SIGPIPE has killed: 128 and the number of the signal. */
+/** The exit code that a shell shows for a program that SIGPIPE has killed: 128 plus the number of the signal. */
 const CLOSED_PIPE = 141
 
 function write(descriptor: number, text: string): void {

@@ -1,13 +1,16 @@
-/** Text for terminals and for files: colours where they are wanted, tables, and nothing that plays with the cursor. */
+/** Text for terminals and for files: optional colours, tables, and no control of the cursor. */
 import process from 'node:process'
 import { isatty } from 'node:tty'
 import { stripVTControlCharacters, styleText } from 'node:util'
 
 type Format = Parameters<typeof styleText>[0]
-/** Colours a text, or leaves it as it is. */
+/** Colours a text, or returns it unchanged. */
 export type Paint = (format: Format, text: string) => string
 
-/** For a descriptor: colours in a terminal, unless `NO_COLOR` is set or it has none; `FORCE_COLOR` has them anywhere. */
+/**
+ * Returns the painter for a descriptor. It colours in a terminal, unless `NO_COLOR` is set or the terminal has no
+ * colours. `FORCE_COLOR` colours everywhere.
+ */
 export function paintFor(descriptor: number): Paint {
   return wantsColour(descriptor, process.env) ? (format, text) => styleText(format, text) : (_format, text) => text
 }
@@ -18,19 +21,19 @@ function wantsColour(descriptor: number, env: NodeJS.ProcessEnv): boolean {
   return isatty(descriptor) && env['TERM'] !== 'dumb'
 }
 
-// The scripts that terminals write two columns wide, and pictures. Close enough for a table.
+// The scripts that terminals write two columns wide, and pictures. Accurate enough for a table.
 const WIDE =
   /[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\p{Emoji_Presentation}\uFF01-\uFF60]/u
 const NO_WIDTH = /\p{Mark}/u
 
-/** How many columns a terminal needs for it. */
+/** Returns how many columns a text needs in a terminal. */
 export function widthOf(text: string): number {
   let width = 0
   for (const one of stripVTControlCharacters(text)) width += NO_WIDTH.test(one) ? 0 : WIDE.test(one) ? 2 : 1
   return width
 }
 
-/** As much of a plain text as fits. */
+/** Returns the part of a plain text that fits. */
 export function cutTo(text: string, columns: number): string {
   if (widthOf(text) <= columns) return text
   let cut = ''
@@ -43,13 +46,13 @@ export function cutTo(text: string, columns: number): string {
   return `${cut}…`
 }
 
-/** A cell, and how it is painted. */
+/** A cell and its format. */
 export interface Cell {
   readonly text: string
   readonly format?: Format | undefined
 }
 
-/** Lines of columns, two blanks apart; with `width`, none is longer. */
+/** Returns lines of columns with two blanks between them. With `width`, no line is longer. */
 export function tableOf(rows: readonly (readonly Cell[])[], paint: Paint, width = Infinity): string[] {
   const widths: number[] = []
   for (const row of rows) {
@@ -69,7 +72,7 @@ export function tableOf(rows: readonly (readonly Cell[])[], paint: Paint, width 
   })
 }
 
-/** Lines of words, no longer than `width`. */
+/** Returns lines of words, none of them longer than `width`. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''

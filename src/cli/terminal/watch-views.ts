@@ -22,7 +22,7 @@ export interface Screen {
   close(): void
 }
 
-/** One object a line: `event`, `at` and what it is about. */
+/** Prints one object a line: `event`, `at` and the subject of the event. */
 export class JsonScreen implements Screen {
   #isLost = false
 
@@ -48,7 +48,7 @@ function line(value: object): void {
   show(`${toJson(value)}\n`)
 }
 
-/** A line for each change. */
+/** Prints a line for each change. */
 export class LineScreen implements Screen {
   readonly #where: string
   #isLost = false
@@ -85,8 +85,8 @@ const REST_OF_LINE = '\u001B[K'
 const REST_OF_SCREEN = '\u001B[J'
 
 /**
- * Uses the whole terminal, and restores it at the end and while the program is stopped (Ctrl+Z). In the background it draws nothing,
- * because the terminal belongs to another program.
+ * Uses the whole terminal, and restores it at the end and while the program is stopped (Ctrl+Z). In the background it
+ * draws nothing, because the terminal belongs to another program.
  */
 export class TableScreen implements Screen {
   readonly #where: string
@@ -134,7 +134,10 @@ export class TableScreen implements Screen {
     this.#isAway = true
   }
 
-  /** Stops by the signal itself, for which the shell waits. If the system does not stop the process, the next read draws again. */
+  /**
+   * Stops by the signal itself, for which the shell waits. If the system does not stop the process, the next read draws
+   * again.
+   */
   readonly #suspend = () => {
     this.#leave()
     process.off('SIGTSTP', this.#suspend)

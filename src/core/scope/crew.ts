@@ -1,15 +1,17 @@
 /**
- * The engine of a scope: who tasks, who waits, who has failed. `scope.ts` is the handle that people hold.
+ * The engine of a scope: it runs the tasks, lets them wait, and keeps the failures. `scope.ts` has the public
+ * functions.
  *
  * Invariants
- * SC1. `jobs` are those that have neither settled nor been dropped. The crew is done when there are none and nothing holds
- *     it: the body does until it has ended, and each call of the scope does until the promise of that call has settled.
- * SC2. A job waits only while as many as may are running; who leaves lets the next one in.
- * SC3. While one waits, the crew listens to its token, and a cancellation drops all that wait before it returns.
- * SC4. The first failure cancels the token (kind `'sibling'`); every failure is kept, in the order of time, each once.
- * SC5. A job settles its promise before it leaves; so a scope ends after all it has started.
- * SC6. What is counted up is counted down, whatever foreign code throws: `hire` throws nothing, a job that cannot be started
- *     has failed.
+ * SC1. `jobs` has the tasks that have neither settled nor been dropped. The crew is done when `jobs` is empty and
+ *     nothing holds the crew. The body holds it until the body has ended. Each call of the scope holds it until the
+ *     promise of that call has settled.
+ * SC2. A task waits only while `limit` tasks are running. A task that leaves lets the next one in.
+ * SC3. While a task waits, the crew listens to its token. A cancellation drops all waiting tasks before it returns.
+ * SC4. The first failure cancels the token (kind `'sibling'`). Every failure is kept once, in the order of time.
+ * SC5. A task settles its promise before it leaves the crew. So a scope ends after all tasks that it has started.
+ * SC6. Every count that goes up goes down again, whatever foreign code throws. `hire` throws nothing, and a task that
+ *     cannot be started counts as failed.
  */
 import { assimilate } from '../assimilate.js'
 import { now } from '../clock.js'
@@ -18,49 +20,49 @@ import { isCancellation, isOurs } from '../errors.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 
-/** Something a scope starts, with a token of its own. */
+/** A task of a scope: a function that is started with a token of its own. */
 export type ScopeTask<T> = (token: CancellationToken) => T | PromiseLike<T>
 
 export function nothing(): void {}
 
-/** Something was to be started by a scope that is over. */
+/** A task was handed to a scope that has ended. */
 export class ScopeClosedError extends Error {
   /** For tests that hold across copies of the package. */
   readonly code = 'ERR_SCOPE_CLOSED'
   override readonly name = 'ScopeClosedError'
 }
 
-/** One task, from the moment it is handed over. */
+/** One task of the crew, from the moment when it is handed over. */
 export class Job<T = unknown> {
   readonly began: number = now()
   isWaiting = false
-  /** Calls in the async context that the job was handed over in; of one that has waited. */
+  /** Of a task that has waited: calls a function in the async context in which the task was handed over. */
   within: ((what: () => void) => void) | undefined = undefined
 
   constructor(
-    /** Its token stands below this one. */
+    /** The parent of its token. */
     readonly parent: CancellationToken,
     readonly task: ScopeTask<T>,
     readonly name: string | undefined,
     readonly index: number | undefined,
     readonly place: Error | undefined,
     readonly resolve: (value: T) => void,
-    /** It has failed, or been cancelled, which the token tells. */
+    /** Called when it has failed or was cancelled. The token tells which of the two. */
     readonly reject: (error: unknown, token: CancellationToken) => void,
   ) {}
 }
 
-/** What a scope holds. */
+/** The state of a scope. */
 export class Crew {
   readonly jobs = new Set<Job>()
-  /** In order of time; a failure that has an earlier one as its cause stands for both. */
+  /** In the order of time. A failure that wraps an earlier one stands for both. */
   readonly failures = new Set<unknown>()
   running = 0
   /** See SC1. */
   holds = 1
   isBodyRunning = true
   isDone = false
-  /** Those that wait, from `head` on; among them some that were dropped. */
+  /** The waiting tasks, from `head` on. Some of them may have been dropped. */
   queue: Job[] = []
   head = 0
   isAdmitting = false
@@ -74,7 +76,10 @@ export class Crew {
   ) {}
 }
 
-/** Starts a job, or has it wait for its turn; under a token that is over, or whose condition throws, it is neither (SC6). */
+/**
+ * Starts a task, or lets it wait for its turn. Where its parent token is cancelled, or a condition throws, it does
+ * neither: the task is rejected (SC6).
+ */
 export function hire<T>(crew: Crew, job: Job<T>): void {
   let dead: Cancellation | undefined
   try {
@@ -122,19 +127,22 @@ function leave(crew: Crew, job: Job): void {
 
 function enqueue(crew: Crew, job: Job): void {
   job.isWaiting = true
-  // It will be started by whoever leaves, but not in his async context.
+  // The task that leaves will start this one, but this one must run in its own async context.
   job.within = bind?.((what: () => void) => what())
   crew.queue.push(job)
   crew.watch ??= subscribe(crew.token, () => dropWaiting(crew))
 }
 
-/** Lets in those that wait, as many as may (SC2). Jobs that end within the call do not call it deeper and deeper. */
+/**
+ * Starts waiting tasks, as many as may run (SC2). A task that ends within its start does not make this function call
+ * itself deeper and deeper.
+ */
 function admit(crew: Crew): void {
   if (crew.isAdmitting || !crew.queue.length) return
   crew.isAdmitting = true
   while (crew.running < crew.limit && crew.head < crew.queue.length) {
     const job = crew.queue[crew.head++] as Job
-    // A deadline may have passed that nobody has noticed: a look has those who wait dropped (SC3).
+    // A deadline may have passed that no poll has noticed. This read has the waiting tasks dropped then (SC3).
     if (job.isWaiting) discover(job.parent, LOOK)
     if (!job.isWaiting) continue
     job.isWaiting = false
@@ -152,7 +160,7 @@ function admit(crew: Crew): void {
   }
 }
 
-/** Drops those that wait below a token that is over. */
+/** Drops the waiting tasks whose parent token is cancelled. */
 export function dropWaiting(crew: Crew): void {
   for (const job of crew.queue) {
     const dead = job.isWaiting && discover(job.parent, LOOK)
@@ -165,7 +173,7 @@ export function dropWaiting(crew: Crew): void {
   finish(crew)
 }
 
-/** Keeps the crew together until it is let go as often as it was held (SC1). */
+/** Adds a hold. The crew is not done until `letGo` was called as often as `hold` (SC1). */
 export function hold(crew: Crew): void {
   crew.holds++
 }
@@ -181,7 +189,10 @@ function finish(crew: Crew): void {
   crew.onDone()
 }
 
-/** What ended with the cancellation of its own token has not failed; everything else has, and counts (SC4). */
+/**
+ * Counts an error as a failure, unless it is the cancellation of the given token (SC4). Returns whether it is a
+ * failure.
+ */
 export function judge(crew: Crew, error: unknown, token: CancellationToken): boolean {
   const failed = !isCancellation(error, token)
   if (failed) fail(crew, error)
@@ -196,7 +207,10 @@ export function fail(crew: Crew, error: unknown): void {
   end(token, 'sibling', error)
 }
 
-/** What it wraps: causes, and the errors of an AggregateError; not what a cancellation tells as its reason. */
+/**
+ * The errors that an error wraps: its causes, and the errors of an AggregateError. The reason of a cancellation is none
+ * of them.
+ */
 function partsOf(error: unknown): Set<unknown> {
   const all = new Set([error])
   try {
@@ -207,12 +221,12 @@ function partsOf(error: unknown): Set<unknown> {
       if (Array.isArray(errors)) for (const part of errors) all.add(part)
     }
   } catch {
-    // A getter or a proxy that throws: what was found so far must do.
+    // A getter or a proxy throws: the parts that were found so far must do.
   }
   return all
 }
 
-/** The one failure, or all of them in one error. */
+/** Returns the one failure, or one error with all of them. There must be a failure. */
 export function failureOf({ failures, token }: Crew): unknown {
   const [first] = failures
   if (failures.size === 1) return first

@@ -1,4 +1,4 @@
-/** What a body is given: it starts tasks, alone and several together. The engine is in crew.ts. */
+/** The handle that a body gets: it starts tasks, one alone or several together. The engine is in crew.ts. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { byHand, discover, LOOK, settle } from '../graph.js'
 import type { CancellationToken, ResultOf } from '../token.js'
@@ -7,9 +7,9 @@ import { map, type MapOptions, type MapTask } from './map.js'
 import { compete, type CompeteOptions, settleAll } from './several.js'
 import { describeTask, placeOfCaller, type UnfinishedTask } from './unfinished.js'
 
-/** How to start a task. */
+/** The options of a task. */
 export interface TaskOptions {
-  /** What it is called in reports. Default: the name of the function. */
+  /** The name of the task in reports. Default: the name of the function. */
   readonly name?: string | undefined
 }
 
@@ -18,30 +18,36 @@ const MAP_OPTIONS: NamesOf<MapOptions> = ['concurrency', 'name']
 const COMPETE_OPTIONS: NamesOf<CompeteOptions> = ['hedge']
 
 /**
- * What starts tasks, and waits for them.
+ * Starts tasks, and waits for them.
  *
- * Errors: a promise that a scope gives is never an unhandled rejection, because the scope throws what it fails with. That it
- * was caught as well makes no difference: a failure that may be survived is caught within the task, or in a scope within it.
+ * Errors: a promise that a scope returns is never an unhandled rejection, because the scope itself throws the failure.
+ * The scope also throws it if the caller has caught it. So a failure that may be survived is caught within the task, or
+ * in a scope within the task.
  */
 export interface Scope {
-  /** The scope's own, below the one it was given. Cancelled when a task fails (kind `'sibling'`), and when the scope is over. */
+  /**
+   * The scope's own token, a child of the given one. Cancelled when a task fails (kind `'sibling'`), and when the scope
+   * ends.
+   */
   readonly token: CancellationToken
 
   /**
-   * Starts a task, at once, with a token of its own below the scope's; gives what it comes to. Tasks can start tasks.
+   * Starts a task at once, with a token of its own, which is a child of the scope's token. Resolves with the value of
+   * the task. Tasks can start tasks.
    *
-   * Errors: rejects with what the task fails with. Under a token that is over, and when it is cancelled while it waits for
-   * its turn (`concurrency`), the task is not started, and the promise rejects with the token's error. `ScopeClosedError`
-   * when the scope is over.
+   * Errors: rejects with the failure of the task. Where the token is cancelled already, or is cancelled while the task
+   * waits for its turn (`concurrency`), the task is not started, and the promise rejects with the token's error.
+   * Rejects with `ScopeClosedError` when the scope has ended.
    */
   run<T>(task: ScopeTask<T>, options?: TaskOptions): Promise<T>
 
   /**
-   * A task for each item; gives what they come to, in the order of the items. An item is pulled when it may be under way, and
-   * not before: `concurrency` of the scope, or its own if that is less. Of an async source one is pulled at a time.
+   * Starts a task for each item. Resolves with the values of the tasks, in the order of the items. An item is pulled
+   * when its task may start, and not before. The limit is `concurrency` of the scope, or its own `concurrency` if that
+   * is less. From an async source, one item is pulled at a time.
    *
-   * Errors: rejects with what the first item, or the source, fails with. The source is closed, too, when an item fails and when
-   * the scope is cancelled; a source that does not answer to that is not waited for.
+   * Errors: rejects with the failure of the first item that fails, or of the source. The source is also closed when an
+   * item fails and when the scope is cancelled. A source that does not answer to that is not waited for.
    *
    * @example
    * ```ts
@@ -54,36 +60,41 @@ export interface Scope {
   map<T, R>(items: AsyncIterable<T> | Iterable<T>, task: MapTask<T, R>, options?: MapOptions): Promise<R[]>
 
   /**
-   * Starts several tasks and collects what becomes of each, results and errors, as `Promise.allSettled` does. That one of
-   * them fails is no failure of the scope.
+   * Starts several tasks and collects the outcome of each, value or error, as `Promise.allSettled` does. A failure of
+   * one of them is no failure of the scope.
    */
   allSettled<const W extends readonly ScopeTask<unknown>[]>(
     tasks: W,
   ): Promise<{ -readonly [K in keyof W]: PromiseSettledResult<ResultOf<W[K]>> }>
 
   /**
-   * The first success, as `Promise.any`; the others are cancelled (kind `'race'`), and it resolves when they have settled. What
-   * they fail with is dropped. With `hedge` they are started one after the other, the next one when the last is late.
+   * Resolves with the first success, as `Promise.any` does. The other tasks are cancelled (kind `'race'`), and the
+   * promise resolves when they have settled. Their failures are dropped. With `hedge`, the tasks are started one after
+   * the other: the next one starts when the last one is late.
    *
-   * Errors: an `AggregateError`, in the order of the tasks, when all have failed, which is then a failure of the scope. The token's
-   * error when it was cancelled before. `RangeError` for none.
+   * Errors: rejects with an `AggregateError`, in the order of the tasks, when all have failed. This is then a failure
+   * of the scope. Rejects with the token's error when the token was cancelled before. Rejects with `RangeError` for no
+   * tasks.
    */
   any<T>(tasks: readonly ScopeTask<T>[], options?: CompeteOptions): Promise<T>
   any<const W extends readonly ScopeTask<unknown>[]>(tasks: W, options?: CompeteOptions): Promise<ResultOf<W[number]>>
 
   /**
-   * The first to settle, by success or by failure, as `Promise.race`; the others are cancelled (kind `'race'`), and it settles
-   * when they have. What they come to is dropped.
+   * Settles as the first task that settles, by success or by failure, as `Promise.race` does. The other tasks are
+   * cancelled (kind `'race'`), and the promise settles when they have settled. Their outcomes are dropped.
    *
-   * Errors: what the first one fails with, which is then a failure of the scope. `RangeError` for none.
+   * Errors: rejects with the failure of the first task, which is then a failure of the scope. Rejects with `RangeError`
+   * for no tasks.
    */
   race<T>(tasks: readonly ScopeTask<T>[], options?: CompeteOptions): Promise<T>
   race<const W extends readonly ScopeTask<unknown>[]>(tasks: W, options?: CompeteOptions): Promise<ResultOf<W[number]>>
 
-  /** Cancels the scope's own token: all that is under way is cancelled. If the body returns all the same, so does the scope. */
+  /**
+   * Cancels the scope's own token, and with it all running tasks. If the body returns all the same, so does the scope.
+   */
   cancel(reason?: unknown): void
 
-  /** The tasks that have not settled, in the order they were handed over. */
+  /** The tasks that have not settled, in the order in which they were handed over. */
   unfinished(): UnfinishedTask[]
 }
 
@@ -94,7 +105,7 @@ export function functionOf<F>(argument: string, value: F): F {
 
 function worksOf<W extends readonly ScopeTask<unknown>[]>(tasks: W): W {
   if (!Array.isArray(tasks)) throw wrongType('tasks', 'an array of functions', tasks)
-  // Read once: what is started is what was checked.
+  // Read once, so that exactly the checked functions are started.
   return Array.from(tasks, (task) => functionOf('tasks', task)) as readonly ScopeTask<unknown>[] as W
 }
 
@@ -177,7 +188,7 @@ export class Handle implements Scope {
     const crew = this.#crew
     if (crew.isDone) {
       const name = crew.token.name === undefined ? '' : ` ${JSON.stringify(crew.token.name)}`
-      // Left for the program to hear of: there is no scope any more that could.
+      // The program has to handle this rejection: no scope is left that could tell of it.
       return Promise.reject(new ScopeClosedError(`the scope${name} is closed and starts no task`))
     }
     hold(crew)
@@ -185,18 +196,19 @@ export class Handle implements Scope {
       try {
         how(resolve, reject)
       } catch (error) {
-        // Bad input.
+        // An argument was wrong.
         reject(error)
         fail(crew, error)
       }
     })
-    // Handled, since the scope itself tells of the failures; and the one place that lets go of what was held (SC1 of crew.ts).
+    // Handled, since the scope itself throws the failures. This is the one place that lets go of the hold above (SC1 of
+    // crew.ts).
     const settled = () => letGo(crew)
     promise.then(settled, settled)
     return promise
   }
 }
 
-// With this an error's stack begins with the caller of the method.
+// With this, the stack of an error begins with the caller of the method.
 // oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
 const { cancel } = Handle.prototype

@@ -1,13 +1,13 @@
-/** The items of a source through a task, some at a time, in order. */
+/** Runs a task for each item of a source, a limited number at a time, and keeps the order. */
 import { iterate } from '../iterate.js'
 import type { CancellationToken } from '../token.js'
 import { type Crew, hire, Job, judge, nothing } from './crew.js'
 
-/** How to go through a source. */
+/** The options of `map`. */
 export interface MapOptions {
-  /** How many items may be under way, besides what the scope allows. Default: as many as the scope allows. */
+  /** How many items may run at once. The limit of the scope holds as well. Default: the limit of the scope. */
   readonly concurrency?: number | undefined
-  /** What the tasks are called, each with its index. Default: the name of the function. */
+  /** The name of the tasks in reports, each with its index. Default: the name of the function. */
   readonly name?: string | undefined
 }
 
@@ -18,8 +18,8 @@ interface Thrown {
 }
 
 /**
- * Pulls an item when one may be under way, and not before. A failed item cancels the scope, which ends the pulling and closes
- * the source; the promise is settled when the items that were under way have settled.
+ * Pulls an item when its task may start, and not before. A failed item cancels the scope, which ends the pulling and
+ * closes the source. The promise settles when the running items have settled.
  */
 export async function map<T, R>(
   crew: Crew,
@@ -30,7 +30,7 @@ export async function map<T, R>(
   place: Error | undefined,
 ): Promise<R[]> {
   const results: R[] = []
-  /** What the first item to fail has failed with, and the first that was cancelled: the former says more. */
+  /** The first failure of an item, and the first cancellation of one. The failure says more. */
   let failure: Thrown | undefined
   let calledOff: Thrown | undefined
   let underWay = 0
@@ -63,7 +63,7 @@ export async function map<T, R>(
     for (let index = 0; ; index++) {
       while (underWay >= limit && !failure && !calledOff) await oneHasSettled()
       if (failure || calledOff) {
-        // An item may have called itself off alone, so that nothing has closed the source.
+        // An item may have cancelled only itself, so that nothing has closed the source.
         await source.return?.()
         break
       }

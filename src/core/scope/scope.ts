@@ -1,7 +1,8 @@
 /**
- * Structured concurrency: a scope waits for what it has started, and nothing of it outlives the scope.
+ * Structured concurrency: a scope waits for the tasks that it has started, and none of them outlives the scope.
  *
- * What the body is given is in handle.ts; who works, waits and fails is in crew.ts.
+ * The handle that the body gets is in handle.ts. The engine, which runs tasks, lets them wait and keeps failures, is in
+ * crew.ts.
  */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { assimilate } from '../assimilate.js'
@@ -15,67 +16,78 @@ import { Crew, failureOf, judge, letGo, nothing } from './crew.js'
 import { functionOf, Handle, type Scope } from './handle.js'
 import { describeTask, type StuckReport, warn } from './unfinished.js'
 
-/** How a scope works. */
+/** The options of a scope. */
 export interface ScopeOptions {
-  /** What its token is called in messages, and the scope in reports. */
+  /** The name of its token in messages, and of the scope in reports. */
   readonly name?: string | undefined
   /**
-   * How many tasks may run at once, a whole number from 1 on; the others wait, in order. Default: as many as there are. A
-   * task that waits for another one of the same scope may wait for ever: it has the place that the other one needs.
+   * How many tasks may run at once: a whole number from 1 on. The other tasks wait, in order. Default: no limit. A task
+   * that waits for another task of the same scope may wait for ever, because it has the place that the other task
+   * needs.
    */
   readonly concurrency?: number | undefined
-  /** Milliseconds a scope that is cancelled, by whatever, gets to end before that is reported, once. Default: for ever. */
+  /** Milliseconds that a cancelled scope gets to end. Then it is reported, once. Default: for ever. */
   readonly stuckAfter?: number | undefined
-  /** Told when that time is up. Default: a warning of the process (`process.emitWarning`), else `console.warn`. */
+  /**
+   * Called when that time has passed. Default: a warning of the process (`process.emitWarning`), else `console.warn`.
+   */
   readonly onStuck?: ((report: StuckReport) => void) | undefined
-  /** Whether to remember where each task was started, for reports; that takes about 1 µs a call. Default: true. */
+  /** Whether to keep for reports where each task was started. This takes about 1 µs a call. Default: true. */
   readonly trace?: boolean | undefined
   /**
-   * Where no token is given, hang below the current one (`currentToken()` of `calloff/node`), and be the current one for the
-   * body and the tasks, each with its own. A given token wins, unless it is one that never ends. Default: false.
+   * Whether the scope takes the current token (`currentToken()` of `calloff/node`) as its parent where no token is
+   * given. Then the scope's token is the current one in the body, and each task's own token is the current one in that
+   * task. A given token wins, unless it is one that is never cancelled. Default: false.
    */
   readonly ambient?: boolean | undefined
 }
 
 const SCOPE_OPTIONS: NamesOf<ScopeOptions> = ['name', 'concurrency', 'stuckAfter', 'onStuck', 'trace', 'ambient']
 
-/** How a scope works that is not one function. */
+/** The options of an open scope. */
 export interface OpenScopeOptions extends ScopeOptions {
   /**
-   * What leaving the block means (`await using`) while tasks still run: to wait for them, or to cancel them (kind
-   * `'dispose'`) and wait for that. Default: `'wait'`.
+   * What happens when the caller leaves the block (`await using`) while tasks still run. `'wait'` waits for the tasks.
+   * `'cancel'` cancels them (kind `'dispose'`) and then waits for them. Default: `'wait'`.
    */
   readonly onLeave?: 'wait' | 'cancel' | undefined
 }
 
 const OPEN_SCOPE_OPTIONS: NamesOf<OpenScopeOptions> = ['onLeave', ...SCOPE_OPTIONS]
 
-/** A scope that is not one function: see {@link openScope}. */
+/** A scope that the caller opens and closes: see {@link openScope}. */
 export interface OpenScope extends Scope, AsyncDisposable {
   /**
-   * Waits for all tasks; after that none can be started. Throws what a scope throws. Called again, it gives the same promise.
+   * Waits for all tasks. After that, none can be started. Throws what `scope` throws. A further call returns the same
+   * promise.
    */
   close(): Promise<void>
-  /** What leaving a block of `await using` calls: closes the scope (see `onLeave`); does not throw again what `close` has thrown. */
+  /**
+   * Closes the scope when the caller leaves a block of `await using` (see `onLeave`). It does not throw again what
+   * `close` has thrown.
+   */
   [Symbol.asyncDispose](): Promise<void>
 }
 
 /**
- * Runs `body`, waits for all it has started, and gives what it returns: nothing that was started is still running then.
+ * Runs `body`, waits for all tasks that it has started, and returns the value of the body. Then nothing that was
+ * started is still running.
  *
- * The first failure, of a task or of the body, cancels the scope's token (kind `'sibling'`, the failure as reason), so that the
- * others stop; it is thrown when all have settled. Several failures are thrown as one `AggregateError`, in the order of
- * time. What ends with the cancellation of its own token is no failure; a cancellation of any other token is.
+ * The first failure, of a task or of the body, cancels the scope's token (kind `'sibling'`, with the failure as
+ * reason), so that the other tasks stop. The failure is thrown when all tasks have settled. Several failures are thrown
+ * as one `AggregateError`, in the order of time. A task that ends with the cancellation of its own token has not
+ * failed. A task that ends with the cancellation of any other token has failed.
  *
- * Errors: the failure, or the failures. Without one, the token's error if it was cancelled from outside: then `body` is not
- * called, or what it returns is dropped. A failure is thrown rather than a cancellation, whichever came first, because the
- * cancellation can still be asked for (`token.error`), and the failure could not. Never an unhandled rejection.
+ * Errors: rejects with the failure, or the failures. Without a failure, it rejects with the token's error if the token
+ * was cancelled from outside. Then `body` is not called, or its value is dropped. A failure comes before a
+ * cancellation, whichever was first: the caller can still read the cancellation (`token.error`), but could not read the
+ * failure. A task's promise is never an unhandled rejection.
  *
- * Timing: it waits as long as it takes; `stuckAfter` reports what does not stop.
- * Memory: afterwards nothing is left on the token, however long it lives; the scope's own is over (kind `'dispose'`), and so is what
- * still hangs on it.
+ * Timing: it waits as long as the tasks take. `stuckAfter` reports the tasks that do not stop.
+ * Memory: afterwards nothing is left on the given token, however long it lives. The scope's own token is cancelled
+ * (kind `'dispose'`), and so are the tokens that derive from it.
  *
- * @param token a token, an AbortSignal or whatever `from` takes; may be left out
+ * @param token a token, an AbortSignal or any other value that `from` takes; may be left out
  *
  * @example
  * ```ts
@@ -135,15 +147,16 @@ export function scope<T>(...given: unknown[]): Promise<T> {
 }
 
 /**
- * The same as a thing to hold, for `await using`, and for what lives longer than a function: tasks are started by whoever
- * has it, until it is closed.
+ * Opens a scope that the caller holds, for `await using`, and for scopes that live longer than one function. Every
+ * holder can start tasks in it, until it is closed.
  *
- * Leaving the block waits for all tasks, and throws what `scope` throws. But `await using` does not tell why the block was
- * left: an error of the block itself neither cancels the tasks nor counts among their failures (the language makes a
- * `SuppressedError` of both). `onLeave: 'cancel'` has the tasks cancelled whenever the block is left; those that are to be
- * finished are then waited for before, with `await s.close()`. Where all is one function, `scope` does better.
+ * To leave the block waits for all tasks, and throws what `scope` throws. But `await using` does not tell why the block
+ * was left. So an error of the block itself does not cancel the tasks, and does not count among their failures. (The
+ * language makes one `SuppressedError` of both.) With `onLeave: 'cancel'`, the tasks are cancelled whenever the block
+ * is left. A block that wants them to finish waits for them before, with `await s.close()`. Where everything is one
+ * function, `scope` does better.
  *
- * A scope that is never closed never throws: what failed in it is told by the promises of its tasks alone, and by `token.error`.
+ * A scope that is never closed never throws. Then only the promises of its tasks, and `token.error`, tell of failures.
  *
  * @example
  * ```ts
@@ -175,7 +188,7 @@ export function openScope(token?: TokenLike, options?: OpenScopeOptions): OpenSc
       leave(crew)
     }))
   return new OpenHandle(crew, traces, close, () => {
-    // What it throws has been thrown already, or will be, to whoever closed it.
+    // The holder that has called `close` gets its error, or has got it already.
     if (closing) return closing.then(nothing, nothing)
     if (onLeave === 'cancel') end(crew.token, 'dispose')
     return close()
@@ -204,7 +217,7 @@ function parentOf(token: TokenLike): CancellationToken | undefined {
   return parent instanceof DefaultToken ? undefined : parent
 }
 
-/** Makes what works together; the body, or the block, holds it from the beginning. */
+/** Makes the parts of a scope. The body, or the block, holds the crew from the beginning (SC1 in crew.ts). */
 function gather(given: CancellationToken | undefined, options: ScopeOptions | undefined, onDone: () => void) {
   const { name, concurrency, stuckAfter, onStuck, trace, ambient } = optionsOf(options, SCOPE_OPTIONS)
   optional('name', 'string', name)
@@ -226,7 +239,10 @@ function gather(given: CancellationToken | undefined, options: ScopeOptions | un
   return { crew, traces, handle: new Handle(crew, traces), begin }
 }
 
-/** Has it reported, once, when the crew does not end in time after it was cancelled. Gives what takes that back. */
+/**
+ * Reports once if the crew is not done `stuckAfter` ms after its token was cancelled. Returns a function that prevents
+ * this.
+ */
 function watch(crew: Crew, stuckAfter: number, onStuck: (report: StuckReport) => void): () => void {
   const { token } = crew
   const tell = () => {
@@ -245,7 +261,7 @@ function watch(crew: Crew, stuckAfter: number, onStuck: (report: StuckReport) =>
   const ring = bind ? bind(tell) : tell
   let stopTimer = nothing
   const begin = () => {
-    // It keeps the process alive, to say why nothing else happens.
+    // The timer keeps the process alive, so that the report can say why nothing else happens.
     stopTimer = after(stuckAfter, ring, stuckAfter < Infinity)
   }
   if (discover(token, LOOK)) begin()
@@ -261,11 +277,11 @@ function leave(crew: Crew): void {
   letGo(crew)
 }
 
-/** What all of it throws, if anything; then its token is over. */
+/** Returns the error of the whole scope, if there is one, and cancels its token. The crew must be done. */
 function conclude(crew: Crew, isCalledOff: boolean): { readonly error: unknown } | undefined {
   const { token, failures } = crew
   const dead = discover(token, LOOK)
-  // By its own `cancel`, it has come to an end as it wanted to, if the body has returned all the same.
+  // A scope that has cancelled itself has ended as its body wanted, if the body has returned all the same.
   const counts = dead && (isCalledOff || dead.origin !== token)
   const verdict = failures.size ? { error: failureOf(crew) } : counts ? { error: errorOf(dead) } : undefined
   end(token, 'dispose')

@@ -1,4 +1,4 @@
-/** Several tasks of one kind that make one answer: all outcomes, the first success, the first to settle. */
+/** Several tasks with one answer: all outcomes, the first success, or the first task to settle. */
 import { bind } from '../context.js'
 import { isCancellation } from '../errors.js'
 import { discover, end, errorOf, LOOK } from '../graph.js'
@@ -6,18 +6,18 @@ import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
 import { type Crew, dropWaiting, fail, hire, Job, nothing, type ScopeTask } from './crew.js'
 
-/** How tasks compete. */
+/** The options of `any` and `race`. */
 export interface CompeteOptions {
   /**
-   * Milliseconds a task gets before the next one is started beside it; one that fails sooner makes room at once. Default: all
-   * are started together.
+   * Milliseconds that a task gets before the next one is started beside it. After a task that fails sooner, the next
+   * one starts at once. Default: all are started together.
    */
   readonly hedge?: number | undefined
 }
 
 /**
- * Lets tasks compete: the answer is that of the first to succeed, or, with `failuresCount`, to settle. The others are then
- * cancelled, and it is given once they have settled.
+ * Lets tasks compete. The answer is that of the first task to succeed, or, with `failuresCount`, of the first to
+ * settle. The other tasks are then cancelled. The answer is given once they have settled.
  */
 export function compete<T>(
   crew: Crew,
@@ -28,11 +28,12 @@ export function compete<T>(
   resolve: (value: T) => void,
   reject: (error: unknown) => void,
 ): void {
-  // One for each, so that what the winner gives (a response with a body to read) is not cancelled with the losers.
+  // One token for each task, so that the result of the winner (a response with a body to read) is not cancelled with
+  // the losers.
   const tokens = tasks.map(() => new SimpleToken(crew.token))
   const names = namesOf(tasks)
   const errors: unknown[] = []
-  /** Gives the answer, once there is one. */
+  /** Settles the promise, once there is an answer. */
   let answer: (() => void) | undefined
   let isCalledOff = false
   let next = 0
@@ -50,7 +51,7 @@ export function compete<T>(
   }
   const oneHasSettled = () => {
     working--
-    if (isStarting) return // which goes on
+    if (isStarting) return // start() goes on
     if (!answer && next < tasks.length) start()
     else concludeIfOver()
   }
@@ -77,7 +78,7 @@ export function compete<T>(
       errors[at] = error
       const wasCalledOff = isCancellation(error, own)
       isCalledOff ||= wasCalledOff
-      // That all are cancelled from outside decides nothing: one of them may yet tell of a failure.
+      // A cancellation from outside decides nothing: one of the tasks may still tell of a failure.
       if (failuresCount && !answer && !(wasCalledOff && discover(crew.token, LOOK))) {
         decide(at, () => reject(error))
         if (!wasCalledOff) fail(crew, error)
@@ -87,7 +88,9 @@ export function compete<T>(
     working++
     hire(crew, new Job<T>(tokens[at] as CancellationToken, task, names[at], undefined, place, succeeded, failed))
   }
-  /** Starts the next one, and more, as long as they settle within the call; with no delay between them, all. */
+  /**
+   * Starts the next task, and further ones as long as they settle within their start. Without `hedge` it starts all.
+   */
   const start = () => {
     stopTimer()
     isStarting = true
@@ -103,7 +106,7 @@ export function compete<T>(
   start()
 }
 
-/** What became of each, in order. A failure among them is none of the scope. */
+/** Collects the outcome of each task, in order. A failure among them is no failure of the scope. */
 export function settleAll(
   crew: Crew,
   tasks: readonly ScopeTask<unknown>[],
@@ -126,7 +129,7 @@ export function settleAll(
   })
 }
 
-/** Read before the first is started: a getter may throw. */
+/** The names of the tasks. They are read before the first task is started, because a getter may throw. */
 function namesOf(tasks: readonly ScopeTask<unknown>[]): (string | undefined)[] {
   return tasks.map(({ name }) => name || undefined)
 }

@@ -1,58 +1,66 @@
-/** What a scope can tell of what it has started: name, age, and the place in the program. */
+/** What a scope reports of its tasks: the name, the age, and the place in the program. */
 import { now } from '../clock.js'
 import type { CancellationError } from '../errors.js'
 
 /** A task of a scope that has not settled. */
 export interface UnfinishedTask {
-  /** The name it was given, else that of its function; of an item of `map`, with its index. */
+  /** The given name, else the name of the function. Of an item of `map`, with its index. */
   readonly name: string | undefined
-  /** Whether it has been started, or waits for others because of `concurrency`. */
+  /** Whether it was started, or waits for other tasks because of `concurrency`. */
   readonly state: 'running' | 'waiting'
   /** Milliseconds since it was handed to the scope. */
   readonly age: number
-  /** Where that was, as a line of a stack: `load (file:///app/load.js:12:5)`. Undefined with `trace: false`. */
+  /**
+   * Where it was handed over, as a line of a stack: `load (file:///app/load.js:12:5)`. Undefined with `trace: false`.
+   */
   readonly startedAt: string | undefined
 }
 
-/** A scope was cancelled and has not come to its end in time. */
+/** The report of a scope that was cancelled and has not ended in time. */
 export interface StuckReport {
   /** The name of the scope. */
   readonly scope: string | undefined
-  /** Who cancelled it, and why. */
+  /** The error of the cancellation. It says where the cancellation started, and why. */
   readonly error: CancellationError
-  /** Milliseconds since then. */
+  /** Milliseconds since the cancellation. */
   readonly stuckAfter: number
-  /** Whether the body itself, or the block of an open scope, has not come to its end. */
+  /** Whether the body, or the block of an open scope, has not ended. */
   readonly isBodyRunning: boolean
-  /** The tasks that have not settled, in the order they were handed to the scope. */
+  /** The tasks that have not settled, in the order in which they were handed to the scope. */
   readonly unfinished: readonly UnfinishedTask[]
 }
 
-/** How many frames: this file's own, that of the method of the scope, and the caller's, which is the one that counts. */
+/**
+ * How many frames are kept: that of this file, that of the method of the scope, and the caller's. The caller's is the
+ * one to show.
+ */
 const FRAMES = 3
 
 /**
- * Where the caller of the caller stands. The engines take a snapshot of the stack, and make text of it when it is read; a
- * short one costs about 1 µs (0.1 on Bun), a usual one twice to four times that.
+ * Returns an error whose stack says where the caller of the caller stands. The engines take a snapshot of the stack,
+ * and make text of it when it is read. A short snapshot takes about 1 µs (0.1 µs on Bun), one of the usual length two
+ * to four times as long.
  */
 export function placeOfCaller(): Error {
   const before: unknown = Reflect.get(Error, 'stackTraceLimit')
-  // Not by assignment, which throws where somebody has frozen the intrinsics.
+  // Not by assignment, which throws where a program has frozen the intrinsics.
   Reflect.set(Error, 'stackTraceLimit', FRAMES)
   const place = new Error()
   Reflect.set(Error, 'stackTraceLimit', before)
   return place
 }
 
-/** The line of the stack that counts, whatever the engine: V8 puts a head above, and `at` before each. */
+/**
+ * Returns the caller's line of the stack, on every engine. V8 begins a stack with the message, and each line with `at`.
+ */
 function lineOf(place: Error | undefined): string | undefined {
-  const stack: unknown = place?.stack // of a type of its own, where somebody prepares stacks
+  const stack: unknown = place?.stack // it has another type where a program prepares stacks
   if (typeof stack !== 'string') return undefined
   const lines = stack.split('\n').filter((line) => /:\d+(:\d+)?\)?$/.test(line))
   return lines[FRAMES - 1]?.trim().replace(/^at /, '')
 }
 
-/** What is known of a task from the moment it is handed over. */
+/** The facts about a task that are known when it is handed over, and whether it waits. */
 export interface Known {
   readonly name: string | undefined
   readonly index: number | undefined
@@ -70,7 +78,7 @@ export function describeTask({ name, index, began, place, isWaiting }: Known): U
   }
 }
 
-/** How many tasks a warning names. */
+/** The most tasks that a warning names. */
 const MOST = 10
 
 function textOf({ scope, error, stuckAfter, isBodyRunning, unfinished }: StuckReport): string {
@@ -87,7 +95,7 @@ function textOf({ scope, error, stuckAfter, isBodyRunning, unfinished }: StuckRe
 
 declare const console: { warn(text: string): void }
 
-/** What happens to a report that nobody asked for: a warning of the process, where there is one. */
+/** Reports where no `onStuck` was given: by a warning of the process, where there is a process. */
 export function warn(report: StuckReport): void {
   const { process } = globalThis as { process?: { emitWarning?(text: string, type: string, code: string): void } }
   /* c8 ignore next -- a browser has no process */

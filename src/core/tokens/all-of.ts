@@ -3,8 +3,8 @@ import { type Cancellation, climb, later, type Mode, type TokenNode } from '../g
 import { CancellationToken, type TokenOrSignal, noToken, toToken, UNCLONABLE } from '../token.js'
 
 /**
- * A token that is cancelled with the last of the given ones, and carries that one's error. Of nothing, or with a
- * `DefaultToken` among them, it never ends by itself.
+ * Returns a token that is cancelled with the last of the given tokens, and carries the error of that one. Of no tokens,
+ * or with a `DefaultToken` among them, it is never cancelled by itself.
  *
  * @example
  * ```ts
@@ -30,13 +30,13 @@ export function allOf(...tokens: TokenOrSignal[]): CancellationToken {
 }
 
 class AllOfToken extends CancellationToken {
-  /** How many of the first sources are known to have ended. */
+  /** How many sources, from the first one on, are known to be cancelled. */
   #ended = 0
 
   constructor(sources: readonly TokenNode[]) {
     super(UNCLONABLE)
     if (!sources.length) return
-    // Whether all have ended already is for the first poll or look to find out: it may be far to climb.
+    // The first poll or read finds out whether all sources are cancelled already: the way to find out may be long.
     this.sources = sources
     this.rules = this
     this.seen = 0

@@ -13,23 +13,26 @@ import {
   UNCLONABLE,
 } from '../token.js'
 
-/** Instead of the number of a walk. */
+/** These stand instead of the number of a walk. */
 const NONE = -1
 const ASKING = -2
 
-/** What a condition takes. */
+/** The options of a condition. */
 export interface ConditionTokenOptions extends TokenOptions {
-  /** Whether an error of the condition counts as `default` (true, the default) or reaches whoever polls (false). */
+  /** Whether an error of the condition counts as `default` (true, the default), or the poll throws it (false). */
   readonly suppressExceptions?: boolean | undefined
-  /** The answer when the condition throws, or gives something that is no boolean. Default: false. */
+  /** The answer when the condition throws, or returns something that is no boolean. Default: false. */
   readonly default?: boolean | undefined
   /** Called before the condition, each time. */
   readonly before?: (() => void) | undefined
   /** Called after the condition, each time. */
   readonly after?: (() => void) | undefined
-  /** Once true, true for ever (the default). With false its own polls ask again; a token derived from it, a listener and a signal keep what they were told. */
+  /**
+   * Whether a true answer is kept for ever. With false, each poll of this token calls the condition again. But a token
+   * that derives from it, a listener and a signal keep the first true answer. Default: true.
+   */
   readonly caching?: boolean | undefined
-  /** Milliseconds between two polls while somebody listens. Default: 10. */
+  /** Milliseconds between two polls while the token has a listener. Default: 10. */
   readonly pollEvery?: number | undefined
 }
 
@@ -66,25 +69,26 @@ function settingsOf(given: ConditionTokenOptions): Settings {
 const DEFAULTS: Settings = /* @__PURE__ */ settingsOf({})
 
 /**
- * Cancelled once a function says `true`, kind `'condition'`. It is called at each poll, direct or through another token, at
- * most once a poll; and every `pollEvery` ms while somebody listens. A look never calls it.
+ * A token that is cancelled once a function returns `true`, with kind `'condition'`. Each poll, direct or through
+ * another token, calls the function at most once. While the token has a listener, it is also polled every `pollEvery`
+ * ms. A read never calls the function.
  *
- * Errors: an async function is a `TypeError`, here where it can be told, else from each poll that gets a promise, whatever
- * `suppressExceptions` says: it would never end the token.
+ * Errors: an async function is a `TypeError`, because it would never cancel the token. The constructor throws it where
+ * it can recognise the function. Else each poll that gets a promise throws it, even with `suppressExceptions`.
  */
 export class ConditionToken extends CancellationToken {
   declare static readonly error: typeof CancellationError
 
   readonly #condition: () => boolean
   readonly #settings: Settings
-  /** The poll it was last asked in, or ASKING. */
+  /** The walk in which the condition was last called, or ASKING while it runs. */
   #walk: number = NONE
   #answer: Cancellation | undefined = undefined
 
   /**
-   * @param condition the question; only a boolean is an answer
-   * @param options or the first of the nested tokens
-   * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
+   * @param condition the function that decides; only a boolean is an answer
+   * @param options the options, or the first of the parents
+   * @param nested parents: tokens, or AbortSignals. This token is cancelled with each of them.
    *
    * @example
    * ```ts
@@ -111,14 +115,14 @@ export class ConditionToken extends CancellationToken {
     return true
   }
 
-  /** Without caching, and as long as nobody was told, an answer is good for one poll only. @internal */
+  /** Without caching, and as long as no listener was told, an answer is good for one poll only. @internal */
   override get fleeting(): boolean {
     return !this.#settings.caching && !isHeard(this)
   }
 
   /** @internal */
   override ask(mode: Mode, walk: number): Cancellation | undefined {
-    if (mode === LOOK || this.#walk === ASKING) return undefined // a condition that polls its own token: not yet
+    if (mode === LOOK || this.#walk === ASKING) return undefined // a running condition has no answer yet
     if (this.outcome) return this.outcome
     if (this.#walk === walk) return this.#answer
     this.#walk = ASKING
@@ -128,7 +132,7 @@ export class ConditionToken extends CancellationToken {
     return this.#answer
   }
 
-  /** Without options there is little to do, and this is what loops do: 3 ns less. */
+  /** The short way for a condition without options, which is the usual one in loops. It saves 3 ns. */
   #simply(walk: number): boolean {
     let said: unknown
     try {
@@ -162,7 +166,7 @@ export class ConditionToken extends CancellationToken {
     return otherwise
   }
 
-  /** Gives the error: with it the poll of this walk ends, and the next one asks again. */
+  /** Returns the error. The walk of this poll has no answer, and the next walk calls the condition again. */
   #unanswered<E>(walk: number, error: E): E {
     this.#walk = walk
     this.#answer = undefined
@@ -209,7 +213,7 @@ const asyncCondition = () =>
     'fn must not be async: a poll does not wait for a promise, so let it read a variable that async code sets',
   )
 
-/** A condition that is async by mistake: what its promise comes to, later, is dropped. */
+/** Whether a condition is async by mistake. The later outcome of its promise is dropped. */
 function isPromised(answer: unknown): boolean {
   try {
     if (typeof (answer as Partial<PromiseLike<unknown>> | null | undefined)?.then !== 'function') return false
@@ -228,6 +232,6 @@ function quietly(callback: (() => void) | undefined): void {
   try {
     callback?.()
   } catch {
-    // suppressed, as asked
+    // suppressed, as the option says
   }
 }

@@ -13,31 +13,35 @@ import {
   UNCLONABLE,
 } from '../token.js'
 
-/** What a counter takes. */
+/** The options of a counter. */
 export interface CounterTokenOptions extends TokenOptions {
-  /** Whether only direct polls consume it (true, the default), or those through other tokens as well (false). */
+  /** Whether only direct polls use it up (true, the default), or polls through other tokens as well (false). */
   readonly direct?: boolean | undefined
 }
 
 const COUNTER_OPTIONS: NamesOf<CounterTokenOptions> = ['direct', ...TOKEN_OPTIONS]
 
-/** Where the polls are counted that several threads share: see threads/counts.ts. */
+/** The common count of a counter that several threads share: see threads/counts.ts. */
 export interface CommonCount {
   /** How many polls are left. */
   readonly left: number
-  /** What a blocked thread sleeps on. */
+  /** The word that a blocked thread sleeps on. */
   readonly word: SharedWord
-  /** Whether the poll with this number may go on; it uses one up if it `counts`, once for all ways that lead here. */
+  /**
+   * Whether the poll with this number may go on. If it `counts`, it uses up one poll, and only one, however many ways
+   * of the walk lead here.
+   */
   pass(counts: boolean, walk: number): boolean
-  /** Calls `look` whenever another thread may have used up the last poll. Gives what ends that. */
+  /** Calls `look` whenever another thread may have used up the last poll. Returns a function that stops this. */
   watch(look: () => void): () => void
 }
 
 /**
- * Cancelled after a number of polls, kind `'counter'`: the loop `while (token.keepOn())` runs exactly `n` times.
+ * A token that is cancelled after a number of polls, with kind `'counter'`. The loop `while (token.keepOn())` runs
+ * exactly `n` times.
  *
- * Looking and listening never consume it. A wait polls a counter with `direct: false`. With `share()` of `calloff/threads`, all
- * threads that have it use up the same polls.
+ * Reads and listeners never use it up. A wait polls a counter with `direct: false`. With `share()` of
+ * `calloff/threads`, all threads that have it use up the same polls.
  */
 export class CounterToken extends CancellationToken {
   declare static readonly error: typeof CancellationError
@@ -45,15 +49,18 @@ export class CounterToken extends CancellationToken {
   readonly #initial: number
   readonly #direct: boolean
   #counter: number
-  /** The poll it was last asked in. */
+  /** The last walk that used up a poll. */
   #walk = -1
-  /** Counts instead, once other threads count too; `#counter` is 0 then, so that only an empty one asks for it. */
+  /**
+   * Counts instead of `#counter`, once other threads count too. `#counter` is 0 from then on, so that only an empty
+   * counter reads this field.
+   */
   #common: CommonCount | undefined
 
   /**
-   * @param n how many polls it lasts: an integer of at least 0
-   * @param options or the first of the nested tokens
-   * @param nested tokens, or AbortSignals, that cancel this one when they are cancelled
+   * @param n the number of polls: an integer of at least 0
+   * @param options the options, or the first of the parents
+   * @param nested parents: tokens, or AbortSignals. This token is cancelled with each of them.
    *
    * @example
    * ```ts
@@ -81,12 +88,12 @@ export class CounterToken extends CancellationToken {
     return token.#common?.left ?? token.#counter
   }
 
-  /** Whether only direct polls consume it. @internal */
+  /** Whether only direct polls use it up. @internal */
   get direct(): boolean {
     return this.#direct
   }
 
-  /** From now on it is counted in common with other threads: there are as many polls left as now. @internal */
+  /** From now on it counts in common with other threads. The number of polls that are left stays the same. @internal */
   countWith<C extends CommonCount>(make: (left: number) => C): C {
     if (!this.#common) {
       this.#common = make(this.#counter)
@@ -96,7 +103,7 @@ export class CounterToken extends CancellationToken {
     return this.#common as C
   }
 
-  /** What a blocked thread sleeps on. @internal */
+  /** The word that a blocked thread sleeps on. @internal */
   get word(): SharedWord | undefined {
     return this.#common?.word
   }
@@ -106,14 +113,14 @@ export class CounterToken extends CancellationToken {
     return !this.#direct
   }
 
-  /** Only polls end it. @internal */
+  /** Only polls cancel it. @internal */
   override get endsItself(): boolean {
     return false
   }
 
   /** @internal */
   override ask(mode: Mode, walk: number): Cancellation | undefined {
-    if (this.#walk === walk) return undefined // it has paid for this poll
+    if (this.#walk === walk) return undefined // this walk has used up its poll already
     if (this.outcome) return this.outcome
     if (this.#counter === 0) {
       if (this.#common?.pass(this.#counts(mode), walk)) return undefined

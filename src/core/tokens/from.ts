@@ -3,18 +3,18 @@ import type { Form } from '../describe.js'
 import { own } from '../graph.js'
 import { type CancellationToken, DefaultToken, isToken, type TokenOrSignal, SimpleToken, toToken } from '../token.js'
 
-/** A token that is cancelled with the first of the given ones: the same as summing them. */
+/** Returns a combined token. It is cancelled with the first of the given tokens, as with `plus`. */
 export function anyOf(...tokens: TokenOrSignal[]): CancellationToken {
   return new SimpleToken(undefined, ...tokens)
 }
 
-/** VS Code's token, and those of the language servers. */
+/** The token of VS Code and of the language servers. */
 export interface EditorToken {
   readonly isCancellationRequested: boolean
   onCancellationRequested(listener: () => unknown): { dispose(): unknown }
 }
 
-/** What else can call something off. */
+/** Everything that `from` takes. */
 export type TokenLike =
   | TokenOrSignal
   | { readonly signal: TokenOrSignal; abort(reason?: unknown): void }
@@ -23,13 +23,14 @@ export type TokenLike =
   | undefined
 
 /**
- * A token for whatever somebody gives: one of ours as it is, an `AbortSignal` or `AbortController`, a VS Code token, a token
- * of another copy of this package; nothing becomes a `DefaultToken`. Cancelling what it gives leaves a foreign one alone.
+ * Returns a token for what the caller has. A token of this package is returned as it is. An `AbortSignal`, an
+ * `AbortController`, a VS Code token and a token of another copy of this package become a token. `null` and `undefined`
+ * become a `DefaultToken`. To cancel the returned token leaves a foreign one alone.
  *
- * Memory: however many tokens derive from one foreign signal, it carries one listener of ours, and only while somebody
- * listens below.
+ * Memory: however many tokens derive from one foreign signal, the signal carries one listener of calloff. It carries
+ * that listener only while one of these tokens has a listener.
  *
- * Errors: `TypeError` for anything else.
+ * Errors: throws `TypeError` for any other value.
  *
  * @example
  * ```ts
@@ -50,7 +51,7 @@ export function from(foreign: TokenLike): CancellationToken {
   return token instanceof DefaultToken ? token : new FromToken(token)
 }
 
-/** Reads as the bridge it stands on. */
+/** Its text is that of the bridge that it derives from. */
 class FromToken extends SimpleToken {
   /** @internal */
   override form(): Form {

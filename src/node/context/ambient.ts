@@ -1,4 +1,4 @@
-/** The token of the async context, so that it need not be handed through every call. */
+/** The token of the async context, so that calls need not pass it on. */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { useAmbient } from '../../core/context.js'
 import type { CancellationToken } from '../../core/token.js'
@@ -9,21 +9,22 @@ import { type TokenLike, from } from '../../core/tokens/from.js'
 const tokens = new AsyncLocalStorage<CancellationToken>()
 
 /**
- * The token of this async context: of the innermost `withToken`, or of a scope, a task or a race with `{ ambient: true }`;
- * `NEVER` outside of all of them.
+ * Returns the token of this async context. It is that of the innermost `withToken`, or of a scope, a task or a race
+ * with `{ ambient: true }`. Outside of all of them it is `NEVER`.
  *
- * Timing: asked when it is called. What was begun within (timers, promises, streams) keeps the token of where it was begun;
- * what was begun outside does not get it. An event emitter calls its listeners in the context of whoever emits.
+ * Timing: the context is read at the call. An operation that was begun within (timers, promises, streams) keeps the
+ * token of the place where it was begun. An operation that was begun outside does not get the token. An event emitter
+ * calls its listeners in the context of the caller of `emit`.
  */
 export function currentToken(): CancellationToken {
   return tokens.getStore() ?? NEVER
 }
 
 /**
- * Calls `run` with `token` as the current one, for it and for all that it begins; gives what it gives. Nothing is cancelled or
- * waited for. `withToken(undefined, …)` does without a current token within.
+ * Calls `run` with `token` as the current token, for `run` and for all operations that it begins. Returns the result of
+ * `run`. Does not cancel the token, and does not wait. `withToken(undefined, …)` runs without a current token.
  *
- * @param token a token, an AbortSignal or whatever `from` takes
+ * @param token a token, an AbortSignal or any other value that `from` accepts
  *
  * @example
  * ```ts

@@ -2,8 +2,9 @@ import { AsyncResource } from 'node:async_hooks'
 import { type Binder, bindListeners } from '../../core/context.js'
 
 /**
- * Once `calloff/node` has been imported, listeners run in the async context (`AsyncLocalStorage`) they were registered in,
- * whoever cancels. It costs about 50 ns a listener, ten times what a listener costs without, so the core alone does not.
+ * Once `calloff/node` has been imported, listeners run in the async context (`AsyncLocalStorage`) in which they were
+ * registered, not in that of the canceller. This costs about 50 ns a listener, ten times the cost of a listener without
+ * it. So the core alone does not do it.
  */
 const inItsContext: Binder = (callback) => {
   const context = new AsyncResource('calloff.listener', { requireManualDestroy: true })

@@ -4,7 +4,7 @@ import { type CancellationToken, toToken } from '../../core/token.js'
 import { NEVER } from '../../core/tokens/constants.js'
 import type { TokenLike } from '../../core/tokens/from.js'
 
-/** A token for what a caller has given as `token`: nothing is nobody who could cancel. */
+/** Returns the token for the argument `token`. An absent argument gives a token that is never cancelled. */
 export function tokenArgument(token: TokenLike, argument = 'token'): CancellationToken {
   if (token === undefined || token === null) return NEVER
   const found = toToken(token)
@@ -12,10 +12,10 @@ export function tokenArgument(token: TokenLike, argument = 'token'): Cancellatio
   return found
 }
 
-/** For functions that stand for one of the platform's, which takes a signal. */
+/** The hint for functions that replace a function of the platform, which takes a signal. */
 export const TOKEN_FOR_SIGNAL: Readonly<Record<string, string>> = { signal: 'give the signal as "token"' }
 
-/** The name of a process signal, or absent. */
+/** Checks the name of a process signal. Returns undefined if it is absent. */
 export function signalArgument(argument: string, signal: unknown): NodeJS.Signals | undefined {
   const name = optional(argument, 'string', signal as string | undefined)
   if (name !== undefined && !(name in constants.signals)) {
@@ -24,7 +24,7 @@ export function signalArgument(argument: string, signal: unknown): NodeJS.Signal
   return name as NodeJS.Signals | undefined
 }
 
-/** One or several. */
+/** Checks one or several names of process signals. */
 export function signalsArgument(argument: string, signals: unknown): readonly NodeJS.Signals[] | undefined {
   if (Array.isArray(signals)) return signals.map((one) => signalArgument(argument, one ?? null) as NodeJS.Signals)
   const one = signalArgument(argument, signals)

@@ -10,13 +10,19 @@ import { wrongProgram } from './errors.js'
 import type { ParentLink } from './borrowed-token.js'
 import type { Place } from './protocol.js'
 
-/** What the thread says: the token, or that it is no older than the last question. */
+/** Messages of the thread: the token, or that the token is at least as new as the last question. */
 export type FromThread = { readonly handle: SharedHandle; readonly name: string | undefined } | 'answered'
 
-/** Milliseconds for an answer of the thread, which waits for the lender no longer than borrowed-token.ts says. */
+/**
+ * Milliseconds to wait for an answer of the thread. The thread itself waits for the lender as long as borrowed-token.ts
+ * says.
+ */
 const PATIENCE = 1_000
 
-/** The same as `openLink`. Rejects only if no thread can be started, with a `ParentThreadError`. */
+/**
+ * Does the same as `openLink`. Rejects only if the thread cannot be started or ends before it has sent the token, with
+ * a `ParentThreadError`.
+ */
 export async function openInBackground(place: Place, program: string | URL | undefined): Promise<ParentLink> {
   const { SharedToken } = await import('../../threads/index.js')
   const worker = launch(place, program)
@@ -40,21 +46,21 @@ export async function openInBackground(place: Place, program: string | URL | und
     worker.once('exit', () => {
       letGo()
       for (const done of waiting) done()
-      // Nobody would hear of the lender any more.
+      // Without the thread, no one would hear from the lender any more.
       if (token) end(token, 'disconnect')
       else reject(wrongProgram(failure))
     })
-    worker.unref() // now, for listening to it holds it
+    worker.unref() // called here, because adding a listener refs the worker again
   })
 }
 
 function launch(workerData: Place, program: string | URL | undefined): Worker {
   if (program !== undefined) return new Worker(program, { workerData, execArgv: [] })
   try {
-    // In just these words: webpack, Parcel and Vite make a file of it.
+    // Exactly this expression: webpack, Parcel and Vite recognise it and make a file of the worker.
     return new Worker(new URL('./worker.js', import.meta.url), { workerData, execArgv: [] })
   } catch (cause) {
-    throw wrongProgram(cause) // a bundle of CommonJS has no URL
+    throw wrongProgram(cause) // a CommonJS bundle has no URL
   }
 }
 

@@ -8,10 +8,13 @@ import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { removeIfDead } from './lent-folder.js'
 import { cancellationFrom, Lines, type Place, type Standing, standingOf, type Story } from './protocol.js'
 
-/** A token of the process that has started this one. Whoever asks gets a token of his own that derives from it. */
+/**
+ * A token of the process that has started this one. Each caller of `fromParent` gets a token of its own that derives
+ * from it.
+ */
 export class ParentToken extends CancellationToken {
   readonly #place: Place
-  /** What its deadline will be. */
+  /** The cancellation that its deadline will cause. */
   #ahead: Cancellation | undefined
   #stopTimer: (() => void) | undefined
 
@@ -22,7 +25,7 @@ export class ParentToken extends CancellationToken {
     giveRule(this)
   }
 
-  /** The lender says how it stands. */
+  /** Applies a state that the lender has sent. */
   stands(standing: Standing): void {
     if (discover(this, LOOK)) return
     if (standing.type === 'live') return this.#foresee(standing.ahead)
@@ -31,7 +34,7 @@ export class ParentToken extends CancellationToken {
     else this.#end('dispose')
   }
 
-  /** The lender is gone. */
+  /** Cancels the token, because the lender is gone. */
   fall(): void {
     this.#stopTimer?.()
     if (!discover(this, LOOK)) this.#end('disconnect')
@@ -45,7 +48,7 @@ export class ParentToken extends CancellationToken {
     this.#stopTimer?.()
     const ahead = (this.#ahead = story && cancellationFrom(story, this.#place))
     if (ahead) {
-      // Not before the lender had his say: that it was moved may have arrived already.
+      // Not before the lender's messages were read: one that has already arrived may move the deadline.
       const ring = () => turn(() => this.#ahead === ahead && settle(this, ahead))
       this.#stopTimer = after(ahead.at - now(), ring, false)
     }
@@ -73,14 +76,17 @@ export class ParentToken extends CancellationToken {
 
 export interface ParentLink {
   readonly token: CancellationToken
-  /** Resolves once the token is no older than the call; soon in any case. */
+  /** Resolves when the token is at least as new as the call. Always resolves soon. */
   readonly ask: () => Promise<void>
 }
 
-/** Milliseconds for an answer: a lender that is busy is not waited for any longer. */
+/** Milliseconds to wait for an answer. A busy lender gets no more time. */
 const PATIENCE = 500
 
-/** Resolves when it is known how the token stands. Of a lender that cannot be reached it is over. Never rejects. */
+/**
+ * Resolves when the state of the token is known. If the lender cannot be reached, the token is cancelled. Never
+ * rejects.
+ */
 export function openLink(place: Place): Promise<ParentLink> {
   const letGo = keepAlive()
   return new Promise((resolve) => {
@@ -100,7 +106,7 @@ export function openLink(place: Place): Promise<ParentLink> {
   })
 }
 
-/** Calls `hear` with whatever the lender says, until the socket closes. */
+/** Calls `hear` with each message of the lender, until the socket closes. */
 function connectTo(place: Place, hear: (standing: Standing) => void): Socket {
   const socket = connect(place.path)
   const lines = new Lines()
@@ -110,7 +116,7 @@ function connectTo(place: Place, hear: (standing: Standing) => void): Socket {
   socket.on('data', (text: string) => {
     for (const line of lines.take(text)) {
       const standing = standingOf(line)
-      // A lender that says anything else is none.
+      // A process that sends anything else is no lender.
       if (!standing) {
         socket.destroy()
         return
@@ -118,18 +124,19 @@ function connectTo(place: Place, hear: (standing: Standing) => void): Socket {
       hear(standing)
     }
   })
-  socket.on('error', () => {}) // the end follows
+  socket.on('error', () => {}) // the close event follows
   return socket
 }
 
 /**
- * By a connection of its own: what is written to one that the lender has just ended takes along what he has said last.
- * Where he takes none any more, that is still to be heard.
+ * Asks for the state over a new connection. Data that this process writes to a connection which the lender has just
+ * ended can destroy the lender's last message. If the lender accepts no new connection, its last message still arrives
+ * over the old one.
  */
 function ask(place: Place, token: ParentToken): Promise<void> {
   return new Promise((resolve) => {
     const socket = connectTo(place, (standing) => {
-      // What moves has been told, and may have been moved again since.
+      // A live state was already sent over the main connection, and a newer one may have followed.
       if (standing.type !== 'live') token.stands(standing)
       done()
     })

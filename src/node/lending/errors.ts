@@ -1,4 +1,4 @@
-/** Nobody has lent this process a token: it was started by hand, or without `lend`. */
+/** No process has lent this process a token: it was started by hand, or without `lend`. */
 export class NoParentError extends Error {
   override readonly name = 'NoParentError'
   readonly code = 'ERR_NO_PARENT'
@@ -10,7 +10,7 @@ export class ParentThreadError extends Error {
   readonly code = 'ERR_PARENT_THREAD'
 }
 
-/** What runs in the thread, if anything does, is not worker.ts. */
+/** Returns the error for a thread that did not start, or that runs another program than worker.ts. */
 export function wrongProgram(cause: unknown): ParentThreadError {
   const found = cause instanceof Error ? cause.message : 'it has ended at once'
   const todo =

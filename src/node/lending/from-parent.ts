@@ -9,50 +9,54 @@ import { type Place, placeOf, VARIABLE } from './protocol.js'
 import { heedSignal } from '../signals/stop-signal.js'
 import { tokenArgument } from '../context/token-argument.js'
 
-/** What `fromParent` takes. */
+/** Options of `fromParent`. */
 export interface FromParentOptions {
   /**
-   * What to give where nobody has lent a token: for scripts that are also run by hand. `null` is a token that never ends.
-   * Default: it rejects.
+   * The token to return if no process has lent one, for scripts that are also run by hand. `null` stands for a token
+   * that is never cancelled. Default: `fromParent` rejects.
    */
   readonly fallback?: TokenLike
   /**
-   * Keep the connection in a thread of its own, so that a loop that never yields sees the token end, and `waitSync` waits for it.
-   * Reasons are shortened to what a `SharedToken` takes (some 400 bytes). Default: false.
+   * Keeps the connection in a thread of its own. A loop that never yields then sees the cancellation, and `waitSync`
+   * waits for it. Reasons are shortened to the size that a `SharedToken` accepts (about 400 bytes). Default: false.
    */
   readonly background?: boolean | undefined
   /**
-   * With `background`: the program of that thread, a path or a URL, as `new Worker` takes it. For programs that were bundled into one
-   * file: bundle `calloff/node/worker` into a second one, and name that. Default: the one that comes with the package.
+   * With `background`: the program of that thread, a path or a URL, as `new Worker` accepts it. It is for programs that
+   * were bundled into one file: bundle `calloff/node/worker` into a second file, and name that file here. Default: the
+   * file in the package.
    */
   readonly worker?: string | URL | undefined
 }
 
 const FROM_PARENT_OPTIONS: NamesOf<FromParentOptions> = ['fallback', 'background', 'worker']
 
-/** What has been opened: one link in each way, however many ask. */
+/** The open links: at most one of each kind, however many callers there are. */
 const opened = new Map<string, Promise<CancellationToken>>()
 
 /**
- * The token of the process that has started this one, or of one further up: lent by `run` or `spawn` with `lend: true`, or by
- * `lendToken`. It reaches through shells and npm scripts, since the place is handed down in the environment (`CALLOFF_PARENT`).
+ * Returns the token of the process that has started this one, or of a process further up. That process has lent it by
+ * `run` or `spawn` with `lend: true`, or by `lendToken`. The token also passes through shells and npm scripts, because
+ * the environment (`CALLOFF_PARENT`) hands down its place.
  *
- * Ends with the lender's token: same kind, reason, name and message, and the process where it was. Ends with kind `'disconnect'`
- * when the lender dies, in whatever way, and with kind `'dispose'` when it is lent no longer. Cancelling it is of no effect
- * on the lender, nor on others who have it: each call gives a token of its own.
+ * The token is cancelled with the lender's token: with the same kind, reason, name and message, and with the process
+ * where the cancellation started. It is cancelled with kind `'disconnect'` when the lender ends, in any way, and with
+ * kind `'dispose'` when the lender stops lending. Cancelling it affects neither the lender nor other borrowers: each
+ * call returns a token of its own.
  *
- * The signal that comes with the lender's cancel (`SIGTERM`; under `calloff run` also the `SIGINT` of Ctrl+C) no longer ends this
- * process by itself, so that it can finish in peace; it is killed if it takes longer than the lender's `grace`. One that comes
- * without a cancel does what it did.
+ * The signal that comes with the lender's cancel (`SIGTERM`; under `calloff run` also the `SIGINT` of Ctrl+C) no longer
+ * ends this process by itself, so the process can finish its cleanup. The lender kills the process if that takes longer
+ * than the lender's `grace`. A signal that comes without a cancel has its usual effect.
  *
- * Timing: resolves when it is known how the token stands: one that is over already is cancelled. `remaining` is the lender's, and
- * its deadline ends the token even if the lender is busy.
+ * Timing: resolves when the state of the token is known. If the lender's token is already cancelled, so is the returned
+ * token. `remaining` is that of the lender, and its deadline cancels the token even if the lender is busy.
  *
- * Memory: one connection of this process, however often it is called, until the token is over. Does not keep the process alive,
- * but a `wait()` on the token does, as ever.
+ * Memory: one connection for this process, however many calls are made, until the token is cancelled. The connection
+ * does not keep the process alive. A `wait()` on the token does, as for every token.
  *
- * Errors: rejects with a {@link NoParentError} if nobody has lent a token, unless `fallback` says what to do then. A lender that
- * is gone already is none: then the token is over. With a `ParentThreadError` if the thread of `background` could not be started.
+ * Errors: rejects with a {@link NoParentError} if no process has lent a token and there is no `fallback`. A lender that
+ * is already gone causes no error: the token is then cancelled. Rejects with a `ParentThreadError` if the thread of
+ * `background` could not be started.
  *
  * @example
  * ```ts
@@ -102,7 +106,7 @@ async function open(
   return token
 }
 
-/** Reads as what it derives from. */
+/** Its text is the call that makes it. */
 class FromParent extends SimpleToken {
   /** @internal */
   override form(): Form {

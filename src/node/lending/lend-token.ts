@@ -15,37 +15,43 @@ import { signalsArgument, tokenArgument } from '../context/token-argument.js'
 
 /** How a token is lent. */
 export interface LendOptions {
-  /** What the borrowers call it. Default: its own name. */
+  /** The name that the borrowers see. Default: the token's own name. */
   readonly name?: string | undefined
   /**
-   * The signals with which the borrowers are ended, by you or by whatever cancels the token: one that comes with a cancel does not
-   * end them at once. An empty list: each does. Default: `'SIGTERM'`.
+   * The signals by which the caller, or the program that cancels the token, ends the borrowers. A signal in this list
+   * that comes with a cancel does not end a borrower at once. With an empty list every signal does. Default:
+   * `'SIGTERM'`.
    */
   readonly stopSignal?: NodeJS.Signals | readonly NodeJS.Signals[] | undefined
 }
 
 const LEND_OPTIONS: NamesOf<LendOptions> = ['name', 'stopSignal']
 
-/** A token that other processes can have by `fromParent()`. */
+/** A token that other processes can get by `fromParent()`. */
 export interface LentToken extends AsyncDisposable {
-  /** For the environment of the process that is to have it: `{ env: { ...process.env, ...lent.env } }`. */
+  /** Variables for the environment of the borrower: `{ env: { ...process.env, ...lent.env } }`. */
   readonly env: { readonly CALLOFF_PARENT: string }
-  /** Lends it no longer: who still has it is told that it is over, kind `'dispose'`. The same as its dispose. */
+  /**
+   * Stops lending: the tokens of all borrowers are cancelled with kind `'dispose'`. Disposing of this object does the
+   * same.
+   */
   close(): Promise<void>
 }
 
 /**
- * Lends a token to other processes, who have it by `fromParent()`: for those that you start yourself, with `fork` or `spawn` of
- * `node:child_process`. `run` and `spawn` of this package do it with `lend: true`.
+ * Lends a token to other processes, which get it by `fromParent()`. Use it for processes that you start yourself, with
+ * `fork` or `spawn` of `node:child_process`. `run` and `spawn` of this package do the same with `lend: true`.
  *
- * The borrowers, and whatever they start in their turn, see the token end, with kind, reason and who; they cannot cancel it. When
- * this process ends, in whatever way, theirs ends too, kind `'disconnect'`.
+ * The borrowers, and all processes that they start, see the cancellation of the token, with its kind, its reason and
+ * its origin. They cannot cancel the token. When this process ends, in any way, their tokens are cancelled with kind
+ * `'disconnect'`.
  *
- * Timing: what a borrower reads is never older than what was sent to it, in the call that cancels.
+ * Timing: a message is sent to the borrowers in the call that cancels. A borrower reads a state that is at least as new
+ * as the last message sent to it.
  *
- * Memory: a socket, in a folder of its own that nobody else can open, until it is closed. Does not keep the process alive.
+ * Memory: a socket, in a folder that no other user can open, until it is closed. It does not keep the process alive.
  *
- * Errors: what the system says if the socket cannot be made.
+ * Errors: rejects with the error of the system if the socket cannot be made.
  *
  * @example
  * ```ts
@@ -77,12 +83,15 @@ export async function lendToken(token: TokenLike, options?: LendOptions): Promis
   return lent
 }
 
-/** A token that is lent from when its `begin` is called: who has it already is told of its end, and of moves, only from then on. */
+/**
+ * A token that is lent from the call of `begin` on. Borrowers hear of its cancellation, and of moved deadlines, only
+ * from then on.
+ */
 export interface PreparedToken extends LentToken {
   begin(): void
 }
 
-/** The same in two steps: for whoever has something to do first when the token is cancelled. */
+/** Does the same in two steps, for a caller that must act first when the token is cancelled. */
 export async function prepareToLend(token: TokenLike, options?: LendOptions): Promise<PreparedToken> {
   const { name, stopSignal } = optionsOf(options, LEND_OPTIONS)
   const source = tokenArgument(token)
@@ -104,7 +113,7 @@ export async function prepareToLend(token: TokenLike, options?: LendOptions): Pr
 }
 
 const isWindows = process.platform === 'win32'
-/** Whoever has no key is cut off after so many characters. */
+/** A connection that has sent more characters than this without a valid key is closed. */
 const LONGEST_KEY = 256
 
 class Lending {
@@ -129,7 +138,7 @@ class Lending {
       this.#server.once('error', reject)
       this.#server.listen(path, resolve)
     })
-    this.#server.on('error', () => {}) // of accepting: who could not connect tries no more
+    this.#server.on('error', () => {}) // a borrower that could not connect does not try again
     this.#server.unref()
   }
 
@@ -140,7 +149,7 @@ class Lending {
     this.#ahead = foreseeTold(this.#token)
   }
 
-  /** The deadlines above it have been moved, or have begun. */
+  /** The deadlines above it were moved, or have begun. */
   tellDeadline(): void {
     if (discover(this.#token, LOOK)) return
     const ahead = foreseeTold(this.#token)
@@ -184,7 +193,8 @@ class Lending {
         return
       }
       this.#borrowers.add(socket)
-      // Who asks may have had a signal that has come here as well: it is heard after the sockets, at the latest in the next turn.
+      // The borrower may ask because of a signal that this process has received too. Node delivers the signal after the
+      // sockets, at the latest in the next turn.
       turn(() => turn(() => this.#borrowers.has(socket) && this.#tell(socket)))
     }
     socket.setEncoding('utf8')
@@ -203,7 +213,7 @@ class Lending {
   }
 }
 
-/** What a borrower is told last is what ends the connection; nobody waits until he has read it. */
+/** Sends the last message and ends the connection. Does not wait until the borrower has read it. */
 function sayLast(socket: Socket, standing: Standing): void {
   socket.end(lineOf(standing), () => void socket.destroy())
 }

@@ -1,8 +1,9 @@
 /**
- * What a process and those to whom it has lent a token say to each other: lines of JSON, over a socket that only they can reach.
+ * The messages between a lender and its borrowers: lines of JSON, over a socket that only they can reach.
  *
- * Who connects says the key, and nothing more. He is told how the token stands, again whenever its deadline moves, and that it is
- * over. Where the connection ends without that, the lender is gone.
+ * A borrower connects and sends the key, and nothing more. The lender answers with the state of the token. It sends the
+ * state again whenever the deadline moves, and when the token is cancelled. If the connection ends without that last
+ * message, the lender is gone.
  */
 import { constants } from 'node:os'
 import process from 'node:process'
@@ -13,7 +14,7 @@ import type { Cancellation } from '../../core/graph.js'
 import { decodeReason, encodeReason } from '../../core/reasons.js'
 import type { CancellationToken } from '../../core/token.js'
 
-/** The variable by which the place is handed down. */
+/** The environment variable that hands down the place. */
 export const VARIABLE = 'CALLOFF_PARENT'
 
 /** Where a token is lent. */
@@ -21,32 +22,32 @@ export interface Place {
   /** A socket, or a pipe on Windows. */
   readonly path: string
   readonly key: string
-  /** Of the lender. */
+  /** The id of the lender's process. */
   readonly pid: number
-  /** The signals that processes are asked to end with. */
+  /** The signals that ask processes to end. */
   readonly signals: readonly NodeJS.Signals[]
 }
 
-/** A cancellation, that has been or lies ahead. */
+/** A cancellation in the past or in the future. */
 export interface Story {
   readonly kind: CancellationKind
-  /** How many milliseconds ago it was; negative if it lies ahead. */
+  /** How many milliseconds ago it happened. Negative if it is in the future. */
   readonly ago: number
-  /** Of the token where it started. */
+  /** The name of the token where it started. */
   readonly name?: string | undefined
   readonly what: string
-  /** As core/reasons.ts writes it. */
+  /** In the format of core/reasons.ts. */
   readonly reason?: string | undefined
 }
 
-/** How the token stands. */
+/** The state of the token. */
 export type Standing =
   | { readonly type: 'live'; readonly name?: string | undefined; readonly ahead?: Story | undefined }
   | { readonly type: 'over'; readonly name?: string | undefined; readonly story: Story }
-  /** It is not lent any longer. */
+  /** The lender has stopped lending it. */
   | { readonly type: 'closed' }
 
-/** The most that a reason takes, in bytes. */
+/** The limit for the text of a reason, in bytes. */
 const REASON_BYTES = 65_536
 const encoder = new TextEncoder()
 const sizeOf = (text: string): number => encoder.encode(text).length
@@ -55,7 +56,7 @@ export function textOfPlace(place: Place): string {
   return JSON.stringify(place)
 }
 
-/** The fields of an object in JSON, none of them checked; undefined for any other text. */
+/** Returns the unchecked fields of an object in JSON. Returns undefined for any other text. */
 function fieldsOf(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text)
@@ -68,7 +69,7 @@ function fieldsOf(text: string): Record<string, unknown> | undefined {
 const isSignal = (name: unknown): name is NodeJS.Signals =>
   typeof name === 'string' && Object.hasOwn(constants.signals, name)
 
-/** Undefined for what is none. */
+/** Returns the place that a text describes. Returns undefined for any other text. */
 export function placeOf(text: string): Place | undefined {
   const { path, key, pid, signals } = fieldsOf(text) ?? {}
   const isOne =
@@ -82,14 +83,14 @@ export function placeOf(text: string): Place | undefined {
 
 export function storyOf(cancellation: Cancellation): Story {
   const { origin, kind, reason, at } = cancellation
-  // What has come from elsewhere says where from.
+  // A cancellation from elsewhere already says where it comes from.
   const where = origin instanceof Elsewhere ? '' : ` in process ${process.pid}`
   const why = reason === undefined ? undefined : encodeReason(reason, saidIn(cancellation), true, REASON_BYTES, sizeOf)
   const { name } = origin as CancellationToken
   return { kind, ago: now() - at, name, what: origin.explain(kind) + where, reason: why }
 }
 
-/** What it means here. */
+/** Returns the cancellation as this process sees it. */
 export function cancellationFrom({ kind, ago, name, what, reason }: Story, { pid }: Place): Cancellation {
   const origin = new Elsewhere('OtherProcess', { name, what })
   const crossed = reason ? decodeReason(reason, `process ${pid}`) : { reason: undefined, saying: undefined }
@@ -100,7 +101,7 @@ export function lineOf(standing: Standing): string {
   return `${JSON.stringify(standing)}\n`
 }
 
-/** How the token stands by a line that has arrived; undefined for what is no such line. */
+/** Returns the state that a line describes. Returns undefined for any other line. */
 export function standingOf(line: string): Standing | undefined {
   const { type, name, ahead, story } = fieldsOf(line) ?? {}
   const called = textIn(name)
@@ -119,7 +120,7 @@ function storyIn(value: unknown): Story | undefined {
 
 const textIn = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
-/** Takes text as it comes, and gives whole lines. */
+/** Takes text in pieces and returns whole lines. */
 export class Lines {
   #rest = ''
 
@@ -129,7 +130,7 @@ export class Lines {
     return lines
   }
 
-  /** How much of a line there is that has not ended. */
+  /** The number of characters of the line that has not ended. */
   get unfinished(): number {
     return this.#rest.length
   }

@@ -1,4 +1,4 @@
-/** The thread of background.ts. */
+/** The program of the thread that background.ts starts. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { share } from '../../threads/index.js'
 import type { FromThread } from './background.js'
@@ -9,11 +9,11 @@ async function watch(port: MessagePort, place: Place): Promise<void> {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   const say = (what: FromThread) => port.postMessage(what)
   const { token, ask } = await openLink(place)
-  // Keeps the thread until it is ended.
+  // Keeps the thread alive until it is terminated.
   port.on('message', () => void ask().then(() => say('answered')))
   const shared = share(token)
   say({ handle: shared.handle, name: token.name })
 }
 
-// An error ends the thread, and is told by its end.
+// An error ends the thread. The other side learns of it by the exit event.
 if (parentPort) void watch(parentPort, workerData as Place)

@@ -14,22 +14,23 @@ import {
 
 /** How to run a program to its end. */
 export interface RunOptions extends SpawnOptions {
-  /** What it reads from its standard input: text, bytes, or a source of these. Default: nothing, an input that has ended. */
+  /** What the program reads from its standard input: text, bytes, or a source of these. Default: an empty input. */
   readonly input?: RunInput | undefined
-  /** `'bytes'` gives its output as `Uint8Array`. Default: `'utf8'`. */
+  /** `'bytes'` returns the output as `Uint8Array`. Default: `'utf8'`. */
   readonly encoding?: 'utf8' | 'bytes' | undefined
-  /** The most that is taken of each output, in bytes; a program that writes more is ended. Default: 100 MB. */
+  /** The limit for each output, in bytes. A program that writes more is ended. Default: 100 MB. */
   readonly maxBuffer?: number | undefined
   /**
-   * False gives the report whatever happens, once it has been started: for exit codes that mean something (grep, diff), and for
-   * what it had written until it was cancelled. Default: true.
+   * With `false`, `run` returns the report whether or not the program has failed or was cancelled, provided that the
+   * program was started. Use it for exit codes that have a meaning (grep, diff), and for the output that was written
+   * before the cancellation. Default: true.
    */
   readonly check?: boolean | undefined
 }
 
 const RUN_OPTIONS: NamesOf<RunOptions> = ['input', 'encoding', 'maxBuffer', 'check', ...SPAWN_OPTIONS]
 
-/** What a program can be given to read. */
+/** What `run` accepts as the input of a program. */
 export type RunInput =
   | string
   | Uint8Array
@@ -37,9 +38,9 @@ export type RunInput =
   | AsyncIterable<string | Uint8Array>
   | ReadableStream<string | Uint8Array>
 
-/** What has become of a program, and what it has written. */
+/** How a program has ended, and what it has written. */
 export interface RunReport<Output = string> extends ProcessReport {
-  /** Empty where `stdio` has no pipe for it. */
+  /** Empty if `stdio` has no pipe for this output. */
   readonly stdout: Output
   readonly stderr: Output
 }
@@ -47,15 +48,17 @@ export interface RunReport<Output = string> extends ProcessReport {
 const MAX_BUFFER = 100_000_000
 
 /**
- * Runs a program to its end, under a token, and gives what it has written.
+ * Runs a program to its end, under a token, and returns its output.
  *
- * When the token is cancelled, the program and everything it has started are asked to end (`SIGTERM`), and killed after
- * `grace`; {@link spawn} says how. It settles when they have really gone.
+ * When the token is cancelled, the program and all processes that it has started are asked to end (`SIGTERM`). Those
+ * that still run after `grace` are killed. {@link spawn} explains the details. The promise settles when all of them
+ * have ended.
  *
- * Errors: rejects with the token's error if it was cancelled, or not started because the token was over; with a
- * {@link ProcessError} if it could not be started, has failed (any exit code but 0, a signal) or has written more than
- * `maxBuffer`; with the error of its `input` if that fails. Its `report` has the output. With `check: false` a program that has
- * failed or was cancelled is no error: the report says so (`code`, `signal`, `calledOff`).
+ * Errors: rejects with the token's error if the program was cancelled, or was not started because the token was already
+ * cancelled. Rejects with a {@link ProcessError} if the program could not be started, has failed (any exit code but 0,
+ * a signal) or has written more than `maxBuffer`. The `report` of that error has the output. Rejects with the error of
+ * `input` if the input fails. With `check: false`, a program that has failed or was cancelled is no error. The report
+ * then says how it ended (`code`, `signal`, `calledOff`).
  *
  * Memory: nothing is left on the token.
  *
@@ -103,7 +106,7 @@ export async function run(
 
   const stdio = given.stdio ?? [source ? 'pipe' : 'ignore', 'pipe', 'pipe']
   const running = await spawn(command, args, { ...given, stdio })
-  /** Why we have ended it ourselves. */
+  /** Why this module has ended the program. */
   let failure: { readonly error: Error | undefined } | undefined
   const fail = (error?: Error) => {
     failure ??= { error }
@@ -129,14 +132,14 @@ export async function run(
   return result
 }
 
-/** With the last line that it had to say. */
+/** Returns the message for a failure, with the last line of the standard error. */
 function failed(name: string, { code, signal, stderr }: RunReport<string | Uint8Array>): string {
   const how = code === null ? `was ended by ${signal ?? 'a signal that has no name'}` : `ended with code ${code}`
   const last = Buffer.from(stderr).subarray(-500).toString('utf8').trim().split('\n').at(-1)
   return `${name} ${how}${last ? `: ${last.slice(-200)}` : ''}`
 }
 
-/** Takes all that a stream gives, up to a limit; gives what there is of it. */
+/** Collects the output of a stream, up to a limit. Returns a function that returns the bytes collected so far. */
 function collect(stream: Readable | null, most: number, exceed: () => void): () => Buffer {
   const chunks: Buffer[] = []
   let left = most
@@ -151,7 +154,10 @@ function collect(stream: Readable | null, most: number, exceed: () => void): () 
   return () => Buffer.concat(chunks)
 }
 
-/** Anything but text and bytes is read bit by bit, as the program takes it. */
+/**
+ * Returns the input as a stream. Input other than text and bytes is read piece by piece, as fast as the program reads
+ * it.
+ */
 function sourceOf(input: RunInput | undefined): Readable | undefined {
   if (input === undefined) return undefined
   if (typeof input === 'string' || input instanceof Uint8Array) return Readable.from([input], { objectMode: false })
@@ -161,7 +167,9 @@ function sourceOf(input: RunInput | undefined): Readable | undefined {
   throw wrongType('input', 'text, bytes, an iterable or a stream', input)
 }
 
-/** Has the program read the source. A program that does not want all of it, or is gone, is none of the source's failures. */
+/**
+ * Pipes the source into the program. If the program has ended, or reads only a part, that is no failure of the source.
+ */
 function feed(source: Readable, { stdin, token }: RunningProcess, fail: (error: Error) => void): void {
   const registration = token.onCancel(() => source.destroy())
   let isWanted = true

@@ -21,30 +21,33 @@ export interface SpawnOptions extends Pick<
   NodeSpawnOptions,
   'argv0' | 'cwd' | 'env' | 'gid' | 'shell' | 'stdio' | 'uid' | 'windowsHide' | 'windowsVerbatimArguments'
 > {
-  /** Cancels it: a token, or whatever `from()` takes. Default: none. */
+  /** The token that cancels the process, or any value that `from()` accepts. Default: none. */
   readonly token?: TokenLike | undefined
-  /** For messages, and the name of its own token. Default: the command. */
+  /** The name in messages, and the name of the process's own token. Default: the command. */
   readonly name?: string | undefined
   /**
-   * Milliseconds between asking the processes to end and killing them. 0 kills at once, `Infinity` never does. Windows cannot
-   * ask. Default: 5,000.
+   * Milliseconds between asking the processes to end and killing them. 0 kills at once, `Infinity` never kills. On
+   * Windows processes cannot be asked. Default: 5,000.
    */
   readonly grace?: number | undefined
-  /** The signal that asks. Default: `'SIGTERM'`. */
+  /** The signal that asks the processes to end. Default: `'SIGTERM'`. */
   readonly stopSignal?: NodeJS.Signals | undefined
   /**
-   * What becomes of processes it has left behind when it ends by itself: `'wait'` for those that hold its output (as
-   * Node does; the others are daemons and stay), `'end'` all of them, or `'leave'` them, whatever they hold. Default: `'wait'`.
+   * What happens to processes that the child has started and that still run when the child ends by itself. `'wait'`
+   * waits for those that hold its output, as Node does. The others are daemons and continue. `'end'` ends all of them.
+   * `'leave'` leaves all of them, even those that hold its output. Default: `'wait'`.
    */
   readonly leftovers?: 'wait' | 'end' | 'leave' | undefined
   /**
-   * It stays in the foreground of the terminal, and can read from it (an editor, a password): no process group of its own.
-   * Ctrl+C reaches it directly, and its tree is found through the table of processes alone. Default: false.
+   * Keeps the child in the foreground of the terminal, so that it can read from the terminal (an editor, a password).
+   * The child then has no process group of its own: Ctrl+C reaches it directly, and its tree is found through the table
+   * of processes alone. Default: false.
    */
   readonly foreground?: boolean | undefined
   /**
-   * It, and whatever it starts, can have the token by `fromParent()`: to see the cancel in a loop, to know who and why, and to
-   * finish in peace, since a program that has the token is not ended by `stopSignal`, only killed after `grace`. Default: false.
+   * Lends the token to the child. The child, and all processes that it starts, can then get the token by
+   * `fromParent()`. They can see the cancellation in a loop, read who cancelled and why, and finish their cleanup:
+   * `stopSignal` does not end a program that has the token. It is only killed after `grace`. Default: false.
    */
   readonly lend?: boolean | undefined
 }
@@ -68,7 +71,7 @@ export const SPAWN_OPTIONS: NamesOf<SpawnOptions> = [
   'windowsVerbatimArguments',
 ]
 
-/** What Node's functions take in its place, and would act upon without calloff's knowing. */
+/** Options of Node's functions that `spawn` replaces. Node would act on them without calloff knowing. */
 export const NOT_OF_NODE: Readonly<Record<string, string>> = {
   ...TOKEN_FOR_SIGNAL,
   timeout: 'give a TimeoutToken as "token"',
@@ -77,65 +80,77 @@ export const NOT_OF_NODE: Readonly<Record<string, string>> = {
   serialization: 'messages are the business of fork() of node:child_process',
 }
 
-/** What only `run` takes. */
+/** The options that only `run` accepts. */
 const OF_RUN = Object.fromEntries(['input', 'encoding', 'maxBuffer', 'check'].map((name) => [name, 'run() takes it']))
 
-/** What has become of a child process. */
+/** How a child process has ended. */
 export interface ProcessReport {
   readonly pid: number
-  /** Its exit code; null if a signal has ended it. */
+  /** Its exit code. Null if a signal has ended it. */
   readonly code: number | null
-  /** The signal that has ended it, or null. Null, as the code is, if the signal has no name: a real-time signal; see docs/child-processes.md. */
+  /**
+   * The signal that has ended it, or null. Both `signal` and `code` are null for a signal without a name (a real-time
+   * signal): see docs/child-processes.md.
+   */
   readonly signal: NodeJS.Signals | null
-  /** Who cancelled it, and why: the error of its token. Undefined if it has ended by itself. */
+  /** The error of its token, which says who cancelled it and why. Undefined if the process has ended by itself. */
   readonly calledOff: CancellationError | undefined
-  /** It had to be killed: asking was not enough. */
+  /** True if the process had to be killed, because asking was not enough. */
   readonly forced: boolean
-  /** The processes that could not be ended: of another user, or held by the kernel. Mostly none. */
+  /**
+   * The ids of the processes that could not be ended: those of another user, or those that the kernel holds. Usually
+   * empty.
+   */
   readonly left: readonly number[]
 }
 
 /** A child process that is running. */
 export interface RunningProcess extends AsyncDisposable {
   readonly pid: number
-  /** Node's own, for what is not here. Its `kill()` signals that one process, not its tree. */
+  /** The child process of Node, for its other features. Its `kill()` signals that one process, not its tree. */
   readonly child: ChildProcess
-  /** Null where `stdio` has no pipe for it. */
+  /** Null if `stdio` has no pipe for it. */
   readonly stdin: Writable | null
   readonly stdout: Readable | null
   readonly stderr: Readable | null
-  /** Its own token, below the one that was given: cancelling it ends the tree. */
+  /** The process's own token, a child of the given token. Cancelling it ends the tree. */
   readonly token: CancellationToken
-  /** What has become of it, when it has really gone. Never rejects. */
+  /** Resolves with the report when the process has ended. Never rejects. */
   readonly ended: Promise<ProcessReport>
-  /** Ends the tree, as the token's cancellation does; resolves when it has gone. */
+  /** Ends the tree, as a cancellation of the token does. Resolves when the tree has ended. */
   end(reason?: unknown): Promise<ProcessReport>
-  /** Kills the tree, without asking it first; or without waiting any longer, where it was asked already. Resolves when it has gone. */
+  /**
+   * Kills the tree without asking it first. If it was asked already, kills it without waiting for the rest of `grace`.
+   * Resolves when the tree has ended.
+   */
   kill(reason?: unknown): Promise<ProcessReport>
-  /** Ends the tree (kind `'dispose'`), and waits until it has gone. */
+  /** Ends the tree (kind `'dispose'`), and waits until it has ended. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** The name of the mark in the environment of a child process: see system/process-tree.ts. */
+/** The name of the variable that marks the environment of a child process: see system/process-tree.ts. */
 const MARK = 'CALLOFF_TREE'
 const GRACE = 5_000
-/** Milliseconds between two looks at what is read, after the end; so many without anything are enough, and so many in all. */
+/**
+ * After the end, the pipes are checked every `PACE` milliseconds: until `QUIET` checks in a row find nothing, at most
+ * `LOOKS` times.
+ */
 const PACE = 25
 const QUIET = 4
 const LOOKS = 40
 const LEFTOVERS: ReadonlySet<unknown> = new Set(['wait', 'end', 'leave'])
 const isWindows = process.platform === 'win32'
 
-/** What the system is asked for. */
+/** What to start. */
 interface Line {
   readonly command: string
   readonly args: readonly string[]
   readonly options: NodeSpawnOptions
 }
 
-/** What we were given, checked. */
+/** The checked arguments. */
 interface Checked extends Line {
-  /** Its own, below the one that was given. */
+  /** The process's own token, a child of the given token. */
   readonly token: CancellationToken
   readonly name: string
   readonly isLent: boolean
@@ -172,7 +187,7 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
     options: {
       windowsHide: true,
       ...passed,
-      // Marks of those above stay: whoever has started us wants to find ours as well.
+      // The marks of outer trees are kept, because the process that started this one must find this child as well.
       env: isWindows ? env : { ...env, [MARK]: [env[MARK], mark].filter(Boolean).join(' ') },
       detached: hasGroup,
     },
@@ -184,7 +199,7 @@ function check(command: string, args: readonly string[], given: SpawnOptions | u
   }
 }
 
-/** Half of a character cannot be written as UTF-8: the program would be given something else. */
+/** Refuses half of a surrogate pair: it cannot be written as UTF-8, so the program would receive other text. */
 function checkText(argument: string, value: unknown): void {
   if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
     throw wrongType(argument, 'text that can be written as UTF-8', value)
@@ -192,20 +207,21 @@ function checkText(argument: string, value: unknown): void {
 }
 
 /**
- * Starts a child process under a token: when the token is cancelled, the process and everything it has started are asked to
- * end (`SIGTERM`), and killed after `grace`.
+ * Starts a child process under a token. When the token is cancelled, the process and all processes that it has started
+ * are asked to end (`SIGTERM`). Those that still run after `grace` are killed.
  *
- * Timing: resolves when the process is running; `ended` resolves when it has really gone, with all that it had started if
- * it was cancelled. The signal is sent inside the call that cancels.
+ * Timing: resolves when the process is running. `ended` resolves when the process has ended. If it was cancelled,
+ * `ended` also waits for all processes that it had started. The signal is sent inside the call that cancels.
  *
- * Errors: rejects with the token's error, and starts nothing, if the token is over; with a {@link ProcessError} that has the
- * system's `code` (`'ENOENT'`) if it could not be started; with a `TypeError` that names the argument if that cannot be passed on as it is
- * (half of a surrogate pair, a NUL). Errors of its pipes are nobody's (a program that has gone reads
- * no input); reading them tells.
+ * Errors: rejects with the token's error, and starts nothing, if the token is already cancelled. Rejects with a
+ * {@link ProcessError} that has the system's `code` (`'ENOENT'`) if the process could not be started. Rejects with a
+ * `TypeError` that names the argument if an argument cannot be passed on unchanged (half of a surrogate pair, a NUL).
+ * Errors of the child's pipes are not reported (for example, a program that has ended reads no input). Reading from the
+ * pipes reports them.
  *
- * Memory: nothing is left on the token when it has ended. While it runs, the program keeps going, and has listeners to
- * SIGINT, SIGTERM and SIGHUP, which pass these on where nobody else listens: the process has a group of its own, which a
- * terminal does not signal.
+ * Memory: nothing is left on the token when the process has ended. While the process runs, this process stays alive and
+ * listens to SIGINT, SIGTERM and SIGHUP. It passes these signals on if there is no other listener: the child has a
+ * process group of its own, which a terminal does not signal.
  *
  * @example
  * ```ts
@@ -244,28 +260,31 @@ async function lendTo({ token, tree }: Checked): Promise<PreparedToken> {
   return prepareToLend(token, { stopSignal: tree.signal })
 }
 
-/** An indirect poll: a counter is for turns, not for what is started once. */
+/** Polls indirectly: a counter counts turns, not single starts. */
 function refuseIfOver(token: CancellationToken): void {
   if (token.isCancelled({ direct: false })) throw token.error
 }
 
-/** What Windows can start: it knows no `#!`, and runs scripts (`.cmd`, as npm makes them) through a shell alone. */
+/**
+ * Returns a command line that Windows can start. Windows ignores `#!`, and runs scripts (`.cmd`, as npm creates them)
+ * only through a shell.
+ */
 async function forWindows({ command, args, options }: Line): Promise<Line> {
   if (options.shell !== undefined && options.shell !== false) return { command, args, options }
   const { normalizeSpawnCommand } = await import('tinyexec')
   return normalizeSpawnCommand(command, args, options)
 }
 
-/** Resolves as soon as the system has said that it runs. */
+/** Starts the process. Resolves as soon as the system reports that it runs. */
 function begin(checked: Checked, { command, args, options }: Line, lent?: PreparedToken): Promise<RunningProcess> {
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => reject(notStarted(checked, error))
     try {
       const child = start(command, args, options)
-      // For good: what is heard later (a message that could not be sent) is nobody's.
+      // This listener stays: later errors (a message that could not be sent) are ignored.
       child.on('error', refuse)
       if (child.pid === undefined) return
-      // At once: it may be cancelled, or end, before we are told that it runs.
+      // Created at once: the process may be cancelled, or end, before Node reports that it runs.
       const running = new Running(child, child.pid, checked, lent)
       child.once('spawn', () => resolve(running))
     } catch (error) {
@@ -276,7 +295,7 @@ function begin(checked: Checked, { command, args, options }: Line, lent?: Prepar
 }
 
 function notStarted({ command, options: { cwd } }: Checked, cause: NodeJS.ErrnoException): ProcessError {
-  // The system says the same of both.
+  // The system reports the same error for a missing program and a missing folder.
   const isFolder = cause.code === 'ENOENT' && cwd !== undefined && !existsSync(cwd)
   const what = isFolder ? `the folder ${String(cwd)} is not there` : cause.message
   return new ProcessError(`${command} could not be started: ${what}`, { code: cause.code ?? 'UNKNOWN', command, cause })
@@ -304,7 +323,7 @@ class Running implements RunningProcess {
     this.stdout = child.stdout
     this.stderr = child.stderr
     this.token = token
-    // A program that has gone reads no input.
+    // A program that has ended reads no input.
     for (const stream of child.stdio) stream?.on('error', () => {})
 
     const isUnnamed = watchForUnnamed(child)
@@ -325,14 +344,15 @@ class Running implements RunningProcess {
         resolve(tree.end())
       })
     })
-    // After the signal has been sent: a program that learned of it before could have ended by the time it comes, and would die of it.
+    // After the signal was sent. A program that learned of the cancel earlier could end before the signal arrives, and
+    // the signal would then kill it.
     lent?.begin()
     const byItself = exited.then(() => (leftovers === 'wait' ? closed : undefined)).then(() => undefined)
 
     const live = async (): Promise<ProcessReport> => {
       let how: Ending | undefined = await Promise.race([byItself, calledOff])
       registration?.stop()
-      // It may have gone before the ending was over.
+      // The process may have ended before `tree.end()` has finished.
       if (error) how ??= await calledOff
       else if (leftovers === 'end') how = await tree.end()
       await drain(child, closed, error)
@@ -371,7 +391,10 @@ function bytesReadFrom({ stdio }: ChildProcess): number {
   return (stdio as (Partial<Socket> | null)[]).reduce((sum, one) => sum + (one?.bytesRead ?? 0), 0)
 }
 
-/** Reads what is still in its pipes. Whoever holds them open for longer, or does not read them, is not waited for. */
+/**
+ * Reads the rest of its pipes. Does not wait for processes that hold the pipes open longer, or for a caller that does
+ * not read.
+ */
 function drain(child: ChildProcess, closed: Promise<void>, error: CancellationError | undefined): Promise<void> {
   return new Promise((resolve) => {
     let read = bytesReadFrom(child)
@@ -381,7 +404,7 @@ function drain(child: ChildProcess, closed: Promise<void>, error: CancellationEr
       stop()
       resolve()
     }
-    // The event loop has turned between two looks: had there been anything to read, it would have been.
+    // The event loop has turned between two checks. If there had been data, it would have been read.
     const look = () => {
       const before = read
       read = bytesReadFrom(child)
@@ -395,7 +418,7 @@ function drain(child: ChildProcess, closed: Promise<void>, error: CancellationEr
   })
 }
 
-/** Says so, for whoever is waiting hears of the cancellation alone; and does not hold the program back. */
+/** Warns, because a waiting caller learns only of the cancellation. Also lets this process end without the child. */
 function giveUp(name: string, left: readonly number[], child: ChildProcess): void {
   child.unref()
   process.emitWarning(`${name} could not be ended; still running: ${left.join(', ')}`, {

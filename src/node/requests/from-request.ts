@@ -6,23 +6,23 @@ import { end, hubOf } from '../../core/graph.js'
 import { CancellationToken, SimpleToken, UNCLONABLE } from '../../core/token.js'
 import { type Incoming, type Outgoing, watchResponse } from './response-end.js'
 
-/** What `fromRequest` takes beside the request. */
+/** Options of `fromRequest`. */
 export interface RequestOptions {
-  /** For messages and for the text of the token. */
+  /** The name in messages and in the text of the token. */
   readonly name?: string | undefined
 }
 
 export const REQUEST_OPTIONS: NamesOf<RequestOptions> = ['name']
 
-/** A fetch-style request, seen by its shape: of Bun, Deno, Node's undici, or a framework's own. */
+/** A fetch-style request, recognised by its shape: of Bun, Deno, Node's undici, or a framework. */
 export interface FetchRequest {
   readonly signal: AbortSignal
   readonly headers: { get(name: string): string | null }
 }
 
-/** Cancelled when the connection is lost, by whoever watches the response. */
+/** The token of a request. The watcher of its response cancels it when the connection is lost. */
 class RequestToken extends CancellationToken {
-  /** Takes away what watches; undefined once the response has ended, or where that cannot be seen. */
+  /** Removes the listeners of the watcher. Undefined once the response has ended, or if its end cannot be observed. */
   stop: (() => void) | undefined
 
   constructor(name: string | undefined) {
@@ -55,25 +55,28 @@ class RequestToken extends CancellationToken {
 const known = new WeakMap<object, RequestToken>()
 
 /**
- * A request as a token: cancelled, kind `'disconnect'`, if and only if its connection is lost before the response has
- * finished. Not when the body has been read, not when the response is whole, not when the connection is used again.
+ * Returns a token for a request. It is cancelled, with kind `'disconnect'`, if and only if the connection is lost
+ * before the response has finished. It is not cancelled when the body has been read, when the response is complete, or
+ * when the connection is used again.
  *
- * For `node:http` and `node:http2`, and what stands on them, it takes the request and its response: express's `req` and
- * `res`, fastify's `request.raw` and `reply.raw`, koa's `ctx.req` and `ctx.res`, hono's `c.env.incoming` and
- * `c.env.outgoing` on Node. In an `'upgrade'` or `'connect'` event it takes the socket for the response, which has finished
- * when the server has ended it. For Bun, Deno and others it takes the `Request`; there `withRequestToken` can do more.
+ * For `node:http` and `node:http2`, and for frameworks that use them, pass the request and its response: express's
+ * `req` and `res`, fastify's `request.raw` and `reply.raw`, koa's `ctx.req` and `ctx.res`, hono's `c.env.incoming` and
+ * `c.env.outgoing` on Node. In an `'upgrade'` or `'connect'` event pass the socket as the response. It has finished
+ * when the server has ended it. For Bun, Deno and others pass the `Request`. There `withRequestToken` can do more.
  *
- * Called again for the same request it gives the same token; with another `name`, a token of that name derived from it. So
- * derive before you cancel: `fromRequest(req, res).plus(new TimeoutToken(5_000))`.
+ * Further calls for the same request return the same token. With another `name` they return a token of that name
+ * derived from it. So derive before you cancel: `fromRequest(req, res).plus(new TimeoutToken(5_000))`.
  *
- * Timing: a disconnect that came before the call is remembered, as long as the response has not been ended. The response
- * has finished when its last byte was given to the system (HTTP/1) or to the HTTP/2 session. That the server itself destroys a
- * response is a lost connection, too. `reason` is what is known of it: the socket's error, the code of a reset.
+ * Timing: a disconnect before the call is detected, as long as the response has not been ended. The response has
+ * finished when its last byte was passed to the system (HTTP/1) or to the HTTP/2 session. A response that the server
+ * itself destroys counts as a lost connection, too. `reason` is the known cause: the error of the socket, the code of a
+ * reset.
  *
- * Memory: two listeners on the response and one on the connection, whatever the number of requests in its pipeline; four on
- * the stream of HTTP/2. All are gone when the response has ended, and with them all that held the token.
+ * Memory: two listeners on the response and one on the connection, however many requests are in its pipeline. Four
+ * listeners on the stream of HTTP/2. All are removed when the response has ended. After that they no longer hold the
+ * token.
  *
- * Errors: `TypeError` for what is no request, and for one of Node's that comes without its response.
+ * Errors: `TypeError` for a value that is no request, and for a request of Node without its response.
  *
  * @example
  * ```ts
@@ -93,7 +96,10 @@ const known = new WeakMap<object, RequestToken>()
  * ```
  */
 export function fromRequest(request: Incoming, response: Outgoing, options?: RequestOptions): CancellationToken
-/** The same for a fetch-style request, cancelled when its `signal` is aborted. docs/http.md says what each platform promises. */
+/**
+ * Does the same for a fetch-style request: cancelled when its `signal` is aborted. docs/http.md lists what each
+ * platform guarantees.
+ */
 export function fromRequest(request: FetchRequest, options?: RequestOptions): CancellationToken
 export function fromRequest(
   request: Incoming | FetchRequest,
@@ -110,7 +116,7 @@ export function fromRequest(
   })
 }
 
-/** From now on nothing cancels the request's token: its response has finished. */
+/** Marks the response as finished. From now on nothing cancels the token of the request. */
 export function finish(request: FetchRequest): void {
   known.get(request)?.finished()
 }
@@ -141,7 +147,7 @@ function watchSignal(signal: AbortSignal, lost: (reason: unknown) => void): (() 
 const isEmitter = (value: unknown): value is { on: unknown } =>
   typeof value === 'object' && value !== null && typeof (value as { on?: unknown }).on === 'function'
 
-/** Not by `signal` alone: Node's requests have one of late, which means something else. */
+/** Checks more than `signal`: requests in newer versions of Node have a `signal` too, with another meaning. */
 function isFetchStyle(value: unknown): value is FetchRequest {
   if (typeof value !== 'object' || value === null || isEmitter(value)) return false
   const { headers, signal } = value as Partial<FetchRequest>

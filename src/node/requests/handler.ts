@@ -4,21 +4,22 @@ import { turn } from '../../core/clock.js'
 import type { CancellationToken } from '../../core/token.js'
 import { type FetchRequest, finish, fromRequest, REQUEST_OPTIONS, type RequestOptions } from './from-request.js'
 
-/** The status of an answer that nobody gets, as in the logs of nginx: the client has closed the connection. */
+/** The status of an answer that no client receives, as in the logs of nginx: the client has closed the connection. */
 const CLIENT_CLOSED = 499
 
 /**
- * A handler for `Bun.serve`, `Deno.serve`, hono and others that gets the request's token as its second argument; what the server
- * gives besides (Bun's server, Deno's info) follows.
+ * Makes a handler for `Bun.serve`, `Deno.serve`, hono and others that receives the request's token as its second
+ * argument. Further arguments of the server (Bun's server, Deno's info) follow.
  *
- * It does what {@link fromRequest} cannot do with a `Request` alone: it looks at the request before anything else, since
- * Deno forgets a disconnect that came before the first look; and on `Deno.serve`, where `request.signal` is aborted after a
- * success as well, it watches the body of the response, so that the token is cancelled by a disconnect only.
+ * It does what {@link fromRequest} cannot do with a `Request` alone. It reads `request.signal` first of all, since Deno
+ * forgets a disconnect that came before the first read. On `Deno.serve`, where `request.signal` is also aborted after a
+ * success, it watches the body of the response, so that only a disconnect cancels the token.
  *
- * Anywhere below the handler, `fromRequest(request)` gives the same token. When the client has left and the handler
- * fails with the token's error, that is answered with status 499, which nobody gets, instead of being logged as a failure.
+ * In all functions that the handler calls, `fromRequest(request)` returns the same token. If the client has left and
+ * the handler fails with the token's error, the answer has status 499, which no client receives, and the server logs no
+ * failure.
  *
- * Errors: `TypeError` for what is no function. What the handler throws otherwise is thrown.
+ * Errors: `TypeError` if `handler` is no function. All other errors of the handler are thrown on.
  *
  * @example
  * ```ts
@@ -54,16 +55,16 @@ export function withRequestToken<R extends FetchRequest, Rest extends unknown[]>
   }
 }
 
-/** What `Deno.serve` gives beside the request. */
+/** Whether this is the info that `Deno.serve` passes beside the request. */
 function isOfDeno(info: unknown): boolean {
   return typeof info === 'object' && info !== null && 'completed' in info && 'remoteAddr' in info
 }
 
 /**
- * The same response, with `finished` called when its body has been taken to the end.
+ * Returns the same response, and calls `finished` when its body has been read to the end.
  *
- * A text, or bytes, stays what it is: as a stream it would travel in chunks, without its length. It looks like a stream from
- * outside, but is known by this: it comes in one piece and ends, and the event loop has not turned meanwhile.
+ * A body of text or bytes stays one: as a stream it would be sent in chunks, without its length. From outside it looks
+ * like a stream. It is recognised because it comes in one piece and ends before the event loop has turned.
  */
 async function watchBody(response: Response, finished: () => void): Promise<Response> {
   if (response.body === null || response.body.locked) {
@@ -97,7 +98,10 @@ async function watchBody(response: Response, finished: () => void): Promise<Resp
 
 type Chunk = ReadableStreamReadResult<Uint8Array>
 
-/** The chunk, if it comes before the event loop has turned. One that fails is for whoever reads it later. */
+/**
+ * Resolves with the chunk if it comes before the event loop has turned. If the chunk fails, its later reader gets the
+ * error.
+ */
 function soon(chunk: Promise<Chunk>): Promise<Chunk | undefined> {
   return new Promise((resolve) => {
     chunk.then(resolve, () => resolve(undefined))

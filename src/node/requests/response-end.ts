@@ -1,32 +1,36 @@
 /**
- * How a response ended, as the events of `node:http` and `node:http2` tell it: whole, or with the connection lost before.
+ * How a response ended, according to the events of `node:http` and `node:http2`: complete, or with the connection lost
+ * before.
  *
- * Measured on Node 20, 22, 24 and 26, Bun 1.4 and Deno 2.9; docs/http.md has the table. What cannot be relied on:
+ * Measured on Node 20, 22, 24 and 26, Bun 1.4 and Deno 2.9. docs/http.md has the table. These are unreliable:
  * - `request 'close'` comes as soon as the body has been read, from Node 16 on.
- * - `response.writableFinished` is true on Node 20 and 22 when what was still to be written was thrown away with the socket;
- *   on Bun and Deno as soon as `end()` has been called.
- * - `response 'close'` never comes, on Node 20 and 22 and on Deno, to one that waits behind another of its connection (pipelining).
- * - In HTTP/2, `response 'finish'` and `stream.writableFinished` come true for a stream that was reset; a `HEAD` request's
- *   stream is finished before it has begun; and a reset with `NO_ERROR` leaves `rstCode` 0.
+ * - `response.writableFinished` is true on Node 20 and 22 when the rest of the data was thrown away with the socket. On
+ *   Bun and Deno it is true as soon as `end()` has been called.
+ * - `response 'close'` never comes, on Node 20 and 22 and on Deno, to a response that waits behind another one of its
+ *   connection (pipelining).
+ * - In HTTP/2, `response 'finish'` comes and `stream.writableFinished` becomes true for a stream that was reset. The
+ *   stream of a `HEAD` request is finished before it has begun. A reset with `NO_ERROR` leaves `rstCode` 0.
  */
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 
-/** Called once: the response is whole, or it was lost, with what is known of why. */
+/** Exactly one of these is called, once: the response is complete, or it was lost, with the known cause. */
 export interface Ending {
   readonly finished: () => void
   readonly lost: (reason: unknown) => void
 }
 
-/** What a handler is asked with. */
+/** The request that a handler receives. */
 export type Incoming = IncomingMessage | Http2ServerRequest
 
-/** What a handler answers through: a response, or the socket that `'upgrade'` and `'connect'` events give. */
+/** The response that a handler writes to, or the socket that `'upgrade'` and `'connect'` events pass. */
 export type Outgoing = ServerResponse | Http2ServerResponse | Duplex
 
-/** Calls back about the end of a response, at once if it has ended already. Nothing is left on any emitter after that. */
+/**
+ * Calls back at the end of a response, at once if it has ended already. After that no listener is left on any emitter.
+ */
 export function watchResponse(request: Incoming, response: Outgoing, ending: Ending): void {
   if ('stream' in response) watchStream(response, response.stream, ending)
   else watchSocket(response, request.socket, ending)
@@ -35,11 +39,11 @@ export function watchResponse(request: Incoming, response: Outgoing, ending: End
 function watchSocket(response: ServerResponse | Duplex, socket: Duplex, ending: Ending): void {
   const lost = () => ending.lost(socket.errored ?? undefined)
   if (response.writableFinished) return ending.finished()
-  // Nobody closes the other half of a socket that was given away: after the client's `FIN` nothing comes any more but this.
+  // Node does not close the other half of a socket that was passed on. After the client's `FIN` this is the last event.
   const isRaw = response === socket
   if (socket.destroyed || response.destroyed || (isRaw && socket.readableEnded)) return lost()
   const stop = listen([
-    // The last write is called back, and the event comes, also when it was thrown away: by then the socket is destroyed.
+    // The last write calls back, and the event comes, even if the data was thrown away. Then the socket is destroyed.
     [response, 'finish', () => over(socket.destroyed ? lost : ending.finished)],
     [response, 'close', () => over(lost)],
     ...(isRaw ? [[socket, 'end', () => over(lost)] as const] : []),
@@ -53,7 +57,7 @@ function watchSocket(response: ServerResponse | Duplex, socket: Duplex, ending: 
 }
 
 function watchStream(response: Http2ServerResponse, stream: ServerHttp2Stream, ending: Ending): void {
-  // A reset ends and finishes the stream by itself, so it counts only what the handler has ended before.
+  // A reset ends and finishes the stream by itself. So only a response that the handler has ended counts.
   const isWhole = () => response.writableEnded && stream.writableFinished && !stream.aborted
   const lost = () => ending.lost(stream.rstCode > 0 ? `HTTP/2 error code ${stream.rstCode}` : undefined)
   if (isWhole()) return ending.finished()
@@ -61,9 +65,9 @@ function watchStream(response: Http2ServerResponse, stream: ServerHttp2Stream, e
   const stop = listen([
     [stream, 'finish', () => isWhole() && over(ending.finished)],
     [stream, 'aborted', () => over(lost)],
-    // A reset with NO_ERROR, with something still to be written: on Node 20 to 24 nothing comes after this any more.
+    // A reset with NO_ERROR while data is still to be written: on Node 20 to 24 no event follows this one.
     [stream, 'end', () => stream.closed && stream.writableLength > 0 && over(lost)],
-    // Of the stream and not of the response, which sometimes is not told (nodejs/node#56374).
+    // On the stream, because the response sometimes does not get the event (nodejs/node#56374).
     [stream, 'close', () => over(isWhole() ? ending.finished : lost)],
   ])
   const over = (tell: () => void) => {
@@ -74,7 +78,7 @@ function watchStream(response: Http2ServerResponse, stream: ServerHttp2Stream, e
 
 type Listening = readonly [EventEmitter, string, () => void]
 
-/** Adds the listeners; gives what removes them. */
+/** Adds the listeners. Returns a function that removes them. */
 function listen(all: readonly Listening[]): () => void {
   for (const [emitter, event, listener] of all) emitter.on(event, listener)
   return () => {
@@ -82,7 +86,10 @@ function listen(all: readonly Listening[]): () => void {
   }
 }
 
-/** Whom to call when a connection closes: it has one listener of ours, however many requests are in its pipeline. */
+/**
+ * The callbacks for the end of a connection. A connection has one listener of ours, however many requests are in its
+ * pipeline.
+ */
 const closings = new WeakMap<Duplex, Set<() => void>>()
 
 function onClose(socket: Duplex, callback: () => void): () => void {

@@ -5,7 +5,7 @@ import type { CancellationKind } from '../../core/errors.js'
 import { Cancellation, giveRule, hubOf, settle, subscribe } from '../../core/graph.js'
 import { CancellationToken, SimpleToken, UNCLONABLE } from '../../core/token.js'
 
-/** A WebSocket, seen by its shape: the platform's own, of whatever side, or one of the package `ws`. */
+/** A WebSocket, recognised by its shape: that of the platform, on either side, or one of the package `ws`. */
 export interface WebSocketLike {
   /** 0 connecting, 1 open, 2 closing, 3 closed. */
   readonly readyState: number
@@ -17,7 +17,7 @@ export interface WebSocketLike {
   removeEventListener(type: 'error', listener: () => void): void
 }
 
-/** What a WebSocket says when it has closed. */
+/** The close event of a WebSocket. */
 export interface WebSocketCloseEvent {
   readonly code: number
   readonly reason: string
@@ -30,9 +30,9 @@ export interface BunWebSocket {
   close: unknown
 }
 
-/** What `fromWebSocket` takes beside the socket. */
+/** Options of `fromWebSocket`. */
 export interface WebSocketOptions {
-  /** For messages and for the text of the token. */
+  /** The name in messages and in the text of the token. */
   readonly name?: string | undefined
 }
 
@@ -40,20 +40,23 @@ const WEB_SOCKET_OPTIONS: NamesOf<WebSocketOptions> = ['name']
 
 /** Why a WebSocket has closed: the reason of its token. */
 export interface WebSocketClose extends Error {
-  /** The close code: 1000 for a normal close, 1001 when the page has gone, 1006 for a lost connection; undefined if it closed before it was watched. */
+  /**
+   * The close code: 1000 for a normal close, 1001 when the page has gone, 1006 for a lost connection. Undefined if the
+   * socket closed before `fromWebSocket` was called.
+   */
   readonly code: number | undefined
-  /** What the peer gave with it; may be empty. */
+  /** The reason that the peer sent. May be empty. */
   readonly reason: string
 }
 
 const OPEN = 1
-/** The code of a connection that ended without a close frame; Deno says 0 where it could not connect. */
+/** The code of a connection that ended without a close frame. Deno reports 0 if it could not connect. */
 const LOST = 1006
 
-/** Has `closed` called when the socket has closed; gives what ends that. */
+/** Calls `closed` when the socket has closed. Returns a function that stops this. */
 type Watch = (closed: (event: Partial<WebSocketCloseEvent>) => void) => () => void
 
-/** Cancelled when its socket has closed. */
+/** The token of a WebSocket, cancelled when the socket has closed. */
 class WebSocketToken extends CancellationToken {
   readonly #watch: Watch
 
@@ -62,7 +65,7 @@ class WebSocketToken extends CancellationToken {
     this.#watch = watch
     if (name !== undefined) hubOf(this).name = name
     giveRule(this)
-    // For as long as it lives it hears of the close, polled or listened to.
+    // It hears of the close as long as it lives, whether or not it is polled or has listeners.
     subscribe(this, undefined, true)
   }
 
@@ -96,20 +99,24 @@ function closeOf(code: number | undefined, reason: string): WebSocketClose {
 const known = new WeakMap<object, WebSocketToken>()
 
 /**
- * A WebSocket as a token: cancelled, kind `'disconnect'`, when it has closed, by either side and in any way: by a close frame, a lost
- * connection or an error. The reason is a {@link WebSocketClose} with the close code.
+ * Returns a token for a WebSocket. It is cancelled, with kind `'disconnect'`, when the socket has closed, from either
+ * side and in any way: by a close frame, a lost connection or an error. The reason is a {@link WebSocketClose} with the
+ * close code.
  *
- * It takes the platform's `WebSocket` (of a client, and of `Deno.upgradeWebSocket`) and those of the package `ws`, on both sides. For
- * `Bun.serve`, whose sockets have no events, wrap the handlers in {@link withWebSocketTokens}.
+ * It accepts the `WebSocket` of the platform (of a client, and of `Deno.upgradeWebSocket`) and those of the package
+ * `ws`, on both sides. The sockets of `Bun.serve` have no events. For these, wrap the handlers in
+ * {@link withWebSocketTokens}.
  *
- * Called again for the same socket it gives the same token; with another `name`, a token of that name derived from it.
+ * Further calls for the same socket return the same token. With another `name` they return a token of that name derived
+ * from it.
  *
- * Timing: at once if the socket is closing or closed already; else in its `'close'` event. A peer that vanishes without a word is
- * noticed when the platform notices, which pings are for.
+ * Timing: cancelled at once if the socket is closing or closed already, else in its `'close'` event. If the peer
+ * vanishes without a close frame, the token is cancelled when the platform notices that. Pings help the platform to
+ * notice.
  *
- * Memory: one listener on the socket, taken off when the token is cancelled by whatever. Nothing is left then.
+ * Memory: one listener on the socket. It is removed when the token is cancelled, for any reason. Nothing is left then.
  *
- * Errors: `TypeError` for what is no WebSocket, and for a socket of `Bun.serve` whose handlers are not wrapped.
+ * Errors: `TypeError` for a value that is no WebSocket, and for a socket of `Bun.serve` whose handlers are not wrapped.
  *
  * @example
  * ```ts
@@ -144,7 +151,8 @@ function watched(socket: WebSocketLike | BunWebSocket, name: string | undefined)
     )
   }
   return keep(socket, name, (closed) => {
-    // Node 22's own says nothing more when it could not connect. One of ws does, and a listener would hide its error from its owner.
+    // Node 22's own WebSocket reports only an error if it could not connect. One of `ws` also reports the close. There
+    // a listener would hide the error from the owner of the socket.
     const failed = 'on' in socket ? undefined : () => turn(() => closed({ code: LOST }))
     socket.addEventListener('close', closed)
     if (failed) socket.addEventListener('error', failed)
@@ -169,11 +177,12 @@ export interface BunWebSocketHandlers<Socket> {
 }
 
 /**
- * The same handlers for `Bun.serve({ websocket })`, in all of which `fromWebSocket(socket)` gives the socket's token.
+ * Wraps the handlers for `Bun.serve({ websocket })`. In all of the returned handlers `fromWebSocket(socket)` returns
+ * the socket's token.
  *
  * Timing: the token is cancelled before the `close` handler is called.
  *
- * Errors: `TypeError` for what is no object of handlers.
+ * Errors: `TypeError` for a value that is no object of handlers.
  *
  * @example
  * ```ts no-run
@@ -210,7 +219,7 @@ export function withWebSocketTokens<Socket extends BunWebSocket, Handlers extend
   }
 }
 
-/** Not an EventSource, a data channel or a request, which have a state as well. */
+/** An EventSource, a data channel and a request also have a state, but are no sockets. */
 function isSocket(value: unknown): value is WebSocketLike | BunWebSocket {
   const { readyState, send, close } = Object(value) as Partial<WebSocketLike>
   return typeof readyState === 'number' && typeof send === 'function' && typeof close === 'function'

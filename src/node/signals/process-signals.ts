@@ -8,13 +8,13 @@ import { begin, CancellationToken, type TokenOrSignal, type TokenOptions, UNCLON
 
 type Handler = (signal: NodeJS.Signals) => void
 
-/** Whom to call, by signal: the process has one handler of ours for each, however many tokens there are. */
+/** The handlers by signal. The process has one listener of ours for each signal, however many tokens there are. */
 const handlers = new Map<NodeJS.Signals, Set<Handler>>()
 
-/** The signals that have just been heard here. */
+/** The signals that have just arrived. */
 const heard = new Set<NodeJS.Signals>()
 
-/** Whether a token has just been cancelled by the signal: it may have no handler any more. */
+/** Whether the signal has just cancelled a token. That token may have no handler any more. */
 export function wasHeard(signal: NodeJS.Signals): boolean {
   return heard.has(signal)
 }
@@ -22,12 +22,12 @@ export function wasHeard(signal: NodeJS.Signals): boolean {
 function dispatch(signal: NodeJS.Signals): void {
   heard.add(signal)
   turn(() => heard.delete(signal))
-  // Only whom this signal found here, and who has not been taken away since.
+  // Only the handlers that were there when the signal arrived and were not removed since.
   const all = handlers.get(signal) ?? new Set()
   for (const handler of Array.from(all)) if (all.has(handler)) handler(signal)
 }
 
-/** Attaches a handler; gives what takes it away. */
+/** Attaches a handler. Returns a function that removes it. */
 function handle(signal: NodeJS.Signals, handler: Handler): () => void {
   let all = handlers.get(signal)
   if (!all) {
@@ -42,25 +42,27 @@ function handle(signal: NodeJS.Signals, handler: Handler): () => void {
   }
 }
 
-/** What a `ProcessSignalToken` takes: the signals, then options, then nested tokens. */
+/** Arguments of `ProcessSignalToken`: the signals, then options, then parents. */
 export type ProcessSignalArgument = NodeJS.Signals | TokenOptions | TokenOrSignal
 
 /**
- * Cancelled by the first of the given process signals, kind `'process-signal'`, with the signal's name as reason.
+ * A token that is cancelled by the first of the given process signals, with kind `'process-signal'` and the name of the
+ * signal as reason.
  *
- * A second one gets the default action, since the handlers are gone by then: an impatient user always gets out. (Two that
- * arrive while the program does not let the event loop turn are one.)
+ * A second signal has the default action, because the handlers are removed by then: an impatient user can always end
+ * the program. (Two signals that arrive while the program does not let the event loop turn count as one.)
  *
- * Timing: the platform delivers signals by the event loop, so a loop that never lets it turn, such as `while (token.keepOn())`, hears none, with
- * `using` or without: only SIGKILL ends it then. Loop by `for await (… of token.turns())`, await `token.checkpoint()` in the loop, or start
- * the program with `calloff run` and poll `fromParent({ background: true })`.
+ * Timing: the platform delivers signals by the event loop. So a loop that never lets the event loop turn, such as
+ * `while (token.keepOn())`, receives none, with or without `using`. Only SIGKILL ends such a loop. Write the loop as
+ * `for await (… of token.turns())`, or await `token.checkpoint()` in the loop, or start the program with `calloff run`
+ * and poll `fromParent({ background: true })`.
  *
- * Memory: a handler replaces the default action, so handlers are attached only while somebody listens (`onCancel`, `wait`,
- * `race`, a signal, here or in a token derived from this one) or while the token is held by `using`, and are always removed.
- * A mere poll attaches nothing. Handlers do not keep the process alive.
+ * Memory: a handler replaces the default action. So handlers are attached only while there is a listener (`onCancel`,
+ * `wait`, `race`, a signal, on this token or on a token derived from it) or while the token is held by `using`. They
+ * are always removed. A poll attaches nothing. Handlers do not keep the process alive.
  *
- * Errors: `TypeError` without a signal, or for a name that is none; `RangeError` for `SIGKILL` and `SIGSTOP`, which nobody
- * can handle.
+ * Errors: `TypeError` without a signal, or for a name that is no signal. `RangeError` for `SIGKILL` and `SIGSTOP`,
+ * which no program can handle.
  *
  * @example
  * ```ts
@@ -98,7 +100,10 @@ export class ProcessSignalToken extends CancellationToken {
     giveRule(this)
   }
 
-  /** What a shell expects of a program that a signal has ended: 128 plus its number (SIGINT 130, SIGTERM 143); undefined before. */
+  /**
+   * The exit code that a shell expects of a program that a signal has ended: 128 plus the number of the signal (SIGINT
+   * 130, SIGTERM 143). Undefined before the cancellation.
+   */
   get exitCode(): number | undefined {
     const token = own(this)
     const found = discover(token, LOOK)
@@ -135,7 +140,7 @@ export class ProcessSignalToken extends CancellationToken {
 }
 
 const { [Symbol.dispose]: dispose } = ProcessSignalToken.prototype
-// `using` reads the method when the variable is declared, and only then: that is how a token knows that it is held.
+// `using` reads the method when the variable is declared, and only then. So the token learns that it is held.
 Object.defineProperty(ProcessSignalToken.prototype, Symbol.dispose, {
   configurable: true,
   get(this: ProcessSignalToken) {

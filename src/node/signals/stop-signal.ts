@@ -1,7 +1,8 @@
 /**
- * A signal by which a lender ends processes, or by which both are ended. One that comes with a cancel does not end a process that
- * has the token: it has been asked already, and may finish in peace. (npm and others pass it on, so it may come twice.) One that
- * comes alone has the effect that it would have had.
+ * Handles a signal with which a lender ends processes, or which ends lender and borrower together. A signal that comes
+ * with a cancel does not end a process that has the token: the process has been asked already, and may finish its
+ * cleanup. (npm and other programs pass the signal on, so it may come twice.) A signal that comes alone has its usual
+ * effect.
  */
 import process from 'node:process'
 import { isMainThread } from 'node:worker_threads'
@@ -9,13 +10,13 @@ import { discover, LOOK } from '../../core/graph.js'
 import type { CancellationToken } from '../../core/token.js'
 import { isHeard } from './on-exit.js'
 
-/** @param ask resolves once the token is no older than the call */
+/** @param ask resolves once the token is at least as new as the call */
 export function heedSignal(signal: NodeJS.Signals, token: CancellationToken, ask: () => Promise<void>): void {
   if (!isMainThread || process.platform === 'win32' || discover(token, LOOK)) return
   const letGo = () => void process.off(signal, hear)
   const hear = () => {
     if (isCalledOff(token)) return
-    // Others decide for themselves, if they are there when it comes.
+    // Other listeners decide for themselves, if they are there when the signal comes.
     const isOthers = isHeard(signal, 1)
     const decide = async () => {
       await ask()
@@ -26,7 +27,7 @@ export function heedSignal(signal: NodeJS.Signals, token: CancellationToken, ask
     void decide()
   }
   process.on(signal, hear)
-  // After that nobody is there who will kill what does not come to an end.
+  // After that, there is no lender that would kill a process which does not end.
   token.onCancel(({ kind }) => {
     if (kind === 'disconnect' || kind === 'dispose') letGo()
   })

@@ -7,10 +7,10 @@ import type { TokenLike } from '../../core/tokens/from.js'
 import { lendSignal } from './with-signal.js'
 import { tokenArgument } from '../context/token-argument.js'
 
-/** What emits events: of Node, or of the web. */
+/** An emitter of events, of Node or of the web. */
 export type Emitter = NodeJS.EventEmitter | EventTarget
 
-/** How to go over events. */
+/** How to iterate over events. */
 export interface OnOptions {
   /** Events that end the loop. */
   readonly close?: readonly string[] | undefined
@@ -20,10 +20,11 @@ const ON_OPTIONS: NamesOf<OnOptions> = ['close']
 const SIGNAL = { signal: 'give the signal as the third argument, in place of a token' }
 
 /**
- * The arguments of the next event of that name; Node's `events.once` with a token.
+ * Resolves with the arguments of the next event of that name: Node's `events.once` with a token.
  *
- * Errors: rejects with the token's error, itself, as soon as it is cancelled; with what an emitter of Node emits as
- * `'error'` meanwhile.
+ * Errors: rejects with the token's error, the same object, as soon as the token is cancelled. Rejects with the error
+ * that an emitter of Node emits as `'error'` before the event.
+ *
  * Memory: afterwards no listener is left, on the emitter or on the token.
  *
  * @example
@@ -50,14 +51,16 @@ export function once<Args extends unknown[] = unknown[]>(
 }
 
 /**
- * The arguments of every event of that name, from this call on; Node's `events.on` with a token. Those that are not
- * taken yet are kept.
+ * Yields the arguments of every event of that name, from this call on: Node's `events.on` with a token. Events that the
+ * loop has not taken yet are kept.
  *
- * When the token is cancelled, `next()` rejects at once with the token's error, whatever is kept: as in `iterate`.
+ * When the token is cancelled, `next()` rejects at once with the token's error, even if events are kept, as in
+ * `iterate`.
  *
  * Errors: as {@link once}.
- * Memory: the listeners are gone from the emitter, and from the token, as soon as the loop is left, by whatever way, or the
- * token is cancelled. Who never begins the loop, nor calls `return()`, leaves them there until then.
+ *
+ * Memory: the listeners are removed from the emitter and from the token as soon as the loop is left, in any way, or the
+ * token is cancelled. A caller that neither begins the loop nor calls `return()` leaves them there until then.
  *
  * @example
  * ```ts
@@ -92,7 +95,7 @@ export function on<Args extends unknown[] = unknown[]>(
   const iterator = own.error
     ? undefined
     : (listen(emitter as NodeJS.EventEmitter, event, given) as AsyncIterator<Args, undefined>)
-  // The platform takes its listeners off at the abort, whether somebody waits or not.
+  // The platform removes its listeners at the abort, whether or not a caller waits.
   const registration = own.onCancel((error) => controller.abort(error))
   let isOver = false
   const finish = () => {
@@ -111,7 +114,7 @@ export function on<Args extends unknown[] = unknown[]>(
     } catch (error) {
       const wasOver = isOver
       finish()
-      // A condition that throws comes here as well: the platform still has its listeners on the emitter.
+      // A condition that throws also leads here: the platform then still has its listeners on the emitter.
       await iterator?.return?.()
       if (!own.error || !isCancellation(error, own)) throw error
       if (wasOver) return DONE

@@ -8,7 +8,7 @@ import type { TokenLike } from '../../core/tokens/from.js'
 import { lendSignal } from './with-signal.js'
 import { TOKEN_FOR_SIGNAL, tokenArgument } from '../context/token-argument.js'
 
-/** What can stand in a pipeline: streams of Node or of the web, iterables, and functions from one iterable to the next. */
+/** The steps of a pipeline: streams of Node or of the web, iterables, and functions from one iterable to the next. */
 export type PipelineStep =
   | NodeJS.ReadableStream
   | NodeJS.WritableStream
@@ -17,30 +17,32 @@ export type PipelineStep =
   | ReadableStream
   | WritableStream
   | TransformStream
-  // Each function says itself what it takes; that they fit together is not checked, as in Node.
+  // Each function declares what it accepts. Whether the steps fit together is not checked, as in Node.
   // oxlint-disable-next-line typescript/no-explicit-any
   | ((source: any, options: { readonly signal: AbortSignal }) => AsyncIterable<unknown> | PromiseLike<unknown>)
 
 /** How to connect streams. */
 export interface PipelineOptions {
-  /** Cancels it. Default: none. */
+  /** The token that cancels the pipeline. Default: none. */
   readonly token?: TokenLike | undefined
-  /** False leaves the last stream open when the first has ended. Default: true. */
+  /** With `false` the last stream stays open when the first has ended. Default: true. */
   readonly end?: boolean | undefined
 }
 
 const PIPELINE_OPTIONS: NamesOf<PipelineOptions> = ['token', 'end']
 
 /**
- * Connects streams, from a source to a destination, and resolves when all has gone through; Node's `pipeline` with a token.
- * It gives what the last one comes to, if that is a function.
+ * Connects streams, from a source to a destination, and resolves when all data has passed: Node's `pipeline` with a
+ * token. If the last step is a function, it resolves with the result of that function.
  *
- * When the token is cancelled, all the streams are destroyed; it rejects when they have closed, or a second later if one of them
- * never does. A function that does not heed its `signal` is not waited for.
+ * When the token is cancelled, all streams are destroyed. The promise rejects when they have closed, or a second later
+ * if one of them never closes. It does not wait for a function that ignores its `signal`.
  *
- * Errors: rejects with the token's error, itself; with the first failure of any of the streams and functions, itself, where Node hides
- * it behind an `AbortError`; with `ERR_STREAM_PREMATURE_CLOSE` where one of them stops before the end. The streams themselves are
- * destroyed with Node's `AbortError`, whose `cause` is the token's error.
+ * Errors: rejects with the token's error, the same object. Rejects with the first failure of a stream or function, also
+ * the same object, where Node hides it behind an `AbortError`. Rejects with `ERR_STREAM_PREMATURE_CLOSE` if one of them
+ * stops before the end. The streams themselves are destroyed with Node's `AbortError`, whose `cause` is the token's
+ * error.
+ *
  * Memory: nothing is left on the token.
  *
  * @example
@@ -76,7 +78,7 @@ export function pipeline<Result = void>(
     const stages = new Stages(streams, own)
     const all = connect(stages.watched as never, { ...shape, signal }) as Promise<Result>
     let registration: Registration | undefined
-    // The platform waits for functions that do not heed the signal, and so for ever.
+    // The platform waits for functions that ignore the signal, possibly for ever.
     const calledOff = new Promise<never>((_, reject) => {
       registration = own.onCancel((error) => {
         const leave = () => reject(error)
@@ -87,8 +89,8 @@ export function pipeline<Result = void>(
       return await Promise.race([all, calledOff])
     } catch (error) {
       if (!own.error || stages.haveFailed) throw stages.failure(error)
-      await closed(streams) // which Node 20 and 22 do not wait for
-      // On Bun the end that we have brought about may be noticed before what it was brought about by.
+      await closed(streams) // Node 20 and 22 do not wait for that
+      // On Bun the end of the streams may be noticed before the cancellation that has caused it.
       throw (error as { code?: unknown } | null)?.code === PREMATURE ? own.error : error
     } finally {
       registration?.stop()
@@ -97,16 +99,17 @@ export function pipeline<Result = void>(
 }
 
 /**
- * What each stage has failed with by itself. Node destroys the stages in front of one that stops early with an `AbortError` of its
- * own making, which may come out instead of the failure, or with it (nodejs/node#62089); nobody has cancelled anything then.
+ * The failures of the stages themselves. If a stage stops early, Node destroys the stages before it with an
+ * `AbortError` that Node itself creates. That error may replace the failure, or come with it (nodejs/node#62089),
+ * although no token was cancelled.
  */
 class Stages {
-  /** The same, whose functions say what they fail with. */
+  /** The same steps, with functions that note their failures. */
   readonly watched: readonly PipelineStep[]
   readonly #token: CancellationToken
-  /** All streams, also those that functions have made. */
+  /** All streams, including those that functions have returned. */
   readonly #streams: (Partial<Readable> | null)[]
-  /** Of functions, in the order of time. */
+  /** The failures of functions, in order of time. */
   readonly #thrown: unknown[] = []
 
   constructor(steps: readonly PipelineStep[], token: CancellationToken) {
@@ -115,15 +118,15 @@ class Stages {
     this.watched = steps.map((step) => (typeof step === 'function' ? this.#watch(step) : step))
   }
 
-  /** A function has failed while the token was alive. */
+  /** Whether a function has failed before the token was cancelled. */
   get haveFailed(): boolean {
     return this.#thrown.length > 0
   }
 
-  /** The failure that stands behind the error of the platform. */
+  /** Returns the failure behind the error of the platform. */
   failure(error: unknown): unknown {
     const errored: unknown[] = this.#streams.flatMap((one) => one?.errored ?? [])
-    // What a function throws that was thrown at it by its source is not its own.
+    // A function that rethrows an error of its source has not failed itself.
     const isOwn = (one: unknown) => !isMakeshift(one) || (this.#thrown.includes(one) && !errored.includes(one))
     const all = [...this.#thrown, ...errored]
     if (isOwn(error) && !(this.haveFailed && isCancellation(error, this.#token))) return error
@@ -167,54 +170,59 @@ class Stages {
   }
 }
 
-/** What the result of a function may be. */
+/** All that the result of a function may be. */
 type Everything = PromiseLike<unknown> & NodeJS.ReadableStream & ReadableStream & AsyncIterable<unknown>
 
 const PREMATURE = 'ERR_STREAM_PREMATURE_CLOSE'
 
-/** What Node makes up for a stream that is closed before its end: that error, an `AbortError` of no signal, or both with a failure. */
+/**
+ * Whether Node has made the error for a stream that was closed before its end. That is either the premature close
+ * error, an `AbortError` without a signal, or an aggregate of one of them and a failure.
+ */
 function isMakeshift(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isMakeshift)
   const { name, code } = Object(error) as { readonly name?: unknown; readonly code?: unknown }
   if (code === PREMATURE) return true
-  // That of a signal has its reason as the cause.
+  // The `AbortError` of a signal has the signal's reason as its cause.
   return name === 'AbortError' && code === 'ABORT_ERR' && !isOurs(error) && !Object.hasOwn(error as object, 'cause')
 }
 
-/** Waits until those that are destroyed have closed. */
+/** Waits until the destroyed streams have closed. */
 async function closed(streams: readonly PipelineStep[]): Promise<void> {
   const open = (streams as readonly Partial<Readable>[]).filter((one) => one.destroyed === true && one.closed === false)
   await Promise.allSettled(open.map((one) => finished(one as Readable, { cleanup: true })))
 }
 
-/** A plain object that is no iterable. */
+/** Whether the last argument is a plain object that is no iterable. */
 function isOptions(last: unknown): last is PipelineOptions {
   const prototype: unknown = Object(last) === last ? Object.getPrototypeOf(last) : undefined
   if (prototype !== Object.prototype && prototype !== null) return false
   return !(Symbol.asyncIterator in (last as object)) && !(Symbol.iterator in (last as object))
 }
 
-/** How to pipe a stream of the web: what `ReadableStream.pipeTo` takes, and a token for its signal. */
+/** How to pipe a stream of the web: the options of `ReadableStream.pipeTo`, with a token instead of the signal. */
 export interface PipeToOptions {
-  /** Cancels it. Default: none. */
+  /** The token that cancels the pipe. Default: none. */
   readonly token?: TokenLike | undefined
-  /** Leave the destination open at the end of the source. */
+  /** Leaves the destination open at the end of the source. */
   readonly preventClose?: boolean | undefined
-  /** Leave the destination as it is when the source fails, or the token is cancelled. */
+  /** Does not abort the destination when the source fails or the token is cancelled. */
   readonly preventAbort?: boolean | undefined
-  /** Leave the source as it is when the destination fails, or the token is cancelled. */
+  /** Does not cancel the source when the destination fails or the token is cancelled. */
   readonly preventCancel?: boolean | undefined
 }
 
 const PIPE_TO_OPTIONS: NamesOf<PipeToOptions> = ['token', 'preventClose', 'preventAbort', 'preventCancel']
 
 /**
- * Pipes a stream of the web into another, and resolves when all has gone through; `ReadableStream.pipeTo` with a token.
+ * Pipes a stream of the web into another, and resolves when all data has passed: `ReadableStream.pipeTo` with a token.
  *
- * When the token is cancelled, the source is cancelled and the destination aborted, with the token's error as reason; it
- * rejects when both have finished with that, and with what they are writing, or a second later if they never do.
+ * When the token is cancelled, the source is cancelled and the destination is aborted, with the token's error as
+ * reason. The promise rejects when both have finished that, and the writes in progress, or a second later if they never
+ * do.
  *
- * Errors: rejects with the token's error, itself; with whatever fails first.
+ * Errors: rejects with the token's error, the same object, or with the first failure.
+ *
  * Memory: nothing is left on the token.
  *
  * @example

@@ -4,20 +4,20 @@ import { promiseUnder } from '../../core/promises.js'
 import { holdFor } from '../../core/remaining.js'
 import type { CancellationToken } from '../../core/token.js'
 
-/** Milliseconds that an operation gets to end once it was aborted: streams close, buffers are written. */
+/** Milliseconds that an aborted operation gets to end: streams close, buffers are written. */
 const GRACE = 1_000
 
 /**
- * Lends an operation of the platform a signal of its own, for as long as it takes. What the platform forgets to take off the
- * signal, or holds on to, goes with it; nothing of it is on the token.
+ * Gives an operation of the platform a signal of its own, for as long as the operation runs. Listeners that the
+ * platform forgets to remove from the signal are garbage together with the signal. Nothing of them is on the token.
  *
- * What comes out is the token's error itself, where the platform wraps it (`AbortError`, an `AggregateError` of several) or
- * drops it. An error that is no cancellation comes out as it is, also of an operation that was cancelled.
+ * The result is the token's error itself, where the platform wraps it (in an `AbortError`, or an `AggregateError` of
+ * several) or drops it. An error that is no cancellation is passed on unchanged, even if the operation was cancelled.
  *
- * It rejects with what `tokenOf` throws. A rejection with the token's error is handled from birth.
+ * Rejects with the errors that `tokenOf` throws. A rejection with the token's error is handled from the start.
  *
- * A deadline ends it even if nothing else keeps the process alive. An operation that has not ended a second after it was
- * aborted (a stream that never closes, a sink that never answers) is waited for no longer.
+ * A deadline ends the operation even if nothing else keeps the process alive. An operation that has not ended a second
+ * after it was aborted (a stream that never closes, a sink that never answers) is not waited for any longer.
  */
 export function lendSignal<T>(
   tokenOf: () => CancellationToken,

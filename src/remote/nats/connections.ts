@@ -14,7 +14,10 @@ export interface Dialed {
   letGo(): void
 }
 
-/** A connection of its own for each link, which does not connect again: the hub does. Given up when the token ends. */
+/**
+ * A connection of its own for each link. It does not connect again, because the hub does. It is given up when the token
+ * is cancelled.
+ */
 export async function dial(options: ConnectionOptions, token: CancellationToken): Promise<Dialed> {
   const { connect } = await library()
   const { result, abandon } = overSockets(() => connect({ ...options, reconnect: false, noAsyncTraces: true }))

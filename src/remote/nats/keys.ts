@@ -1,31 +1,32 @@
 /**
- * What things are called in the bucket. Keys may have few characters, names any: what is not a letter, a digit, `-` or `_`
- * becomes `=` and two hexadecimal digits for each byte of UTF-8, and the empty text a single `=`.
+ * The keys of the records in the bucket. Keys allow only few characters, names allow any. So a character that is not a
+ * letter, a digit, `-` or `_` becomes `=` and two hexadecimal digits for each byte of UTF-8. The empty text becomes a
+ * single `=`.
  *
  *     mark.<name>.<run>                    that a topic is cancelled
- *     lease.<name>.<run>                   who has its lease, or had it last
+ *     lease.<name>.<run>                   the owner of its lease, or the last owner
  *     holder.<name>.<run>.<session>.<id>   an open token
  *     session.<session>                    a process
- *     sweep                                how far the bucket was tidied up
- *     turn                                 nothing: a message for its place in the order of the stream alone
+ *     sweep                                how far the bucket was swept
+ *     turn                                 nothing: only its place in the order of the stream matters
  *
- * The number of parts tells marks and leases from the rest, for one filter: see {@link TOPICS}.
+ * The number of parts distinguishes marks and leases from the other keys, for one filter: see {@link TOPICS}.
  */
 import { createHash } from 'node:crypto'
 import type { Topic } from '../contract/engine.js'
 
-/** Every mark and every lease, and nothing else. */
+/** Matches every mark and every lease, and no other key. */
 export const TOPICS = '*.*.*'
 export const SWEEP = 'sweep'
 export const TURN = 'turn'
 
-/** One part of a key. */
+/** Encodes a text as one part of a key. */
 export function partOf(text: string): string {
   const escaped = encodeURIComponent(text).replace(/[.!~*'()]/g, (one) => `%${one.charCodeAt(0).toString(16)}`)
   return escaped === '' ? '=' : escaped.replaceAll('%', '=').replace(/=../g, (one) => one.toUpperCase())
 }
 
-/** What a part stands for; undefined if nothing of ours does. */
+/** Decodes a part of a key. Returns undefined if no text is encoded like that. */
 export function textOfPart(part: string): string | undefined {
   if (part === '=') return ''
   try {
@@ -35,7 +36,7 @@ export function textOfPart(part: string): string | undefined {
   }
 }
 
-/** The two parts of a topic. */
+/** Encodes a topic as two parts of a key. */
 export function pathOf({ name, runId }: Topic): string {
   return `${partOf(name)}.${partOf(runId)}`
 }
@@ -45,12 +46,12 @@ export const leaseKey = (path: string): string => `lease.${path}`
 export const holderKey = (path: string, session: string, id: number): string => `holder.${path}.${session}.${id}`
 export const sessionKey = (session: string): string => `session.${session}`
 
-/** What others know a session by: its id is its own business. */
+/** Returns the id by which other processes know a session. The id of the session itself is private. */
 export function publicId(session: string): string {
   return createHash('sha256').update(session, 'utf8').digest('hex').slice(0, 32)
 }
 
-/** A key, taken apart. */
+/** A key in its parts. */
 export type Parsed =
   | { readonly kind: 'mark' | 'lease'; readonly path: string; readonly topic: Topic }
   | {
@@ -62,7 +63,7 @@ export type Parsed =
     }
   | { readonly kind: 'session'; readonly session: string }
 
-/** Undefined for what is none of ours. */
+/** Parses a key. Returns undefined for any other key. */
 export function parseKey(key: string): Parsed | undefined {
   const parts = key.split('.')
   if (parts.includes('')) return undefined

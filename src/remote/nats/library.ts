@@ -1,4 +1,4 @@
-/** The packages that are needed, loaded when they are. */
+/** The optional packages, loaded when they are needed. */
 import type { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { connect, headers } from '@nats-io/transport-node'
 import { HubError } from '../contract/errors.js'
@@ -11,7 +11,7 @@ export interface Library {
   readonly jetstreamManager: typeof jetstreamManager
 }
 
-/** Rejects with `ERR_HUB_SCHEME` where one is not installed. */
+/** Loads the packages. Rejects with `ERR_HUB_SCHEME` if one is not installed. */
 export async function library(): Promise<Library> {
   try {
     const { connect, headers } = await import('@nats-io/transport-node')

@@ -1,4 +1,4 @@
-/** A link over a bucket: how what a hub asks for is done with keys. */
+/** A link over a bucket: it carries out the requests of a hub with keys. */
 import { after, now } from '../../core/clock.js'
 import { LinkBase } from '../adapter/link-base.js'
 import type { Opening } from '../adapter/open-link.js'
@@ -29,7 +29,7 @@ export interface Entered {
   readonly path: string
   readonly state: number
   readonly seq: number
-  /** Over which it was entered last. */
+  /** The link over which it was stored last. */
   readonly over: NatsLink | undefined
 }
 
@@ -37,7 +37,7 @@ export interface Entered {
 export interface Memory {
   readonly sightings: Sightings
   readonly entered: Map<number, Entered>
-  /** There has been a link before. */
+  /** Whether there was a link before. */
   isOld: boolean
 }
 
@@ -50,20 +50,23 @@ interface Listed {
 
 export class NatsLink extends LinkBase implements Link {
   readonly #bucket: Bucket
-  /** What the others know the session by. */
+  /** The id by which other processes know the session. */
   readonly #me: string
   readonly #memory: Memory
   readonly #following: Following
   readonly #leases: Leases
   readonly #census: Census
   readonly #sweeper: Sweeper
-  /** A list is several requests, one after the other: of ten thousand at once none would be done before the others, or in time. */
+  /**
+   * Limits the lists under way. A list is several requests, one after the other. Of ten thousand lists at once none
+   * would be done before the others, or in time.
+   */
   readonly #lists = new Gate(LISTS)
-  /** The revision of the session, while it is known to be there. */
+  /** The revision of the session. 0 unless the session is known to be stored. */
   #revision = 0
-  /** What is being entered. */
+  /** The requests under way that store holders. */
   readonly #entering = new Set<Promise<unknown>>()
-  /** The session has said good-bye. */
+  /** Whether the session has ended by `bye`. */
   hasSaidBye = false
   #stopNews = () => {}
   #stopSweep = () => {}
@@ -79,7 +82,7 @@ export class NatsLink extends LinkBase implements Link {
     this.#sweeper = new Sweeper(bucket)
   }
 
-  /** Listens to what is new, and says who is here. */
+  /** Listens to new records, and stores the session. */
   async begin(): Promise<void> {
     const news = this.#bucket.onNews((key, text, seq) => this.#heard(key, text, seq))
     this.#stopNews = () => news.unsubscribe()
@@ -99,12 +102,12 @@ export class NatsLink extends LinkBase implements Link {
 
   // ---- The session
 
-  /** Stores the session, whatever is there. */
+  /** Stores the session, whether or not there is one. */
   async #announce(): Promise<void> {
     this.#revision = (await this.#bucket.put(sessionKey(this.#me), textOfSession(this.session))) ?? 0
   }
 
-  /** What was just stored tells what time it is there. */
+  /** Sets the clock of the bucket by the time of the record that was just stored. */
   async #setClock(): Promise<Stored | undefined> {
     const stored = now()
     const mine = await this.#bucket.get(sessionKey(this.#me))
@@ -113,8 +116,8 @@ export class NatsLink extends LinkBase implements Link {
   }
 
   /**
-   * A server that was killed may have forgotten that something was taken away just before. Holders of this session that have
-   * left would come back that way, and nobody would ever take them out again.
+   * Removes holders that have left. A server that was killed may have forgotten that a record was removed just before.
+   * So holders of this session that have left would come back, and no process would ever remove them again.
    */
   async #layGhosts(): Promise<void> {
     const keys = await this.#bucket.keys(`holder.*.*.${this.#me}.*`)
@@ -137,7 +140,7 @@ export class NatsLink extends LinkBase implements Link {
         }
         const found = await this.#bucket.get(key)
         if (!found) break
-        // Another link of this very session.
+        // Another link of this same session has stored it.
         this.#revision = found.seq
       }
       this.#revision = 0
@@ -148,7 +151,7 @@ export class NatsLink extends LinkBase implements Link {
 
   bye(): Promise<void> {
     return this.ask(async () => {
-      // A hub that is closed when it has only just connected again is still entering.
+      // A hub that is closed just after it has connected again may still be storing holders.
       do {
         await Promise.allSettled(this.#entering)
         await this.#bucket.purge(`holder.*.*.${this.#me}.*`)
@@ -167,7 +170,7 @@ export class NatsLink extends LinkBase implements Link {
     return this.ask(async () => {
       const topics = new Map<string, Topic>()
       for (const { topic } of holders) topics.set(pathOf(topic), topic)
-      // First who is here (E5); what becomes known meanwhile is told already.
+      // First the holders are stored (E5). Changes that happen meanwhile are already reported.
       const entering = this.#enterAll(holders)
       this.#entering.add(entering)
       await entering.finally(() => this.#entering.delete(entering))
@@ -198,7 +201,7 @@ export class NatsLink extends LinkBase implements Link {
         return
       }
       const found = await this.#bucket.get(key)
-      // A state only goes up (E9).
+      // A state only increases (E9).
       if (found?.text !== undefined) state = Math.max(state, holderEntryOf(found.text)?.state ?? 0)
       expected = found?.seq ?? 0
     }
@@ -214,12 +217,12 @@ export class NatsLink extends LinkBase implements Link {
     const { entered } = this.#memory
     const known = entered.get(id)
     if (known) this.#following.remove(known.path, id)
-    // Who does not know where he was looks for himself everywhere.
+    // If the place of the holder is unknown, all places are searched.
     await this.#bucket.purge(known ? holderKey(known.path, this.#me, id) : `holder.*.*.${this.#me}.${id}`)
     entered.delete(id)
   }
 
-  // ---- How topics stand
+  // ---- The states of topics
 
   read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
     return this.ask(() => this.#read(topics))
@@ -237,14 +240,14 @@ export class NatsLink extends LinkBase implements Link {
     return { topic, mark: this.#markOf(mark), lease: record }
   }
 
-  /** The mark, if it is one, and its time is not over. */
+  /** Returns the mark if there is one and it has not expired. */
   #markOf(stored: Stored | undefined): MarkRecord | undefined {
     if (stored?.text === undefined) return undefined
     const { mark, ttl } = markEntryOf(stored.text)
     return isOver(this.#bucket.age(stored), ttl) ? undefined : mark
   }
 
-  /** The marks that were forgotten there, and how long that is still to be remembered (E2). */
+  /** Returns the marks of the topic that were forgotten, and how long they must still be remembered (E2). */
   #forgottenIn(stored: Stored | undefined): Pick<MarkEntry, 'forgotten' | 'remembered'> {
     if (stored?.text === undefined) return { forgotten: [], remembered: 0 }
     const { forgotten, remembered } = markEntryOf(stored.text)
@@ -258,7 +261,7 @@ export class NatsLink extends LinkBase implements Link {
     if (parsed?.kind !== 'mark' && parsed?.kind !== 'lease') return
     const followed = this.#following.of(parsed.path)
     if (!followed) return
-    // Of a lease it is only said that it has changed.
+    // The message for a lease says only that it has changed.
     if (parsed.kind === 'mark') this.#following.learn({ key, seq, at: this.#bucket.time, text })
     this.ask(async () => {
       const found = parsed.kind === 'mark' ? followed : await this.#following.read(parsed.path)
@@ -291,7 +294,7 @@ export class NatsLink extends LinkBase implements Link {
         const found = await this.#bucket.get(key)
         const mark = this.#markOf(found)
         if (!found || !mark) break
-        // Its id stays, so that it does not come back when it is offered once more (E2).
+        // The id of the mark stays, so that the mark does not come back when it is offered once more (E2).
         const before = this.#forgottenIn(found)
         const ttl = markEntryOf(found.text as string).ttl - this.#bucket.age(found)
         const forgotten = [mark.id, ...before.forgotten].slice(0, FORGOTTEN_PER_TOPIC)
@@ -334,7 +337,7 @@ export class NatsLink extends LinkBase implements Link {
     return this.ask(() => this.#lists.pass(false, list))
   }
 
-  /** One topic, as it stands when its holders are counted: who reacts to a mark by going is counted all the same. */
+  /** Reads one topic as it is when its holders are counted. A holder that leaves because of a mark is still counted. */
   async #about(topic: Topic): Promise<readonly Listed[]> {
     const path = pathOf(topic)
     const [mark, lease, keys] = await Promise.all([
@@ -347,7 +350,10 @@ export class NatsLink extends LinkBase implements Link {
     return [{ topic, mark, lease, holders: keys.map(report) }]
   }
 
-  /** All topics whose names begin so. There is no order of names in a bucket: all keys are looked at, and those read. */
+  /**
+   * Reads all topics whose names begin with the prefix. Names in a bucket have no order, so all keys are listed, and
+   * the matching ones are read.
+   */
   async #below(prefix: string): Promise<readonly Listed[]> {
     const sessions = new Sessions(this.#bucket)
     const byPath = new Map<string, Listed>()
@@ -373,19 +379,22 @@ export class NatsLink extends LinkBase implements Link {
     const sweep = () => {
       this.#sweep()
       this.#memory.sightings.forgetBefore(now() - SIGHTINGS)
-      this.ask(() => this.#sweeper.sweep()).catch(() => {}) // Somebody will.
+      this.ask(() => this.#sweeper.sweep()).catch(() => {}) // Another process will sweep.
     }
     this.#stopSweep = after(SWEEP_EVERY, sweep, false)
   }
 }
 
-/** Lists under way: enough for who holds what to be looked up for many at a time. */
+/** The limit for lists under way. It allows to look up the holders of many topics at a time. */
 const LISTS = 500
 
-/** How long a lease that nobody renews, or looks at, is remembered here: longer than any `ttl` that makes sense. */
+/**
+ * How long this process remembers a lease that is neither renewed nor read, in milliseconds. Longer than any sensible
+ * `ttl`.
+ */
 const SIGHTINGS = 24 * 3_600_000
 
-/** Timestamps are cut to whole milliseconds on their way. */
+/** Whether a record has expired. Timestamps are cut to whole milliseconds on their way. */
 function isOver(age: number, ttl: number): boolean {
   return age > ttl + 1
 }

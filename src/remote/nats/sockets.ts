@@ -1,6 +1,7 @@
 /**
- * The sockets that a library makes while it connects. It does not hand out what it has not finished, and lets one over which no
- * answer comes stay open for ever (nats.js#64), which would keep the process from ending and the server from others.
+ * The sockets that a library opens while it connects. The library does not return a connection that is not finished,
+ * and a socket over which no answer comes stays open for ever (nats.js#64). Such a socket would keep the process alive,
+ * and would take up a connection of the server.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
@@ -10,14 +11,14 @@ const CHANNEL = 'net.client.socket'
 const making = new AsyncLocalStorage<Set<Socket>>()
 let users = 0
 
-/** Only what is made within, by whatever was started there, is of interest. */
+/** Notes the sockets that were opened inside `overSockets`, in its async context. */
 function made(message: unknown): void {
   making.getStore()?.add((message as { socket: Socket }).socket)
 }
 
 /**
- * Runs something that connects; destroys its sockets if it fails, or if `abandon` is called, which makes it fail. Where sockets are
- * made without a word, as in Bun, nothing is destroyed.
+ * Runs a function that connects. Destroys its sockets if it fails. `abandon` destroys them too, which makes the
+ * function fail. Where sockets are not reported when they are opened, as in Bun, nothing is destroyed.
  */
 export function overSockets<T>(what: () => Promise<T>): { readonly result: Promise<T>; readonly abandon: () => void } {
   const sockets = new Set<Socket>()

@@ -1,7 +1,7 @@
 /**
- * Removes expired records, so that the bucket does not grow. Readers check the age of records themselves, so the time of removal does not
- * matter. One process does it for all: the first that finds a round due. Every hour it reads everything that is stored, in the order in
- * which it was stored, one part a minute.
+ * Removes expired records, so that the bucket does not grow. Readers check the age of records themselves, so the time
+ * of removal does not matter. One process does it for all: the first process that finds a round due. Every hour it
+ * reads all stored records, in the order in which they were stored, one part a minute.
  */
 import { LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
@@ -16,7 +16,7 @@ const ROUND = 3_600_000
 const SWEPT = 2_000
 /** How long a delete marker stays, for later readers (TC2), in milliseconds. */
 const NOTED = 24 * 3_600_000
-/** What has gone for certain, whatever a clock that was asked a moment ago thinks: milliseconds. */
+/** Milliseconds that are subtracted from each age, because the clock may be inexact. */
 const MARGIN = 1_000
 
 export class Sweeper {

@@ -26,7 +26,7 @@ export type Found = Pick<Followed, 'mark' | 'lease'>
 
 /** Up to this many topics are always read one by one. */
 const FEW = 4
-/** So many steps at a time. */
+/** The limit for steps at a time. */
 const STEPS = 100
 
 export class Following {

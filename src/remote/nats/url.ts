@@ -1,4 +1,4 @@
-/** `nats://`: each link makes a connection. */
+/** Hubs at `nats://` URLs: each link makes a connection. */
 import type { ConnectionOptions } from '@nats-io/transport-node'
 import type { CancellationToken } from '../../core/token.js'
 import type { Engine } from '../contract/engine.js'
@@ -6,12 +6,12 @@ import { dial } from './connections.js'
 import { NatsEngine, type NatsEngineOptions } from './engine.js'
 import { library } from './library.js'
 
-/** Milliseconds for each of several servers: one that is frozen takes a connection, and says nothing. */
+/** Milliseconds for each of several servers: a server that is frozen accepts a connection but does not answer. */
 const TRY = 2_000
 
 /** `nats://[user:password@|token@]host[:port][/bucket][?replicas=3]` */
 export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
-  await library() // or this is the time to say that it is missing
+  await library() // fails now if the package is missing
   const { host, username, password, pathname, searchParams } = url
   const place = `nats://${host}`
   if (!host) throw new RangeError(`url must name a host, such as nats://localhost:4222, got ${place}`)
@@ -25,7 +25,8 @@ export async function engineOfUrl(url: URL, tls: object): Promise<Engine> {
     bucket: decodeURIComponent(pathname.slice(1)) || undefined,
     replicas: replicas === null ? undefined : Number(replicas),
   }
-  // The other servers of its cluster, as the last one that was connected to named them: for when that one is lost.
+  // The other servers of the cluster, which the last connected server has reported. They are used when that server is
+  // lost.
   let others: readonly string[] = []
   const dialOne = async (token: CancellationToken) => {
     const several = { servers: [host, ...others], noRandomize: true, timeout: TRY }

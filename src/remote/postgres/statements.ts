@@ -2,8 +2,8 @@
  * The statements for PostgreSQL. Each statement is a transaction of its own, at READ COMMITTED.
  *
  * Invariants
- * PG1. Holders are stored and committed before topics are read. A mark is stored and committed before its holders are read. So if one
- *     client enters while another marks, at least one of them sees the other (E4, E5).
+ * PG1. Holders are stored and committed before topics are read. A mark is stored and committed before its holders are
+ *     read. So if one client enters while another marks, at least one of them sees the other (E4, E5).
  * PG2. Rows of several topics are written in the order of their names, so two processes never deadlock.
  * PG3. Times are times of the server. A reader treats an expired row as expired, even if it was not removed yet.
  * PG4. All numbers are sent as text, because a process can configure how its client parses the types of PostgreSQL.
@@ -14,7 +14,10 @@ import { OVER, type Tables } from './schema.js'
 const ms = (parameter: string): string => `${parameter}::float8 * interval '1 ms'`
 const LOST_FOR = `interval '${LEASE_REMEMBERED_FOR} ms'`
 
-/** The state of topics, as texts: name, run, mark, and of the lease the fence, the time left and the last term that was lost. */
+/**
+ * The state of topics, as texts: name, run, mark, and for the lease the fence, the time left and the last term that was
+ * lost.
+ */
 const STATE = `name, run,
   CASE WHEN mark_ends > statement_timestamp() THEN mark END,
   CASE WHEN lease_kept > statement_timestamp() THEN fence::text END,
@@ -24,13 +27,16 @@ const STATE = `name, run,
 const GIVEN = 'SELECT DISTINCT name, run FROM unnest($1::text[], $2::text[]) AS given (name, run)'
 
 export interface Statements {
-  /** Why the tables are not to be made, if they are there. */
+  /** first table, last table. Returns the name of each, or null if it does not exist. If both exist, none is made. */
   readonly exists: string
   /** id, channel, host, pid, ttl */
   readonly attach: string
   /** id */
   readonly beat: string
-  /** session, ids, names, runs, states, roles, sinces. Returns whether the session lives, and how many holders were entered. */
+  /**
+   * session, ids, names, runs, states, roles, sinces. Returns whether the session lives, and how many holders were
+   * entered.
+   */
   readonly enter: string
   /** session, ids */
   readonly leave: string
@@ -122,8 +128,9 @@ RETURNING name, run`,
   lease_kept = CASE WHEN lease_ends > clock_timestamp() THEN lease_kept END
 WHERE name = $1 AND run = $2`,
 
-    // Whether it runs is asked by the moment the statement came in, which is the same throughout it, and not later than the
-    // moment at which somebody else who was waited for has taken it. Only who has it himself, and has it still, may extend it.
+    // Whether the lease has expired is decided at the moment when the statement arrived. That moment is the same in the
+    // whole statement. It is not later than the moment when another owner, for which the statement had to wait, has
+    // taken the lease. Only the owner that still has the lease may extend it.
     acquire: `INSERT INTO ${topics} AS stands (name, run, owner, fence, lease_ends, lost, lease_kept)
 VALUES ($1, $2, $3, nextval('${fences.replaceAll("'", "''")}'), clock_timestamp() + ${ms('$4')}, 0,
   clock_timestamp() + ${ms('$4')} + ${LOST_FOR})
@@ -153,7 +160,7 @@ RETURNING 1`,
   DELETE FROM ${sessions} WHERE heard + ${ms(`(ttl + ${SILENT_FOR})`)} < statement_timestamp() RETURNING id
 )
 DELETE FROM ${holders} WHERE session IN (SELECT id FROM dead)`,
-      // Locked first, so that nobody stores anything in a row that is just going.
+      // Locked first, so that no other statement stores data in a row that is being removed.
       `DELETE FROM ${topics} USING (
   SELECT name AS n, run AS r FROM ${topics} WHERE ${OVER} <= statement_timestamp()
   LIMIT 1000 FOR UPDATE SKIP LOCKED

@@ -2,16 +2,17 @@
  * The scripts that run in Redis, in Lua. Each script is atomic. docs/remote-redis.md describes the keys.
  *
  * Invariants
- * RL1. All keys begin with the root, KEYS[1], which is a hash tag, so a hub is in one slot of a cluster. No key has the name KEYS[1] or
- *     KEYS[2]. While a slot moves from one node to another, its keys are on both nodes, and a script would miss some of its data. If a
- *     command names two missing keys, each node refers to the other or asks to try again. So no script runs on half of the data, and all
- *     scripts wait until the slot has moved.
- * RL2. A topic is in `topics` whenever it has a mark, a lease or a holder. A script that finds a topic without them removes it. `ends` says
- *     which topics may expire, and when.
+ * RL1. All keys begin with the root, KEYS[1], which is a hash tag, so a hub is in one slot of a cluster. No key has the
+ *     name KEYS[1] or KEYS[2]. While a slot moves from one node to another, its keys are on both nodes, and a script
+ *     would miss some of its data. If a command names two missing keys, each node refers to the other or asks to try
+ *     again. So no script runs on half of the data, and all scripts wait until the slot has moved.
+ * RL2. A topic is in `topics` whenever it has a mark, a lease or a holder. A script that finds a topic without them
+ *     removes it. `ends` says which topics may expire, and when.
  * RL3. `holds` of a session and `held` of the topics change together, so each leads to the other.
- * RL4. A session exists exactly while its own hash exists. Its holders may exist a little longer; they do not count then.
- * RL5. Each script begins with a write that changes nothing. So a replica, or a master that may not write at the moment, gives no answer
- *     instead of a stale one (E6).
+ * RL4. A session exists exactly while its own hash exists. Its holders may exist a little longer; they do not count
+ *     then.
+ * RL5. Each script begins with a write that changes nothing. So a replica, or a master that may not write at the
+ *     moment, gives no answer instead of a stale one (E6).
  * RL6. Times are times of the server, in milliseconds with a fraction of microseconds.
  */
 import { createHash } from 'node:crypto'
@@ -188,7 +189,9 @@ end
 return { was, more }
 `
 
-/** ARGV: session, ttl, then id, topic, state, role and since of each holder. Returns nothing if the session has ended. */
+/**
+ * ARGV: session, ttl, then id, topic, state, role and since of each holder. Returns nothing if the session has ended.
+ */
 const enter = `
 local session = ARGV[1]
 if redis.call('EXISTS', root .. ':session:' .. session) == 0 then return false end
@@ -231,7 +234,10 @@ for i, topic in ipairs(ARGV) do states[i] = stateOf(topic, leaseOf(topic)) end
 return states
 `
 
-/** ARGV: topic, mark, ttl, id of the mark. Returns the mark that is stored (E2). The mark is stored before it is announced (E3). */
+/**
+ * ARGV: topic, mark, ttl, id of the mark. Returns the mark that is stored (E2). The mark is stored before it is
+ * announced (E3).
+ */
 const mark = `
 local topic = ARGV[1]
 local key = root .. ':mark:' .. topic
@@ -249,7 +255,10 @@ const report = `
 return reportOf(ARGV[1]) or {}
 `
 
-/** ARGV: prefix, the last topic of the page before (or nothing), the size of the page. Returns the last topic that was read, then reports. */
+/**
+ * ARGV: prefix, the last topic of the page before (or nothing), the size of the page. Returns the last topic that was
+ * read, then reports.
+ */
 const list = `
 local prefix, last = ARGV[1], ARGV[2]
 local from = last ~= '' and '(' .. last or prefix ~= '' and '[' .. prefix or '-'
@@ -289,7 +298,9 @@ local function run(topic, ttl)
 end
 `
 
-/** ARGV: topic, owner, ttl. Returns whether the owner has the lease, and the fence, or the time left of another owner. */
+/**
+ * ARGV: topic, owner, ttl. Returns whether the owner has the lease, and the fence, or the time left of another owner.
+ */
 const acquire = `
 local topic, owner, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local lease = leaseOf(topic)
