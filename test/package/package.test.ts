@@ -191,10 +191,7 @@ describe('the packed package', () => {
   it('says which packages a hub over NATS needs', () => {
     const program = `import { connectHub } from '${manifest.name}/remote'
       connectHub('nats://127.0.0.1:1').catch((error) => console.log(error.code, error.message))`
-    assert.match(
-      node('--input-type=module', '-e', program),
-      /^ERR_HUB_SCHEME .*@nats-io\/transport-node.* to be installed$/m,
-    )
+    assert.match(node('--input-type=module', '-e', program), /^ERR_HUB_SCHEME .*@nats-io\/transport-node.*$/m)
   })
 
   it('has a command line, which npx finds', { skip: process.platform === 'win32' && 'sleep is for POSIX' }, () => {
@@ -206,7 +203,7 @@ describe('the packed package', () => {
     // npx may have warnings of its own to give.
     assert.deepEqual(
       [status, stderr.trim().split('\n').at(-1)],
-      [124, 'calloff: sleep was called off after 1s (--timeout)'],
+      [124, 'calloff: sleep was cancelled after 1s (--timeout)'],
     )
   })
 
