@@ -1,4 +1,4 @@
-/** A request whose token nobody hands through: what runs deep down asks for the current one. */
+/** A request whose token is not passed as an argument: a function deep down reads the current one. */
 import { scope, SimpleToken } from 'calloff'
 import { currentToken, withToken } from 'calloff/node'
 

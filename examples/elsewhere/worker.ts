@@ -1,4 +1,4 @@
-/** The other end: counts primes, for as long as nobody anywhere cancels it, and says how far it got. */
+/** The other end: counts primes until a process anywhere cancels it, and prints how far it got. */
 import { once } from 'node:events'
 import process from 'node:process'
 import { Worker } from 'node:worker_threads'

@@ -1,5 +1,5 @@
 /**
- * A job that anybody who knows its name can cancel, from another process. `node build/examples/hub/job.js <url> <name>`
+ * A job that any process that knows its name can cancel. `node build/examples/hub/job.js <url> <name>`
  *
  * It saves what it has before it ends, and only then counts as finished.
  */

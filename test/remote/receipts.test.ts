@@ -319,3 +319,27 @@ describe('the owner of a lease whose machine has slept', () => {
     })
   }
 })
+
+describe('a cancel that the server refuses', () => {
+  for (const background of [false, true]) {
+    it(`counts as seen here only once it is stored${background ? ', in the background too' : ''}`, async () => {
+      await using full = await TokenServer.listen({ port: 0, limits: { marks: 1 } })
+      await using other = await connectHub(full.url)
+      await using hub = await connectHub(full.url, { background })
+      await other.cancel('the only mark')
+      const token = hub.open('name')
+      await token.ready
+      const refused = new Promise<void>((resolve) => hub.onEvent(({ type }) => type === 'refused' && resolve()))
+      token.cancel('stop')
+      await refused
+      // Asked over the same connection, after anything that was sent before.
+      const [listing] = await hub.list('name')
+      assert.deepEqual([listing?.state, listing?.holders.map(({ state }) => state)], ['live', ['open']])
+
+      await other.forget('the only mark')
+      await token.delivered
+      const [later] = await hub.list('name')
+      assert.deepEqual([later?.state, later?.holders.map(({ state }) => state)], ['cancelled', ['acknowledged']])
+    })
+  }
+})

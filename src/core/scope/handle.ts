@@ -21,6 +21,7 @@ const COMPETE_OPTIONS: NamesOf<CompeteOptions> = ['hedge']
  * Starts tasks, and waits for them.
  *
  * Errors: a promise that a scope returns is never an unhandled rejection, because the scope itself throws the failure.
+ * There is one exception: a scope that is closed returns a promise that rejects with a `ScopeClosedError`.
  * The scope also throws it if the caller has caught it. So a failure that may be survived is caught within the task, or
  * in a scope within the task.
  */
