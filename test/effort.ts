@@ -1,14 +1,18 @@
 /** How much of the long tests is run. */
 
-/** A page of a browser has none. */
-const environment = (globalThis as { process?: { env: Record<string, string | undefined> } }).process?.env ?? {}
+/** A page of a browser has no environment: the runner of the runtimes sets its effort there before anything is loaded. */
+const { process: program, calloffEffort } = globalThis as {
+  process?: { env: Record<string, string | undefined> }
+  calloffEffort?: number
+}
+const environment = program?.env ?? {}
 const isContinuous = Boolean(environment.CI) && environment.CI !== 'false'
 
 /**
  * The share of the full number of runs, rounds and rows: 1 in CI and under `npm test -- --all`, a tenth elsewhere. CALLOFF_EFFORT is
  * another share, which may be above 1.
  */
-export const effort = Number(environment.CALLOFF_EFFORT || (isContinuous ? 1 : 0.1))
+export const effort = calloffEffort ?? Number(environment.CALLOFF_EFFORT || (isContinuous ? 1 : 0.1))
 if (!(effort > 0)) throw new RangeError(`CALLOFF_EFFORT must be a number above 0, got ${environment.CALLOFF_EFFORT}`)
 
 /** Of `full` runs, those to make; `least` at least. */

@@ -7,6 +7,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { type Browser, type CDPSession, chromium as launcher, type Page } from 'playwright-core'
+import { effort } from '../effort.js'
 import { processes } from './processes.js'
 import type { Case, Outcome, Runtime, Settings } from './runtime.js'
 import { serve, type Site } from './server.js'
@@ -68,6 +69,7 @@ export class Chromium {
         const usage: { usedSize: number; embedderHeapUsedSize?: number } = await debug.send('Runtime.getHeapUsage')
         return usage.usedSize + (usage.embedderHeapUsedSize ?? 0)
       })
+      await page.addInitScript((share) => Object.assign(globalThis, { calloffEffort: share }), effort)
       await page.goto(this.#site.origin)
       return await use(page, debug)
     } finally {
