@@ -1,4 +1,4 @@
-// `npm run generate` writes everything in the repository that is written by a program: the help in docs/cli, the picture of two
+// `npm run generate` writes everything in the repository that is written by a program: the help in docs/reference/cli, the picture of two
 // terminals, the reports of the public surface in api/, what npm leaves out of lock files, the tables of the benchmarks from their
 // results. With --check it writes nothing, and fails where a file that can be compared is not up to date. `api`: the reports alone.
 import { spawnSync } from 'node:child_process'
@@ -24,13 +24,18 @@ const files = [
   ...(isOfApi || !isCheck ? apiReports() : []),
   ...(isOfApi
     ? []
-    : [...cliPages(), ...lockFiles(), ['docs/benchmarks.md', page()], ['README.md', withTable(textOf('README.md'))]]),
+    : [
+        ...cliPages(),
+        ...lockFiles(),
+        ['docs/internals/benchmarks.md', page()],
+        ['README.md', withTable(textOf('README.md'))],
+      ]),
 ]
 const hasTmux = spawnSync('tmux', ['-V']).status === 0
 // Process numbers are to be seen in it, which differ each time.
 if (!isCheck && !isOfApi && hasTmux) files.push(...(await terminalPicture()))
 if (!isCheck && !isOfApi && !hasTmux)
-  console.error('calloff: tmux is not installed, so docs/cli/terminal.svg stays as it is')
+  console.error('calloff: tmux is not installed, so docs/reference/cli/terminal.svg stays as it is')
 
 for (const [path, text] of files) {
   if (textOf(path) === text) continue

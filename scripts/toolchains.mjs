@@ -1,7 +1,7 @@
 // Tries the bundlers, test runners and compilers of `toolchains/` on the packed package: node scripts/toolchains.mjs
 //   --quick           only those that are fit for CI: they take two minutes
 //   --only esbuild,…  only those whose name has one of these in it
-//   --record          writes what came out into docs/toolchains.md
+//   --record          writes what came out into docs/reference/toolchains.md
 // CALLOFF_KEEP=1 leaves the projects where they are.
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import process from 'node:process'
@@ -100,9 +100,9 @@ function cell({ title, state, note }) {
   return `${state === 'passed' ? title : `**${state}**: ${title}`}${note === undefined ? '' : ` (${note})`}`
 }
 
-/** The table of docs/toolchains.md, between its two marks. */
+/** The table of docs/reference/toolchains.md, between its two marks. */
 function record() {
-  const path = `${root}/docs/toolchains.md`
+  const path = `${root}/docs/reference/toolchains.md`
   const page = readFileSync(path, 'utf8')
   const tried = chosen.map(({ name }) => rows.find((row) => row.name === name))
   const table = [

@@ -1,4 +1,4 @@
-// The committed results as Markdown: docs/benchmarks.md, and the table in README.
+// The committed results as Markdown: docs/internals/benchmarks.md, and the table in README.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { short } from './tables.mjs'
@@ -63,7 +63,7 @@ const plots = ['poll', 'create', 'listen', 'cancel', 'wait', 'leak', 'memory', '
 
 const isDrawn = (file) => existsSync(`${root}bench/plots/${file}.svg`)
 
-/** docs/benchmarks.md */
+/** docs/internals/benchmarks.md */
 export function page(all = committed()) {
   const names = [...new Set(all.flatMap(({ tables }) => Object.keys(tables)))]
   const missed = all.map((one) => `${nameOf(one)}: ${one.targets.filter(({ met }) => met === false).length}`)
@@ -133,7 +133,7 @@ export function readmeTable(all = committed()) {
   })
   return `${tableOf(['', 'AbortSignal', 'best other library', 'calloff'], rows)}
 
-${nameOf(results)}, ${where(results)}. On a shared machine: trust ratios. [All runtimes, peers and targets](docs/benchmarks.md).`
+${nameOf(results)}, ${where(results)}. On a shared machine: trust ratios. [All runtimes, peers and targets](docs/internals/benchmarks.md).`
 }
 
 const marks = /(<!-- bench: .*? -->\n\n)[^]*?(\n\n<!-- \/bench -->)/
@@ -146,8 +146,8 @@ export const withTable = (readme, all = committed()) =>
 export function writePages() {
   const all = committed()
   if (!all.length) return []
-  writeFileSync(`${root}docs/benchmarks.md`, page(all))
+  writeFileSync(`${root}docs/internals/benchmarks.md`, page(all))
   const readme = readFileSync(`${root}README.md`, 'utf8')
   writeFileSync(`${root}README.md`, withTable(readme, all))
-  return ['docs/benchmarks.md', 'README.md']
+  return ['docs/internals/benchmarks.md', 'README.md']
 }

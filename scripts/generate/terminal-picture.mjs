@@ -92,7 +92,7 @@ function windowOf({ name, lines, rows }, top) {
 }
 
 /**
- * Two terminals, in one of which a command runs that is cancelled from the other, as docs/cli/terminal.svg. Needs tmux and the built
+ * Two terminals, in one of which a command runs that is cancelled from the other, as docs/reference/cli/terminal.svg. Needs tmux and the built
  * library. What is to be seen is what the commands have written; only the prompts are made shorter.
  */
 export async function terminalPicture() {
@@ -123,7 +123,7 @@ export async function terminalPicture() {
     const font = 'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14"'
     const title = '<title>A command that runs in one terminal is cancelled from another one</title>'
     const svg = [`<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font} fill="${TEXT}">`, title]
-    return [['docs/cli/terminal.svg', [...svg, ...first.drawn, ...second.drawn, '</svg>', ''].join('\n')]]
+    return [['docs/reference/cli/terminal.svg', [...svg, ...first.drawn, ...second.drawn, '</svg>', ''].join('\n')]]
   } finally {
     here.close()
     there.close()

@@ -130,7 +130,7 @@ function start(resolution: number): Running | undefined {
  * clock, and the other polls use its result.
  *
  * Several tickers of one thread share one thread, with the resolution of the first. A ticker does not keep the process
- * alive. Where none runs (`isRunning` is false), a loop can poll every n-th turn instead: see docs/threads.md.
+ * alive. Where none runs (`isRunning` is false), a loop can poll every n-th turn instead: see docs/guides/threads.md.
  *
  * Errors: `RangeError` for a resolution that is not above 0, or not finite.
  *

@@ -8,7 +8,7 @@ import { found, skipWithout } from '../remote/servers.js'
 import { newFolder, User } from './calloff.js'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
-const pages = join(root, 'docs', 'cli')
+const pages = join(root, 'docs', 'reference', 'cli')
 const names = readdirSync(pages)
   .filter((file) => file.endsWith('.md') && file !== 'README.md')
   .map((file) => file.replace('.md', ''))

@@ -1,4 +1,4 @@
-/** The code blocks of docs/clients.md that need the clients: each runs in a process of its own, and prints what it says. */
+/** The code blocks of docs/guides/clients.md that need the clients: each runs in a process of its own, and prints what it says. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { redisServer, skip as withoutRedis } from '../../build/test/remote/redis
 import { answer } from './models.mjs'
 import { openOrigin } from './origin.mjs'
 
-const page = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../../docs/guides/clients.md', import.meta.url), 'utf8')
 const folder = fileURLToPath(new URL('node_modules/.docs/', import.meta.url))
 
 let redis

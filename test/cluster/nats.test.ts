@@ -126,7 +126,7 @@ describe('NATS in a cluster of three', { skip }, async () => {
   })
 
   // A leader that was frozen, and goes on, may still answer from what it had: one short run in ten shows that on server 2.9, see
-  // docs/reliability.md. So only the long run has faults.
+  // docs/internals/reliability.md. So only the long run has faults.
   const title = isLong ? 'histories hold while a leader is cut off from the others, and frozen' : 'histories hold'
   it(title, async (t) => {
     const hubOf = async () => {
@@ -144,7 +144,7 @@ describe('NATS in a cluster of three', { skip }, async () => {
       'cut off': [() => cluster.isolate(lost), () => cluster.join(lost)],
       frozen: [() => cluster.members[lost]?.freeze(), () => cluster.members[lost]?.thaw()],
     })
-    // Killed it is above, once: when leaders are killed again and again server 2.9 loses what was acknowledged, see docs/reliability.md.
+    // Killed it is above, once: when leaders are killed again and again server 2.9 loses what was acknowledged, see docs/internals/reliability.md.
     const inject = async (faults: Faults) => {
       if (!isLong) return
       for (let round = 0; round === 0 || faults.goesOn; round++) {

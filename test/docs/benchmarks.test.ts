@@ -20,8 +20,8 @@ describe('the benchmark figures', () => {
     assert.deepEqual(keys, ['node20', 'node24', 'node26', 'bun', 'deno'])
   })
 
-  it('in docs/benchmarks.md are those of the committed results', () => {
-    assert.equal(read('docs/benchmarks.md'), page())
+  it('in docs/internals/benchmarks.md are those of the committed results', () => {
+    assert.equal(read('docs/internals/benchmarks.md'), page())
   })
 
   it('in README are those of the committed results', () => {

@@ -46,7 +46,7 @@ describe('the links of all pages', () => {
 describe('the index of the docs', () => {
   it('leads to every page', () => {
     const linked = new Set(Array.from(read('docs/README.md').matchAll(/\]\(([^)#]+)\)/g), ([, path]) => `docs/${path}`))
-    const apart = /^docs\/(README\.md|cli\/(?!README)|internals\/decisions\/)/
+    const apart = /^docs\/(README\.md|reference\/cli\/(?!README)|internals\/decisions\/)/
     assert.deepEqual(
       under('docs', '.md').filter((page) => !apart.test(page) && !linked.has(page)),
       [],

@@ -89,7 +89,7 @@ describe('the packed package', () => {
     )
     const papers = ['CHANGELOG.md', 'CONTRIBUTING.md', 'LICENSE', 'README.md', 'package.json']
     const guides = paths.filter((name) => /^(?:bench\/plots|docs|examples)\//.test(name))
-    assert.ok(guides.includes('docs/simple.md'))
+    assert.ok(guides.includes('docs/reference/simple.md'))
     const fallbacks = modules
       .filter((specifier) => specifier !== manifest.name)
       .map((specifier) => `${specifier.replace(`${manifest.name}/`, '')}/package.json`)

@@ -72,7 +72,7 @@ describe('NATS', { skip }, async () => {
     return inMsgs + outMsgs - before.inMsgs - before.outMsgs
   }
 
-  it('costs what docs/remote-nats.md says', async () => {
+  it('costs what docs/guides/remote-nats.md says', async () => {
     const [connection, other] = [await dial(), await dial()]
     const [link, canceller] = [await linkOver(connection, 'costs'), await linkOver(other, 'costs')]
     const topics = Array.from({ length: 1_000 }, (_, i) => ({ name: `job ${i}`, runId: '' }))
@@ -348,7 +348,7 @@ describe('NATS, set up otherwise', { skip }, async () => {
   after(() => rmSync(folder, { recursive: true, force: true }))
   const config = join(folder, 'server.conf')
   // As the page says it, of another bucket.
-  const page = readFileSync(new URL('../../../docs/remote-nats.md', import.meta.url), 'utf8')
+  const page = readFileSync(new URL('../../../docs/guides/remote-nats.md', import.meta.url), 'utf8')
   const rights = /^permissions: \{[^]*?^\}/m.exec(page)?.[0].replaceAll(/(KV.|calloff\.)calloff\b/g, '$1least')
   // The server runs as somebody else.
   chmodSync(folder, 0o755)
@@ -431,7 +431,7 @@ describe('NATS, set up otherwise', { skip }, async () => {
     for (const link of [reader, writer, judge]) link.close()
   })
 
-  it('the rights that docs/remote-nats.md names are enough, and fewer are told', async () => {
+  it('the rights that docs/guides/remote-nats.md names are enough, and fewer are told', async () => {
     const url = `nats://least:pw@${place}/least`
     await assert.rejects(connectHub(url), { code: 'ERR_HUB_AUTH', message: /STREAM\.CREATE\.KV_least/ })
     await using all = await connectHub(`nats://all:p%3Aw@${place}/least`)

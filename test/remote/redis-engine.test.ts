@@ -209,9 +209,9 @@ describe('the engine over Redis', { skip }, async () => {
     }
   })
 
-  /** The rights that docs/remote-redis.md says are enough. */
+  /** The rights that docs/guides/remote-redis.md says are enough. */
   const rights = () => {
-    const docs = readFileSync(new URL('../../../docs/remote-redis.md', import.meta.url), 'utf8')
+    const docs = readFileSync(new URL('../../../docs/guides/remote-redis.md', import.meta.url), 'utf8')
     const rules = /^ACL SETUSER calloff on >secret (.*(?:\n {2}.*)*)$/m.exec(docs)?.[1] ?? ''
     return rules.split(/\s+/)
   }

@@ -10,7 +10,7 @@ const schemes = Object.keys(registry.schemes)
 
 describe('the schemes of a URL of a hub', () => {
   it('are those of the table in the docs, each once', () => {
-    const page = readFileSync(new URL('../../../docs/remote.md', import.meta.url), 'utf8')
+    const page = readFileSync(new URL('../../../docs/guides/remote.md', import.meta.url), 'utf8')
     const table = page.slice(page.indexOf('| URL |')).split('\n\n')[0] ?? ''
     const cells = Array.from(table.matchAll(/^\| (`.+?) \|/gm), ([, cell = '']) => cell)
     const documented = cells.flatMap((cell) => Array.from(cell.matchAll(/`([a-z]+:)/g), ([, scheme]) => scheme))

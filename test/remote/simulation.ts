@@ -364,7 +364,7 @@ export class Run {
   // ---- Leases
 
   #lease(hub: HubClient): void {
-    if (!this.#network.hasJournal) return // They want one: docs/remote.md.
+    if (!this.#network.hasJournal) return // They want one: docs/guides/remote.md.
     const name = `lease-${Math.floor(this.#random() * 2)}`
     const ttl = 500 + Math.floor(this.#random() * 3_000)
     this.#later(async () => {

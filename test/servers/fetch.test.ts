@@ -1,7 +1,7 @@
 /**
  * The token of a fetch-style `Request`: on Bun over `Bun.serve`, on Deno over `Deno.serve`, on Node over hono's server.
  *
- * What a runtime does not see is skipped here, as `unseen`, and said in docs/http.md.
+ * What a runtime does not see is skipped here, as `unseen`, and said in docs/guides/http.md.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

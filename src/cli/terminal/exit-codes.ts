@@ -1,4 +1,4 @@
-/** The meanings of the exit codes, in one place; docs/cli/README.md has the same table. */
+/** The meanings of the exit codes, in one place; docs/reference/cli/README.md has the same table. */
 import { constants } from 'node:os'
 
 export const OK = 0

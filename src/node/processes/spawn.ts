@@ -90,7 +90,7 @@ export interface ProcessReport {
   readonly code: number | null
   /**
    * The signal that has ended it, or null. Both `signal` and `code` are null for a signal without a name (a real-time
-   * signal): see docs/child-processes.md.
+   * signal): see docs/guides/child-processes.md.
    */
   readonly signal: NodeJS.Signals | null
   /** The error of its token, which says who cancelled it and why. Undefined if the process has ended by itself. */

@@ -97,7 +97,7 @@ const known = new WeakMap<object, RequestToken>()
  */
 export function fromRequest(request: Incoming, response: Outgoing, options?: RequestOptions): CancellationToken
 /**
- * Does the same for a fetch-style request: cancelled when its `signal` is aborted. docs/http.md lists what each
+ * Does the same for a fetch-style request: cancelled when its `signal` is aborted. docs/guides/http.md lists what each
  * platform guarantees.
  */
 export function fromRequest(request: FetchRequest, options?: RequestOptions): CancellationToken

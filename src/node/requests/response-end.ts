@@ -2,7 +2,7 @@
  * How a response ended, according to the events of `node:http` and `node:http2`: complete, or with the connection lost
  * before.
  *
- * Measured on Node 20, 22, 24 and 26, Bun 1.4 and Deno 2.9. docs/http.md has the table. These are unreliable:
+ * Measured on Node 20, 22, 24 and 26, Bun 1.4 and Deno 2.9. docs/guides/http.md has the table. These are unreliable:
  * - `request 'close'` comes as soon as the body has been read, from Node 16 on.
  * - `response.writableFinished` is true on Node 20 and 22 when the rest of the data was thrown away with the socket. On
  *   Bun and Deno it is true as soon as `end()` has been called.

@@ -1,5 +1,5 @@
 /**
- * The scripts that run in Redis, in Lua. Each script is atomic. docs/remote-redis.md describes the keys.
+ * The scripts that run in Redis, in Lua. Each script is atomic. docs/guides/remote-redis.md describes the keys.
  *
  * Invariants
  * RL1. All keys begin with the root, KEYS[1], which is a hash tag, so a hub is in one slot of a cluster. No key has the

@@ -1,6 +1,6 @@
 /**
  * The schemes of the URL of a hub: the one table that `connectHub`, the command line and the tests read. Each scheme needs an engine in
- * engines.ts, which the compiler checks, and a line in docs/remote.md, which a test checks.
+ * engines.ts, which the compiler checks, and a line in docs/guides/remote.md, which a test checks.
  */
 
 /** The kind of server: a `TokenServer` at a socket of this machine, a `TokenServer` at a port, or a server with an adapter. */

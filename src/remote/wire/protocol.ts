@@ -1,5 +1,5 @@
 /**
- * The messages between client and server of the embedded engine, as docs/protocol.md describes them. Pure functions: bytes in, messages
+ * The messages between client and server of the embedded engine, as docs/reference/protocol.md describes them. Pure functions: bytes in, messages
  * out, and back.
  *
  * A frame is a length of 32 bits, followed by that many bytes: a type of 8 bits and the fields of the message. Bytes after the last

@@ -1,7 +1,7 @@
 /**
  * Each attack goes on for as many seconds as `CALLOFF_SOAK` says, divided among them (`npm run test:soak`; half a second each without).
  * Meanwhile another client asks, opens and cancels: all of it is answered, and the server takes no more memory than it may. How long
- * an answer takes is printed, and stands in docs/reliability.md.
+ * an answer takes is printed, and stands in docs/internals/reliability.md.
  */
 import assert from 'node:assert/strict'
 import process from 'node:process'
