@@ -77,7 +77,7 @@ ${all.map((one) => `- ${nameOf(one)}: ${where(one)}`).join('\n')}
 
 ${plots
   .filter(isDrawn)
-  .map((file) => `![${file}](../bench/plots/${file}.svg)`)
+  .map((file) => `![${file}](../../bench/plots/${file}.svg)`)
   .join('\n')}
 
 ## Targets
