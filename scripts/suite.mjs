@@ -26,8 +26,10 @@ const unit = /^(behaviour|copies|core|model|process|property|testing)\/|^node\/(
 const isUnit = (file) => unit.test(file)
 /** Servers, processes and terminals. */
 const isIntegration = (file) => !isUnit(file) && !apart.has(file.split('/')[0])
-/** What takes long even with little effort: it is run with full effort, or where it is named. */
-const isLong = (file) => file.includes('/soak/') || file.startsWith('cluster/')
+/** What takes long even with little effort. Of the servers of others, Redis alone is left to try. */
+const long = /\/soak\/|^cluster\/|^remote\/(runtimes|nats|postgres|(nats|postgres|redis)-(engine|adapter))\.test/
+/** It is run with full effort, or where it is named. */
+const isLong = (file) => long.test(file)
 const cores = Math.max(2, availableParallelism())
 const soak = Number(process.env.CALLOFF_SOAK ?? 60)
 const suites = {
@@ -45,7 +47,7 @@ const suites = {
   package: { pick: (file) => file.startsWith('package/') },
   clients: { prepare: prepareClients, flags: [] },
   soak: {
-    pick: isLong,
+    pick: (file) => file.includes('/soak/') || file.startsWith('cluster/'),
     env: { CALLOFF_SOAK: String(soak) },
     limit: LIMIT + soak * 2_000,
   },

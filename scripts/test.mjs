@@ -19,14 +19,11 @@ const steps = {
   ...(isAll
     ? { 'test:coverage': 'the unit tests, and what they cover of the core' }
     : { 'test:unit': 'what needs no server, process or terminal' }),
-  'test:package': 'the packed package in an empty project',
-  'check:package': 'publint and are-the-types-wrong',
   'check:format': 'oxfmt',
   lint: 'oxlint with type information',
   'check:prose': 'no more banned phrases than are still allowed',
   'check:spelling': 'cspell, with the words of scripts/prose/words.txt',
   'check:imports': 'imports run downwards, no cycles',
-  'check:types:ts7': 'TypeScript 7',
   'check:generated': 'what `npm run generate` writes is up to date',
   'check:dead': 'no unused file, export or dependency',
   'check:size': 'size limits',
@@ -34,6 +31,9 @@ const steps = {
   'test:vitest': 'under the fake timers of vitest',
   ...(isAll
     ? {
+        'test:package': 'the packed package in an empty project',
+        'check:package': 'publint and are-the-types-wrong',
+        'check:types:ts7': 'TypeScript 7: the core without types of Node, and all of it as an editor sees it',
         'check:api': 'the reports of the public surface, api/*.api.md, are up to date',
         'test:leaks': 'memory and lost aborts under forced collection',
         // The compiler before the native one.
@@ -44,7 +44,7 @@ const steps = {
 const lanes = 2
 /** What is left to CI, in one line. */
 const LEFT_OUT =
-  'Only in CI, or here with `npm test -- --all`: check:api, test:leaks, test:coverage, check:types:ts6, the tests of clusters and soaks, and nine tenths of the random runs.'
+  'Only in CI, or here with `npm test -- --all`: test:package, check:package, check:api, test:leaks, test:coverage, check:types:ts6 and ts7, the tests over NATS and PostgreSQL, of clusters and soaks, and nine tenths of the random runs.'
 
 ensureInstalled()
 const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
