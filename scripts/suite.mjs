@@ -20,14 +20,14 @@ import {
   textOf,
 } from './runner.mjs'
 
-const apart = new Set(['docs', 'leaks', 'package', 'pages'])
+const apart = new Set(['docs', 'leaks', 'package', 'browser'])
 /** What needs no server, no other program and no terminal. */
-const unit = /^(behaviour|copies|core|model|process|property|testing)\/|^node\/(ambient|async-context)\./
+const unit = /^(behaviour|core|lifetime|model|property|testing|two-copies)\/|^node\/(ambient|async-context)\./
 const isUnit = (file) => unit.test(file)
 /** Servers, processes and terminals. */
 const isIntegration = (file) => !isUnit(file) && !apart.has(file.split('/')[0])
 /** What takes long even with little effort. Of the servers of others, Redis alone is left to try. */
-const long = /\/soak\/|^cluster\/|^remote\/(runtimes|nats|postgres|(nats|postgres|redis)-(engine|adapter))\.test/
+const long = /\/soak\/|^cluster\/|^remote\/(runtimes\.|nats\/(?!keys)|postgres\/|redis\/(engine|adapter)\.)/
 /** It is run with full effort, or where it is named. */
 const isLong = (file) => long.test(file)
 const cores = Math.max(2, availableParallelism())

@@ -5,7 +5,7 @@ import process from 'node:process'
 import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { sample } from '../effort.js'
-import { withTime } from '../patience.js'
+import { withTime } from '../enough-time.js'
 import { bin, until, User } from './calloff.js'
 
 const skip = process.platform === 'win32' ? 'these commands are for POSIX' : false

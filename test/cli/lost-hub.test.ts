@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { after, describe, it } from 'node:test'
 import { connectHub, TokenServer } from 'calloff/remote'
 import { sample } from '../effort.js'
-import { withTime } from '../patience.js'
+import { withTime } from '../enough-time.js'
 import { User } from './calloff.js'
 
 const server = await TokenServer.listen({ port: 0 })

@@ -6,7 +6,7 @@ import process from 'node:process'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { sample, share } from '../effort.js'
-import { withTime } from '../patience.js'
+import { withTime } from '../enough-time.js'
 import { found, skipWithout } from '../remote/servers.js'
 import { bin, isAlive, until, User } from './calloff.js'
 

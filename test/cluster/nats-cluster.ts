@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
-import { answers, path } from '../remote/nats-server.js'
+import { answers, path } from '../remote/nats/server.js'
 import { type Proxy, proxyTo } from '../remote/proxy.js'
 import { asNobody, freePorts, type Server, serve } from '../remote/servers.js'
 

@@ -8,7 +8,7 @@ import { NEVER } from 'calloff'
 import { connectHub, type HubEvent, type TokenHub } from 'calloff/remote'
 import type { MarkRecord } from 'calloff/remote/engine'
 import { natsEngine } from 'calloff/remote/nats'
-import { skip } from '../remote/nats-server.js'
+import { skip } from '../remote/nats/server.js'
 import { type Faults, history, isLong, patient } from './history.js'
 import { natsCluster } from './nats-cluster.js'
 

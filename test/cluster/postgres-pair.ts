@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Client } from 'pg'
-import { answers, binary, postgresServer, settingsOf, urlOf } from '../remote/postgres-server.js'
+import { answers, binary, postgresServer, settingsOf, urlOf } from '../remote/postgres/server.js'
 import { asNobody, type Server, serve } from '../remote/servers.js'
 
 export interface PostgresPair {

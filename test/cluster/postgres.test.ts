@@ -2,7 +2,7 @@
 import { after, describe, it } from 'node:test'
 import { connectHub, type TokenHub } from 'calloff/remote'
 import { postgresEngine } from 'calloff/remote/postgres'
-import { skip } from '../remote/postgres-server.js'
+import { skip } from '../remote/postgres/server.js'
 import { type Faults, history, isLong, patient, seconds } from './history.js'
 import { postgresPair } from './postgres-pair.js'
 

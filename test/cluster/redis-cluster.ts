@@ -1,7 +1,7 @@
 /** A Redis Cluster for tests: three masters and their replicas, and how a slot is moved from one master to another. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
-import { redisServerAt } from '../remote/redis-server.js'
+import { redisServerAt } from '../remote/redis/server.js'
 import { freePorts, type Server } from '../remote/servers.js'
 
 export interface RedisCluster {

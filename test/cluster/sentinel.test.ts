@@ -2,7 +2,7 @@
 import { after, describe, it } from 'node:test'
 import { connectHub, type TokenHub } from 'calloff/remote'
 import { redisEngine } from 'calloff/remote/redis'
-import { skip } from '../remote/redis-server.js'
+import { skip } from '../remote/redis/server.js'
 import { type Faults, history, isLong, patient } from './history.js'
 import { caughtUp, sentinelGroup } from './sentinel.js'
 

@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { redisServerAt } from '../remote/redis-server.js'
+import { redisServerAt } from '../remote/redis/server.js'
 import { freePorts, type Server, serve } from '../remote/servers.js'
 
 export interface SentinelGroup {

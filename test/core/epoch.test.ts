@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { anotherCopy, type Package } from '../copies/copy.js'
+import { anotherCopy, type Package } from '../two-copies/copy.js'
 
 /** The package with its counter of cancellations started at a number. */
 async function startedAt(count: number): Promise<Package> {

@@ -1,7 +1,7 @@
 /** Platforms that have less of AbortSignal than Node: React Native, old polyfills. Here it is taken away before the package is loaded. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { anotherCopy, type Package } from '../copies/copy.js'
+import { anotherCopy, type Package } from '../two-copies/copy.js'
 
 const Signal = AbortSignal as unknown as Record<string, unknown>
 const reason = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'reason') as PropertyDescriptor

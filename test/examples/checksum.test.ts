@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { withTime } from '../patience.js'
+import { withTime } from '../enough-time.js'
 import { skipWithout } from '../remote/servers.js'
 import { pathOf, run, start, startProgram } from './run.js'
 

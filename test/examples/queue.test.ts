@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { describe, it } from 'node:test'
-import { redisServer, skip } from '../remote/redis-server.js'
+import { redisServer, skip } from '../remote/redis/server.js'
 import { type Outcome, run, start } from './run.js'
 
 const isWindows = process.platform === 'win32' && 'Windows has no signals to send'

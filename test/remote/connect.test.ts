@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { SimpleToken } from 'calloff'
 import { memoryEngine } from 'calloff/testing'
-import { until } from './adapter.js'
+import { until } from './adapter/cases.js'
 import type { Engine } from 'calloff/remote/engine'
 import { engineFor, engineOfUrl } from './inside.js'
 

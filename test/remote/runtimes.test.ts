@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { hubConformance } from 'calloff/testing'
 import { runtimes, start } from '../node/programs.js'
-import { natsServer, skip as noNats } from './nats-server.js'
-import { postgresServer, skip as noPostgres, urlOf } from './postgres-server.js'
-import { redisServer, skip as noRedis } from './redis-server.js'
+import { natsServer, skip as noNats } from './nats/server.js'
+import { postgresServer, skip as noPostgres, urlOf } from './postgres/server.js'
+import { redisServer, skip as noRedis } from './redis/server.js'
 import type { Server } from './servers.js'
 
 /** What the program prints when all cases have passed. */

@@ -37,9 +37,9 @@ const suites = [
   suite('leaks', { collects: true }),
   suite('processes', { needsPrograms: true }, 'node/processes'),
   suite('streams', { needsPrograms: true }, 'node/streams'),
-  suite('process', { needsPrograms: true }, 'process/everywhere'),
-  suite('servers', { needsPrograms: true }),
-  suite('pages', { opensPages: true }),
+  suite('lifetime', { needsPrograms: true }, 'lifetime/everywhere'),
+  suite('requests', { needsPrograms: true }, 'node/requests'),
+  suite('browser', { opensPages: true }),
 ].filter(({ name, files }) => files.length > 0 && (values.suite === undefined || values.suite === name))
 
 if (suites.length === 0 || wanted.length === 0) {

@@ -8,7 +8,7 @@ import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { CANCELLED, NEVER, SimpleToken, TimeoutToken } from 'calloff'
 import { fromParent, lendToken, type LentToken, run, spawn, type RunningProcess } from 'calloff/node'
-import { withTime } from '../../patience.js'
+import { withTime } from '../../enough-time.js'
 import { until } from './tree.js'
 
 const skip = process.platform === 'win32' && 'these run programs of POSIX; Windows has not been tried'
