@@ -1,5 +1,5 @@
 // `npm run generate` writes everything in the repository that is written by a program: the help in docs/reference/cli, the picture of two
-// terminals, the reports of the public surface in api/, what npm leaves out of lock files, the tables of the benchmarks from their
+// terminals, the pictures of docs/diagrams, the reports of the public surface in api/, what npm leaves out of lock files, the tables of the benchmarks from their
 // results. With --check it writes nothing, and fails where a file that can be compared is not up to date. `api`: the reports alone.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -8,6 +8,7 @@ import { page, withTable } from '../bench/report/page.mjs'
 import { build } from './build.mjs'
 import { apiReports } from './generate/api-reports.mjs'
 import { cliPages } from './generate/cli-pages.mjs'
+import { diagrams } from './generate/diagrams.mjs'
 import { lockFiles } from './generate/lock-files.mjs'
 import { terminalPicture } from './generate/terminal-picture.mjs'
 import { ensureInstalled, root } from './installed.mjs'
@@ -26,6 +27,7 @@ const files = [
     ? []
     : [
         ...cliPages(),
+        ...diagrams(),
         ...lockFiles(),
         ['docs/internals/benchmarks.md', page()],
         ['README.md', withTable(textOf('README.md'))],

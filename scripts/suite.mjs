@@ -20,7 +20,7 @@ import {
   textOf,
 } from './runner.mjs'
 
-const apart = new Set(['docs', 'leaks', 'package', 'browser'])
+const apart = new Set(['docs', 'leaks', 'package', 'browser', 'site'])
 /** What needs no server, no other program and no terminal. */
 const unit = /^(behaviour|core|lifetime|model|property|testing|two-copies)\/|^node\/(ambient|async-context)\./
 const isUnit = (file) => unit.test(file)
@@ -46,6 +46,7 @@ const suites = {
   leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
   package: { pick: (file) => file.startsWith('package/') },
   clients: { prepare: prepareClients, flags: [] },
+  site: { pick: (file) => file.startsWith('site/'), prepare: prepareSite },
   soak: {
     pick: (file) => file.includes('/soak/') || file.startsWith('cluster/'),
     env: { CALLOFF_SOAK: String(soak) },
@@ -88,6 +89,12 @@ function prepareClients() {
   copyFileSync(`${root}/package.json`, `${calloff}/package.json`)
   // Not a link to all of the project, in which a walk through the folders would go round in circles.
   if (!existsSync(`${calloff}/dist`)) symlinkSync(`${root}/dist`, `${calloff}/dist`, 'junction')
+}
+
+/** Builds the site as `npm run docs` does. */
+function prepareSite() {
+  const { status } = spawnSync(process.execPath, ['scripts/docs.mjs'], { cwd: root, stdio: 'inherit' })
+  if (status !== 0) throw new Error('the site could not be built')
 }
 
 /** Runs the suite on what is built. Resolves with its exit code. */

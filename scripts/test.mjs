@@ -35,6 +35,7 @@ const steps = {
         'check:package': 'publint and are-the-types-wrong',
         'check:types:ts7': 'TypeScript 7: the core without types of Node, and all of it as an editor sees it',
         'check:api': 'the reports of the public surface, api/*.api.md, are up to date',
+        'test:site': 'the site: built, and each page of it in Chromium',
         'test:leaks': 'memory and lost aborts under forced collection',
         // The compiler before the native one.
         'check:types:ts6': 'TypeScript 6',
@@ -44,7 +45,7 @@ const steps = {
 const lanes = 2
 /** What is left to CI, in one line. */
 const LEFT_OUT =
-  'Only in CI, or here with `npm test -- --all`: test:package, check:package, check:api, test:leaks, test:coverage, check:types:ts6 and ts7, the tests over NATS and PostgreSQL, of clusters and soaks, and nine tenths of the random runs.'
+  'Only in CI, or here with `npm test -- --all`: test:package, check:package, check:api, test:site, test:leaks, test:coverage, check:types:ts6 and ts7, the tests over NATS and PostgreSQL, of clusters and soaks, and nine tenths of the random runs.'
 
 ensureInstalled()
 const { scripts } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))

@@ -4,6 +4,10 @@ import { dirname, join, relative, resolve } from 'node:path'
 import ts from 'typescript'
 import type { Block } from './blocks.js'
 
+const { toJavaScript } = (await import(new URL('../../../scripts/docs/javascript.mjs', import.meta.url).href)) as {
+  toJavaScript(code: string): string | undefined
+}
+
 /** What came of one block: `problem` says what is wrong, beginning with file:line, or is undefined. */
 export interface Outcome {
   readonly block: Block
@@ -15,7 +19,7 @@ export interface CheckOptions {
   readonly project: string
   /** Where type packages (that of Node) are found. */
   readonly typeRoots: string
-  /** `ts` type-checks and compiles; `js` takes the types off each block and runs what is left as it stands. */
+  /** `ts` type-checks and compiles; `js` runs each block as the site shows it in JavaScript. */
   readonly mode: 'ts' | 'js'
   /** How many blocks run at the same time. Default: 2. */
   readonly lanes?: number
@@ -51,7 +55,7 @@ export async function checkBlocks(blocks: readonly Block[], options: CheckOption
       writeFileSync(`${stem}.mts`, block.code)
       sources.set(`${stem}.mts`, block)
     } else {
-      writeFileSync(`${stem}.mjs`, block.language === 'ts' ? withoutTypes(block.code) : block.code)
+      writeFileSync(`${stem}.mjs`, block.language === 'ts' ? javascriptOf(block) : block.code)
     }
   }
   for (const [block, problem] of compile(sources, options)) problems.set(block, problem)
@@ -69,6 +73,13 @@ export async function checkBlocks(blocks: readonly Block[], options: CheckOption
   return blocks.map((block) => ({ block, problem: problems.get(block) }))
 }
 
+/** As the site shows it. */
+function javascriptOf({ code, file, line }: Block): string {
+  const javascript = toJavaScript(code)
+  if (javascript === undefined) throw new Error(`${file}:${line} has syntax that only a compiler can take off`)
+  return javascript
+}
+
 /** Emits all programs and returns what the compiler has against them. */
 function compile(sources: ReadonlyMap<string, Block>, options: CheckOptions): Map<Block, string> {
   const found = new Map<Block, string>()
@@ -84,14 +95,6 @@ function compile(sources: ReadonlyMap<string, Block>, options: CheckOptions): Ma
     found.set(block, before === undefined ? message : `${before}\n${message}`)
   }
   return found
-}
-
-/** Takes the types off. `using`, which Node has only from 24 on, is lowered; nothing else is. */
-function withoutTypes(code: string): string {
-  const lowers = /\busing\s+\w+\s*=/.test(code)
-  const target = lowers ? ts.ScriptTarget.ES2022 : ts.ScriptTarget.ESNext
-  const compilerOptions = { target, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
-  return ts.transpileModule(code, { compilerOptions }).outputText
 }
 
 async function runBlock(block: Block, program: string, timeout: number): Promise<string | undefined> {
@@ -116,7 +119,7 @@ async function runBlock(block: Block, program: string, timeout: number): Promise
 }
 
 /** An ellipsis in a promised line stands for anything. */
-function fits(promised: string, printed: string): boolean {
+export function fits(promised: string, printed: string): boolean {
   if (!promised.includes('…')) return promised === printed
   const parts = promised.split('…').map((part) => part.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`))
   return new RegExp(`^${parts.join('.*')}$`).test(printed)

@@ -13,8 +13,12 @@ export function blocksOfProject(root: string): Block[] {
 
 function filesUnder(root: string, folder: string, ending: string): string[] {
   if (!existsSync(join(root, folder))) return []
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith(ending))
-    .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
-    .toSorted()
+  return (
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(ending))
+      .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
+      // What the site makes of the doc comments: they are here already.
+      .filter((name) => !name.startsWith('docs/reference/api/'))
+      .toSorted()
+  )
 }

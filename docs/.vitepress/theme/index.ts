@@ -1,0 +1,19 @@
+import { inBrowser, type Theme } from 'vitepress'
+import DefaultTheme from 'vitepress/theme'
+import { defineAsyncComponent } from 'vue'
+import Layout from './Layout.vue'
+import { listen } from './code-blocks.js'
+import './style.css'
+import '../../diagrams/diagram.css'
+
+export default {
+  extends: DefaultTheme,
+  Layout,
+  enhanceApp({ app }) {
+    app.component(
+      'Playground',
+      defineAsyncComponent(() => import('./playground/Playground.vue')),
+    )
+    if (inBrowser) listen()
+  },
+} satisfies Theme

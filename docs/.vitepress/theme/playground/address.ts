@@ -1,0 +1,36 @@
+import { ref, watch, type Ref } from 'vue'
+
+const KEY = '#state='
+
+function read(): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(decodeURIComponent(location.hash.slice(KEY.length)))
+    return location.hash.startsWith(KEY) && typeof value === 'object' && value !== null ? { ...value } : {}
+  } catch {
+    // What others have written into the address is no reason to fail.
+    return {}
+  }
+}
+
+/** A value that the address keeps, so that a link shows the page as it is. What is read from there passes `accepts`. */
+export function kept<T>(name: string, first: T, accepts: (value: unknown) => value is T): Ref<T> {
+  const { [name]: found } = read()
+  const value = ref(accepts(found) ? found : first) as Ref<T>
+  watch(
+    value,
+    (now) =>
+      history.replaceState(history.state, '', KEY + encodeURIComponent(JSON.stringify({ ...read(), [name]: now }))),
+    { deep: true },
+  )
+  return value
+}
+
+/** Copies the address of the page, and says whether that was allowed. */
+export async function copyLink(): Promise<string> {
+  try {
+    await navigator.clipboard.writeText(location.href)
+    return 'Copied'
+  } catch {
+    return 'Copy the address'
+  }
+}

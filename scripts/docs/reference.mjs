@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Application } from 'typedoc'
+import { root } from '../installed.mjs'
+import { apiFolder } from './index.mjs'
+
+/** The modules of package.json's exports that have names to import: each with its source. */
+function modules() {
+  const { name, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  return Object.entries(exports)
+    .filter(([path, target]) => typeof target === 'object' && !path.endsWith('/worker'))
+    .map(([path, target]) => ({
+      name: name + path.slice(1),
+      source: target.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts'),
+    }))
+}
+
+/** Writes the reference of the public surface, from its doc comments: a page for each module. */
+export async function writeReference() {
+  const wanted = modules()
+  // TypeDoc names a module by its path below that of all.
+  const names = new Map(wanted.map(({ name, source }) => [source.replace(/^src\/|(?:\/index)?\.ts$/g, ''), name]))
+  const app = await Application.bootstrapWithPlugins({
+    plugin: ['typedoc-plugin-markdown'],
+    entryPoints: wanted.map(({ source }) => join(root, source)),
+    tsconfig: join(root, 'tsconfig.build.json'),
+    out: join(root, 'docs', apiFolder),
+    name: 'calloff',
+    readme: 'none',
+    router: 'module',
+    entryFileName: 'index',
+    excludeInternal: true,
+    excludePrivate: true,
+    excludeExternals: true,
+    disableSources: true,
+    sort: ['source-order'],
+    hidePageHeader: true,
+    hideBreadcrumbs: true,
+    useCodeBlocks: true,
+    parametersFormat: 'table',
+    interfacePropertiesFormat: 'table',
+    logLevel: 'Warn',
+    skipErrorChecking: true,
+  })
+  const project = await app.convert()
+  if (project === undefined) throw new Error('TypeDoc could not read the sources')
+  for (const module of project.children ?? []) module.name = names.get(module.name) ?? module.name
+  // What a class has from another one is described there.
+  const inherited = Object.values(project.reflections).filter(
+    ({ inheritedFrom, signatures, getSignature, setSignature }) =>
+      inheritedFrom !== undefined ||
+      (signatures ?? [getSignature, setSignature]).some((signature) => signature?.inheritedFrom !== undefined),
+  )
+  for (const reflection of inherited) project.removeReflection(reflection)
+  await app.generateOutputs(project)
+}

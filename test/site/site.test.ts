@@ -1,0 +1,265 @@
+/** The built site, served as a host of static files serves it, in a real browser. */
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import type { Page } from 'playwright-core'
+import { blocksOf } from '../docs/blocks.js'
+import { fits } from '../docs/check.js'
+import { Chromium } from '../runtimes/chromium.js'
+
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+const folder = join(root, 'build', 'site')
+const { serve } = (await import(new URL('../../../scripts/docs/serve.mjs', import.meta.url).href)) as {
+  serve(folder: string): Promise<{ readonly address: string; close(): Promise<void> }>
+}
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+const chromium = await Chromium.launch()
+const skip = chromium === undefined && 'Chromium is not installed: apt-get install chromium'
+const site = await serve(folder)
+after(async () => {
+  await chromium?.close()
+  await site.close()
+})
+
+/** Kilobytes of script, compressed as hosts do it, that a page may fetch before anything is pressed. */
+const MOST_SCRIPT = 150
+
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => file.replaceAll('\\', '/'))
+const addresses = files
+  .filter((file) => file.endsWith('.html') && file !== '404.html')
+  .map((file) => `/${file.replace(/(^|\/)index\.html$/, '$1').replace(/\.html$/, '')}`)
+  .toSorted()
+
+interface Visit {
+  readonly page: Page
+  /** What went wrong: errors in the console, requests that failed. */
+  readonly complaints: readonly string[]
+  /** The bytes of the scripts it has fetched, compressed. */
+  script(): Promise<number>
+}
+
+async function visit(address: string, use: (visit: Visit) => Promise<void>): Promise<void> {
+  await chromium?.withPage(async (page) => {
+    const complaints: string[] = []
+    const scripts: Promise<number>[] = []
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`)
+    })
+    page.on('pageerror', (error) => complaints.push(`error: ${error.message}`))
+    page.on('requestfailed', (request) => complaints.push(`failed: ${request.url()}`))
+    page.on('response', (response) => {
+      if (response.status() >= 400) complaints.push(`${response.status()}: ${response.url()}`)
+      if (!response.url().startsWith(site.address)) complaints.push(`leads elsewhere: ${response.url()}`)
+      if (response.request().resourceType() === 'script' || response.url().endsWith('.js'))
+        scripts.push(response.body().then((body) => gzipSync(body).length))
+    })
+    await page.addInitScript(() => {
+      const shifts: number[] = []
+      Object.assign(globalThis, { shifts })
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) shifts.push((entry as unknown as { value: number }).value)
+      }).observe({ type: 'layout-shift', buffered: true })
+    })
+    await page.goto(site.address + address, { waitUntil: 'networkidle' })
+    await use({
+      page,
+      complaints,
+      script: async () => (await Promise.all(scripts)).reduce((before, bytes) => before + bytes, 0),
+    })
+  })
+}
+
+describe('every page of the site', { skip, concurrency: 2 }, () => {
+  for (const address of addresses) {
+    it(`${address} loads without an error, without moving, and with little script`, () =>
+      visit(address, async ({ page, complaints, script }) => {
+        await page.locator('h1').first().waitFor()
+        assert.deepEqual(complaints, [])
+        const shift = await page.evaluate(() =>
+          (globalThis as unknown as { shifts: number[] }).shifts.reduce((before, value) => before + value, 0),
+        )
+        assert.ok(shift < 0.01, `it moved by ${shift} after its first paint`)
+        // The parts of the playground are the programs that it shows.
+        const kilobytes = (await script()) / 1_000
+        if (address !== '/playground') assert.ok(kilobytes < MOST_SCRIPT, `${kilobytes} kB of script`)
+      }))
+  }
+})
+
+describe('the site', { skip }, () => {
+  it('has each heading under the anchor that GitHub gives it', () => {
+    const { slugOf } = slugs
+    for (const address of addresses) {
+      const markdown = join(folder, address.endsWith('/') ? `${address}index.md` : `${address}.md`)
+      if (!existsSync(markdown)) continue
+      const html = readFileSync(
+        join(folder, address.endsWith('/') ? `${address}index.html` : `${address}.html`),
+        'utf8',
+      )
+      const found = Array.from(html.matchAll(/<h[1-6] id="([^"]*)"/g), ([, id]) => id)
+      const headings = readFileSync(markdown, 'utf8')
+        .replace(/^```[^]*?^```/gm, '')
+        .matchAll(/^#+ (.*)$/gm)
+      const wanted: string[] = []
+      for (const [, heading = ''] of headings) {
+        const slug = slugOf(heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').replaceAll('\\', ''))
+        let unique = slug
+        for (let i = 1; wanted.includes(unique); i++) unique = `${slug}-${i}`
+        wanted.push(unique)
+      }
+      assert.deepEqual(found.slice(0, wanted.length), wanted, address)
+    }
+  })
+
+  it('leads to every page from llms.txt, as Markdown', () => {
+    const links = Array.from(
+      readFileSync(join(folder, 'llms.txt'), 'utf8').matchAll(/\]\(([^)]+)\)/g),
+      ([, link = '']) => link,
+    )
+    assert.ok(links.length > 30)
+    const missing = links.filter((link) => !existsSync(join(folder, link.replace(/^(?:https?:\/\/[^/]+)?\//, ''))))
+    assert.deepEqual(missing, [])
+  })
+
+  const phrases = {
+    'child process': '/guides/child-processes',
+    'shared memory': '/guides/threads',
+    deadline: '/reference/timeout',
+    'grace period': '/guides/combined',
+    'exit code': '/reference/cli/',
+    'structured concurrency': '/guides/scope',
+    AbortSignal: '/guides/abort-signal',
+    'Redis Cluster': '/guides/remote-redis',
+    retry: '/guides/retry',
+    manualClock: '/guides/testing',
+  }
+  for (const [phrase, wanted] of Object.entries(phrases)) {
+    it(`finds "${phrase}"`, () =>
+      visit('/all-pages', async ({ page }) => {
+        await page.getByRole('button', { name: 'Search' }).first().click()
+        await page.locator('.VPLocalSearchBox input').fill(phrase)
+        await page.locator(`.VPLocalSearchBox .result[href^="${wanted}"]`).first().waitFor({ timeout: 10_000 })
+      }))
+  }
+
+  const kinds = [
+    '/',
+    '/all-pages',
+    '/guides/scope',
+    '/guides/threads',
+    '/reference/cli/',
+    '/playground',
+    '/internals/benchmarks',
+  ]
+  const kindOfApi = addresses.find((address) => address.startsWith('/reference/api/'))
+  for (const address of [...kinds, ...(kindOfApi === undefined ? [] : [kindOfApi])]) {
+    for (const scheme of ['light', 'dark'] as const) {
+      it(`${address} keeps no one out, ${scheme}`, () =>
+        visit(address, async ({ page }) => {
+          await page.evaluate((isDark) => document.documentElement.classList.toggle('dark', isDark), scheme === 'dark')
+          await page.evaluate(axe)
+          const found = await page.evaluate(async () => {
+            const { axe } = globalThis as unknown as {
+              axe: { run(options: object): Promise<{ violations: Violation[] }> }
+            }
+            interface Violation {
+              readonly id: string
+              readonly impact: string
+              readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[]
+            }
+            const { violations } = await axe.run({ resultTypes: ['violations'] })
+            return violations
+              .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+              .flatMap(({ id, nodes }) =>
+                nodes.slice(0, 3).map(({ html, failureSummary }) => `${id}: ${html}\n${failureSummary}`),
+              )
+          })
+          assert.deepEqual(found, [])
+        }))
+    }
+  }
+})
+
+const slugs = (await import(new URL('../../../scripts/docs/slug.mjs', import.meta.url).href)) as {
+  slugOf(heading: string): string
+}
+
+const runnable = addresses.filter((address) => htmlOf(address).includes('class="runnable"'))
+
+function htmlOf(address: string): string {
+  return readFileSync(join(folder, address.endsWith('/') ? `${address}index.html` : `${address}.html`), 'utf8')
+}
+
+describe('the blocks with a button', { skip, concurrency: 2 }, () => {
+  for (const address of runnable) {
+    it(`${address} run, and print what their comments say`, () =>
+      visit(address, async ({ page, complaints }) => {
+        const blocks = page.locator('.runnable')
+        for (let at = 0; at < (await blocks.count()); at++) {
+          const block = blocks.nth(at)
+          const program = (await block.getAttribute('data-program')) ?? ''
+          await block.getByRole('button', { name: 'Run' }).click()
+          await page.waitForFunction((element) => element?.hasAttribute('data-end'), await block.elementHandle(), {
+            timeout: 30_000,
+          })
+          const printed = (await block.locator('.run-output').innerText()).split('\n').map((line) => line.trimEnd())
+          const [parsed] = blocksOf('program.md', `\`\`\`js\n${program}\n\`\`\``)
+          for (const promised of parsed?.expected ?? []) {
+            const found = printed.findIndex((line) => fits(promised, line))
+            assert.ok(found >= 0, `block ${at} does not print "${promised}":\n${printed.join('\n')}\n\n${program}`)
+            printed.splice(found, 1)
+          }
+          assert.equal(await block.getAttribute('data-end'), 'ended', program)
+        }
+        assert.deepEqual(complaints, [])
+      }))
+  }
+
+  it('are many', () => assert.ok(runnable.length > 10, runnable.join(' ')))
+})
+
+describe('the playground', { skip }, () => {
+  it('stops a program that never yields', () =>
+    visit('/playground', async ({ page }) => {
+      const part = page.locator('.ProgramEditor')
+      await part.getByRole('textbox').fill('console.log("begun")\nfor (;;);')
+      await part.getByRole('button', { name: 'Run' }).click()
+      await part.getByText('begun', { exact: true }).waitFor()
+      await part.getByRole('button', { name: 'Stop' }).click()
+      await part.getByText('(stopped)').waitFor()
+    }))
+
+  it('keeps the program in its address', () =>
+    visit('/playground', async ({ page }) => {
+      const program = 'console.log("from an address: ü & 100 %")'
+      await page.locator('.ProgramEditor textarea').fill(program)
+      await page.goto('about:blank')
+      await page.goBack()
+      assert.equal(await page.locator('.ProgramEditor textarea').inputValue(), program)
+    }))
+
+  it('cancels a loop that never yields through shared memory', () =>
+    visit('/playground', async ({ page }) => {
+      const part = page.locator('.BusyLoop')
+      await part.getByLabel('Reason').fill('seen enough')
+      await part.getByRole('button', { name: 'Start' }).click()
+      await page.waitForFunction(() => document.querySelector('.BusyLoop dl')?.textContent?.match(/primes found[1-9]/))
+      await part.getByRole('button', { name: 'Cancel' }).click()
+      await part.getByText('token "stop button" was cancelled: seen enough').waitFor()
+    }))
+
+  it('draws what a cancel of a token reaches', () =>
+    visit('/playground', async ({ page }) => {
+      const part = page.locator('.TokenTree')
+      await part.getByRole('button', { name: 'request A' }).click()
+      await part.getByRole('button', { name: 'Cancel request A' }).click()
+      await part.getByRole('button', { name: 'query, cancelled' }).waitFor()
+      await part.getByRole('button', { name: 'server, runs' }).waitFor()
+      await part.getByRole('button', { name: 'render, runs' }).waitFor()
+    }))
+})
