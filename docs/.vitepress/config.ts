@@ -64,6 +64,8 @@ export default defineConfig({
     // Programs in a page print the names of classes.
     esbuild: { keepNames: true },
     worker: { format: 'es' },
+    // The largest is the index of the search, which is fetched when it is opened.
+    build: { chunkSizeWarningLimit: 5_000 },
   },
   transformHead: ({ pageData }) =>
     pageData.relativePath === 'index.md' || pageData.isNotFound === true

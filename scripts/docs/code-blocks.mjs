@@ -41,6 +41,10 @@ function blockOf({ type, info }) {
   return Object.hasOwn(names, name) ? { language: names[name], words } : undefined
 }
 
+/** The code of a block that is in a comment: what the next one needs, and a reader does not. */
+const hiddenCodeOf = ({ type, content }) =>
+  type === 'html_block' ? /^<!--[^]*?^```(?:ts|js)\b.*\n([^]*?)^```/m.exec(content)?.[1] : undefined
+
 /** What a worker without modules, and a page without a network, cannot run. */
 const foreign =
   /\b(?:process|Buffer|require|fetch|document|window|setImmediate|XMLHttpRequest)\b|\bimport\s*\(|^\s*export\b/m
@@ -64,8 +68,9 @@ export function programOf(tokens, at) {
 /** With the block before it, where the fence says that it continues that one. */
 function wholeOf(tokens, at) {
   const { content } = tokens[at]
-  if (!blockOf(tokens[at]).words.includes('continues')) return content
-  const before = tokens.findLastIndex((token, i) => i < at && blockOf(token) !== undefined)
+  if (blockOf(tokens[at])?.words.includes('continues') !== true) return hiddenCodeOf(tokens[at]) ?? content
+  const isCode = (token) => blockOf(token) !== undefined || hiddenCodeOf(token) !== undefined
+  const before = tokens.findLastIndex((token, i) => i < at && isCode(token))
   return before < 0 ? content : wholeOf(tokens, before) + content
 }
 
