@@ -33,11 +33,11 @@ export type { WaitOptions } from './core/wait.js'
 
 // Scopes, and the token of the async context
 export { NoAmbientError } from './core/context.js'
-export { ScopeClosedError, type ScopeTask } from './core/scope/crew.js'
+export { ScopeClosedError, type ScopeTask } from './core/scope/scope-state.js'
 export type { TaskOptions, Scope } from './core/scope/handle.js'
 export type { MapOptions, MapTask } from './core/scope/map.js'
 export { openScope, type OpenScope, type OpenScopeOptions, scope, type ScopeOptions } from './core/scope/scope.js'
-export type { CompeteOptions } from './core/scope/several.js'
+export type { CompeteOptions } from './core/scope/combinators.js'
 export type { StuckReport, UnfinishedTask } from './core/scope/unfinished.js'
 
 // Errors

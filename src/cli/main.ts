@@ -8,8 +8,8 @@ import { commands } from './commands/table.js'
 import { OK, type Outcome, USAGE } from './terminal/exit-codes.js'
 import { refuseChangedArguments } from './arguments/argument-bytes.js'
 import { Failure, messageOf, UsageError } from './terminal/errors.js'
-import { read } from './arguments/parse.js'
-import { say, show } from './terminal/output.js'
+import { parseArguments } from './arguments/parse.js'
+import { printMessage, printResult } from './terminal/output.js'
 import { visible } from './terminal/visible.js'
 
 /** Runs the command line. Never throws. */
@@ -18,9 +18,9 @@ export async function main(args: readonly string[]): Promise<Outcome> {
     refuseChangedArguments(args)
     return await dispatch(args)
   } catch (error) {
-    say(messageOf(error))
+    printMessage(messageOf(error))
     if (process.env['CALLOFF_DEBUG'] && error instanceof Error) {
-      for (const line of (error.stack ?? '').split('\n')) say(visible(line))
+      for (const line of (error.stack ?? '').split('\n')) printMessage(visible(line))
     }
     return error instanceof Failure ? error.exitCode : 1
   }
@@ -29,17 +29,17 @@ export async function main(args: readonly string[]): Promise<Outcome> {
 async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
   if (word === undefined) {
     const { overview } = await import('./commands/help.js')
-    say(overview(commands, 2).trimEnd(), '')
+    printMessage(overview(commands, 2).trimEnd(), '')
     return USAGE
   }
   if (word === '--version' || word === '-V') {
     const { version } = await import('./commands/version.js')
-    return show(`${version()}\n`)
+    return printResult(`${version()}\n`)
   }
   if (word === '--help' || word === '-h') return showHelp([])
   if (word.startsWith('-')) throw new UsageError(`there is no option ${word} before a command; see calloff --help`)
   const command = commandNamed(word, commands)
-  const given = read(command, rest)
+  const given = parseArguments(command, rest)
   if (given.has('help')) return showHelp([word])
   const act = await command.load()
   return await act(given, commands)
@@ -47,6 +47,6 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
 
 async function showHelp([word]: readonly string[]): Promise<number> {
   const { helpOf, overview } = await import('./commands/help.js')
-  show(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word, commands), 1))
+  printResult(word === undefined ? overview(commands, 1) : helpOf(commandNamed(word, commands), 1))
   return OK
 }

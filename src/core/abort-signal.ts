@@ -12,13 +12,13 @@
  * `AbortSignal.any` (React Native) there are no composites, and so it is done there. Nothing is lost, and the ancestors
  * of a token hold its signal.
  */
-import { above, fireAll, hasRule, hubOf, reasonOf, subscribe, type TokenNode } from './graph.js'
+import { above, fireAll, hasRule, extrasOf, reasonOf, subscribe, type TokenNode } from './graph.js'
 import { compose, guardSource, noWarnings } from './signal-guards.js'
 
 /** Returns the signal of a node, the same one at every call. */
 export function signalOf(node: TokenNode): AbortSignal {
-  const hub = hubOf(node)
-  return (hub.signal ??= noWarnings(node.outcome ? abortedSignal(node) : liveSignal(node)))
+  const extras = extrasOf(node)
+  return (extras.signal ??= noWarnings(node.outcome ? abortedSignal(node) : liveSignal(node)))
 }
 
 function abortedSignal(node: TokenNode): AbortSignal {
@@ -45,9 +45,9 @@ function liveSignal(node: TokenNode): AbortSignal {
  * on, a node with a rule of its own cancels itself.
  */
 function sourceOf(node: TokenNode): AbortController {
-  const hub = hubOf(node)
-  if (hub.controller) return hub.controller
-  const controller = (hub.controller = newController())
+  const extras = extrasOf(node)
+  if (extras.controller) return extras.controller
+  const controller = (extras.controller = newController())
   guardSource(controller.signal)
   if (node.rules && !node.outcome && hasRule(node)) subscribe(node, undefined)
   // The node may be cancelled already, or the subscription above may have found that it is.

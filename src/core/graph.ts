@@ -12,8 +12,8 @@
  * G3. `seen === epoch` means that the node is live: neither the node nor an ancestor has a rule, and no ancestor was
  *     cancelled up to this epoch. `seen === -epoch` means that no ancestor is recorded as cancelled: a poll needs to
  *     poll only the `rules`. With any other value, a poll has to visit the ancestors.
- * G4. `rules` are the nodes that can be cancelled by a rule of their own, among the node and its ancestors. Each stands
- *     there once, in the order in which a poll meets them. An `opaque` node (all-of, grace) stands there for all its
+ * G4. `rules` are the nodes that can be cancelled by a rule of their own, among the node and its ancestors. Each is
+ *     listed once, in the order in which a poll meets them. An `opaque` node (all-of, grace) is listed instead of all its
  *     ancestors. Sources and rules do not change during the life of a node.
  * G5. A node is linked into the lists of its live sources, and its rule is armed (a timer, a poller, a foreign
  *     listener), exactly while it is live and has subscribers. Subscribers are listeners, and children that have
@@ -55,7 +55,7 @@ export const LOOK = 0
 export const INDIRECT = 1
 export const DIRECT = 2
 
-/** One or several. One stands there without an array, because most tokens have a single source. */
+/** None, one, or several. One is stored without an array, because most tokens have a single source. */
 export type Some<T> = T | readonly T[] | undefined
 
 /** The engine's view of a token. */
@@ -66,7 +66,7 @@ export interface TokenNode {
   sources: Some<TokenNode>
   rules: Some<TokenNode>
   /** Rare fields, in an object that is made when it is first needed. */
-  hub: Hub | undefined
+  extras: Extras | undefined
   /** The node itself. Through a proxy, this is the node behind the proxy. */
   readonly itself: TokenNode
 
@@ -87,7 +87,7 @@ export interface TokenNode {
    * already (a condition of the same walk has cancelled it) returns that without polling.
    */
   ask(mode: Mode, walk: number): Cancellation | undefined
-  /** Starts the timer, poller or foreign listener of its rule. `hub.driver` stops it. */
+  /** Starts the timer, poller or foreign listener of its rule. `extras.disarm` stops it. */
   arm(): void
   /** The first part of a message: what the token is, as the subject of the sentence. */
   subject(): string
@@ -110,7 +110,7 @@ export interface OpaqueNode extends TokenNode {
    * Returns the cancellation by which the node will be cancelled by itself, given the same of each source. Undefined if
    * it may never be.
    */
-  foretell(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined
+  predictEnd(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined
 }
 
 /** One cancellation, shared by every token it reaches. */
@@ -133,7 +133,7 @@ export class Cancellation {
  * which must be running.
  */
 export function errorOf(cancellation: Cancellation, callee?: Callee): CancellationError {
-  return (cancellation.error ??= traced(() => makeError(cancellation, saidOf(cancellation.reason)), callee))
+  return (cancellation.error ??= traced(() => makeError(cancellation, reasonTextOf(cancellation.reason)), callee))
 }
 
 /** Makes the error of a cancellation. `said` is the part of the message about the reason. */
@@ -168,7 +168,7 @@ export function whatHappened({ origin, kind }: Cancellation): string {
 }
 
 /** Returns the part of a message about the reason: its text, or its message if it is an error of any realm. */
-export function saidOf(reason: unknown): string | undefined {
+export function reasonTextOf(reason: unknown): string | undefined {
   try {
     const text: unknown = typeof reason === 'string' ? reason : (Object(reason) as Error).message
     return typeof text === 'string' ? text : undefined
@@ -213,9 +213,9 @@ function sourceAt(node: TokenNode, index: number): TokenNode | undefined {
 // ---- Polls and reads ------------------------------------------------------------------------------------------------
 
 /**
- * Stands instead of `rules` where a node has more of them than a list of its own is worth. Otherwise a chain of rules
- * would take the square of its length. With it, every poll visits the ancestors. MANY_AND_OWN says that the node also
- * has a rule of its own.
+ * The value of `rules` if a node has more than MOST_RULES of them. A list for each node of a long chain would take
+ * memory for the square of its length. With this value, every poll visits the ancestors. MANY_AND_OWN: the node also has
+ * a rule of its own.
  */
 const MANY: readonly TokenNode[] = []
 const MANY_AND_OWN: readonly TokenNode[] = []
@@ -395,7 +395,7 @@ function climbOnce(
         if (verdict) last[depth] = later(last[depth], verdict)
         else passed.add(asker) // live as long as one of its sources
         // An opaque node that is awake has links: its sources tell it.
-        if ((verdict || (behind && !asker.hub?.links)) && sourceAt(asker, next[depth] as number)) break
+        if ((verdict || (behind && !asker.extras?.links)) && sourceAt(asker, next[depth] as number)) break
         verdict = passed.has(asker) ? undefined : (asker as OpaqueNode).conclude(last[depth] as Cancellation)
         if (!verdict) {
           passed.add(asker)
@@ -414,7 +414,7 @@ function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | unde
   if (node.outcome) return node.outcome
   // The platform may have been quicker: its signal of two sources goes by time, where the engine goes by order. Both
   // must agree.
-  const signal = node.hub?.signal
+  const signal = node.extras?.signal
   const answer = (signal?.aborted && fired.get(signal.reason as object)) || ownAnswer(node, mode, walk)
   if (answer && !node.fleeting) settle(node, answer)
   return node.outcome ?? answer
@@ -484,8 +484,8 @@ export function giveRule(node: TokenNode): void {
 /**
  * A place in a list of a node.
  *
- * A list is a ring, so the hub knows its head only. To add the first place and to remove it again is the most common
- * case. The ring then writes to an old object once, not twice. The garbage collector must be told of each such write
+ * A list is a ring, and the extras of a node have its head only. To add the first place and to remove it again is the
+ * most common case. The ring then writes to an old object once, not twice. The garbage collector must be told of each such write
  * (12 instead of 15 ns).
  */
 interface Place {
@@ -541,9 +541,9 @@ export class Subscriber implements Place {
     }
     this.owner = undefined
     if (owner.outcome) return true // the list is being drained, and the drain skips this place
-    const hub = hubOf(owner)
-    hub.listeners = leave(hub.listeners, this)
-    if (isIdle(hub) && (owner.sources || owner.rules)) rest(owner)
+    const extras = extrasOf(owner)
+    extras.listeners = leave(extras.listeners, this)
+    if (isIdle(extras) && (owner.sources || owner.rules)) rest(owner)
     return true
   }
 
@@ -576,7 +576,7 @@ class Link implements Place {
 }
 
 /** The rare fields of a token: of one that has a name, a subscriber or a signal. */
-export class Hub {
+export class Extras {
   name: string | undefined = undefined
   /** The heads of two lists: that of the listeners, and that of the children that have subscribers. */
   listeners: Subscriber | undefined = undefined
@@ -584,18 +584,18 @@ export class Hub {
   /** The node's own places in the lists of its sources. */
   links: Some<Link> = undefined
   /** Stops the timer, poller or foreign listener of the node's rule. */
-  driver: (() => void) | undefined = undefined
+  disarm: (() => void) | undefined = undefined
   controller: AbortController | undefined = undefined
   signal: AbortSignal | undefined = undefined
 }
 
 /** Returns the rare fields of a node, and makes them when they are first needed. */
-export function hubOf(node: TokenNode): Hub {
-  return (node.hub ??= new Hub())
+export function extrasOf(node: TokenNode): Extras {
+  return (node.extras ??= new Extras())
 }
 
 /** Whether a node has no subscriber: neither a listener, nor a child with a subscriber. */
-export const isIdle = ({ listeners, below }: Hub): boolean => !listeners && !below
+export const isIdle = ({ listeners, below }: Extras): boolean => !listeners && !below
 
 /** Whether the node or one of its ancestors is opaque, or that is not known. */
 function isFar({ rules }: TokenNode): boolean {
@@ -606,10 +606,10 @@ function isFar({ rules }: TokenNode): boolean {
 
 /** Adds a listener to a live node. The first subscriber wakes the node up (G5). */
 export function subscribe(node: TokenNode, listener: Subscriber['listener'], quiet = false): Subscriber {
-  const hub = hubOf(node)
+  const extras = extrasOf(node)
   const subscriber = new Subscriber(node, listener, quiet)
-  const isFirst = isIdle(hub)
-  hub.listeners = join(hub.listeners, subscriber)
+  const isFirst = isIdle(extras)
+  extras.listeners = join(extras.listeners, subscriber)
   if (isFirst && (node.sources || node.rules)) wake(node)
   return subscriber
 }
@@ -630,10 +630,10 @@ function wake(node: TokenNode): void {
     if (at.opaque || Array.isArray(sources)) wakeSeveral(at, rising)
     else if (sources && (sources as TokenNode).outcome) settle(at, (sources as TokenNode).outcome as Cancellation)
     else {
-      const hub = hubOf(at)
-      if (at.outcome || isIdle(hub)) continue
-      if (sources) hub.links ??= linkTo(sources as TokenNode, at, rising)
-      if (!hub.driver) at.arm()
+      const extras = extrasOf(at)
+      if (at.outcome || isIdle(extras)) continue
+      if (sources) extras.links ??= linkTo(sources as TokenNode, at, rising)
+      if (!extras.disarm) at.arm()
     }
   }
 }
@@ -643,10 +643,10 @@ function wake(node: TokenNode): void {
  * its turn. A source that is awake and has a rule is polled again, since a counter may have run out meanwhile.
  */
 function linkTo(source: TokenNode, child: TokenNode, rising: TokenNode[]): Link {
-  const hub = hubOf(source)
+  const extras = extrasOf(source)
   const link = new Link(source, child)
-  if (hasRule(source) || (isIdle(hub) && source.sources)) rising.push(source)
-  hub.below = join(hub.below, link)
+  if (hasRule(source) || (isIdle(extras) && source.sources)) rising.push(source)
+  extras.below = join(extras.below, link)
   return link
 }
 
@@ -661,29 +661,29 @@ function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
   })
   const over = !child.opaque ? first : lives ? undefined : (child as OpaqueNode).sourceEnded()
   if (over) settle(child, over)
-  const hub = hubOf(child)
+  const extras = extrasOf(child)
   // The child is cancelled, or a listener has stopped the subscription that was to be woken, or the child is awake
   // already.
-  if (child.outcome || isIdle(hub) || hub.links) return
-  const links: Link[] = (hub.links = [])
+  if (child.outcome || isIdle(extras) || extras.links) return
+  const links: Link[] = (extras.links = [])
   each(child.sources, (source) => {
     if (!source.outcome) links.push(linkTo(source, child, rising))
   })
-  if (!hub.driver) child.arm()
+  if (!extras.disarm) child.arm()
 }
 
 /** Restores G5 from a node on to its ancestors. The node has lost its last subscriber, or was settled. */
 function rest(node: TokenNode): void {
   let rising: TokenNode[] | undefined
   for (let at: TokenNode | undefined = node; at; at = rising?.pop()) {
-    const hub = hubOf(at)
-    const { driver, links } = hub
-    hub.driver = hub.links = undefined
-    if (driver) driver()
+    const extras = extrasOf(at)
+    const { disarm, links } = extras
+    extras.disarm = extras.links = undefined
+    if (disarm) disarm()
     each(links, (link) => {
       const source = link.owner
       if (!source) return
-      const above = hubOf(source)
+      const above = extrasOf(source)
       link.owner = undefined
       above.below = leave(above.below, link)
       if (!source.outcome && isIdle(above) && (source.sources || source.rules)) (rising ??= []).push(source)
@@ -696,11 +696,11 @@ function rest(node: TokenNode): void {
  */
 export function isHeard(node: TokenNode): boolean {
   const nodes = new Set([node])
-  for (const { hub } of nodes) {
+  for (const { extras } of nodes) {
     let found = false
-    visit(hub?.listeners, ({ quiet }) => (found ||= !quiet))
+    visit(extras?.listeners, ({ quiet }) => (found ||= !quiet))
     if (found) return true
-    visit(hub?.below, ({ child }) => nodes.add(child))
+    visit(extras?.below, ({ child }) => nodes.add(child))
   }
   return false
 }
@@ -730,7 +730,7 @@ export function above(node: TokenNode, behindOpaque: boolean): Set<TokenNode> {
 export function settle(node: TokenNode, cancellation: Cancellation): void {
   if (node.outcome) return
   record(node, cancellation)
-  if (node.hub) announce(node)
+  if (node.extras) announce(node)
 }
 
 function record(node: TokenNode, cancellation: Cancellation): void {
@@ -746,9 +746,9 @@ function announce(origin: TokenNode): void {
   let several = false
   for (const node of reached) {
     const { outcome } = node
-    const hub = hubOf(node)
-    const links = hub.below
-    hub.below = undefined
+    const extras = extrasOf(node)
+    const links = extras.below
+    extras.below = undefined
     visit(links, (link) => {
       link.owner = link.next = link.previous = undefined
       const { child } = link
@@ -764,20 +764,20 @@ function announce(origin: TokenNode): void {
   }
   for (const node of reached) rest(node)
   if (several) reached = parentsFirst(reached)
-  // Then the platform is told, and so are others that know of the deadlines that begin now.
+  // Then the listeners for deadlines (moves.ts) and the signals of the platform are called.
   each(stirred, moved)
   for (const node of reached) if (firesAll || node === origin || node.opaque) fire(node)
   // G8, second half: the listeners are called.
-  for (const node of reached) drain(node, hubOf(node))
+  for (const node of reached) drain(node, extrasOf(node))
 }
 
 /**
  * Calls all listeners, from the head on. The list is cut off as a whole, and a listener that is stopped meanwhile is
  * skipped. To repair the list at each listener took four times as long.
  */
-function drain(node: TokenNode, hub: Hub): void {
-  const { listeners } = hub
-  hub.listeners = undefined
+function drain(node: TokenNode, extras: Extras): void {
+  const { listeners } = extras
+  extras.listeners = undefined
   // A loop of its own, not visit(): it is the hottest loop here (22 instead of 37 ns).
   for (let one = listeners; one;) {
     const { next, owner, listener }: Subscriber = one
@@ -845,7 +845,7 @@ export function fireAll(): void {
 }
 
 function fire(node: TokenNode): void {
-  const controller = node.hub?.controller
+  const controller = node.extras?.controller
   if (!controller) return
   controller.abort(reasonOf(node.outcome as Cancellation))
   for (const listener of afterFire) listener(controller)

@@ -32,8 +32,8 @@ export function iterate<T>(node: TokenNode, source: AsyncIterable<T> | Iterable<
 /** A source that was opened. Its methods never throw, they reject. */
 interface Source<T> {
   next(): Promise<Result<T>>
-  /** Closes the source. It is called once. `isUnheard`: no item was ever requested. */
-  close(isUnheard: boolean): Promise<unknown>
+  /** Closes the source. Called once. `isUnread`: no item was ever requested. */
+  close(isUnread: boolean): Promise<unknown>
 }
 
 /**
@@ -51,11 +51,11 @@ async function nextOf<T>(iterator: Iterator<T> | AsyncIterator<T>, isPlain: bool
 function ofIterator<T>(iterator: Iterator<T> | AsyncIterator<T>, isPlain: boolean): Source<T> {
   return {
     next: () => nextOf(iterator, isPlain),
-    async close(isUnheard) {
+    async close(isUnread) {
       if (iterator.return) await iterator.return()
-      // A call that has failed by now (a stream of Connect, for example) reports this with its first item only. It is
-      // read here, or the rejection would be unhandled.
-      else if (isUnheard && !isPlain) await iterator.next()
+      // A stream that has failed already (one of Connect, for example) rejects only when an item is requested. It is
+      // requested here, because the rejection would be unhandled otherwise.
+      else if (isUnread && !isPlain) await iterator.next()
     },
   }
 }
@@ -184,7 +184,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
     close().catch(nothing)
     rest()
   }
-  const callOff = (error: CancellationError) => {
+  const rejectCancelled = (error: CancellationError) => {
     if (!isOver && !pending.size) missed = error
     giveUp(error)
   }
@@ -229,8 +229,8 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
         giveUp(thrown)
         return Promise.reject(thrown)
       }
-      if (error && !isOver) callOff(error)
-      if (!isOver) subscriber ??= subscribe(node, callOff)
+      if (error && !isOver) rejectCancelled(error)
+      if (!isOver) subscriber ??= subscribe(node, rejectCancelled)
       if (isOver) {
         error ??= missed
         missed = undefined
@@ -248,7 +248,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
         return Promise.resolve(DONE)
       }
       const promise = wait(closed, true)
-      subscriber ??= subscribe(node, callOff)
+      subscriber ??= subscribe(node, rejectCancelled)
       return promise
     },
     [Symbol.asyncIterator]() {

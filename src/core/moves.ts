@@ -1,36 +1,33 @@
 /**
- * Deadlines that are also known to other threads or processes. A teller has told them of a deadline. It is called when
- * that deadline is moved, or when an earlier one begins.
+ * Moves of deadlines that other threads or processes know. A listener has published such a deadline. It is called when
+ * the deadline is moved, or when an earlier one begins.
  */
 import { onMove, type Subscriber, type TokenNode, visit } from './graph.js'
 
-/** Tells others of the deadlines of a node and of its ancestors. */
-export interface Teller {
+/** Publishes the deadlines of a node and of its ancestors. */
+export interface DeadlineListener {
   /** Called when these deadlines were moved. */
   tellDeadline(): void
-  /** A node from which further tellers may derive, which have told others of the same deadlines. */
+  /** A node with the same deadlines, from which tokens with further listeners may derive. */
   readonly below?: TokenNode
 }
 
-/** The tellers by their places in the lists of their sources. */
-const tellers = new WeakMap<Subscriber, Teller>()
+/** The listeners by the subscribers with which they are in the lists of their sources. */
+const listeners = new WeakMap<Subscriber, DeadlineListener>()
 
-/**
- * From now on the teller is called for the deadlines of its source and of that one's ancestors. `place` is its place in
- * the source's list.
- */
-export function hearOfMoves(place: Subscriber, teller: Teller): void {
-  tellers.set(place, teller)
+/** From now on the listener is called for the deadlines of the subscriber's node and of that node's ancestors. */
+export function onDeadlineMoved(subscriber: Subscriber, listener: DeadlineListener): void {
+  listeners.set(subscriber, listener)
 }
 
 onMove((node) => {
   const nodes = new Set<TokenNode>([node])
-  for (const { hub } of nodes) {
-    visit(hub?.listeners, (one) => {
-      const teller = tellers.get(one)
-      teller?.tellDeadline()
-      if (teller?.below) nodes.add(teller.below)
+  for (const { extras } of nodes) {
+    visit(extras?.listeners, (one) => {
+      const listener = listeners.get(one)
+      listener?.tellDeadline()
+      if (listener?.below) nodes.add(listener.below)
     })
-    visit(hub?.below, ({ child }) => nodes.add(child))
+    visit(extras?.below, ({ child }) => nodes.add(child))
   }
 })

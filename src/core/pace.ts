@@ -18,11 +18,11 @@ import { alarm } from './wait.js'
 
 /** @param canEnd false if nothing can ever cancel the node: then an endless sleep does not keep the process alive. */
 export function sleep(node: TokenNode, ms: number, canEnd = true): Promise<void> {
-  return promiseUnder(node, (resolve, _, callOff) => {
+  return promiseUnder(node, (resolve, _, rejectCancelled) => {
     nonNegative('ms', ms)
     const dead = discover(node, INDIRECT)
-    if (dead) callOff(errorOf(dead))
-    else alarm(node, ms, resolve, callOff, canEnd || ms < Infinity)
+    if (dead) rejectCancelled(errorOf(dead))
+    else alarm(node, ms, resolve, rejectCancelled, canEnd || ms < Infinity)
   })
 }
 

@@ -12,20 +12,19 @@ export function handled<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
- * Returns the promise of an operation under a node. A rejection with the cancellation of that node is handled from
- * birth: the caller may await the promise late, or never. A failure of any other kind needs a handler of the caller, as
- * every failure does.
+ * Returns the promise of an operation under a node. A rejection with the cancellation of that node never counts as
+ * unhandled: the caller may await the promise late, or never. Any other rejection needs a handler of the caller.
  *
- * `begin` gets `resolve` and `reject`, as the executor of a promise does, and `callOff`. `callOff` rejects with an
- * error that is a cancellation in any case, such as a time limit of the operation. If `begin` throws, the promise
- * rejects.
+ * `begin` gets `resolve` and `reject`, as the executor of a promise does, and `rejectCancelled`. This one rejects with an
+ * error that counts as a cancellation although it is not that of the node, such as the end of the operation's own time
+ * limit. If `begin` throws, the promise rejects.
  */
 export function promiseUnder<T>(
   node: TokenNode | undefined,
   begin: (
     resolve: (value: T | PromiseLike<T>) => void,
     reject: (error: unknown) => void,
-    callOff: (error: unknown) => void,
+    rejectCancelled: (error: unknown) => void,
   ) => void,
 ): Promise<T> {
   let resolve!: (value: T | PromiseLike<T>) => void
@@ -35,14 +34,14 @@ export function promiseUnder<T>(
     fail = refuse
   })
   // The handler comes first: a platform may count a rejection as unhandled in the moment it happens.
-  const callOff = (error: unknown) => {
+  const rejectCancelled = (error: unknown) => {
     void handled(promise)
     fail(error)
   }
   const reject = (error: unknown) =>
-    node && isCancellation(error, node as CancellationToken) ? callOff(error) : fail(error)
+    node && isCancellation(error, node as CancellationToken) ? rejectCancelled(error) : fail(error)
   try {
-    begin(resolve, reject, callOff)
+    begin(resolve, reject, rejectCancelled)
   } catch (error) {
     reject(error)
   }

@@ -38,8 +38,8 @@ export interface RaceOptions<T = unknown> {
    */
   readonly late?: ((value: T) => void) | undefined
   /**
-   * Whether each task runs with its own token as the current one (`currentToken()` of `calloff/node`). On a token that
-   * is never cancelled, which stands for no token, the race then takes the current token instead. Default: false.
+   * Whether each task runs with its own token as the current one (`currentToken()` of `calloff/node`). The race then
+   * takes the current token in place of a token that is never cancelled. Default: false.
    */
   readonly ambient?: boolean | undefined
 }
@@ -60,38 +60,38 @@ export function race<Token, T>(
   make: RaceTokens<Token>,
 ): Promise<T> {
   const tasks = Array.isArray(task) ? (task as readonly TaskOf<Token, T>[]) : undefined
-  const contest = new Contest<Token, T>(given, make)
+  const race = new Race<Token, T>(given, make)
   try {
     let node = given
     let ms = Infinity
     if (options !== undefined) {
       const { timeout, late, ambient } = optionsOf<RaceOptions<T>>(options, RACE_OPTIONS)
-      if (optional('late', 'function', late)) contest.late = bind ? bind(late as (value: T) => void) : late
+      if (optional('late', 'function', late)) race.late = bind ? bind(late as (value: T) => void) : late
       ms = optionalNonNegative('timeout', timeout) ?? Infinity
-      const keeper = (contest.keeper = ambientIf(optional('ambient', 'boolean', ambient)))
+      const keeper = (race.keeper = ambientIf(optional('ambient', 'boolean', ambient)))
       if (keeper && make.isNever(given)) node = keeper.current()
     }
     if (!tasks) check(task)
     else if (tasks.length) for (const one of tasks) check(one)
     else throw new RangeError('task must hold something to race, got an empty array')
     // A `timeout` becomes the token that it stands for, so that both behave alike.
-    if (ms < Infinity) contest.begin(make.child(node, make.limit(ms, 'race', node)), keepAlive)
-    else contest.begin(node, holdFor)
+    if (ms < Infinity) race.begin(make.child(node, make.limit(ms, 'race', node)), keepAlive)
+    else race.begin(node, holdFor)
   } catch (error) {
-    contest.rejected(error)
+    race.rejected(error)
   }
   // Promises are followed in any case: their rejections are handled, and their values may have to be given back.
-  if (tasks) for (const one of tasks) contest.enter(one)
-  else contest.enter(task as TaskOf<Token, T>)
-  return contest.result
+  if (tasks) for (const one of tasks) race.enter(one)
+  else race.enter(task as TaskOf<Token, T>)
+  return race.result
 }
 
 function check(task: unknown): void {
   if (typeof task !== 'function' && !thenOf(task)) throw wrongType('task', 'a promise or a function', task)
 }
 
-/** One race. It has no private names: to give an object ten of them takes longer than everything else (Node 20). */
-class Contest<Token, T> implements Follower {
+/** One race. It has no `#private` names: on Node 20, adding ten of them takes longer than the rest of a race. */
+class Race<Token, T> implements Follower {
   readonly result: Promise<T>
   late: ((value: T) => void) | undefined = undefined
   keeper: Ambient | undefined = undefined
@@ -127,9 +127,9 @@ class Contest<Token, T> implements Follower {
     const dead = discover(node, INDIRECT)
     if (dead) {
       this.isDead = true
-      return this.callOff(errorOf(dead))
+      return this.rejectCancelled(errorOf(dead))
     }
-    this.watch = subscribe(node, (error) => this.callOff(error))
+    this.watch = subscribe(node, (error) => this.rejectCancelled(error))
     this.letGo = hold(node)
   }
 
@@ -163,7 +163,7 @@ class Contest<Token, T> implements Follower {
   }
 
   // A microtask later, so that a task that has failed by now is heard first: its failure says more.
-  private callOff(error: unknown): void {
+  private rejectCancelled(error: unknown): void {
     soon(() => this.rejected(error))
   }
 

@@ -20,7 +20,7 @@ const toldOf = (rule: TokenNode) => (rule as Timed).ahead?.(true)
  * Returns the cancellation by which a live node is cancelled at the latest, or undefined if it may never be. `ofRule`
  * returns the same for a rule that is not opaque.
  */
-function foresee(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | undefined): Cancellation | undefined {
+function predict(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | undefined): Cancellation | undefined {
   // An opaque node depends on the nodes that it stands for. So those come first, on a stack that is no call stack.
   const known = new Map<TokenNode, Cancellation | undefined>()
   const endOf = (node: TokenNode) => {
@@ -49,14 +49,14 @@ function foresee(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
     }
     if (stack.length > depth) continue
     stack.pop()
-    if (current.opaque) known.set(current, (current as OpaqueNode).foretell(sources.map(endOf)))
+    if (current.opaque) known.set(current, (current as OpaqueNode).predictEnd(sources.map(endOf)))
   }
   return endOf(top)
 }
 
 /** The same, with only the deadlines of which the caller is told when they move. */
-export function foreseeTold(node: TokenNode): Cancellation | undefined {
-  return foresee(node, toldOf)
+export function predictTold(node: TokenNode): Cancellation | undefined {
+  return predict(node, toldOf)
 }
 
 /**
@@ -68,7 +68,7 @@ export function timeLeft(node: TokenNode, polled: number): number {
   const at = now()
   const perhaps = (rule: TokenNode) =>
     rule.polled ? new Cancellation(rule, 'condition', undefined, at) : aheadOf(rule)
-  const end = foresee(node, polled ? aheadOf : perhaps)
+  const end = predict(node, polled ? aheadOf : perhaps)
   return end ? Math.max(0, end.at - at) : Infinity
 }
 
@@ -78,5 +78,5 @@ export function timeLeft(node: TokenNode, polled: number): number {
  * the process go, or undefined if it holds nothing.
  */
 export function holdFor(node: TokenNode): (() => void) | undefined {
-  return node.rules && foresee(node, perhapsOf) ? keepAlive() : undefined
+  return node.rules && predict(node, perhapsOf) ? keepAlive() : undefined
 }

@@ -37,8 +37,8 @@ import {
   errorOf,
   fired,
   giveRule,
-  type Hub,
-  hubOf,
+  type Extras,
+  extrasOf,
   INDIRECT,
   LOOK,
   type Mode,
@@ -134,7 +134,7 @@ export abstract class CancellationToken implements Disposable {
   /** @internal */ outcome: Cancellation | undefined
   /** @internal */ sources: Some<TokenNode>
   /** @internal */ rules: Some<TokenNode>
-  /** @internal */ hub: Hub | undefined
+  /** @internal */ extras: Extras | undefined
   /** @internal */ readonly unclonable: symbol
   /** @internal */ readonly itself: CancellationToken
 
@@ -150,12 +150,12 @@ export abstract class CancellationToken implements Disposable {
     this.outcome = undefined
     this.sources = undefined
     this.rules = undefined
-    this.hub = undefined
+    this.extras = undefined
   }
 
   /** The name that messages show. */
   get name(): string | undefined {
-    return own(this).hub?.name
+    return own(this).extras?.name
   }
 
   /**
@@ -686,7 +686,7 @@ function beginWith(
 
 function heed(node: CancellationToken, options: TokenOptions): void {
   const name = optional('name', 'string', options.name)
-  if (name !== undefined) hubOf(node).name = name
+  if (name !== undefined) extrasOf(node).name = name
   if (optional('cancelled', 'boolean', options.cancelled)) {
     node.outcome = undefined // a cancellation by hand comes before a source that is cancelled
     settle(node, byHand(node, undefined, node.constructor))
@@ -868,8 +868,8 @@ export class TimeoutToken extends CancellationToken {
     const node = own(this)
     if (discover(node, LOOK) !== undefined) return false
     node.deadline = now() + node.ms
-    if (node.hub?.driver) {
-      node.hub.driver()
+    if (node.extras?.disarm) {
+      node.extras.disarm()
       node.arm()
       moved(node)
     }
@@ -907,7 +907,7 @@ export class TimeoutToken extends CancellationToken {
   /** @internal */
   override arm(): void {
     const ring = () => settle(this, this.#over())
-    hubOf(this).driver = after(this.deadline - now(), ring, false)
+    extrasOf(this).disarm = after(this.deadline - now(), ring, false)
   }
 
   /** @internal */
@@ -1008,11 +1008,11 @@ class GraceToken extends CancellationToken {
     const ended = (this.#ended ??= (this.sources as CancellationToken).outcome)
     if (!ended) return
     const ring = () => settle(this, this.#over(Infinity, ended) as Cancellation)
-    hubOf(this).driver = after(this.#ms - Math.max(0, now() - ended.at), ring, false)
+    extrasOf(this).disarm = after(this.#ms - Math.max(0, now() - ended.at), ring, false)
   }
 
   /** @internal */
-  foretell([source]: readonly (Cancellation | undefined)[]): Cancellation | undefined {
+  predictEnd([source]: readonly (Cancellation | undefined)[]): Cancellation | undefined {
     const ended = this.#ended ?? source
     if (!ended || this.#ms === Infinity) return undefined
     const later = this.#later(ended)
@@ -1072,7 +1072,7 @@ class BridgeToken extends CancellationToken {
       if (this.#foreign.isOver(true)) settle(this, this.#over())
     }
     const poll = () => {
-      hubOf(this).driver = after(POLL_EVERY, poll, false)
+      extrasOf(this).disarm = after(POLL_EVERY, poll, false)
       hear()
     }
     let stop: () => void
@@ -1083,7 +1083,7 @@ class BridgeToken extends CancellationToken {
     }
     // The source may have called the listener at once.
     if (this.outcome) stop()
-    else hubOf(this).driver = stop
+    else extrasOf(this).disarm = stop
   }
 
   /** The deadline of a token of another copy. That copy may move it, without telling this one. @internal */

@@ -12,13 +12,14 @@
  * KL3. Only an owner removes the sockets of dead processes. A process may find that its own socket is gone (an owner
  *     took it for dead before it listened). Then it begins again.
  */
-import { createHash } from 'node:crypto'
-import { mkdtemp, readdir, rmdir, symlink, unlink } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, readdir, rmdir, symlink } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import { after } from '../core/clock.js'
+import { removed } from './files.js'
 import { LONGEST_SOCKET_PATH } from './socket-folder.js'
 
 /** How often a process tries while others try too, and the largest number of milliseconds between two tries. */
@@ -33,6 +34,11 @@ export interface Owner {
   readonly host: string
   /** Different each time: 12 hexadecimal digits. */
   readonly id: string
+}
+
+/** Returns this process as an owner, with an id of its own. */
+export function newOwner(): Owner {
+  return { pid: process.pid, host: hostname(), id: randomBytes(6).toString('hex') }
 }
 
 /** The answer of the process that listens on a socket. */
@@ -211,13 +217,6 @@ async function wayTo(path: string): Promise<{ readonly to: PathOf; close(): Prom
 }
 
 const pause = (ms: number) => new Promise<void>((done) => void after(ms, done, true))
-
-/** Removes a file, if it exists. */
-export async function removed(path: string): Promise<void> {
-  await unlink(path).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  })
-}
 
 /** Returns the unchecked fields of an object in JSON. */
 export function fieldsOf(text: string): Record<string, unknown> {

@@ -212,7 +212,7 @@ function addTokens(add: Add): void {
     same(listed.join(), `\uFEFF${stem}`, 'what is listed under the byte order mark')
   })
 
-  add('a token that is open hears of a cancel elsewhere, and its listeners too (H2)', async (world) => {
+  add('a token that is open learns of a cancel elsewhere, and its listeners too (H2)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const name = world.name()
     const token = there.open(name)
@@ -278,7 +278,7 @@ function addTokens(add: Add): void {
     same(await world.isOver(there, long), true, 'a long name')
   })
 
-  add('of several cancels at once one mark stands, for all later holders (H6)', async (world) => {
+  add('of several cancels at once one mark is kept, for all later holders (H6)', async (world) => {
     const hubs = [await world.hub(), await world.hub(), await world.hub()]
     const name = world.name()
     const receipts = await Promise.all(hubs.map((hub, i) => hub.cancel(name, `from ${i}`)))
@@ -380,7 +380,7 @@ function addTokens(add: Add): void {
     },
   )
 
-  add('a thousand tokens hear of a thousand cancels (H2, H5)', async (world) => {
+  add('a thousand tokens learn of a thousand cancels (H2, H5)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const names = Array.from({ length: 1_000 }, () => world.name())
     const tokens = names.map((name) => there.open(name))
@@ -551,7 +551,7 @@ const DAY = 24 * 3_600_000
 // ---- The engine
 
 function addEngine(add: Add): void {
-  add('the first mark stands, for every mark, read, enter and list after it (E1, E2, E6, E11)', async (world) => {
+  add('the first mark is kept, for every mark, read, enter and list after it (E1, E2, E6, E11)', async (world) => {
     const [{ link }, { link: other }] = [await world.link(), await world.link()]
     for (let i = 0; i < 20; i++) {
       const topic = world.topic()
@@ -748,7 +748,7 @@ function addEngine(add: Add): void {
 // ---- Faults
 
 function addCuts(add: Add): void {
-  add('cancels that fall into a cut are delivered, and found (H3, H9, H11)', async (world) => {
+  add('cancels during a cut are delivered and found (H3, H9, H11)', async (world) => {
     const options: HubOptions = { backOff: { first: 10, most: 100 }, timeout: 2_000 }
     const [here, there] = [await world.hub(options), await world.hub(options)]
     const told: string[] = []

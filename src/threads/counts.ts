@@ -6,13 +6,13 @@
  */
 import { optional, wrongType } from '../core/arguments.js'
 import { now, type SharedWord } from '../core/clock.js'
-import type { Origin } from '../core/elsewhere.js'
+import type { Origin } from '../core/remote-origin.js'
 import { Cancellation, DIRECT, each, INDIRECT, LOOK, type Mode, settle, type TokenNode } from '../core/graph.js'
 import { type CommonCount, CounterToken } from '../core/tokens/counter.js'
 import { COUNT } from './layout.js'
 import { isShared } from './memory.js'
 import { OtherThread } from './other-thread.js'
-import { freshSeat, type Page, pageIn, remember, type Seat } from './pages.js'
+import { allocateNew, type Page, pageIn, remember, type Allocation } from './pages.js'
 import { pollsLeft, takePoll } from './protocol.js'
 
 /** A counter in a handle. */
@@ -42,7 +42,7 @@ export class Count implements CommonCount {
   #walk = -1
   #over: Cancellation | undefined
 
-  constructor({ page, place: { slot } }: Seat) {
+  constructor({ page, place: { slot } }: Allocation) {
     this.page = page
     this.slot = slot
     page.counts.set(slot, this)
@@ -86,10 +86,10 @@ export class Count implements CommonCount {
 
 /** Stores the polls of a counter in shared memory. */
 function makeCount(polls: number): Count {
-  const seat = freshSeat()
-  const { page, place } = seat
+  const allocation = allocateNew()
+  const { page, place } = allocation
   page.memory.storeLong(place.slot + COUNT, polls)
-  return new Count(seat)
+  return new Count(allocation)
 }
 
 /** A counter above a shared token, on a side that has opened the token. */

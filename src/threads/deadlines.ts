@@ -9,10 +9,10 @@
  */
 import { isBefore, now } from '../core/clock.js'
 import { type Cancellation, discover, LOOK, type TokenNode } from '../core/graph.js'
-import { foreseeTold } from '../core/remaining.js'
+import { predictTold } from '../core/remaining.js'
 import { chunkOf, DEADLINE_WORDS, kindOf, MOMENT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
-import { storyOf, toldBy } from './other-thread.js'
+import { reportOf, cancellationOf } from './other-thread.js'
 import {
   dueOf,
   followDeadline,
@@ -23,7 +23,7 @@ import {
   readReport,
   setDeadline,
 } from './protocol.js'
-import { decodeStory, encodeStory, lengthOf } from './reports.js'
+import { decodeReport, encodeReport, lengthOf } from './reports.js'
 
 const scratch = new Int32Array(DEADLINE_WORDS)
 
@@ -50,7 +50,7 @@ export class ToldDeadline {
    * published.
    */
   tell(source: TokenNode, shared: TokenNode): boolean {
-    const next = foreseeTold(source)
+    const next = predictTold(source)
     const last = this.#told
     if (!next || (last?.at === next.at && isSame(last, next))) return false
     if (!last || !isSame(last, next)) this.#prepare(next, shared)
@@ -62,9 +62,9 @@ export class ToldDeadline {
   }
 
   #prepare(next: Cancellation, shared: TokenNode): void {
-    const story = storyOf(next, shared, undefined)
+    const report = reportOf(next, shared, undefined)
     let words: Int32Array | undefined
-    this.#ending = prepare(this.#memory, this.#place, next.kind, (room) => (words = encodeStory(story, room)))
+    this.#ending = prepare(this.#memory, this.#place, next.kind, (room) => (words = encodeReport(report, room)))
     if (words && chunkOf(this.#ending) >= 0) this.words += words.length
   }
 
@@ -136,8 +136,8 @@ export class FollowedDeadline {
 
   #read(shared: TokenNode): Cancellation {
     const state = this.#place.alive | this.ending
-    const story = decodeStory(readReport(this.#memory, this.#place, state, lengthOf))
-    return toldBy(story, kindOf(state), shared, this.at)
+    const report = decodeReport(readReport(this.#memory, this.#place, state, lengthOf))
+    return cancellationOf(report, kindOf(state), shared, this.at)
   }
 
   /** From now on this side is told of every move, because it passes the deadline on to others. */

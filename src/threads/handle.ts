@@ -3,7 +3,7 @@ import { wrongType } from '../core/arguments.js'
 import { aliveState, BELL, LAST_GENERATION, SLOT_BYTES } from './layout.js'
 import type { CountHandle } from './counts.js'
 import { isShared } from './memory.js'
-import { isPage, Page, pageIn, type Seat } from './pages.js'
+import { isPage, Page, pageIn, type Allocation } from './pages.js'
 
 /**
  * A shared token as a plain value. It can be posted in any message, passed as `workerData`, and posted on by each
@@ -36,7 +36,7 @@ export function needSharedMemory(): void {
 }
 
 /** Checks and returns a place in the caller's own memory. */
-export function seatIn(buffer: unknown, byteOffset: unknown): Seat {
+export function allocationIn(buffer: unknown, byteOffset: unknown): Allocation {
   if (!isShared(buffer)) {
     throw wrongType('buffer', 'a SharedArrayBuffer (of a WebAssembly.Memory: one made with `shared: true`)', buffer)
   }
@@ -60,13 +60,13 @@ export function seatIn(buffer: unknown, byteOffset: unknown): Seat {
 }
 
 /** Returns where the token of a handle is. Errors: `TypeError`, `RangeError` for a value that is no handle. */
-export function seatOf(handle: unknown): Seat {
+export function allocationOf(handle: unknown): Allocation {
   needSharedMemory()
   const { calloff, buffer, byteOffset, generation, apart } = Object(handle) as Partial<SharedHandle>
   if (calloff !== 'SharedToken' || !isShared(buffer)) {
     throw wrongType('handle', 'what `token.handle` gives, and postMessage or workerData hand on', handle)
   }
-  if (apart === true) return seatIn(buffer, byteOffset)
+  if (apart === true) return allocationIn(buffer, byteOffset)
   const slot = (byteOffset as number) / 4
   const page = typeof byteOffset === 'number' ? pageIn(buffer, slot) : undefined
   if (

@@ -1,11 +1,11 @@
-import { arrived, Elsewhere, type Origin, saidIn } from '../core/elsewhere.js'
+import { receivedCancellation, RemoteOrigin, type Origin, reasonTextIn } from '../core/remote-origin.js'
 import type { CancellationKind } from '../core/errors.js'
 import type { Cancellation, TokenNode } from '../core/graph.js'
 import type { CancellationToken } from '../core/token.js'
-import type { Story, Told } from './reports.js'
+import type { CancellationReport, ReceivedReport } from './reports.js'
 
 /** A token of another thread, as far as it is known here: it has started a cancellation. */
-export class OtherThread extends Elsewhere {
+export class OtherThread extends RemoteOrigin {
   constructor(origin: Origin) {
     super('OtherThread', origin)
   }
@@ -15,9 +15,9 @@ export class OtherThread extends Elsewhere {
  * Returns what other threads are told of a cancellation. `at` is its moment, or undefined if the moment is stored
  * elsewhere.
  */
-export function storyOf(cancellation: Cancellation, shared: TokenNode, at: number | undefined): Story {
+export function reportOf(cancellation: Cancellation, shared: TokenNode, at: number | undefined): CancellationReport {
   const { reason } = cancellation
-  return { at, reason, said: saidIn(cancellation), origin: originOf(cancellation, shared) }
+  return { at, reason, said: reasonTextIn(cancellation), origin: originOf(cancellation, shared) }
 }
 
 /** Describes the token that has started the cancellation. Returns undefined for the shared token itself. */
@@ -31,7 +31,12 @@ function originOf({ origin, kind }: Cancellation, shared: TokenNode): Origin | u
  * Makes a cancellation from the report of another thread, if there is one. It does not yet record the cancellation on
  * the token of that thread.
  */
-export function toldBy(report: Told | undefined, kind: CancellationKind, shared: TokenNode, at: number): Cancellation {
+export function cancellationOf(
+  report: ReceivedReport | undefined,
+  kind: CancellationKind,
+  shared: TokenNode,
+  at: number,
+): Cancellation {
   const { origin, reason, saying } = report ?? {}
-  return arrived(origin ? new OtherThread(origin) : shared, kind, { reason, saying }, at)
+  return receivedCancellation(origin ? new OtherThread(origin) : shared, kind, { reason, saying }, at)
 }

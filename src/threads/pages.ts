@@ -133,7 +133,7 @@ export class Page {
 // ---- Giving out slots
 
 /** Where a token is. */
-export interface Seat {
+export interface Allocation {
   readonly page: Page
   readonly place: Place
 }
@@ -143,16 +143,16 @@ let open: Page | undefined
 let given = SLOTS
 
 /** Slots that were returned, the last one first. At most `MOST_FREE`, since each of them keeps its page. */
-const free: Seat[] = []
+const free: Allocation[] = []
 const MOST_FREE = 64
 
 /** Returns a place for a new token. */
-export function takeSeat(): Seat {
-  return free.pop() ?? freshSeat()
+export function allocate(): Allocation {
+  return free.pop() ?? allocateNew()
 }
 
 /** Returns a place that no token has had before: its words are all 0. */
-export function freshSeat(): Seat {
+export function allocateNew(): Allocation {
   if (!open || given === SLOTS) {
     open = makePage()
     given = 0

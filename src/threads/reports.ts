@@ -1,11 +1,11 @@
 /** The report of a cancellation, as words in shared memory: when it happened, where it started, and why. */
-import type { Origin } from '../core/elsewhere.js'
+import type { Origin } from '../core/remote-origin.js'
 import { type Crossed, decodeReason, encodeLine, encodeReason } from '../core/reasons.js'
 import { MOMENT_WORDS, REPORT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
 
 /** What crosses to another thread, besides the kind, which is in the state. */
-export interface Story {
+export interface CancellationReport {
   /**
    * When it happened, on this thread's clock. Undefined if it is told before it happens: then the moment is stored with
    * the deadline.
@@ -18,8 +18,8 @@ export interface Story {
   readonly origin: Origin | undefined
 }
 
-/** A story that has arrived. */
-export interface Told extends Omit<Story, 'said'>, Crossed {}
+/** A report that has arrived. */
+export interface ReceivedReport extends Omit<CancellationReport, 'said'>, Crossed {}
 
 // The first word is the length of the text in bytes. The moment follows, unless the first word is negative. Then
 // follows the text: the origin's name, what happened, the reason, each in JSON.
@@ -43,13 +43,13 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const sizeOf = (text: string): number => encoder.encode(text).length
 
-/** Encodes a story in at most `room` words. Returns undefined if not even the moment fits. */
-export function encodeStory(story: Story, room: number): Int32Array | undefined {
-  const { at } = story
+/** Encodes a report in at most `room` words. Returns undefined if not even the moment fits. */
+export function encodeReport(report: CancellationReport, room: number): Int32Array | undefined {
+  const { at } = report
   const before = wordsBefore(at === undefined ? -1 : 0)
   const most = at === undefined ? Math.floor(room * SHARE) : room
   if (most < before) return undefined
-  const bytes = encodeText(story, (most - before) * 4)
+  const bytes = encodeText(report, (most - before) * 4)
   const length = bytes?.length ?? 0
   const words = new Int32Array(before + Math.ceil(length / 4))
   words[0] = at === undefined ? ~length : length
@@ -59,7 +59,7 @@ export function encodeStory(story: Story, room: number): Int32Array | undefined 
 }
 
 /** Encodes the text in at most `most` bytes. Returns undefined if there is no text, or if it does not fit. */
-function encodeText({ at, reason, said, origin }: Story, most: number): Uint8Array | undefined {
+function encodeText({ at, reason, said, origin }: CancellationReport, most: number): Uint8Array | undefined {
   if (reason === undefined && !origin) return undefined
   const name = origin?.name === undefined ? '' : (encodeLine(origin.name, NAME_ROOM, sizeOf) ?? '')
   const what = origin ? (encodeLine(origin.what, NAME_ROOM, sizeOf) ?? '""') : ''
@@ -77,8 +77,8 @@ export function lengthOf(first: number): number {
   return words <= REPORT_WORDS ? words : wordsBefore(first)
 }
 
-/** Decodes a story. Never throws, whatever the words are: memory of other threads is not trusted. */
-export function decodeStory(words: Int32Array): Told | undefined {
+/** Decodes a report. Never throws, whatever the words are: memory of other threads is not trusted. */
+export function decodeReport(words: Int32Array): ReceivedReport | undefined {
   const [first = 0] = words
   const before = wordsBefore(first)
   if (words.length < before) return undefined

@@ -19,7 +19,7 @@ import {
   discover,
   errorOf,
   giveRule,
-  hubOf,
+  extrasOf,
   LOOK,
   type Mode,
   moved,
@@ -32,7 +32,7 @@ import {
   own,
 } from '../core/graph.js'
 import { stray } from '../core/stray.js'
-import { hearOfMoves } from '../core/moves.js'
+import { onDeadlineMoved } from '../core/moves.js'
 import { CounterToken } from '../core/tokens/counter.js'
 import {
   begin as adoptNested,
@@ -45,16 +45,16 @@ import {
 } from '../core/token.js'
 import { type CountHandle, type Counted, countedIn, countersAbove } from './counts.js'
 import { FollowedDeadline, ToldDeadline } from './deadlines.js'
-import { needSharedMemory, seatIn, seatOf, type SharedHandle } from './handle.js'
+import { needSharedMemory, allocationIn, allocationOf, type SharedHandle } from './handle.js'
 import { aliveState, isOf, kindOf, SLOT_BYTES, STATE } from './layout.js'
-import { OtherThread, storyOf, toldBy } from './other-thread.js'
+import { OtherThread, reportOf, cancellationOf } from './other-thread.js'
 import type { SharedWords } from './memory.js'
-import { giveBack, type Page, remember, type Seat, takeSeat } from './pages.js'
+import { giveBack, type Page, remember, type Allocation, allocate } from './pages.js'
 import { begin, cancel, dispose, isOver, type Place, publish, readReport, stateOf } from './protocol.js'
-import { decodeStory, encodeStory, lengthOf } from './reports.js'
+import { decodeReport, encodeReport, lengthOf } from './reports.js'
 
 /** An internal option: the place of a token that must not get a new one, and the counters that came with it. */
-const SEAT = Symbol('seat')
+const ALLOCATION = Symbol('allocation')
 const COUNTED = Symbol('counted')
 /** An internal option: the token stands for its one source, and a direct poll of it is a direct poll of the source. */
 export const STANDS: unique symbol = Symbol('stands')
@@ -63,8 +63,8 @@ export interface Standing extends TokenOptions {
   readonly [STANDS]?: boolean
 }
 
-interface Seated extends Standing {
-  readonly [SEAT]?: Seat
+interface InternalOptions extends Standing {
+  readonly [ALLOCATION]?: Allocation
   readonly [COUNTED]?: readonly Counted[]
 }
 
@@ -152,8 +152,12 @@ export class SharedToken extends CancellationToken {
     needSharedMemory()
     super(UNCLONABLE)
     adoptNested(this, options, nested)
-    const { [SEAT]: given, [COUNTED]: counted, [STANDS]: stands } = (isOptions(options) ? options : {}) as Seated
-    const { page, place } = given ?? takeSeat()
+    const {
+      [ALLOCATION]: given,
+      [COUNTED]: counted,
+      [STANDS]: stands,
+    } = (isOptions(options) ? options : {}) as InternalOptions
+    const { page, place } = given ?? allocate()
     this.counted = counted?.length ? counted : undefined
     this.stands = stands === true && isCounter(nested[0])
     this.view = page.view
@@ -189,9 +193,9 @@ export class SharedToken extends CancellationToken {
    * ```
    */
   static from(handle: SharedHandle): SharedToken {
-    const seat = seatOf(handle)
+    const allocation = allocationOf(handle)
     const name = optional('handle.name', 'string', handle.name)
-    return new this({ name, [SEAT]: seat, [COUNTED]: countedIn(handle.counters) } as Seated)
+    return new this({ name, [ALLOCATION]: allocation, [COUNTED]: countedIn(handle.counters) } as InternalOptions)
   }
 
   /**
@@ -221,9 +225,9 @@ export class SharedToken extends CancellationToken {
     ...nested: TokenOrSignal[]
   ): SharedToken {
     needSharedMemory()
-    const seat = seatIn(buffer, byteOffset)
+    const allocation = allocationIn(buffer, byteOffset)
     const isFirst = options !== undefined && !isOptions(options)
-    const own: Seated = { ...(isFirst ? undefined : options), [SEAT]: seat }
+    const own: InternalOptions = { ...(isFirst ? undefined : options), [ALLOCATION]: allocation }
     const token = new this(own, ...(isFirst ? [options, ...nested] : nested))
     token.#share()
     return token
@@ -345,7 +349,7 @@ export class SharedToken extends CancellationToken {
   #end(mine: Cancellation): Cancellation {
     const { memory } = this.#page
     const ending = this.#told?.endingFor(mine)
-    const report = (room: number) => encodeStory(storyOf(mine, this, mine.at), room)
+    const report = (room: number) => encodeReport(reportOf(mine, this, mine.at), room)
     const won =
       ending === undefined ? cancel(memory, this.#place, mine.kind, report) : publish(memory, this.#place, ending)
     if (!won) return this.#read()
@@ -368,9 +372,9 @@ export class SharedToken extends CancellationToken {
   #readReport(state: number): Cancellation {
     // A place is used again only after a dispose.
     const kind = this.#from === 'memory' || isOf(state, this.alive) ? kindOf(state) : 'dispose'
-    const report = decodeStory(readReport(this.#page.memory, this.#place, state, lengthOf))
+    const report = decodeReport(readReport(this.#page.memory, this.#place, state, lengthOf))
     const here = now()
-    return toldBy(report, kind, this, Math.min(report?.at ?? here, here))
+    return cancellationOf(report, kind, this, Math.min(report?.at ?? here, here))
   }
 
   /** Returns this side's own cancellation if a counter is empty, so that there is one error. */
@@ -422,7 +426,7 @@ export class SharedToken extends CancellationToken {
     if (!this.sources || this.#mirror || discover(this, LOOK)) return
     if (this.#from === 'made') this.#told = new ToldDeadline(this.#page.memory, this.#place)
     this.#mirror = subscribe(this.sources as TokenNode, () => void discover(this, LOOK))
-    hearOfMoves(this.#mirror, this)
+    onDeadlineMoved(this.#mirror, this)
     this.tellDeadline()
   }
 
@@ -520,7 +524,7 @@ export class SharedToken extends CancellationToken {
   }
 
   /** @internal */
-  foretell([source]: readonly (Cancellation | undefined)[]): Cancellation | undefined {
+  predictEnd([source]: readonly (Cancellation | undefined)[]): Cancellation | undefined {
     return source
   }
 
@@ -534,7 +538,7 @@ export class SharedToken extends CancellationToken {
   /** @internal */
   override arm(): void {
     const pages = new Set([this.#page, ...(this.counted ?? []).map(({ count }) => count.page)])
-    hubOf(this).driver = () => {
+    extrasOf(this).disarm = () => {
       for (const page of pages) page.unwatch(this)
       this.#stopTimer?.()
       this.#stopTimer = undefined

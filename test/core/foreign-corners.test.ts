@@ -4,14 +4,14 @@ import { test } from 'node:test'
 import { SimpleToken } from 'calloff'
 import type * as argumentsModule from '../../dist/core/arguments.js'
 import type * as contextModule from '../../dist/core/context.js'
-import type * as elsewhereModule from '../../dist/core/elsewhere.js'
+import type * as remoteOriginModule from '../../dist/core/remote-origin.js'
 import type * as nearestModule from '../../dist/core/nearest.js'
 import type * as reasonsModule from '../../dist/core/reasons.js'
 
 const load = (name: string): Promise<unknown> => import(new URL(`../../../dist/core/${name}.js`, import.meta.url).href)
 const { optionalProgram, optionsOf } = (await load('arguments')) as typeof argumentsModule
 const { bindListeners } = (await load('context')) as typeof contextModule
-const { kindFrom } = (await load('elsewhere')) as typeof elsewhereModule
+const { kindFrom } = (await load('remote-origin')) as typeof remoteOriginModule
 const { nearest } = (await load('nearest')) as typeof nearestModule
 const { decodeReason } = (await load('reasons')) as typeof reasonsModule
 

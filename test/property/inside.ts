@@ -6,19 +6,19 @@ interface Place {
 }
 
 interface Inside {
-  readonly hub?: {
+  readonly extras?: {
     /** The heads of two rings: those who listen, and the tokens below that are listened to. */
     readonly listeners?: Place
     readonly below?: Place
-    readonly driver?: unknown
+    readonly disarm?: unknown
   }
 }
 
 /** How many stand in the token's lists. */
 export function subscribers(token: CancellationToken): number {
-  const { hub } = token as Inside
+  const { extras } = token as Inside
   let count = 0
-  for (const head of [hub?.listeners, hub?.below]) {
+  for (const head of [extras?.listeners, extras?.below]) {
     for (let at = head; at !== undefined; at = at.next === head ? undefined : at.next) count++
   }
   return count
@@ -26,5 +26,5 @@ export function subscribers(token: CancellationToken): number {
 
 /** Whether a timer, a poller or a foreign listener of its own is running. */
 export function isDriven(token: CancellationToken): boolean {
-  return (token as Inside).hub?.driver !== undefined
+  return (token as Inside).extras?.disarm !== undefined
 }

@@ -174,11 +174,11 @@ async function play(
 
   // The last to go unsubscribes.
   for (const { registration } of all) registration?.stop()
-  const signals = nodes.some(({ token }) => (token as { hub?: { signal?: unknown } }).hub?.signal !== undefined)
+  const signals = nodes.some(({ token }) => (token as { extras?: { signal?: unknown } }).extras?.signal !== undefined)
   if (!signals) for (const { token } of nodes) assert.equal(subscribers(token), 0, 'nothing is left behind')
 }
 
-test('listeners may cancel, listen, stop, look and throw: each is called once, parents first, and all end in one state', async () => {
+test('listeners may cancel, listen, stop, read and throw: each is called once, parents first, and all end in one state', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(shape, { minLength: 1, maxLength: 10 }),

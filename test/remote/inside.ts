@@ -3,6 +3,7 @@ import type * as clockModule from '../../dist/core/clock.js'
 import type * as clientModule from '../../dist/remote/client/hub-client.js'
 import type * as handshakeModule from '../../dist/remote/wire/handshake.js'
 import type * as journalModule from '../../dist/remote/server/journal.js'
+import type * as openLinkModule from '../../dist/remote/adapter/open-link.js'
 import type * as natsKeysModule from '../../dist/remote/nats/keys.js'
 import type * as natsUrlModule from '../../dist/remote/nats/url.js'
 import type * as outboxModule from '../../dist/remote/server/write-batch.js'
@@ -24,7 +25,8 @@ export const { HubClient } = (await load('client/hub-client')) as typeof clientM
 export const { isProof, proofOf } = (await load('wire/handshake')) as typeof handshakeModule
 export const { Journal, recordsIn } = (await load('server/journal')) as typeof journalModule
 export const natsKeys = (await load('nats/keys')) as typeof natsKeysModule
-export const { Outbox } = (await load('server/write-batch')) as typeof outboxModule
+export const { openLink } = (await load('adapter/open-link')) as typeof openLinkModule
+export const { WriteBatch } = (await load('server/write-batch')) as typeof outboxModule
 export const { Peer } = (await load('server/peer')) as typeof peerModule
 export const protocol = (await load('wire/protocol')) as typeof protocolModule
 export const redisReplies = (await load('redis/replies')) as typeof redisRepliesModule
@@ -35,11 +37,12 @@ export const { Store } = (await load('server/store')) as typeof storeModule
 export const { WireLink } = (await load('wire/wire-link')) as typeof wireModule
 
 export type HubClient = clientModule.HubClient
+export type Opening = openLinkModule.Opening
 export type Peer = peerModule.Peer
 export type Store = storeModule.Store
 export type Change = storeModule.Change
 export type WireLink = wireModule.WireLink
-export type { Engine, Link, LinkEvents, Session } from '../../dist/remote/contract/engine.js'
+export type { Engine } from '../../dist/remote/contract/engine.js'
 export type { LeaseToken, RemoteToken } from '../../dist/remote/contract/remote-token.js'
 export type Message = protocolModule.Message
 

@@ -3,7 +3,7 @@
  * command runs.
  */
 import type { Outcome } from '../terminal/exit-codes.js'
-import type { Given } from './parse.js'
+import type { ParsedArguments } from './parse.js'
 
 /** One option. Its name is its key in the table. */
 export interface Option {
@@ -42,4 +42,4 @@ export interface Command {
 }
 
 /** Runs the command. Returns the exit code. Receives all commands too, for help and completion. */
-export type Action = (given: Given, all: readonly Command[]) => Promise<Outcome>
+export type Action = (given: ParsedArguments, all: readonly Command[]) => Promise<Outcome>

@@ -10,7 +10,7 @@ type Table = NonNullable<ParseArgsConfig['options']>
 type Values = Readonly<Record<string, string | boolean | undefined>>
 
 /** The options and operands of one call. */
-export class Given {
+export class ParsedArguments {
   /** The arguments after the options. For `run`: the command and its arguments, unchanged. */
   readonly operands: readonly string[]
   readonly #values: Values
@@ -55,7 +55,7 @@ function tableOf(options: Readonly<Record<string, Option>>): Table {
 }
 
 /** Parses the arguments of a command. Errors: {@link UsageError} with one line. */
-export function read(command: Command, args: readonly string[]): Given {
+export function parseArguments(command: Command, args: readonly string[]): ParsedArguments {
   const { operands, name } = command
   const options = { ...command.options, ...HELP }
   const table = tableOf(options)
@@ -88,7 +88,7 @@ export function read(command: Command, args: readonly string[]): Given {
   }
   const all = rest ?? found
   if (values['help'] !== true) checkOperands(command, all)
-  return new Given(values, all)
+  return new ParsedArguments(values, all)
 }
 
 /** In `--reason --quiet` the value is missing. In `--reason=--quiet` and `--reason -` it is given. */

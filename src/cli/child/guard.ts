@@ -10,12 +10,12 @@ import { ConditionToken, SimpleToken } from '../../index.js'
 import { readEntryNow } from '../../system/process-table.js'
 import { type Leader, ProcessTree } from '../../system/process-tree.js'
 import { DONE, type Guarded, type Started } from './guard-protocol.js'
-import { say } from '../terminal/output.js'
+import { printMessage } from '../terminal/output.js'
 
 /** Milliseconds between two reads of whether the command, which is not a child of the guard, has ended. */
 const PACE = 10
-/** Milliseconds within which a process that is being started has its environment. */
-const SHORT = 200
+/** Milliseconds after which the environment of a process that is being started can be read. */
+const START_TIME = 200
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, () => {})
 let text = ''
@@ -28,18 +28,18 @@ process.exit(0)
 async function endTree({ name, mark, signal, grace, isQuiet }: Guarded, started: string | undefined): Promise<void> {
   const end = (leader: Leader) =>
     new ProcessTree(leader, { hasGroup: false, mark, signal, grace: grace ?? Infinity }).end()
-  if (!isQuiet) say(`calloff run was killed; ending ${name}`)
+  if (!isQuiet) printMessage(`calloff run was killed; ending ${name}`)
   if (started === undefined) {
     // The command may be in the middle of its start, and has the mark a moment later. The guard is older than the
     // command, so it is no member of the tree.
     const none = { pid: process.pid, hasEnded: () => true, onEnd: queueMicrotask }
     await end(none)
-    await new SimpleToken().sleep(SHORT)
+    await new SimpleToken().sleep(START_TIME)
     await end(none)
     return
   }
   const { left } = await end(leaderOf(JSON.parse(started) as Started))
-  if (left.length > 0 && !isQuiet) say(`still running: process ${left.join(', ')}`)
+  if (left.length > 0 && !isQuiet) printMessage(`still running: process ${left.join(', ')}`)
 }
 
 function leaderOf({ pid, started }: Started): Leader {

@@ -1,4 +1,4 @@
-/** Tells a command under `calloff run` that it is cancelled, if the terminal has not told it: see run.ts. */
+/** Signals a command under `calloff run` that it is cancelled, unless the terminal has signalled it: see run.ts. */
 import process from 'node:process'
 import { type CancellationError, type CancellationToken } from '../../index.js'
 import { ProcessSignalToken, type RunningProcess } from '../../node/index.js'

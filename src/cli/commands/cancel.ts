@@ -3,13 +3,13 @@ import type { Receipt } from '../../remote/index.js'
 import { count, holderText, markText, toJson } from '../terminal/describe.js'
 import { formatDuration } from '../terminal/duration.js'
 import { FAILED, OK } from '../terminal/exit-codes.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { answered, checkName, close, connect, runIdOf } from '../connect/hub.js'
-import { show } from '../terminal/output.js'
+import { printResult } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 
 /** `calloff cancel` */
-export async function cancel(given: Given): Promise<number> {
+export async function cancel(given: ParsedArguments): Promise<number> {
   const names = [...new Set(given.operands)].map((name) => checkName(name))
   const timeout = given.duration('wait')
   const options = { ...runIdOf(given), ...(timeout === undefined ? {} : { timeout }) }
@@ -21,7 +21,7 @@ export async function cancel(given: Given): Promise<number> {
     const receipts = await (timeout === undefined ? answered(given, unknown, cancels) : cancels)
     if (!given.has('quiet')) {
       const shown = receipts.map((one) => (given.has('json') ? `${toJson(one)}\n` : textOf(one, timeout)))
-      show(shown.join(''))
+      printResult(shown.join(''))
     }
     const isDone = receipts.every(
       ({ delivered, complete, waiting }) => delivered && (timeout === undefined || (complete && waiting.length === 0)),

@@ -6,9 +6,9 @@
  */
 import type { Command, Option } from '../arguments/command.js'
 import { UsageError } from '../terminal/errors.js'
-import { HELP, type Given } from '../arguments/parse.js'
+import { HELP, type ParsedArguments } from '../arguments/parse.js'
 import { nearest } from '../../core/nearest.js'
-import { show } from '../terminal/output.js'
+import { printResult } from '../terminal/output.js'
 import { USUAL_SIGNALS } from '../arguments/signal.js'
 
 type Table = readonly Command[]
@@ -18,9 +18,9 @@ const URLS = ['unix:', 'tcp://', 'tls://', 'redis://', 'nats://', 'postgres://']
 const NAMES = 'command calloff ls --names --hub-timeout 2s -- '
 
 /** `calloff completion` */
-export async function completion({ operands: [shell = ''] }: Given, all: Table): Promise<number> {
+export async function completion({ operands: [shell = ''] }: ParsedArguments, all: Table): Promise<number> {
   const make = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined
-  if (make) return show(make(all))
+  if (make) return printResult(make(all))
   const meant = nearest(shell, Object.keys(SHELLS))
   throw new UsageError(
     `there is no completion for ${JSON.stringify(shell)}; ${meant ? `did you mean ${meant}?` : 'there is bash, zsh and fish'}`,

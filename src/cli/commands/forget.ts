@@ -1,11 +1,11 @@
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { OK } from '../terminal/exit-codes.js'
 import { atHub, checkName, runIdOf } from '../connect/hub.js'
-import { show } from '../terminal/output.js'
+import { printResult } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 
 /** `calloff forget` */
-export async function forget(given: Given): Promise<number> {
+export async function forget(given: ParsedArguments): Promise<number> {
   const names = given.operands.map((name) => checkName(name))
   const options = runIdOf(given)
   const one = names.length === 1
@@ -13,5 +13,5 @@ export async function forget(given: Given): Promise<number> {
     Promise.all(names.map((name) => hub.forget(name, options))),
   )
   if (given.has('quiet')) return OK
-  return show(names.map((name) => `${visible(name)}: forgotten\n`).join(''))
+  return printResult(names.map((name) => `${visible(name)}: forgotten\n`).join(''))
 }

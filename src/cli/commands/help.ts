@@ -1,9 +1,9 @@
 /** The help texts, made of the tables in table.ts. */
 import type { Command, Option } from '../arguments/command.js'
 import { commandNamed } from '../arguments/find-command.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { HELP } from '../arguments/parse.js'
-import { show } from '../terminal/output.js'
+import { printResult } from '../terminal/output.js'
 import { type Paint, paintFor, wrap } from '../terminal/text.js'
 
 const WIDTH = 80
@@ -78,6 +78,6 @@ function section(lines: readonly string[]): string {
 }
 
 /** `calloff help COMMAND`. */
-export async function help({ operands: [word] }: Given, all: readonly Command[]): Promise<number> {
-  return show(word === undefined ? overview(all, 1) : helpOf(commandNamed(word, all), 1))
+export async function help({ operands: [word] }: ParsedArguments, all: readonly Command[]): Promise<number> {
+  return printResult(word === undefined ? overview(all, 1) : helpOf(commandNamed(word, all), 1))
 }

@@ -43,9 +43,9 @@ import {
 import { Failure, UsageError } from '../terminal/errors.js'
 import { leaveFirstPlace } from '../child/first-process.js'
 import { refuseChangedEnvironment } from '../arguments/argument-bytes.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { answered, checkName, close, connect, runIdOf } from '../connect/hub.js'
-import { say } from '../terminal/output.js'
+import { printMessage } from '../terminal/output.js'
 import type { Guard } from '../child/start-guard.js'
 import { hasTerminal } from '../terminal/foreground.js'
 import { visible } from '../terminal/visible.js'
@@ -63,7 +63,7 @@ interface Sources {
 }
 
 /** `calloff run` */
-export async function run(given: Given): Promise<Outcome> {
+export async function run(given: ParsedArguments): Promise<Outcome> {
   const [command = '', ...args] = given.operands
   const name = given.text('name')
   if (
@@ -96,7 +96,10 @@ export async function run(given: Given): Promise<Outcome> {
   }
 }
 
-async function openName(given: Given, name: string): Promise<{ readonly hub: TokenHub; readonly token: RemoteToken }> {
+async function openName(
+  given: ParsedArguments,
+  name: string,
+): Promise<{ readonly hub: TokenHub; readonly token: RemoteToken }> {
   const hub = await connect(given)
   const token = hub.open(name, runIdOf(given))
   try {
@@ -119,7 +122,7 @@ async function runUnder(
   sources: Sources,
   command: string,
   args: readonly string[],
-  given: Given,
+  given: ParsedArguments,
   stdio: ('inherit' | 'ignore')[],
 ): Promise<Outcome> {
   const tokens = Object.values(sources).filter((one): one is CancellationToken => one !== undefined)
@@ -128,7 +131,7 @@ async function runUnder(
   const signal = given.signal('signal') ?? 'SIGTERM'
   const name = visible(basename(command))
   const tell = (text: string) => {
-    if (!given.has('quiet')) say(text)
+    if (!given.has('quiet')) printMessage(text)
   }
   const early = cancelled.isCancelled({ direct: false }) ? cancelled.error : undefined
   if (early) {
@@ -199,7 +202,11 @@ function codeFor(error: CancellationError, { interrupted, timeout }: Sources): n
 }
 
 /** What cancelled it, and why. */
-function wordsFor(error: CancellationError, { interrupted, timeout, stopFile, remote }: Sources, given: Given): string {
+function wordsFor(
+  error: CancellationError,
+  { interrupted, timeout, stopFile, remote }: Sources,
+  given: ParsedArguments,
+): string {
   if (interrupted.error === error) return `by ${interrupted.reason as string}`
   if (timeout?.error === error) return `after ${formatDuration(given.duration('timeout') ?? 0)} (--timeout)`
   if (stopFile?.error === error) return `by the stop file ${visible(given.text('stop-file') ?? '')}`

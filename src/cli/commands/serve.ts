@@ -7,19 +7,19 @@ import { toJson } from '../terminal/describe.js'
 import { formatDuration } from '../terminal/duration.js'
 import { FAILED, JOURNAL_IN_USE, OK } from '../terminal/exit-codes.js'
 import { Failure, messageOf, UsageError } from '../terminal/errors.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { hubText, urlOf } from '../connect/hub.js'
 import { readOrMakeKey, usualKeyFile } from '../connect/key-file.js'
 import { makeOwnFolder, ownHub } from '../connect/runtime-folder.js'
-import { say, show } from '../terminal/output.js'
+import { printMessage, printResult } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 
 /** `calloff serve`. */
-export async function serve(given: Given): Promise<number> {
+export async function serve(given: ParsedArguments): Promise<number> {
   using stopped = new ProcessSignalToken('SIGTERM', 'SIGINT', 'SIGHUP')
   const server = await listen(given)
   const { url } = server
-  show(given.has('json') ? `${toJson({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`)
+  printResult(given.has('json') ? `${toJson({ event: 'ready', url, pid: process.pid })}\n` : `ready ${visible(url)}\n`)
   using failed = new SimpleToken({ name: 'failed' })
   server.closed.catch((error: unknown) => failed.cancel(error))
   using idle = new SimpleToken({ name: 'idle' })
@@ -29,13 +29,13 @@ export async function serve(given: Given): Promise<number> {
   await over.wait()
   await server.close().catch(() => {})
   if (failed.cancelled) {
-    say(messageOf(failed.reason))
+    printMessage(messageOf(failed.reason))
     return FAILED
   }
   return OK
 }
 
-async function listen(given: Given): Promise<TokenServer> {
+async function listen(given: ParsedArguments): Promise<TokenServer> {
   const journal = given.text('journal')
   const options = { ...whereOf(given), ...(journal === undefined ? {} : { journal: resolve(journal) }) }
   try {
@@ -48,7 +48,7 @@ async function listen(given: Given): Promise<TokenServer> {
 }
 
 /** Where to listen, and with which key. */
-function whereOf(given: Given): ServerOptions {
+function whereOf(given: ParsedArguments): ServerOptions {
   const listen = hubText(given, 'listen')
   const file = given.text('key-file') ?? (process.env['CALLOFF_KEY_FILE'] || undefined)
   if (listen === undefined) makeOwnFolder()
@@ -67,7 +67,7 @@ function whereOf(given: Given): ServerOptions {
 
 function keyFrom(file: string): string {
   const { key, isNew } = readOrMakeKey(resolve(file))
-  if (isNew) say(`made a key in ${resolve(file)}; the other machines need a copy`)
+  if (isNew) printMessage(`made a key in ${resolve(file)}; the other machines need a copy`)
   return key
 }
 

@@ -1,19 +1,19 @@
 import type { Listing, TokenHub } from '../../remote/index.js'
 import { holderText } from '../terminal/describe.js'
 import { CANCELLED, OK } from '../terminal/exit-codes.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { atHub, checkName, runIdOf } from '../connect/hub.js'
 import { lineOfJson, titleOf, whyOf } from '../terminal/listings.js'
-import { show } from '../terminal/output.js'
+import { printResult } from '../terminal/output.js'
 import { paintFor } from '../terminal/text.js'
 import { visible } from '../terminal/visible.js'
 
 /** `calloff status` */
-export async function status(given: Given): Promise<number> {
+export async function status(given: ParsedArguments): Promise<number> {
   const name = checkName(given.operands[0] ?? '')
   const { runId = '' } = runIdOf(given)
   const listing = await atHub(given, unknownOf(name), (hub) => stateOf(hub, name, runId))
-  if (!given.has('quiet')) show(given.has('json') ? lineOfJson(listing) : textOf(listing))
+  if (!given.has('quiet')) printResult(given.has('json') ? lineOfJson(listing) : textOf(listing))
   return listing.state === 'live' ? OK : CANCELLED
 }
 

@@ -5,14 +5,14 @@ import { byWhom, reasonText, toJson } from '../terminal/describe.js'
 import { formatDuration } from '../terminal/duration.js'
 import { Failure, messageOf } from '../terminal/errors.js'
 import { OK, type Outcome, TIMED_OUT } from '../terminal/exit-codes.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { answered, checkName, close, connect, runIdOf } from '../connect/hub.js'
-import { say, show } from '../terminal/output.js'
+import { printMessage, printResult } from '../terminal/output.js'
 import { stateOf, unknownOf } from './status.js'
 import { visible } from '../terminal/visible.js'
 
 /** `calloff wait` */
-export async function wait(given: Given): Promise<Outcome> {
+export async function wait(given: ParsedArguments): Promise<Outcome> {
   const name = checkName(given.operands[0] ?? '')
   const within = given.duration('timeout') ?? Infinity
   using limit = new TimeoutToken(within, { name: '--timeout' }, new ProcessSignalToken('SIGINT', 'SIGTERM', 'SIGHUP'))
@@ -27,7 +27,7 @@ export async function wait(given: Given): Promise<Outcome> {
     isKnown = true
     const events = hub.onEvent((event) => {
       if (event.type === 'disconnected' && !isQuiet)
-        say(`the connection to the hub is lost, waiting for it: ${messageOf(event.error)}`)
+        printMessage(`the connection to the hub is lost, waiting for it: ${messageOf(event.error)}`)
     })
     limit.onCancel(() => events.stop())
     await limit.race(token.wait()).catch(async (error: unknown) => {
@@ -39,14 +39,14 @@ export async function wait(given: Given): Promise<Outcome> {
     })
     const { who, kind, reason } = token
     if (isQuiet) return OK
-    if (given.has('json')) return show(`${toJson({ name, runId, kind, reason, who })}\n`)
+    if (given.has('json')) return printResult(`${toJson({ name, runId, kind, reason, who })}\n`)
     const why = reasonText(reason)
-    return show(`${visible(name)} was cancelled${who ? ` ${byWhom(who)}` : ''}${why && `: ${why}`}\n`)
+    return printResult(`${visible(name)} was cancelled${who ? ` ${byWhom(who)}` : ''}${why && `: ${why}`}\n`)
   } catch (error) {
     if (!isCancellation(error, limit)) throw error
     if (isInterrupted(limit)) return limit.reason as NodeJS.Signals
     if (!isKnown) throw new Failure(`the hub did not answer within ${formatDuration(within)}: ${unknownOf(name)}`)
-    if (!isQuiet) say(`${visible(name)} was not cancelled within ${formatDuration(within)}`)
+    if (!isQuiet) printMessage(`${visible(name)} was not cancelled within ${formatDuration(within)}`)
     return TIMED_OUT
   } finally {
     if (hub) await close(hub)

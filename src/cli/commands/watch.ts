@@ -9,7 +9,7 @@ import { ProcessSignalToken } from '../../node/index.js'
 import type { HubEvent, Listing, TokenHub } from '../../remote/index.js'
 import { UsageError } from '../terminal/errors.js'
 import type { Outcome } from '../terminal/exit-codes.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { connect, placeOf, shownPlace } from '../connect/hub.js'
 import { keyOf } from '../terminal/listings.js'
 import { type Change, JsonScreen, LineScreen, type Screen, TableScreen } from '../terminal/watch-views.js'
@@ -18,7 +18,7 @@ const PACE = 1_000
 const SHORTEST = 100
 
 /** `calloff watch` */
-export async function watch(given: Given): Promise<Outcome> {
+export async function watch(given: ParsedArguments): Promise<Outcome> {
   const pace = given.duration('every') ?? PACE
   if (pace < SHORTEST) throw new UsageError(`--every must be ${SHORTEST}ms or more`)
   using interrupted = new ProcessSignalToken('SIGINT', 'SIGTERM', 'SIGHUP')
@@ -39,7 +39,7 @@ export async function watch(given: Given): Promise<Outcome> {
   return interrupted.reason as NodeJS.Signals
 }
 
-function screenFor(given: Given, where: string): Screen {
+function screenFor(given: ParsedArguments, where: string): Screen {
   if (given.has('json')) return new JsonScreen()
   return isatty(1) && process.env['TERM'] !== 'dumb' ? new TableScreen(where) : new LineScreen(where)
 }

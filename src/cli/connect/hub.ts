@@ -6,9 +6,9 @@ import type { HubOptions, TokenHub } from '../../remote/index.js'
 import { carrierOf } from '../../remote/registry/schemes.js'
 import { formatDuration } from '../terminal/duration.js'
 import { Failure, messageOf, UsageError } from '../terminal/errors.js'
-import type { Given } from '../arguments/parse.js'
+import type { ParsedArguments } from '../arguments/parse.js'
 import { ownFolder, ownHub, refuseForeign, urlOfSocket } from './runtime-folder.js'
-import { say } from '../terminal/output.js'
+import { printMessage } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 
 const LONGEST_NAME = 256
@@ -23,12 +23,12 @@ export interface Place {
 }
 
 /** Returns the text that says where the hub is or must listen: from the option, else from the environment. */
-export function hubText(given: Given, option: 'hub' | 'listen'): string | undefined {
+export function hubText(given: ParsedArguments, option: 'hub' | 'listen'): string | undefined {
   return given.text(option) ?? (process.env['CALLOFF_HUB'] || undefined)
 }
 
 /** Parses the URL. Errors: {@link UsageError} if the text is not the URL of a hub. */
-export function placeOf(given: Given): Place {
+export function placeOf(given: ParsedArguments): Place {
   const text = hubText(given, 'hub')
   return text === undefined ? { url: ownHub(), isOwn: true } : { url: urlOf(text), isOwn: false }
 }
@@ -74,13 +74,13 @@ export function checkName(name: string, what = 'a name'): string {
 }
 
 /** Returns the given run id, as options of the hub. */
-export function runIdOf(given: Given): { readonly runId?: string } {
+export function runIdOf(given: ParsedArguments): { readonly runId?: string } {
   const runId = given.text('run-id')
   return runId === undefined ? {} : { runId: checkName(runId, 'the run id') }
 }
 
 /** Returns how long the hub may take to answer, in milliseconds. */
-export function timeoutOf(given: Given): number {
+export function timeoutOf(given: ParsedArguments): number {
   const timeout = given.duration('hub-timeout') ?? TIMEOUT
   if (timeout < 1) throw new UsageError('--hub-timeout must be 1ms or more')
   return timeout
@@ -89,10 +89,14 @@ export function timeoutOf(given: Given): number {
 /**
  * Connects, runs the task, and closes the connection.
  *
- * Errors: {@link Failure} if the hub does not answer in time. The message contains `unknown`, which says what is then
- * not known.
+ * Errors: {@link Failure} if the hub does not answer in time. `unknown` is the part of its message about what is not
+ * known then.
  */
-export async function atHub<T>(given: Given, unknown: string, task: (hub: TokenHub) => Promise<T>): Promise<T> {
+export async function atHub<T>(
+  given: ParsedArguments,
+  unknown: string,
+  task: (hub: TokenHub) => Promise<T>,
+): Promise<T> {
   const hub = await connect(given)
   try {
     return await answered(given, unknown, task(hub))
@@ -102,7 +106,7 @@ export async function atHub<T>(given: Given, unknown: string, task: (hub: TokenH
 }
 
 /** Resolves with the answer of the hub. Errors: {@link Failure} if the hub does not answer in time. */
-export async function answered<T>(given: Given, unknown: string, answer: Promise<T>): Promise<T> {
+export async function answered<T>(given: ParsedArguments, unknown: string, answer: Promise<T>): Promise<T> {
   const timeout = timeoutOf(given)
   using limit = new TimeoutToken(timeout)
   try {
@@ -115,7 +119,7 @@ export async function answered<T>(given: Given, unknown: string, answer: Promise
 }
 
 /** Connects. Errors: a {@link Failure} that says what the user can do about it. */
-export async function connect(given: Given, more: HubOptions = {}): Promise<TokenHub> {
+export async function connect(given: ParsedArguments, more: HubOptions = {}): Promise<TokenHub> {
   const place = placeOf(given)
   const timeout = timeoutOf(given)
   const key = await keyOf(given, place.url)
@@ -137,7 +141,7 @@ export async function connect(given: Given, more: HubOptions = {}): Promise<Toke
   return await orFail(attempt, place)
 }
 
-async function keyOf(given: Given, url: string): Promise<string | undefined> {
+async function keyOf(given: ParsedArguments, url: string): Promise<string | undefined> {
   const file = given.text('key-file') ?? (process.env['CALLOFF_KEY_FILE'] || undefined)
   const carrier = carrierOf(url)
   if (carrier === 'adapter') return undefined
@@ -175,6 +179,6 @@ export async function close(hub: TokenHub, timeout = 2_000): Promise<void> {
   try {
     await hub.close({ timeout })
   } catch (error) {
-    say(messageOf(error))
+    printMessage(messageOf(error))
   }
 }

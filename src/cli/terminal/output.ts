@@ -12,7 +12,7 @@ const STDOUT = 1
 const STDERR = 2
 
 /** Prints a message to standard error, for the user or the log. If standard error is closed, the message is dropped. */
-export function say(text: string, prefix = 'calloff: '): void {
+export function printMessage(text: string, prefix = 'calloff: '): void {
   try {
     write(STDERR, `${prefix}${text}\n`)
   } catch {
@@ -24,7 +24,7 @@ export function say(text: string, prefix = 'calloff: '): void {
  * Writes a result. If the reader has closed the pipe (`| head -1`), the process ends without a message, as SIGPIPE
  * would end it.
  */
-export function show(text: string): number {
+export function printResult(text: string): number {
   try {
     write(STDOUT, text)
   } catch (error) {

@@ -4,7 +4,7 @@ import process from 'node:process'
 import { messageOf } from './errors.js'
 import { stateOf, tableOfListings, titleOf, whyOf } from './listings.js'
 import { toJson } from './describe.js'
-import { say, show } from './output.js'
+import { printMessage, printResult } from './output.js'
 import { hasTerminal } from './foreground.js'
 import { cutTo, paintFor } from './text.js'
 
@@ -45,7 +45,7 @@ export class JsonScreen implements Screen {
 }
 
 function line(value: object): void {
-  show(`${toJson(value)}\n`)
+  printResult(`${toJson(value)}\n`)
 }
 
 /** Prints a line for each change. */
@@ -61,17 +61,17 @@ export class LineScreen implements Screen {
     for (const { event, listing } of changes) {
       const why = whyOf(listing)
       const what = event === 'gone' ? 'gone' : stateOf(listing)
-      show(`${new Date().toISOString()} ${titleOf(listing)}: ${what}${why && ` ${why}`}\n`)
+      printResult(`${new Date().toISOString()} ${titleOf(listing)}: ${what}${why && ` ${why}`}\n`)
     }
   }
 
   connected(): void {
-    if (this.#isLost) say(`the hub at ${this.#where} is back`)
+    if (this.#isLost) printMessage(`the hub at ${this.#where} is back`)
     this.#isLost = false
   }
 
   disconnected(error: Error): void {
-    if (!this.#isLost) say(`the hub at ${this.#where} cannot be reached, waiting for it: ${messageOf(error)}`)
+    if (!this.#isLost) printMessage(`the hub at ${this.#where} cannot be reached, waiting for it: ${messageOf(error)}`)
     this.#isLost = true
   }
 
@@ -130,7 +130,7 @@ export class TableScreen implements Screen {
   }
 
   #leave(): void {
-    if (!this.#isAway) show(LEAVE)
+    if (!this.#isAway) printResult(LEAVE)
     this.#isAway = true
   }
 
@@ -147,7 +147,7 @@ export class TableScreen implements Screen {
 
   #write(): void {
     if (!hasTerminal()) return
-    if (this.#isAway) show(ENTER)
+    if (this.#isAway) printResult(ENTER)
     this.#isAway = false
     const { columns, rows } = process.stdout
     this.#size = { columns, rows }
@@ -155,7 +155,7 @@ export class TableScreen implements Screen {
     const lines = [this.#title(now), '', ...this.#body(now)]
     const shown = lines.slice(0, rows - 1)
     if (lines.length > rows - 1) shown.splice(-1, 1, `… ${lines.length - shown.length + 1} more`)
-    show(`${HOME}${shown.map((one) => `${one}${REST_OF_LINE}\n`).join('')}${REST_OF_SCREEN}`)
+    printResult(`${HOME}${shown.map((one) => `${one}${REST_OF_LINE}\n`).join('')}${REST_OF_SCREEN}`)
   }
 
   #title(now: Date): string {

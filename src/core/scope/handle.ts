@@ -1,10 +1,20 @@
-/** The handle that a body gets: it starts tasks, one alone or several together. The engine is in crew.ts. */
+/** The handle that a body gets: it starts tasks, one alone or several together. The engine is in scope-state.ts. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { byHand, discover, LOOK, settle } from '../graph.js'
 import type { CancellationToken, ResultOf } from '../token.js'
-import { type Crew, fail, hire, hold, Job, judge, letGo, ScopeClosedError, type ScopeTask } from './crew.js'
+import {
+  type ScopeState,
+  fail,
+  submit,
+  hold,
+  SubmittedTask,
+  failUnlessCancelled,
+  letGo,
+  ScopeClosedError,
+  type ScopeTask,
+} from './scope-state.js'
 import { map, type MapOptions, type MapTask } from './map.js'
-import { compete, type CompeteOptions, settleAll } from './several.js'
+import { compete, type CompeteOptions, settleAll } from './combinators.js'
 import { describeTask, placeOfCaller, type UnfinishedTask } from './unfinished.js'
 
 /** The options of a task. */
@@ -95,7 +105,7 @@ export interface Scope {
    */
   cancel(reason?: unknown): void
 
-  /** The tasks that have not settled, in the order in which they were handed over. */
+  /** The tasks that have not settled, in the order in which they were passed to the scope. */
   unfinished(): UnfinishedTask[]
 }
 
@@ -104,46 +114,49 @@ export function functionOf<F>(argument: string, value: F): F {
   return value
 }
 
-function worksOf<W extends readonly ScopeTask<unknown>[]>(tasks: W): W {
+function tasksOf<W extends readonly ScopeTask<unknown>[]>(tasks: W): W {
   if (!Array.isArray(tasks)) throw wrongType('tasks', 'an array of functions', tasks)
   // Read once, so that exactly the checked functions are started.
   return Array.from(tasks, (task) => functionOf('tasks', task)) as readonly ScopeTask<unknown>[] as W
 }
 
 export class Handle implements Scope {
-  readonly #crew: Crew
+  readonly #state: ScopeState
   readonly #traces: boolean
 
-  constructor(crew: Crew, traces: boolean) {
-    this.#crew = crew
+  constructor(state: ScopeState, traces: boolean) {
+    this.#state = state
     this.#traces = traces
   }
 
   get token(): CancellationToken {
-    return this.#crew.token
+    return this.#state.token
   }
 
   run<T>(task: ScopeTask<T>, options?: TaskOptions): Promise<T> {
-    const crew = this.#crew
+    const state = this.#state
     const place = this.#traces ? placeOfCaller() : undefined
     return this.#begin<T>((resolve, reject) => {
       const name = optional('name', 'string', optionsOf(options, RUN_OPTIONS).name) ?? functionOf('task', task).name
       const refuse = (error: unknown, token: CancellationToken) => {
-        judge(crew, error, token)
+        failUnlessCancelled(state, error, token)
         reject(error)
       }
-      hire(crew, new Job(crew.token, functionOf('task', task), name || undefined, undefined, place, resolve, refuse))
+      submit(
+        state,
+        new SubmittedTask(state.token, functionOf('task', task), name || undefined, undefined, place, resolve, refuse),
+      )
     })
   }
 
   map<T, R>(items: AsyncIterable<T> | Iterable<T>, task: MapTask<T, R>, options?: MapOptions): Promise<R[]> {
-    const crew = this.#crew
+    const state = this.#state
     const place = this.#traces ? placeOfCaller() : undefined
     return this.#begin<R[]>((resolve) => {
       const given = optionsOf(options, MAP_OPTIONS)
       const name = optional('name', 'string', given.name) ?? functionOf('task', task).name
-      const limit = Math.min(optionalCount('concurrency', given.concurrency) ?? Infinity, crew.limit)
-      resolve(map(crew, items, functionOf('task', task), limit, name || undefined, place))
+      const limit = Math.min(optionalCount('concurrency', given.concurrency) ?? Infinity, state.limit)
+      resolve(map(state, items, functionOf('task', task), limit, name || undefined, place))
     })
   }
 
@@ -151,7 +164,7 @@ export class Handle implements Scope {
     tasks: W,
   ): Promise<{ -readonly [K in keyof W]: PromiseSettledResult<ResultOf<W[K]>> }> {
     const place = this.#traces ? placeOfCaller() : undefined
-    return this.#begin((resolve) => settleAll(this.#crew, worksOf(tasks), place, resolve as never))
+    return this.#begin((resolve) => settleAll(this.#state, tasksOf(tasks), place, resolve as never))
   }
 
   any<T>(tasks: readonly ScopeTask<T>[], options?: CompeteOptions): Promise<T> {
@@ -169,7 +182,7 @@ export class Handle implements Scope {
   }
 
   unfinished(): UnfinishedTask[] {
-    return Array.from(this.#crew.jobs, describeTask)
+    return Array.from(this.#state.tasks, describeTask)
   }
 
   #compete<T>(
@@ -180,31 +193,31 @@ export class Handle implements Scope {
   ): Promise<T> {
     return this.#begin<T>((resolve, reject) => {
       const hedge = optionalNonNegative('hedge', optionsOf(options, COMPETE_OPTIONS).hedge)
-      if (!worksOf(tasks).length) throw new RangeError('tasks must hold something to start, got an empty array')
-      compete(this.#crew, tasks, hedge, place, failuresCount, resolve, reject)
+      if (!tasksOf(tasks).length) throw new RangeError('tasks must hold something to start, got an empty array')
+      compete(this.#state, tasks, hedge, place, failuresCount, resolve, reject)
     })
   }
 
   #begin<T>(how: (resolve: (value: T | PromiseLike<T>) => void, reject: (error: unknown) => void) => void): Promise<T> {
-    const crew = this.#crew
-    if (crew.isDone) {
-      const name = crew.token.name === undefined ? '' : ` ${JSON.stringify(crew.token.name)}`
+    const state = this.#state
+    if (state.isDone) {
+      const name = state.token.name === undefined ? '' : ` ${JSON.stringify(state.token.name)}`
       // The program has to handle this rejection: no scope is left that could tell of it.
       return Promise.reject(new ScopeClosedError(`the scope${name} is closed and starts no task`))
     }
-    hold(crew)
+    hold(state)
     const promise = new Promise<T>((resolve, reject) => {
       try {
         how(resolve, reject)
       } catch (error) {
         // An argument was wrong.
         reject(error)
-        fail(crew, error)
+        fail(state, error)
       }
     })
     // Handled, since the scope itself throws the failures. This is the one place that lets go of the hold above (SC1 of
-    // crew.ts).
-    const settled = () => letGo(crew)
+    // scope-state.ts).
+    const settled = () => letGo(state)
     promise.then(settled, settled)
     return promise
   }

@@ -1,7 +1,7 @@
 /** Runs a task for each item of a source, a limited number at a time, and keeps the order. */
 import { iterate } from '../iterate.js'
 import type { CancellationToken } from '../token.js'
-import { type Crew, hire, Job, judge, nothing } from './crew.js'
+import { type ScopeState, submit, SubmittedTask, failUnlessCancelled, nothing } from './scope-state.js'
 
 /** The options of `map`. */
 export interface MapOptions {
@@ -22,7 +22,7 @@ interface Thrown {
  * closes the source. The promise settles when the running items have settled.
  */
 export async function map<T, R>(
-  crew: Crew,
+  state: ScopeState,
   items: AsyncIterable<T> | Iterable<T>,
   task: MapTask<T, R>,
   limit: number,
@@ -32,7 +32,7 @@ export async function map<T, R>(
   const results: R[] = []
   /** The first failure of an item, and the first cancellation of one. The failure says more. */
   let failure: Thrown | undefined
-  let calledOff: Thrown | undefined
+  let cancelled: Thrown | undefined
   let underWay = 0
   /** Called when an item has settled. */
   let wake = nothing
@@ -51,18 +51,21 @@ export async function map<T, R>(
       done()
     }
     const reject = (error: unknown, token: CancellationToken) => {
-      if (judge(crew, error, token)) failure ??= { error }
-      else calledOff ??= { error }
+      if (failUnlessCancelled(state, error, token)) failure ??= { error }
+      else cancelled ??= { error }
       done()
     }
-    hire(crew, new Job<R>(crew.token, (token) => task(item, token, index), name, index, place, resolve, reject))
+    submit(
+      state,
+      new SubmittedTask<R>(state.token, (token) => task(item, token, index), name, index, place, resolve, reject),
+    )
   }
 
   try {
-    const source = iterate(crew.token, items)[Symbol.asyncIterator]()
+    const source = iterate(state.token, items)[Symbol.asyncIterator]()
     for (let index = 0; ; index++) {
-      while (underWay >= limit && !failure && !calledOff) await oneHasSettled()
-      if (failure || calledOff) {
+      while (underWay >= limit && !failure && !cancelled) await oneHasSettled()
+      if (failure || cancelled) {
         // An item may have cancelled only itself, so that nothing has closed the source.
         await source.return?.()
         break
@@ -72,11 +75,11 @@ export async function map<T, R>(
       start(next.value, index)
     }
   } catch (error) {
-    if (judge(crew, error, crew.token)) failure ??= { error }
-    else calledOff ??= { error }
+    if (failUnlessCancelled(state, error, state.token)) failure ??= { error }
+    else cancelled ??= { error }
   }
   while (underWay) await oneHasSettled()
-  const thrown = failure ?? calledOff
+  const thrown = failure ?? cancelled
   if (thrown) throw thrown.error
   return results
 }

@@ -2,7 +2,7 @@
  * Structured concurrency: a scope waits for the tasks that it has started, and none of them outlives the scope.
  *
  * The handle that the body gets is in handle.ts. The engine, which runs tasks, lets them wait and keeps failures, is in
- * crew.ts.
+ * scope-state.ts.
  */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { assimilate } from '../assimilate.js'
@@ -12,7 +12,7 @@ import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, subscribe, s
 import { promiseUnder } from '../promises.js'
 import { type CancellationToken, DefaultToken, SimpleToken, toToken } from '../token.js'
 import type { TokenLike } from '../tokens/from.js'
-import { Crew, failureOf, judge, letGo, nothing } from './crew.js'
+import { ScopeState, failureOf, failUnlessCancelled, letGo, nothing } from './scope-state.js'
 import { functionOf, Handle, type Scope } from './handle.js'
 import { describeTask, type StuckReport, warn } from './unfinished.js'
 
@@ -108,7 +108,7 @@ export function scope<T>(
   options?: ScopeOptions,
 ): Promise<T>
 export function scope<T>(...given: unknown[]): Promise<T> {
-  return promiseUnder<T>(undefined, (resolve, reject, callOff) => {
+  return promiseUnder<T>(undefined, (resolve, reject, rejectCancelled) => {
     const [token, body, options] = (typeof given[0] === 'function' ? [undefined, ...given] : given) as [
       TokenLike,
       (scope: Scope) => T | PromiseLike<T>,
@@ -117,28 +117,28 @@ export function scope<T>(...given: unknown[]): Promise<T> {
     const parent = parentOf(token)
     functionOf('body', body)
     let value: T
-    let isCalledOff = false
-    const { crew, handle, begin } = gather(parent, options, () => {
-      const verdict = conclude(crew, isCalledOff)
-      if (!verdict) resolve(value)
-      else if (crew.failures.size) reject(verdict.error)
-      else callOff(verdict.error)
+    let isCancelled = false
+    const { state, handle, begin } = makeScope(parent, options, () => {
+      const outcome = conclude(state, isCancelled)
+      if (!outcome) resolve(value)
+      else if (state.failures.size) reject(outcome.error)
+      else rejectCancelled(outcome.error)
     })
-    const dead = discover(crew.token, INDIRECT)
-    if (dead) return callOff(errorOf(dead))
+    const dead = discover(state.token, INDIRECT)
+    if (dead) return rejectCancelled(errorOf(dead))
     begin()
     const returned = (result: T) => {
       value = result
-      leave(crew)
+      leave(state)
     }
     const threw = (error: unknown) => {
-      isCalledOff = !judge(crew, error, crew.token)
-      leave(crew)
+      isCancelled = !failUnlessCancelled(state, error, state.token)
+      leave(state)
     }
-    const { ambient } = crew
+    const { ambient } = state
     let result: T | PromiseLike<T>
     try {
-      result = ambient ? ambient.run(crew.token, () => body(handle)) : body(handle)
+      result = ambient ? ambient.run(state.token, () => body(handle)) : body(handle)
     } catch (error) {
       return threw(error)
     }
@@ -174,35 +174,35 @@ export function openScope(token?: TokenLike, options?: OpenScopeOptions): OpenSc
     throw wrongType('onLeave', "'wait' or 'cancel'", onLeave)
   }
   let settle = nothing
-  const { crew, traces, begin } = gather(parentOf(token), others, () => settle())
+  const { state, traces, begin } = makeScope(parentOf(token), others, () => settle())
   begin()
   let closing: Promise<void> | undefined
   const close = () =>
-    (closing ??= promiseUnder<void>(undefined, (resolve, reject, callOff) => {
+    (closing ??= promiseUnder<void>(undefined, (resolve, reject, rejectCancelled) => {
       settle = () => {
-        const verdict = conclude(crew, false)
-        if (!verdict) resolve()
-        else if (crew.failures.size) reject(verdict.error)
-        else callOff(verdict.error)
+        const outcome = conclude(state, false)
+        if (!outcome) resolve()
+        else if (state.failures.size) reject(outcome.error)
+        else rejectCancelled(outcome.error)
       }
-      leave(crew)
+      leave(state)
     }))
-  return new OpenHandle(crew, traces, close, () => {
+  return new OpenHandle(state, traces, close, () => {
     // The holder that has called `close` gets its error, or has got it already.
     if (closing) return closing.then(nothing, nothing)
-    if (onLeave === 'cancel') end(crew.token, 'dispose')
+    if (onLeave === 'cancel') end(state.token, 'dispose')
     return close()
   })
 }
 
 class OpenHandle extends Handle implements OpenScope {
   constructor(
-    crew: Crew,
+    state: ScopeState,
     traces: boolean,
     readonly close: () => Promise<void>,
     readonly leave: () => Promise<void>,
   ) {
-    super(crew, traces)
+    super(state, traces)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -217,8 +217,8 @@ function parentOf(token: TokenLike): CancellationToken | undefined {
   return parent instanceof DefaultToken ? undefined : parent
 }
 
-/** Makes the parts of a scope. The body, or the block, holds the crew from the beginning (SC1 in crew.ts). */
-function gather(given: CancellationToken | undefined, options: ScopeOptions | undefined, onDone: () => void) {
+/** Makes the parts of a scope. The body, or the block, holds the scope from the beginning (SC1 in scope-state.ts). */
+function makeScope(given: CancellationToken | undefined, options: ScopeOptions | undefined, onDone: () => void) {
   const { name, concurrency, stuckAfter, onStuck, trace, ambient } = optionsOf(options, SCOPE_OPTIONS)
   optional('name', 'string', name)
   const limit = optionalCount('concurrency', concurrency) ?? Infinity
@@ -229,30 +229,30 @@ function gather(given: CancellationToken | undefined, options: ScopeOptions | un
   const parent = given ?? keeper?.current()
   const token = name === undefined ? new SimpleToken(parent) : new SimpleToken({ name }, ...(parent ? [parent] : []))
   let stop = nothing
-  const crew = new Crew(token, limit, keeper, () => {
+  const state = new ScopeState(token, limit, keeper, () => {
     stop()
     onDone()
   })
   const begin = () => {
-    if (ms !== undefined) stop = watch(crew, ms, tell)
+    if (ms !== undefined) stop = watch(state, ms, tell)
   }
-  return { crew, traces, handle: new Handle(crew, traces), begin }
+  return { state, traces, handle: new Handle(state, traces), begin }
 }
 
 /**
- * Reports once if the crew is not done `stuckAfter` ms after its token was cancelled. Returns a function that prevents
+ * Reports once if the scope is not done `stuckAfter` ms after its token was cancelled. Returns a function that prevents
  * this.
  */
-function watch(crew: Crew, stuckAfter: number, onStuck: (report: StuckReport) => void): () => void {
-  const { token } = crew
+function watch(state: ScopeState, stuckAfter: number, onStuck: (report: StuckReport) => void): () => void {
+  const { token } = state
   const tell = () => {
     try {
       onStuck({
         scope: token.name,
         error: errorOf(discover(token, LOOK) as Cancellation),
         stuckAfter,
-        isBodyRunning: crew.isBodyRunning,
-        unfinished: Array.from(crew.jobs, describeTask),
+        isBodyRunning: state.isBodyRunning,
+        unfinished: Array.from(state.tasks, describeTask),
       })
     } catch (error) {
       surface(error)
@@ -272,18 +272,18 @@ function watch(crew: Crew, stuckAfter: number, onStuck: (report: StuckReport) =>
   }
 }
 
-function leave(crew: Crew): void {
-  crew.isBodyRunning = false
-  letGo(crew)
+function leave(state: ScopeState): void {
+  state.isBodyRunning = false
+  letGo(state)
 }
 
-/** Returns the error of the whole scope, if there is one, and cancels its token. The crew must be done. */
-function conclude(crew: Crew, isCalledOff: boolean): { readonly error: unknown } | undefined {
-  const { token, failures } = crew
+/** Returns the error of the whole scope, if there is one, and cancels its token. The scope must be done. */
+function conclude(state: ScopeState, isCancelled: boolean): { readonly error: unknown } | undefined {
+  const { token, failures } = state
   const dead = discover(token, LOOK)
   // A scope that has cancelled itself has ended as its body wanted, if the body has returned all the same.
-  const counts = dead && (isCalledOff || dead.origin !== token)
-  const verdict = failures.size ? { error: failureOf(crew) } : counts ? { error: errorOf(dead) } : undefined
+  const counts = dead && (isCancelled || dead.origin !== token)
+  const outcome = failures.size ? { error: failureOf(state) } : counts ? { error: errorOf(dead) } : undefined
   end(token, 'dispose')
-  return verdict
+  return outcome
 }

@@ -8,10 +8,10 @@ export interface UnfinishedTask {
   readonly name: string | undefined
   /** Whether it was started, or waits for other tasks because of `concurrency`. */
   readonly state: 'running' | 'waiting'
-  /** Milliseconds since it was handed to the scope. */
+  /** Milliseconds since it was passed to the scope. */
   readonly age: number
   /**
-   * Where it was handed over, as a line of a stack: `load (file:///app/load.js:12:5)`. Undefined with `trace: false`.
+   * Where it was passed to the scope, as a line of a stack: `load (file:///app/load.js:12:5)`. Undefined with `trace: false`.
    */
   readonly startedAt: string | undefined
 }
@@ -26,7 +26,7 @@ export interface StuckReport {
   readonly stuckAfter: number
   /** Whether the body, or the block of an open scope, has not ended. */
   readonly isBodyRunning: boolean
-  /** The tasks that have not settled, in the order in which they were handed to the scope. */
+  /** The tasks that have not settled, in the order in which they were passed to the scope. */
   readonly unfinished: readonly UnfinishedTask[]
 }
 
@@ -37,7 +37,7 @@ export interface StuckReport {
 const FRAMES = 3
 
 /**
- * Returns an error whose stack says where the caller of the caller stands. The engines take a snapshot of the stack,
+ * Returns an error whose stack shows where the caller of the caller is. The engines take a snapshot of the stack,
  * and make text of it when it is read. A short snapshot takes about 1 µs (0.1 µs on Bun), one of the usual length two
  * to four times as long.
  */
@@ -60,7 +60,7 @@ function lineOf(place: Error | undefined): string | undefined {
   return lines[FRAMES - 1]?.trim().replace(/^at /, '')
 }
 
-/** The facts about a task that are known when it is handed over, and whether it waits. */
+/** What is known of a task when it is passed to the scope, and whether it waits. */
 export interface Known {
   readonly name: string | undefined
   readonly index: number | undefined

@@ -72,7 +72,7 @@ class AllOfToken extends CancellationToken {
   }
 
   /** @internal */
-  foretell(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined {
+  predictEnd(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined {
     let last: Cancellation | undefined
     for (const end of sources) {
       if (!end) return undefined

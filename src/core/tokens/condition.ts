@@ -2,7 +2,7 @@ import { type NamesOf, nonNegative, optional, wrongType } from '../arguments.js'
 import { after, now } from '../clock.js'
 import { classText, type Form, functionText } from '../describe.js'
 import { type CancellationError, type CancellationKind, ConditionCancellationError } from '../errors.js'
-import { Cancellation, giveRule, hubOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
+import { Cancellation, giveRule, extrasOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
 import {
   begin,
   CancellationToken,
@@ -183,7 +183,7 @@ export class ConditionToken extends CancellationToken {
         surface(error)
       }
     }
-    hubOf(this).driver = after(this.#settings.pollEvery, poll, false)
+    extrasOf(this).disarm = after(this.#settings.pollEvery, poll, false)
   }
 
   /** @internal */

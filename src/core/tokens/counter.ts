@@ -2,7 +2,7 @@ import { type NamesOf, nonNegative, optional } from '../arguments.js'
 import { now, type SharedWord } from '../clock.js'
 import { classText, type Form } from '../describe.js'
 import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
-import { Cancellation, DIRECT, discover, giveRule, hubOf, isIdle, LOOK, type Mode, own } from '../graph.js'
+import { Cancellation, DIRECT, discover, giveRule, extrasOf, isIdle, LOOK, type Mode, own } from '../graph.js'
 import {
   begin,
   CancellationToken,
@@ -98,7 +98,7 @@ export class CounterToken extends CancellationToken {
     if (!this.#common) {
       this.#common = make(this.#counter)
       this.#counter = 0
-      if (this.hub && !isIdle(this.hub)) this.arm()
+      if (this.extras && !isIdle(this.extras)) this.arm()
     }
     return this.#common as C
   }
@@ -140,7 +140,7 @@ export class CounterToken extends CancellationToken {
   /** @internal */
   override arm(): void {
     const stop = this.#common?.watch(() => void discover(this, LOOK))
-    if (stop) hubOf(this).driver = stop
+    if (stop) extrasOf(this).disarm = stop
   }
 
   /** @internal */

@@ -6,7 +6,7 @@ import type { CancellationKind } from '../../core/errors.js'
 import { Cancellation, discover, giveRule, LOOK, moved, settle } from '../../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { removeIfDead } from './lent-folder.js'
-import { cancellationFrom, Lines, type Place, type Standing, standingOf, type Story } from './protocol.js'
+import { cancellationFrom, Lines, type Place, type Standing, standingOf, type Report } from './protocol.js'
 
 /**
  * A token of the process that has started this one. Each caller of `fromParent` gets a token of its own that derives
@@ -28,14 +28,14 @@ export class ParentToken extends CancellationToken {
   /** Applies a state that the lender has sent. */
   stands(standing: Standing): void {
     if (discover(this, LOOK)) return
-    if (standing.type === 'live') return this.#foresee(standing.ahead)
+    if (standing.type === 'live') return this.#predict(standing.ahead)
     this.#stopTimer?.()
     if (standing.type === 'over') settle(this, cancellationFrom(standing.story, this.#place))
     else this.#end('dispose')
   }
 
   /** Cancels the token, because the lender is gone. */
-  fall(): void {
+  cancelHere(): void {
     this.#stopTimer?.()
     if (!discover(this, LOOK)) this.#end('disconnect')
   }
@@ -44,7 +44,7 @@ export class ParentToken extends CancellationToken {
     settle(this, new Cancellation(this, kind, undefined, now()))
   }
 
-  #foresee(story: Story | undefined): void {
+  #predict(story: Report | undefined): void {
     this.#stopTimer?.()
     const ahead = (this.#ahead = story && cancellationFrom(story, this.#place))
     if (ahead) {
@@ -94,7 +94,7 @@ export function openLink(place: Place): Promise<ParentLink> {
     const hear = (standing: Standing | undefined) => {
       const told = (token ??= new ParentToken(place, standing?.type === 'closed' ? undefined : standing?.name))
       if (standing) told.stands(standing)
-      else told.fall()
+      else told.cancelHere()
       letGo()
       resolve({ token: told, ask: () => ask(place, told) })
     }

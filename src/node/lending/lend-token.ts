@@ -5,12 +5,12 @@ import process from 'node:process'
 import { type NamesOf, optional, optionsOf } from '../../core/arguments.js'
 import { turn } from '../../core/clock.js'
 import { type Cancellation, discover, LOOK, type Subscriber, subscribe } from '../../core/graph.js'
-import { hearOfMoves } from '../../core/moves.js'
-import { foreseeTold } from '../../core/remaining.js'
+import { onDeadlineMoved } from '../../core/moves.js'
+import { predictTold } from '../../core/remaining.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { TokenLike } from '../../core/tokens/from.js'
 import { makeFolder, removeFolder } from './lent-folder.js'
-import { lineOf, Lines, type Standing, storyOf, textOfPlace, VARIABLE } from './protocol.js'
+import { lineOf, Lines, type Standing, reportOf, textOfPlace, VARIABLE } from './protocol.js'
 import { signalsArgument, tokenArgument } from '../context/token-argument.js'
 
 /** How a token is lent. */
@@ -145,14 +145,14 @@ class Lending {
   begin(): void {
     if (discover(this.#token, LOOK)) return this.#tellAll()
     this.#place = subscribe(this.#token, () => this.#tellAll())
-    hearOfMoves(this.#place, this)
-    this.#ahead = foreseeTold(this.#token)
+    onDeadlineMoved(this.#place, this)
+    this.#ahead = predictTold(this.#token)
   }
 
   /** The deadlines above it were moved, or have begun. */
   tellDeadline(): void {
     if (discover(this.#token, LOOK)) return
-    const ahead = foreseeTold(this.#token)
+    const ahead = predictTold(this.#token)
     if (ahead?.at === this.#ahead?.at && ahead?.kind === this.#ahead?.kind) return
     this.#ahead = ahead
     this.#tellAll()
@@ -169,9 +169,9 @@ class Lending {
   get #standing(): Standing {
     const name = this.#name
     const found = discover(this.#token, LOOK)
-    if (found) return { type: 'over', name, story: storyOf(found) }
+    if (found) return { type: 'over', name, story: reportOf(found) }
     if (this.#isClosed) return { type: 'closed' }
-    return { type: 'live', name, ahead: this.#ahead && storyOf(this.#ahead) }
+    return { type: 'live', name, ahead: this.#ahead && reportOf(this.#ahead) }
   }
 
   #tellAll(): void {

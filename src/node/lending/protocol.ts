@@ -8,7 +8,7 @@
 import { constants } from 'node:os'
 import process from 'node:process'
 import { now } from '../../core/clock.js'
-import { arrived, Elsewhere, kindFrom, saidIn } from '../../core/elsewhere.js'
+import { receivedCancellation, RemoteOrigin, kindFrom, reasonTextIn } from '../../core/remote-origin.js'
 import type { CancellationKind } from '../../core/errors.js'
 import type { Cancellation } from '../../core/graph.js'
 import { decodeReason, encodeReason } from '../../core/reasons.js'
@@ -29,7 +29,7 @@ export interface Place {
 }
 
 /** A cancellation in the past or in the future. */
-export interface Story {
+export interface Report {
   readonly kind: CancellationKind
   /** How many milliseconds ago it happened. Negative if it is in the future. */
   readonly ago: number
@@ -42,8 +42,8 @@ export interface Story {
 
 /** The state of the token. */
 export type Standing =
-  | { readonly type: 'live'; readonly name?: string | undefined; readonly ahead?: Story | undefined }
-  | { readonly type: 'over'; readonly name?: string | undefined; readonly story: Story }
+  | { readonly type: 'live'; readonly name?: string | undefined; readonly ahead?: Report | undefined }
+  | { readonly type: 'over'; readonly name?: string | undefined; readonly story: Report }
   /** The lender has stopped lending it. */
   | { readonly type: 'closed' }
 
@@ -81,20 +81,21 @@ export function placeOf(text: string): Place | undefined {
   return isOne ? { path, key, pid: pid as number, signals } : undefined
 }
 
-export function storyOf(cancellation: Cancellation): Story {
+export function reportOf(cancellation: Cancellation): Report {
   const { origin, kind, reason, at } = cancellation
   // A cancellation from elsewhere already says where it comes from.
-  const where = origin instanceof Elsewhere ? '' : ` in process ${process.pid}`
-  const why = reason === undefined ? undefined : encodeReason(reason, saidIn(cancellation), true, REASON_BYTES, sizeOf)
+  const where = origin instanceof RemoteOrigin ? '' : ` in process ${process.pid}`
+  const why =
+    reason === undefined ? undefined : encodeReason(reason, reasonTextIn(cancellation), true, REASON_BYTES, sizeOf)
   const { name } = origin as CancellationToken
   return { kind, ago: now() - at, name, what: origin.explain(kind) + where, reason: why }
 }
 
 /** Returns the cancellation as this process sees it. */
-export function cancellationFrom({ kind, ago, name, what, reason }: Story, { pid }: Place): Cancellation {
-  const origin = new Elsewhere('OtherProcess', { name, what })
+export function cancellationFrom({ kind, ago, name, what, reason }: Report, { pid }: Place): Cancellation {
+  const origin = new RemoteOrigin('OtherProcess', { name, what })
   const crossed = reason ? decodeReason(reason, `process ${pid}`) : { reason: undefined, saying: undefined }
-  return arrived(origin, kind, crossed, now() - ago)
+  return receivedCancellation(origin, kind, crossed, now() - ago)
 }
 
 export function lineOf(standing: Standing): string {
@@ -111,9 +112,9 @@ export function standingOf(line: string): Standing | undefined {
   return told ? { type: 'over', name: called, story: told } : undefined
 }
 
-function storyIn(value: unknown): Story | undefined {
+function storyIn(value: unknown): Report | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const { kind, ago, name, what, reason } = value as { readonly [K in keyof Story]?: unknown }
+  const { kind, ago, name, what, reason } = value as { readonly [K in keyof Report]?: unknown }
   if (!Number.isFinite(ago) || typeof what !== 'string') return undefined
   return { kind: kindFrom(kind), ago: ago as number, name: textIn(name), what, reason: textIn(reason) }
 }

@@ -2,7 +2,7 @@ import { type NamesOf, optional, optionsOf, wrongType } from '../../core/argumen
 import type { Form } from '../../core/describe.js'
 import type { CancellationKind } from '../../core/errors.js'
 import { listenTo } from '../../core/foreign.js'
-import { end, hubOf } from '../../core/graph.js'
+import { end, extrasOf } from '../../core/graph.js'
 import { CancellationToken, SimpleToken, UNCLONABLE } from '../../core/token.js'
 import { type Incoming, type Outgoing, watchResponse } from './response-end.js'
 
@@ -27,7 +27,7 @@ class RequestToken extends CancellationToken {
 
   constructor(name: string | undefined) {
     super(UNCLONABLE)
-    if (name !== undefined) hubOf(this).name = name
+    if (name !== undefined) extrasOf(this).name = name
   }
 
   readonly finished = (): void => {

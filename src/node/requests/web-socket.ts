@@ -2,7 +2,7 @@ import { type NamesOf, optional, optionsOf, wrongType } from '../../core/argumen
 import { now, turn } from '../../core/clock.js'
 import type { Form } from '../../core/describe.js'
 import type { CancellationKind } from '../../core/errors.js'
-import { Cancellation, giveRule, hubOf, settle, subscribe } from '../../core/graph.js'
+import { Cancellation, giveRule, extrasOf, settle, subscribe } from '../../core/graph.js'
 import { CancellationToken, SimpleToken, UNCLONABLE } from '../../core/token.js'
 
 /** A WebSocket, recognised by its shape: that of the platform, on either side, or one of the package `ws`. */
@@ -63,7 +63,7 @@ class WebSocketToken extends CancellationToken {
   constructor(name: string | undefined, watch: Watch) {
     super(UNCLONABLE)
     this.#watch = watch
-    if (name !== undefined) hubOf(this).name = name
+    if (name !== undefined) extrasOf(this).name = name
     giveRule(this)
     // It hears of the close as long as it lives, whether or not it is polled or has listeners.
     subscribe(this, undefined, true)
@@ -75,7 +75,7 @@ class WebSocketToken extends CancellationToken {
 
   /** @internal */
   override arm(): void {
-    hubOf(this).driver = this.#watch(this.closed)
+    extrasOf(this).disarm = this.#watch(this.closed)
   }
 
   /** @internal */

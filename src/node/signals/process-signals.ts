@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import process from 'node:process'
 import { now, turn } from '../../core/clock.js'
 import type { CancellationKind } from '../../core/errors.js'
-import { Cancellation, discover, giveRule, hubOf, LOOK, own, settle, subscribe } from '../../core/graph.js'
+import { Cancellation, discover, giveRule, extrasOf, LOOK, own, settle, subscribe } from '../../core/graph.js'
 import { classText, type Form } from '../../core/describe.js'
 import { begin, CancellationToken, type TokenOrSignal, type TokenOptions, UNCLONABLE } from '../../core/token.js'
 
@@ -120,7 +120,7 @@ export class ProcessSignalToken extends CancellationToken {
   /** @internal */
   override arm(): void {
     const stops = this.#signals.map((signal) => handle(signal, this.#handler))
-    hubOf(this).driver = () => {
+    extrasOf(this).disarm = () => {
       for (const stop of stops) stop()
     }
   }

@@ -15,12 +15,12 @@ export function heedSignal(signal: NodeJS.Signals, token: CancellationToken, ask
   if (!isMainThread || process.platform === 'win32' || discover(token, LOOK)) return
   const letGo = () => void process.off(signal, hear)
   const hear = () => {
-    if (isCalledOff(token)) return
+    if (isCancelled(token)) return
     // Other listeners decide for themselves, if they are there when the signal comes.
     const isOthers = isHeard(signal, 1)
     const decide = async () => {
       await ask()
-      if (isCalledOff(token)) return
+      if (isCancelled(token)) return
       letGo()
       if (!isOthers) process.kill(process.pid, signal)
     }
@@ -33,6 +33,6 @@ export function heedSignal(signal: NodeJS.Signals, token: CancellationToken, ask
   })
 }
 
-function isCalledOff(token: CancellationToken): boolean {
+function isCancelled(token: CancellationToken): boolean {
   return discover(token, LOOK) !== undefined
 }

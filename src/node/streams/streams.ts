@@ -79,14 +79,14 @@ export function pipeline<Result = void>(
     const all = connect(stages.watched as never, { ...shape, signal }) as Promise<Result>
     let registration: Registration | undefined
     // The platform waits for functions that ignore the signal, possibly for ever.
-    const calledOff = new Promise<never>((_, reject) => {
+    const cancelled = new Promise<never>((_, reject) => {
       registration = own.onCancel((error) => {
         const leave = () => reject(error)
         turn(() => void closed(streams).then(leave, leave))
       })
     })
     try {
-      return await Promise.race([all, calledOff])
+      return await Promise.race([all, cancelled])
     } catch (error) {
       if (!own.error || stages.haveFailed) throw stages.failure(error)
       await closed(streams) // Node 20 and 22 do not wait for that

@@ -23,7 +23,7 @@ export function lendSignal<T>(
   tokenOf: () => CancellationToken,
   operation: (signal: AbortSignal, token: CancellationToken) => PromiseLike<T>,
 ): Promise<T> {
-  return promiseUnder(undefined, (resolve, reject, callOff) => {
+  return promiseUnder(undefined, (resolve, reject, rejectCancelled) => {
     const token = tokenOf()
     const controller = new AbortController()
     token.isCancelled({ direct: false })
@@ -44,7 +44,7 @@ export function lendSignal<T>(
     }
     const failed = (error: unknown) => {
       rest()
-      if (token.error && isCancellation(error, token)) callOff(token.error)
+      if (token.error && isCancellation(error, token)) rejectCancelled(token.error)
       else reject(error)
     }
     const begin = async () => operation(controller.signal, token)

@@ -8,19 +8,22 @@ export abstract class LinkBase {
   protected readonly session: Session
   readonly #opening: Opening
   readonly #waiting = new Set<(error: Error) => void>()
-  #over: Error | undefined
   /** When the first beat without an echo was sent. */
   #unheard: number | undefined
 
   constructor(opening: Opening) {
     this.session = opening.session
     this.#opening = opening
-    opening.adopt(this)
+    opening.adopt((error) => {
+      for (const reject of this.#waiting) reject(error)
+      this.#waiting.clear()
+      this.ended()
+    })
   }
 
   /** Why the link has ended; undefined while it lives. */
   protected get over(): Error | undefined {
-    return this.#over
+    return this.#opening.over
   }
 
   /** Where the server is, for messages. Contains no secrets. */
@@ -30,20 +33,11 @@ export abstract class LinkBase {
 
   /** Ends the link, because the connection is lost or unusable. */
   fail(error: Error): void {
-    this.#end(error, true)
+    this.#opening.end(error, true)
   }
 
   close(): void {
-    this.#end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'), false)
-  }
-
-  #end(error: Error, isLoss: boolean): void {
-    if (this.#over) return
-    this.#over = error
-    for (const reject of this.#waiting) reject(error)
-    this.#waiting.clear()
-    this.ended()
-    this.#opening.end(error, isLoss)
+    this.#opening.end(new HubError('ERR_HUB_UNREACHABLE', 'the connection was closed'), false)
   }
 
   /** Stops the timers of the link. Called once, when the link has ended. */
@@ -54,7 +48,7 @@ export abstract class LinkBase {
    * link.
    */
   protected ask<T>(send: () => Promise<T>): Promise<T> {
-    if (this.#over) return Promise.reject(this.#over)
+    if (this.over) return Promise.reject(this.over)
     // No race against one shared promise, which would keep memory for each request for as long as the connection lives.
     return new Promise<T>((resolve, reject) => {
       this.#waiting.add(reject)
@@ -80,7 +74,7 @@ export abstract class LinkBase {
 
   /** Sends the hub a notice: the present state of a topic (E4). */
   protected notice(state: TopicState): void {
-    if (!this.#over) this.#opening.notice(state)
+    if (!this.over) this.#opening.events.notice(state)
   }
 
   /** Ends the link and returns the error to throw: `throw this.gone('the session has expired')`. */

@@ -8,26 +8,24 @@
  */
 import { type CancellationToken, SimpleToken } from '../../core/token.js'
 import { Deferred } from '../contract/deferred.js'
-import type { Link, LinkEvents, Session, TopicState } from '../contract/engine.js'
+import type { Link, LinkEvents, Session } from '../contract/engine.js'
 import type { HubError } from '../contract/errors.js'
 import { type FailureRules, hubErrorOf } from './failures.js'
-
-/** A link that can be ended from outside. */
-interface Failing {
-  fail(error: Error): void
-}
 
 /** One link, from the first attempt to make it until its end. */
 export class Opening {
   readonly session: Session
   /** Cancelled when the attempt to make the link ends. A pending connect with this token gives up then. */
   readonly token: CancellationToken
+  /** @internal */
+  readonly events: LinkEvents
+  /** Why the link, or the attempt to make it, has ended.
+   * @internal */
+  over: Error | undefined
   readonly #rules: FailureRules
-  readonly #events: LinkEvents
   readonly #closers: (() => void)[] = []
   readonly #ended = new Deferred<never>()
-  #link: Failing | undefined
-  #over: Error | undefined
+  #endLink: (error: Error) => void = () => {}
   #isOpen = false
 
   /** @internal */
@@ -35,7 +33,7 @@ export class Opening {
     this.token = new SimpleToken(token)
     this.#rules = rules
     this.session = session
-    this.#events = events
+    this.events = events
   }
 
   /** Where the server is, for messages. Contains no secrets. */
@@ -53,9 +51,9 @@ export class Opening {
    * throws.
    */
   own<T>(resource: T, close: (resource: T) => void): T {
-    if (this.#over) {
+    if (this.over) {
       close(resource)
-      throw this.#over
+      throw this.over
     }
     this.#closers.push(() => close(resource))
     return resource
@@ -63,52 +61,40 @@ export class Opening {
 
   /** Reports that the connection has ended by itself. May be called more than once. */
   lost(thrown: unknown): void {
-    this.fail(this.failure(thrown))
+    this.end(this.failure(thrown), true)
   }
 
-  /** Ends the link, or the attempt to make it.
+  /** Sets the function that ends the link. Must be called at most once; the constructor of `LinkBase` calls it. Throws if the attempt has ended.
    * @internal */
-  fail(error: Error): void {
-    if (this.#link) this.#link.fail(error)
-    else this.end(error, false)
+  adopt(endLink: (error: Error) => void): void {
+    if (this.over) throw this.over
+    this.#endLink = endLink
   }
 
-  /** Sets the link. Must be called at most once; the constructor of `LinkBase` calls it. Throws if the attempt has ended.
+  /** Ends the link, or the attempt to make it. The first reason counts. It is a loss unless the link was closed.
    * @internal */
-  adopt(link: Failing): void {
-    if (this.#over) throw this.#over
-    this.#link = link
-  }
-
-  /** @internal */
-  notice(state: TopicState): void {
-    this.#events.notice(state)
-  }
-
-  /** Ends the link, which is a loss unless it was closed. Returns the first reason of its end.
-   * @internal */
-  end(error: Error, isLoss: boolean): Error {
-    if (this.#over) return this.#over
-    this.#over = error
+  end(error: Error, isLoss: boolean): void {
+    if (this.over) return
+    this.over = error
+    this.#endLink(error)
     for (const close of this.#closers.splice(0).toReversed()) close()
     this.#ended.reject(error)
-    if (isLoss && this.#isOpen) this.#events.lost(error)
-    return error
+    if (isLoss && this.#isOpen) this.events.lost(error)
   }
 
   /** @internal */
   async open<L extends Link>(make: (opening: Opening) => Promise<L>): Promise<L> {
     this.token.check()
-    const registration = this.token.onCancel((error) => this.fail(error))
+    const registration = this.token.onCancel((error) => this.end(error, false))
     try {
       const link = await Promise.race([make(this), this.#ended.promise])
-      if (this.#over) throw this.#over
+      if (this.over) throw this.over
       this.#isOpen = true
       return link
     } catch (thrown) {
       // The first reason counts: closing a resource may report another loss.
-      const error = this.#over ?? this.failure(thrown)
-      this.fail(error)
+      const error = this.over ?? this.failure(thrown)
+      this.end(error, false)
       throw error
     } finally {
       registration.stop()

@@ -13,7 +13,7 @@ import type { CancelRequest, LeaseRequest } from '../client/arguments.js'
 import { HubBase } from '../client/hub-base.js'
 import { type Settings, settingsOf } from '../client/options.js'
 import { type PendingCancel, PendingCancels } from '../client/pending-cancels.js'
-import type { Tally } from '../client/receipts.js'
+import type { ReceiptRecord } from '../client/receipts.js'
 import type { Registration } from '../client/registration.js'
 import { inTime } from '../contract/deferred.js'
 import { type Engine, type MarkRecord, OPEN, type Topic, type TopicReport } from '../contract/engine.js'
@@ -21,7 +21,7 @@ import type { HubEvent, HubOptions, HubState } from '../contract/hub.js'
 import { keepProcessAlive } from '../contract/keep-alive.js'
 import { LeaseToken } from '../contract/remote-token.js'
 import { here } from '../contract/this-process.js'
-import { errorFrom, eventFrom, type WorkerEvent } from './messages.js'
+import { restoreError, restoreEvent, type WorkerEvent } from './messages.js'
 import { WorkerConnection, type WorkerTarget } from './worker-connection.js'
 
 /** Milliseconds that the worker may take to answer `close`, beyond the limit of the caller. */
@@ -93,7 +93,11 @@ export class BackgroundHub extends HubBase {
     return this.cancels.add(topic, record, ttl, cancellation)
   }
 
-  protected storeAndCount(request: CancelRequest, record: MarkRecord, cancellation: Cancellation): Promise<Tally> {
+  protected storeAndCount(
+    request: CancelRequest,
+    record: MarkRecord,
+    cancellation: Cancellation,
+  ): Promise<ReceiptRecord> {
     this.cancels.add(request.topic, record, request.ttl, cancellation)
     return this.worker.call('cancel', { request, record })
   }
@@ -141,10 +145,10 @@ export class BackgroundHub extends HubBase {
         for (const { delivery } of registrations) delivery.settle()
         return this.cancelBy(event.mark, registrations)
       }
-      case 'fell':
-        return this.tokens.get(event.id)?.token?.fall(event.kind)
+      case 'cancelled-here':
+        return this.tokens.get(event.id)?.token?.cancelHere(event.kind)
       case 'ready':
-        return this.tokens.get(event.id)?.readiness.settle(event.error && errorFrom(event.error))
+        return this.tokens.get(event.id)?.readiness.settle(event.error && restoreError(event.error))
       case 'stored':
         return this.#stored(event.topic, event.id)
       case 'extended': {
@@ -154,7 +158,7 @@ export class BackgroundHub extends HubBase {
       }
       case 'event':
         // This thread reports that the hub is closed.
-        if (event.event.type !== 'closed') this.tell(eventFrom(event.event))
+        if (event.event.type !== 'closed') this.tell(restoreEvent(event.event))
         return undefined
       default:
         return undefined

@@ -28,48 +28,48 @@ export function newBell(): Int32Array<SharedArrayBuffer> {
 
 /** The end of the worker. */
 export class MailboxSender {
-  readonly #port: MessagePort
-  readonly #bell: Int32Array<SharedArrayBuffer>
   readonly #wake: () => void
 
-  constructor(port: MessagePort, bell: Int32Array<SharedArrayBuffer>, wake: () => void) {
-    this.#port = port
-    this.#bell = bell
+  constructor(
+    private readonly port: MessagePort,
+    private readonly bell: Int32Array<SharedArrayBuffer>,
+    wake: () => void,
+  ) {
     this.#wake = wake
   }
 
   put(event: WorkerEvent): void {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    this.#port.postMessage(event)
-    Atomics.add(this.#bell, RUNG, 1)
-    Atomics.notify(this.#bell, RUNG)
-    if (Atomics.exchange(this.#bell, WOKEN, 1) === 0) this.#wake()
+    this.port.postMessage(event)
+    Atomics.add(this.bell, RUNG, 1)
+    Atomics.notify(this.bell, RUNG)
+    if (Atomics.exchange(this.bell, WOKEN, 1) === 0) this.#wake()
   }
 }
 
 /** The end of the hub. */
 export class MailboxReceiver {
-  readonly #port: MessagePort
-  readonly #bell: Int32Array<SharedArrayBuffer>
   readonly #take: (event: WorkerEvent) => void
   #seen = 0
   #left = 0
 
-  constructor(port: MessagePort, bell: Int32Array<SharedArrayBuffer>, take: (event: WorkerEvent) => void) {
-    this.#port = port
-    this.#bell = bell
+  constructor(
+    private readonly port: MessagePort,
+    private readonly bell: Int32Array<SharedArrayBuffer>,
+    take: (event: WorkerEvent) => void,
+  ) {
     this.#take = take
   }
 
   /** Handles the waiting events, if the bell has changed. */
   poll(): void {
-    if (--this.#left > 0 && this.#bell[RUNG] === this.#seen) return
+    if (--this.#left > 0 && this.bell[RUNG] === this.#seen) return
     this.#left = PLAIN_POLLS
-    const rung = Atomics.load(this.#bell, RUNG)
+    const rung = Atomics.load(this.bell, RUNG)
     if (rung === this.#seen) return
     this.#seen = rung
     for (;;) {
-      const found = receiveMessageOnPort(this.#port)
+      const found = receiveMessageOnPort(this.port)
       if (!found) return
       this.#take(found.message as WorkerEvent)
     }
@@ -77,17 +77,17 @@ export class MailboxReceiver {
 
   /** Called when this thread was woken. */
   wake(): void {
-    Atomics.store(this.#bell, WOKEN, 0)
+    Atomics.store(this.bell, WOKEN, 0)
     this.#left = 0
     this.poll()
   }
 
   /** The word that a blocked thread waits on. */
   get word(): SharedWord {
-    return { view: this.#bell, index: RUNG, value: this.#seen }
+    return { view: this.bell, index: RUNG, value: this.#seen }
   }
 
   close(): void {
-    this.#port.close()
+    this.port.close()
   }
 }

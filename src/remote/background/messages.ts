@@ -5,7 +5,7 @@ import { HubError, type HubErrorCode } from '../contract/errors.js'
 import type { Expiry } from '../contract/expiry.js'
 import type { DisconnectPolicy, Role } from '../client/registration.js'
 import type { HubEvent, HubOptions } from '../contract/hub.js'
-import type { Tally } from '../client/receipts.js'
+import type { ReceiptRecord } from '../client/receipts.js'
 
 /** The first message to the worker. */
 export interface WorkerStart {
@@ -22,7 +22,10 @@ export interface WorkerStart {
 /** The calls to the worker, and their answers. */
 export interface Calls {
   connect: { readonly ask: { readonly lazy: boolean }; readonly answer: undefined }
-  cancel: { readonly ask: { readonly request: CancelRequest; readonly record: MarkRecord }; readonly answer: Tally }
+  cancel: {
+    readonly ask: { readonly request: CancelRequest; readonly record: MarkRecord }
+    readonly answer: ReceiptRecord
+  }
   list: { readonly ask: { readonly prefix: string }; readonly answer: readonly TopicReport[] }
   forget: { readonly ask: { readonly topic: Topic }; readonly answer: undefined }
   lease: {
@@ -60,7 +63,7 @@ export type WorkerEvent =
   /** Another process has cancelled these tokens. */
   | { readonly type: 'cancelled'; readonly ids: readonly number[]; readonly mark: MarkRecord }
   /** A token is cancelled, though its name was not. */
-  | { readonly type: 'fell'; readonly id: number; readonly kind: 'disconnect' | 'lease' }
+  | { readonly type: 'cancelled-here'; readonly id: number; readonly kind: 'disconnect' | 'lease' }
   | { readonly type: 'ready'; readonly id: number; readonly error?: PlainError | undefined }
   /** The cancel with that mark id is stored, or another mark was stored first. */
   | { readonly type: 'stored'; readonly topic: Topic; readonly id: string }
@@ -105,8 +108,8 @@ export function plainError(error: unknown, depth = 3): PlainError {
 
 const classes: Readonly<Record<string, ErrorConstructor>> = { RangeError, TypeError }
 
-export function errorFrom({ name, message, code, cause }: PlainError): Error {
-  const options = cause && { cause: errorFrom(cause) }
+export function restoreError({ name, message, code, cause }: PlainError): Error {
+  const options = cause && { cause: restoreError(cause) }
   if (name === 'HubError') return new HubError(code as HubErrorCode, message, options)
   const error = new (classes[name] ?? Error)(message, options)
   if (error.name !== name) error.name = name
@@ -117,6 +120,6 @@ export function plainEvent(event: HubEvent): PlainEvent {
   return 'error' in event ? { ...event, error: plainError(event.error) } : event
 }
 
-export function eventFrom(event: PlainEvent): HubEvent {
-  return 'error' in event ? { ...event, error: errorFrom(event.error) } : event
+export function restoreEvent(event: PlainEvent): HubEvent {
+  return 'error' in event ? { ...event, error: restoreError(event.error) } : event
 }

@@ -5,12 +5,11 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { waitAfter } from '../../core/backoff.js'
 import { after, now, type SharedWord } from '../../core/clock.js'
-import { closed } from '../client/connection.js'
-import { HubError } from '../contract/errors.js'
+import { closed, HubError } from '../contract/errors.js'
 import { Deferred } from '../contract/deferred.js'
 import type { Settings } from '../client/options.js'
 import { MailboxReceiver, newBell } from './mailbox.js'
-import { type Calls, errorFrom, type WorkerEvent, type WorkerRequest, type WorkerStart } from './messages.js'
+import { type Calls, restoreError, type WorkerEvent, type WorkerRequest, type WorkerStart } from './messages.js'
 
 export interface WorkerConnectionEvents {
   event(event: WorkerEvent): void
@@ -163,12 +162,12 @@ export class WorkerConnection {
   #hear(event: WorkerEvent): void {
     this.#isKnown = true
     if (event.type === 'event' && event.event.type === 'connected') this.#failures = 0
-    if (event.type === 'ending') return this.#lost(this.#unreachable(event.error && errorFrom(event.error)))
+    if (event.type === 'ending') return this.#lost(this.#unreachable(event.error && restoreError(event.error)))
     if (event.type !== 'answer') return this.#events.event(event)
     const { call, value, error } = event
     const pending = this.#calls.get(call)
     this.#calls.delete(call)
-    if (error) pending?.reject(errorFrom(error))
+    if (error) pending?.reject(restoreError(error))
     else pending?.resolve(value)
   }
 

@@ -32,31 +32,32 @@ type RequestOf<K extends WorkerRequest['type']> = WorkerRequest & { readonly typ
 /** Represents a token of the other thread, which reports its state to the registration. */
 class TokenProxy implements RegisteredToken {
   protected readonly post: Post
-  readonly #registration: Registration
-  #hasFallen = false
+  #isCancelledHere = false
 
-  constructor(registration: Registration, post: Post) {
-    this.#registration = registration
+  constructor(
+    private readonly registration: Registration,
+    post: Post,
+  ) {
     this.post = post
   }
 
   protected get id(): number {
-    return this.#registration.id
+    return this.registration.id
   }
 
   /** Sends a cancel to the token in the other thread. */
-  arrive(): void {}
+  applyCancel(): void {}
 
-  fall(kind: 'disconnect' | 'lease'): void {
-    this.#hasFallen = true
-    this.post({ type: 'fell', id: this.id, kind })
+  cancelHere(kind: 'disconnect' | 'lease'): void {
+    this.#isCancelledHere = true
+    this.post({ type: 'cancelled-here', id: this.id, kind })
   }
 
   /** The other thread closes its tokens itself. */
   close(): void {}
 
   get readsCancelled(): boolean {
-    return this.#hasFallen || this.#registration.state >= ACKNOWLEDGED
+    return this.#isCancelledHere || this.registration.state >= ACKNOWLEDGED
   }
 }
 
@@ -115,7 +116,7 @@ class WorkerHub extends HubClient {
     const proxy = new TokenProxy(registration, this.#post)
     this.enter(registration, proxy)
     registration.hold(proxy) // until the other thread reports that the token is closed
-    registration.ready.then(
+    registration.readiness.promise.then(
       () => this.#post({ type: 'ready', id }),
       (error: unknown) => this.#post({ type: 'ready', id, error: plainError(error) }),
     )

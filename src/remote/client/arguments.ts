@@ -19,10 +19,7 @@ const EXPOSE_OPTIONS: NamesOf<ExposeOptions> = ['runId', 'cancellable']
 const LEASE_OPTIONS: NamesOf<LeaseOptions> = ['runId', 'ttl', 'timeout']
 const CLOSE_OPTIONS: NamesOf<CloseOptions> = ['timeout']
 
-export interface OpenRequest {
-  readonly topic: Topic
-  readonly onDisconnect: 'keep' | 'cancel' | undefined
-}
+type OpenRequest = Pick<OpenOptions, 'onDisconnect'> & { readonly topic: Topic }
 
 export function openRequest(name: unknown, options: OpenOptions | undefined): OpenRequest {
   const given = optionsOf(options, OPEN_OPTIONS)
@@ -52,13 +49,11 @@ export function topicRequest(name: unknown, options: NameOptions | undefined): T
   return topicOf(name, optionsOf(options, RUN_OPTIONS).runId)
 }
 
-export interface ExposeRequest {
-  readonly topic: Topic
-  readonly source: CancellationToken
-  readonly cancellable: boolean
-}
-
-export function exposeRequest(name: unknown, token: TokenOrSignal, options: ExposeOptions | undefined): ExposeRequest {
+export function exposeRequest(
+  name: unknown,
+  token: TokenOrSignal,
+  options: ExposeOptions | undefined,
+): { readonly topic: Topic; readonly source: CancellationToken; readonly cancellable: boolean } {
   const { runId, cancellable } = optionsOf(options, EXPOSE_OPTIONS)
   const topic = topicOf(name, runId)
   const source = toToken(token)

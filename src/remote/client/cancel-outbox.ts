@@ -11,14 +11,10 @@ import type { Cancellation } from '../../core/graph.js'
 import type { Link, MarkRecord, Topic } from '../contract/engine.js'
 import { errorFrom } from '../contract/errors.js'
 import type { HubEvent } from '../contract/hub.js'
-import type { Connection } from './connection.js'
+import { type Connection, RETRY_REFUSED } from './connection.js'
 import { type PendingCancel, PendingCancels } from './pending-cancels.js'
 
-/** Milliseconds until a refused cancel is offered again. */
-const REFUSED = 1_000
-
 export class CancelOutbox extends PendingCancels {
-  readonly #connection: Connection
   readonly #stored: (topic: Topic, mark: MarkRecord) => void
   readonly #tell: (event: HubEvent) => void
   /** Functions that stop the timers of refused cancels. */
@@ -26,12 +22,11 @@ export class CancelOutbox extends PendingCancels {
 
   /** @param stored is called before the promise of the cancel settles. */
   constructor(
-    connection: Connection,
+    private readonly connection: Connection,
     stored: (topic: Topic, mark: MarkRecord) => void,
     tell: (event: HubEvent) => void,
   ) {
     super()
-    this.#connection = connection
     this.#stored = stored
     this.#tell = tell
   }
@@ -61,7 +56,7 @@ export class CancelOutbox extends PendingCancels {
   #offer(pending: PendingCancel): void {
     this.#pauses.get(pending)?.()
     this.#pauses.delete(pending)
-    const { link } = this.#connection
+    const { link } = this.connection
     if (!link) return
     pending.isOffered = true
     void this.#send(pending, link)
@@ -70,7 +65,7 @@ export class CancelOutbox extends PendingCancels {
   async #send(pending: PendingCancel, over: Link): Promise<void> {
     const { topic, record, ttl, stored } = pending
     try {
-      const mark = await this.#connection.call((link) => link.mark(topic, record, ttl))
+      const mark = await this.connection.call((link) => link.mark(topic, record, ttl))
       if (!this.isFirst(pending)) return
       const next = this.remove(pending)
       if (next) this.#offer(next)
@@ -78,10 +73,10 @@ export class CancelOutbox extends PendingCancels {
       stored.resolve(mark)
     } catch (error) {
       // Over a later link it is offered anyway.
-      if (this.#connection.link !== over || !this.isFirst(pending)) return
+      if (this.connection.link !== over || !this.isFirst(pending)) return
       this.#pauses.set(
         pending,
-        after(REFUSED, () => this.#offer(pending), false),
+        after(RETRY_REFUSED, () => this.#offer(pending), false),
       )
       this.#tell({ type: 'refused', name: topic.name, error: errorFrom(error) })
     }

@@ -7,7 +7,7 @@ import { after, now } from '../../core/clock.js'
 import { isCancellation } from '../../core/errors.js'
 import { type CancellationToken, TimeoutToken } from '../../core/token.js'
 import type { Engine, Link, Session, TopicState } from '../contract/engine.js'
-import { errorFrom, HubError } from '../contract/errors.js'
+import { closed, errorFrom, HubError } from '../contract/errors.js'
 import type { HubEvent, HubState } from '../contract/hub.js'
 
 export interface ConnectionOptions {
@@ -25,17 +25,15 @@ export interface ConnectionEvents {
   event(event: HubEvent): void
 }
 
+/** Milliseconds until a request that the engine has refused is sent again. */
+export const RETRY_REFUSED = 1_000
 /** All clients of a restarted server are back after this many milliseconds: their longest wait, and a second. */
-const RETURN = 6_000
+const RECONNECT_TIME = 6_000
 
 export class Connection {
   state: HubState = 'connecting'
   /** The link in use, while there is one. */
   link: Link | undefined
-  readonly #engine: Engine
-  readonly #session: Session
-  readonly #options: ConnectionOptions
-  readonly #events: ConnectionEvents
   /** When the last answer came over the present link. A server that answers other requests is slow, not dead. */
   #heard = 0
   /** The number of failures in a row. */
@@ -47,16 +45,16 @@ export class Connection {
   #connecting: CancellationToken | undefined
   readonly #waiting = new Set<{ resolve: () => void; reject: (error: Error) => void }>()
 
-  constructor(engine: Engine, session: Session, options: ConnectionOptions, events: ConnectionEvents) {
-    this.#engine = engine
-    this.#session = session
-    this.#options = options
-    this.#events = events
-  }
+  constructor(
+    private readonly engine: Engine,
+    private readonly session: Session,
+    private readonly options: ConnectionOptions,
+    private readonly events: ConnectionEvents,
+  ) {}
 
   /** See {@link Engine}. */
   get isInOrder(): boolean {
-    return this.#engine.inOrder === true
+    return this.engine.inOrder === true
   }
 
   /** Whether all holders that a restart of the server disconnected have had time to enter again. */
@@ -93,7 +91,7 @@ export class Connection {
     if (!link) return Promise.reject(new HubError('ERR_HUB_UNREACHABLE', 'the hub is not connected'))
     // The request is sent before anything else.
     const answered = what(link)
-    const { timeout } = this.#options
+    const { timeout } = this.options
     const sent = now()
     let hasLooked = false
     let stop: () => void
@@ -151,7 +149,7 @@ export class Connection {
   }
 
   get #limit(): string {
-    return `within ${this.#options.timeout} ms`
+    return `within ${this.options.timeout} ms`
   }
 
   async #connect(): Promise<void> {
@@ -159,16 +157,16 @@ export class Connection {
     let isLost: Error | undefined
     const events = {
       notice: (state: TopicState) => {
-        if (made.link && made.link === this.link) this.#events.notice(state)
+        if (made.link && made.link === this.link) this.events.notice(state)
       },
       lost: (error: Error) => {
         isLost = error
         if (made.link) this.#lost(made.link, error)
       },
     }
-    const limit = new TimeoutToken(this.#options.timeout)
+    const limit = new TimeoutToken(this.options.timeout)
     this.#connecting = limit
-    const link = await this.#inTime(this.#engine.connect(this.#session, events, limit), limit)
+    const link = await this.#inTime(this.engine.connect(this.session, events, limit), limit)
     made.link = link
     if (isLost) throw isLost
     if (this.#isClosed) {
@@ -180,10 +178,10 @@ export class Connection {
     this.#failures = 0
     // All clients may have lost their links at the same time.
     const restarted = this.state === 'disconnected' ? 0 : link.sinceRestart
-    if (restarted !== undefined) this.#settledAt = now() + RETURN - restarted
+    if (restarted !== undefined) this.#settledAt = now() + RECONNECT_TIME - restarted
     this.state = 'connected'
-    this.#events.opened(link)
-    this.#events.event({ type: 'connected' })
+    this.events.opened(link)
+    this.events.event({ type: 'connected' })
     for (const { resolve } of this.#waiting) resolve()
     this.#waiting.clear()
   }
@@ -203,7 +201,7 @@ export class Connection {
       return await limit.race(connecting)
     } catch (error) {
       if (!isCancellation(error, limit)) throw error
-      throw new HubError('ERR_HUB_UNREACHABLE', `no connection to ${this.#engine.place} ${this.#limit}`)
+      throw new HubError('ERR_HUB_UNREACHABLE', `no connection to ${this.engine.place} ${this.#limit}`)
     }
   }
 
@@ -217,7 +215,7 @@ export class Connection {
   #retry(error: Error): void {
     if (this.state === 'closed') return
     this.state = 'disconnected'
-    const { first, most, random } = this.#options
+    const { first, most, random } = this.options
     const retryIn = waitAfter(this.#failures++, first, most, 2, random())
     this.#stopWaiting = after(
       retryIn,
@@ -226,10 +224,6 @@ export class Connection {
       },
       false,
     )
-    this.#events.event({ type: 'disconnected', error, retryIn })
+    this.events.event({ type: 'disconnected', error, retryIn })
   }
-}
-
-export function closed(): HubError {
-  return new HubError('ERR_HUB_CLOSED', 'the hub is closed')
 }

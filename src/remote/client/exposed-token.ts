@@ -31,31 +31,31 @@ export class ExposedToken implements RegisteredToken, Exposure {
   }
 
   get name(): string {
-    return this.#binding.name
+    return this.#binding.topic.name
   }
 
   get runId(): string {
-    return this.#binding.runId
+    return this.#binding.topic.runId
   }
 
   get ready(): Promise<void> {
-    return keepOwnerAlive(this.#binding.ready, this)
+    return keepOwnerAlive(this.#binding.readiness.promise, this)
   }
 
   get delivered(): Promise<void> {
-    return keepOwnerAlive(this.#binding.delivered, this)
+    return keepOwnerAlive(this.#binding.delivery.promise, this)
   }
 
   get readsCancelled(): boolean {
     return discover(this.#source, LOOK) !== undefined
   }
 
-  arrive(cancellation: Cancellation): void {
+  applyCancel(cancellation: Cancellation): void {
     if (this.#cancellable && !this.#isClosed && !this.readsCancelled) this.#source.cancel(cancellation.reason)
   }
 
   /** A lost connection or lease never cancels the local token. */
-  fall(): void {}
+  cancelHere(): void {}
 
   close(): void {
     if (this.#isClosed) return

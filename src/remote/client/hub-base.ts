@@ -12,7 +12,7 @@ import { Cancellation, errorOf, settle } from '../../core/graph.js'
 import { type TokenOrSignal, type Registration as Listening, SimpleToken } from '../../core/token.js'
 import type { Callee } from '../../core/traces.js'
 import type { MarkRecord, Topic, TopicReport } from '../contract/engine.js'
-import { HubError } from '../contract/errors.js'
+import { closed, HubError } from '../contract/errors.js'
 import type {
   CancelOptions,
   ExposeOptions,
@@ -41,13 +41,12 @@ import {
   openRequest,
   topicRequest,
 } from './arguments.js'
-import { closed } from './connection.js'
 import { EventListeners } from './event-listeners.js'
 import { ExposedToken } from './exposed-token.js'
 import { OpenTokens } from './open-tokens.js'
 import type { Settings } from './options.js'
 import type { PendingCancel, PendingCancels } from './pending-cancels.js'
-import { listingsFrom, receiptFrom, type Tally } from './receipts.js'
+import { listingsFrom, receiptFrom, type ReceiptRecord } from './receipts.js'
 import { type RegisteredToken, Registration, type RegistrationHub, type Role } from './registration.js'
 
 export abstract class HubBase implements TokenHub, RegistrationHub {
@@ -86,7 +85,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     request: CancelRequest,
     record: MarkRecord,
     cancellation: Cancellation,
-  ): Promise<Tally>
+  ): Promise<ReceiptRecord>
   protected abstract reports(prefix: string): Promise<readonly TopicReport[]>
   protected abstract forgetMark(topic: Topic): Promise<void>
   /** Takes a lease, and registers its token. */
@@ -107,7 +106,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     const token = new RemoteToken(registration)
     this.enter(registration, token)
     const cancellation = this.cancels.first(topic)?.cancellation
-    if (cancellation) token.arrive(cancellation, this.whoOf(topic))
+    if (cancellation) token.applyCancel(cancellation, this.whoOf(topic))
     return token
   }
 
@@ -120,7 +119,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     settle(origin, cancellation)
     const counted = this.storeAndCount(request, this.#record(topic, cancellation), cancellation)
     errorOf(cancellation, cancel)
-    this.tokens.arrive(topic, cancellation, this.whoOf(topic))
+    this.tokens.applyCancel(topic, cancellation, this.whoOf(topic))
     return receiptFrom(await keepProcessAlive(() => counted))
   }
 
@@ -180,7 +179,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   deliver(topic: Topic, cancellation: Cancellation, callee: Callee | undefined): void {
     this.store(topic, this.#record(topic, cancellation), this.settings.ttl, cancellation)
     if (callee) errorOf(cancellation, callee)
-    this.tokens.arrive(topic, cancellation, this.whoOf(topic))
+    this.tokens.applyCancel(topic, cancellation, this.whoOf(topic))
   }
 
   /** @internal */
@@ -228,7 +227,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   /** Cancels tokens here by the mark of another process. All of them share one error. */
   protected cancelBy(mark: MarkRecord, registrations: Iterable<Registration>): void {
     const { found, who } = cancellationFrom(mark)
-    for (const { token } of registrations) token?.arrive(found, who)
+    for (const { token } of registrations) token?.applyCancel(found, who)
   }
 
   protected tell(event: HubEvent): void {

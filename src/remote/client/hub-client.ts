@@ -2,9 +2,9 @@
  * The hub with a connection of its own, over any engine. Its parts: the connection, which is restored when it is lost (connection.ts),
  * the synchronisation of open tokens (registry-sync.ts), undelivered cancels (cancel-outbox.ts) and leases (lease-keeper.ts).
  */
-import { after, now } from '../../core/clock.js'
+import { now } from '../../core/clock.js'
 import type { Cancellation } from '../../core/graph.js'
-import { inTime } from '../contract/deferred.js'
+import { inTime, repeat } from '../contract/deferred.js'
 import type { Engine, MarkRecord, Topic, TopicReport } from '../contract/engine.js'
 import type { Expiry } from '../contract/expiry.js'
 import type { HubEvent, HubState } from '../contract/hub.js'
@@ -18,7 +18,7 @@ import { HubBase } from './hub-base.js'
 import { type Leased, LeaseKeeper } from './lease-keeper.js'
 import type { Settings } from './options.js'
 import type { PendingCancel } from './pending-cancels.js'
-import { count, type Tally } from './receipts.js'
+import { countHolders, type ReceiptRecord } from './receipts.js'
 import type { RegisteredToken, Registration } from './registration.js'
 import { RegistrySync } from './registry-sync.js'
 
@@ -40,8 +40,7 @@ export class HubClient extends HubBase {
   protected readonly cancels: CancelOutbox
   /** @internal */
   readonly worker = undefined
-  #stopBeat = () => {}
-  #stopReread = () => {}
+  #stopTimers = () => {}
 
   /** It connects only when `connect` is called. */
   constructor(engine: Engine, settings: Settings, environment: ClientEnvironment) {
@@ -54,7 +53,7 @@ export class HubClient extends HubBase {
       engine,
       { id, host, pid, ttl },
       { timeout, first, most, random },
-      { opened: () => this.#opened(), notice: (state) => this.#sync.heard(state), event },
+      { opened: () => this.#opened(), notice: (state) => this.#sync.onNotice(state), event },
     )
     this.#sync = new RegistrySync(this.#connection, this.tokens, {
       cancel: (registrations, mark) => this.cancelBy(mark, registrations),
@@ -116,14 +115,14 @@ export class HubClient extends HubBase {
     { topic, ttl, timeout, until }: CancelRequest,
     record: MarkRecord,
     cancellation: Cancellation | undefined,
-  ): Promise<Tally> {
+  ): Promise<ReceiptRecord> {
     const began = now()
     // Sent together with the cancel and before it, so holders are counted before they react, even if this process is slow.
     const listed = this.#connection.call((link) => link.list({ topic })).catch(() => undefined)
     const pending = this.store(topic, record, ttl, cancellation)
     const left = () => (timeout === undefined ? undefined : Math.max(0, timeout - (now() - began)))
     const mark = await inTime(pending.stored.promise, left() ?? Infinity)
-    return count({
+    return countHolders({
       topic,
       mark: mark ?? pending.record,
       delivered: mark !== undefined,
@@ -148,7 +147,7 @@ export class HubClient extends HubBase {
   #stored(topic: Topic, mark: MarkRecord): void {
     // First of all, because a process that awaits the delivery may end then.
     for (const registration of this.tokens.of(topic)) this.#sync.announce(registration)
-    this.#sync.marked(topic, mark)
+    this.#sync.onMarkStored(topic, mark)
   }
 
   // ---- Lists, leases and the end
@@ -178,7 +177,7 @@ export class HubClient extends HubBase {
     this.#leases.set(registration, keeper)
     keeper.keep(token)
     this.enter(registration, token)
-    await registration.ready
+    await registration.readiness.promise
     return token
   }
 
@@ -209,34 +208,27 @@ export class HubClient extends HubBase {
     for (const keeper of this.#leases.values()) keeper.opened()
     this.#sync.opened()
     this.#stopTimers()
-    this.#beat()
-    this.#reread()
-  }
-
-  #stopTimers(): void {
-    this.#stopBeat()
-    this.#stopReread()
-  }
-
-  /** Tells the engine from time to time that this process lives. If the engine has removed the session, all holders are entered again. */
-  #beat(): void {
-    const beat = async () => {
-      this.#beat()
-      const isKnown = await this.#connection.call((link) => link.beat())
-      if (!isKnown) this.#sync.opened()
+    const { sessionTtl, reread } = this.settings
+    const { random } = this.#environment
+    const stops = [
+      repeat(
+        () => sessionTtl / 3,
+        () => void this.#beat().catch(() => {}), // the connection reports a failure
+      ),
+      repeat(
+        () => reread * (0.75 + random() / 2),
+        () => this.#sync.readAgain(),
+      ),
+    ]
+    this.#stopTimers = () => {
+      for (const stop of stops) stop()
     }
-    // The connection reports a failure.
-    const ring = () => void beat().catch(() => {})
-    this.#stopBeat = after(this.settings.sessionTtl / 3, ring, false)
   }
 
-  #reread(): void {
-    const again = () => {
-      this.#reread()
-      this.#sync.readAgain()
-    }
-    const { reread } = this.settings
-    this.#stopReread = after(reread * (0.75 + this.#environment.random() / 2), again, false)
+  /** Tells the engine that this process lives. If the engine has removed the session, all holders are entered again. */
+  async #beat(): Promise<void> {
+    const isKnown = await this.#connection.call((link) => link.beat())
+    if (!isKnown) this.#sync.opened()
   }
 
   protected override tell(event: HubEvent): void {

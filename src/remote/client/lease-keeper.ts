@@ -1,10 +1,10 @@
 /** The owner's side of a lease. */
-import { after, now } from '../../core/clock.js'
+import { now } from '../../core/clock.js'
 import type { Connection } from './connection.js'
 import type { Acquired, Topic } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { type Expiry, expiryIn } from '../contract/expiry.js'
-import { inTime } from '../contract/deferred.js'
+import { inTime, pause, repeat } from '../contract/deferred.js'
 
 /** How many times a lease is renewed within its ttl. */
 const RENEWALS = 3
@@ -20,24 +20,20 @@ export interface Leased {
   readonly isLost: boolean
   /** Applies an accepted renewal: the owner may rely on the lease until `expiry`. */
   extend(expiry: Expiry): void
-  fall(kind: 'lease'): void
+  cancelHere(kind: 'lease'): void
 }
 
 export class LeaseKeeper {
-  readonly #connection: Connection
-  readonly #topic: Topic
-  readonly #owner: string
-  readonly #ttl: number
   #fence = 0
   #token: Leased | undefined
   #stopTimer = () => {}
 
-  constructor(connection: Connection, topic: Topic, owner: string, ttl: number) {
-    this.#connection = connection
-    this.#topic = topic
-    this.#owner = owner
-    this.#ttl = ttl
-  }
+  constructor(
+    private readonly connection: Connection,
+    private readonly topic: Topic,
+    private readonly owner: string,
+    private readonly ttl: number,
+  ) {}
 
   /**
    * Takes the lease, and returns until when the owner may rely on it. With a `timeout` above 0 it waits at most that many milliseconds for
@@ -50,16 +46,16 @@ export class LeaseKeeper {
     let isGivenUp = false
     for (;;) {
       let expiry = this.#expiry()
-      const asked = this.#connection.ask((link) => {
+      const asked = this.connection.ask((link) => {
         if (isGivenUp) return Promise.reject(this.#silent(timeout))
         expiry = this.#expiry()
-        return link.acquire(this.#topic, this.#owner, this.#ttl)
+        return link.acquire(this.topic, this.owner, this.ttl)
       })
       const outcome = await (timeout > 0 ? inTime(asked, Math.max(0, timeout - (now() - began))) : asked)
       if (!outcome) {
         isGivenUp = true
         const giveBack = (late: Acquired) =>
-          late.held ? this.#connection.call((link) => link.release(this.#topic, late.fence)) : undefined
+          late.held ? this.connection.call((link) => link.release(this.topic, late.fence)) : undefined
         asked.then(giveBack).catch(() => {}) // otherwise the lease ends by itself
         throw this.#silent(timeout)
       }
@@ -69,11 +65,10 @@ export class LeaseKeeper {
       }
       const left = timeout - (now() - began)
       if (left <= 0) {
-        const { name } = this.#topic
+        const { name } = this.topic
         throw new HubError('ERR_LEASE_HELD', `the lease of ${JSON.stringify(name)} is held by another owner`)
       }
-      const pause = Math.min(left, Math.max(SOONEST, Math.min(LATEST, outcome.left)))
-      await new Promise<void>((resolve) => void after(pause, resolve, true))
+      await pause(Math.min(left, Math.max(SOONEST, Math.min(LATEST, outcome.left))))
     }
   }
 
@@ -85,7 +80,9 @@ export class LeaseKeeper {
 
   /** There is a new link. Requests over the old link may have been lost. */
   opened(): void {
-    if (this.#token) this.#renew()
+    if (!this.#token) return
+    this.#wait()
+    this.#renew()
   }
 
   /** Releases the lease. If the request does not arrive, the lease ends by itself. */
@@ -93,12 +90,12 @@ export class LeaseKeeper {
     this.#stopTimer()
     const token = this.#token
     this.#token = undefined
-    if (!token || !this.#connection.link) return
-    await this.#connection.call((link) => link.release(this.#topic, this.#fence)).catch(() => {})
+    if (!token || !this.connection.link) return
+    await this.connection.call((link) => link.release(this.topic, this.#fence)).catch(() => {})
   }
 
   #silent(timeout: number): HubError {
-    const { name } = this.#topic
+    const { name } = this.topic
     return new HubError(
       'ERR_HUB_UNREACHABLE',
       `no answer about the lease of ${JSON.stringify(name)} within ${timeout} ms`,
@@ -107,27 +104,29 @@ export class LeaseKeeper {
 
   /** The expiry for a request that is sent now. It is counted from before the request, so it is never later than the engine's. */
   #expiry(): Expiry {
-    return expiryIn(this.#ttl - marginOf(this.#ttl))
+    return expiryIn(this.ttl - marginOf(this.ttl))
   }
 
   #wait(): void {
     this.#stopTimer()
-    this.#stopTimer = after(this.#ttl / RENEWALS, () => this.#renew(), false)
+    this.#stopTimer = repeat(
+      () => this.ttl / RENEWALS,
+      () => this.#renew(),
+    )
   }
 
   #renew(): void {
-    this.#wait()
     const token = this.#token
     if (token?.isLost === true) return this.#stopTimer()
-    if (token && this.#connection.link) this.#ask(token).catch(() => {}) // the deadline stays as it is
+    if (token && this.connection.link) this.#ask(token).catch(() => {}) // the deadline stays as it is
   }
 
   async #ask(token: Leased): Promise<void> {
     const expiry = this.#expiry()
-    const accepted = await this.#connection.call((link) => link.renew(this.#topic, this.#fence, this.#ttl))
+    const accepted = await this.connection.call((link) => link.renew(this.topic, this.#fence, this.ttl))
     if (this.#token !== token) return
     if (accepted) return token.extend(expiry)
     this.#stopTimer()
-    token.fall('lease')
+    token.cancelHere('lease')
   }
 }

@@ -77,8 +77,8 @@ export class OpenTokens {
   }
 
   /** Cancels the tokens of a topic that was cancelled here. */
-  arrive(topic: Topic, cancellation: Cancellation, who: Who): void {
-    for (const { token } of this.of(topic)) token?.arrive(cancellation, who)
+  applyCancel(topic: Topic, cancellation: Cancellation, who: Who): void {
+    for (const { token } of this.of(topic)) token?.applyCancel(cancellation, who)
   }
 
   /** Cancels the tokens with `onDisconnect: 'cancel'`. Returns their number. */
@@ -86,7 +86,7 @@ export class OpenTokens {
     let count = 0
     for (const { token, onDisconnect } of this.all) {
       if (onDisconnect !== 'cancel' || !token || token.readsCancelled) continue
-      token.fall('disconnect')
+      token.cancelHere('disconnect')
       count++
     }
     return count

@@ -5,6 +5,7 @@ import { MARK_TTL } from '../contract/engine.js'
 import type { HubOptions } from '../contract/hub.js'
 import { period } from '../contract/limits.js'
 
+/** The checked options, with defaults. */
 export interface Settings {
   readonly key: Uint8Array
   readonly tls: object

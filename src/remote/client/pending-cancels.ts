@@ -3,8 +3,8 @@ import { keepAlive } from '../../core/clock.js'
 import type { Cancellation } from '../../core/graph.js'
 import { Deferred } from '../contract/deferred.js'
 import type { MarkRecord, Topic } from '../contract/engine.js'
+import { closed } from '../contract/errors.js'
 import { keyOf } from '../contract/topic.js'
-import { closed } from './connection.js'
 
 export interface PendingCancel {
   readonly topic: Topic

@@ -1,16 +1,16 @@
 /** The outcome of a cancel: how many holders the token had, how many of them have seen the cancel, and how many have finished. */
 import { waitAfter } from '../../core/backoff.js'
-import { after } from '../../core/clock.js'
+import { pause } from '../contract/deferred.js'
 import {
   ACKNOWLEDGED,
   FINISHED,
   type HolderReport,
+  type MarkRecord,
   OPEN,
   ROLES,
   type Topic,
   type TopicReport,
 } from '../contract/engine.js'
-import type { MarkRecord } from '../contract/engine.js'
 import type { Holder, HolderState, Listing, Receipt } from '../contract/hub.js'
 import { markFrom } from '../contract/mark.js'
 
@@ -58,24 +58,24 @@ export interface CountOptions {
 }
 
 /** A receipt as plain data. */
-export interface Tally extends Omit<Receipt, 'mark'> {
+export interface ReceiptRecord extends Omit<Receipt, 'mark'> {
   readonly mark: MarkRecord
 }
 
-export function receiptFrom({ mark, ...counts }: Tally): Receipt {
+export function receiptFrom({ mark, ...counts }: ReceiptRecord): Receipt {
   return { ...counts, mark: markFrom(mark) }
 }
 
 /** Milliseconds between two lists of the holders: the first pause, and the longest. */
-const FIRST = 5
-const MOST = 250
+const FIRST_PAUSE = 5
+const LONGEST_PAUSE = 250
 
 /**
  * Lists the holders repeatedly, until all have finished or the time has passed, and counts them. A holder that is no longer listed has
  * closed its token: a holder whose process has died stays listed, as silent, for far longer than a pause (E8). After a restart of the server the
  * holders enter again one by one, so holders that appear meanwhile count, too.
  */
-export async function count({
+export async function countHolders({
   topic,
   mark,
   delivered,
@@ -84,7 +84,7 @@ export async function count({
   left,
   list,
   isSettled,
-}: CountOptions): Promise<Tally> {
+}: CountOptions): Promise<ReceiptRecord> {
   const seen = new Map<string, HolderReport>()
   let isListed = before !== undefined
   let wasSettled = false
@@ -115,8 +115,7 @@ export async function count({
       isListed ||= reports !== undefined
       const rest = left()
       isToList = rest > 0 && (waiting().length > 0 || !wasSettled || !isListed)
-      const pause = Math.min(rest, waitAfter(lists, FIRST, MOST, 1.5))
-      if (isToList) await new Promise<void>((resolve) => void after(pause, resolve, true))
+      if (isToList) await pause(Math.min(rest, waitAfter(lists, FIRST_PAUSE, LONGEST_PAUSE, 1.5)))
     }
   }
   const all = [...seen.values()]

@@ -2,7 +2,7 @@
 import type { SharedWord } from '../../core/clock.js'
 import type { Cancellation } from '../../core/graph.js'
 import type { Callee } from '../../core/traces.js'
-import { Deferred } from '../contract/deferred.js'
+import { Milestone } from '../contract/deferred.js'
 import { type HolderRecord, OPEN, ROLES, type Topic } from '../contract/engine.js'
 import type { Who } from '../contract/hub.js'
 import type { RemoteToken, TokenBinding } from '../contract/remote-token.js'
@@ -13,9 +13,9 @@ export type DisconnectPolicy = 'keep' | 'cancel'
 /** What is registered: a `RemoteToken`, a local token that was exposed, or the proxy of a token in another thread. */
 export interface RegisteredToken {
   /** Applies a cancel of its name by another process, or by another token of this process. */
-  arrive(cancellation: Cancellation, who: Who): void
+  applyCancel(cancellation: Cancellation, who: Who): void
   /** Cancels this token only, though its name was not cancelled. */
-  fall(kind: 'disconnect' | 'lease'): void
+  cancelHere(kind: 'disconnect' | 'lease'): void
   /** The hub or the token is closed. */
   close(): void
   /** Whether it is cancelled, by a read. */
@@ -30,32 +30,6 @@ export interface RegistrationHub {
   deliver(topic: Topic, cancellation: Cancellation, callee: Callee | undefined): void
   changed(registration: Registration, isLocal: boolean): void
   leave(registration: Registration): void
-}
-
-/** An event that happens once or never. Its promise is made when it is first read. */
-export class Milestone {
-  #outcome: true | Error | undefined
-  #deferred: Deferred<void> | undefined
-
-  get isReached(): boolean {
-    return this.#outcome === true
-  }
-
-  settle(error?: Error): void {
-    if (this.#outcome) return
-    this.#outcome = error ?? true
-    if (error) this.#deferred?.reject(error)
-    else this.#deferred?.resolve()
-  }
-
-  get promise(): Promise<void> {
-    if (!this.#deferred) {
-      this.#deferred = new Deferred()
-      if (this.#outcome === true) this.#deferred.resolve()
-      else if (this.#outcome) this.#deferred.reject(this.#outcome)
-    }
-    return this.#deferred.promise
-  }
 }
 
 export class Registration implements TokenBinding {
@@ -73,20 +47,18 @@ export class Registration implements TokenBinding {
   announced = OPEN
   /** The fence of the lease that cancels the token when it is lost; undefined if there is none. */
   term: number | undefined
-  readonly #hub: RegistrationHub
   /** Does not keep the token in memory: a token that the program has dropped is garbage. */
   #weak: WeakRef<RegisteredToken> | undefined
   #strong: RegisteredToken | undefined
 
   constructor(
-    hub: RegistrationHub,
+    private readonly hub: RegistrationHub,
     id: number,
     topic: Topic,
     role: Role,
     since: number,
     onDisconnect: DisconnectPolicy,
   ) {
-    this.#hub = hub
     this.id = id
     this.topic = topic
     this.role = role
@@ -117,42 +89,26 @@ export class Registration implements TokenBinding {
 
   // ---- For the token
 
-  get name(): string {
-    return this.topic.name
-  }
-
-  get runId(): string {
-    return this.topic.runId
-  }
-
-  get ready(): Promise<void> {
-    return this.readiness.promise
-  }
-
-  get delivered(): Promise<void> {
-    return this.delivery.promise
-  }
-
   get who(): Who {
-    return this.#hub.whoOf(this.topic)
+    return this.hub.whoOf(this.topic)
   }
 
   get word(): SharedWord | undefined {
-    return this.#hub.worker?.word
+    return this.hub.worker?.word
   }
 
   poll(): void {
-    this.#hub.worker?.poll()
+    this.hub.worker?.poll()
   }
 
   deliver(cancellation: Cancellation, callee?: Callee): void {
-    this.#hub.deliver(this.topic, cancellation, callee)
+    this.hub.deliver(this.topic, cancellation, callee)
   }
 
   changed(state: number, isLocal: boolean): void {
     if (state <= this.state) return
     this.state = state
-    this.#hub.changed(this, isLocal)
+    this.hub.changed(this, isLocal)
   }
 
   keep(token: RemoteToken | undefined): void {
@@ -160,6 +116,6 @@ export class Registration implements TokenBinding {
   }
 
   close(): void {
-    this.#hub.leave(this)
+    this.hub.leave(this)
   }
 }

@@ -16,7 +16,7 @@ import type { LeaseRecord, MarkRecord, Topic, TopicState } from '../contract/eng
 import { errorFrom } from '../contract/errors.js'
 import type { HubEvent } from '../contract/hub.js'
 import { keyOf } from '../contract/topic.js'
-import type { Connection } from './connection.js'
+import { type Connection, RETRY_REFUSED } from './connection.js'
 import type { OpenTokens } from './open-tokens.js'
 import type { Registration } from './registration.js'
 
@@ -24,8 +24,6 @@ import type { Registration } from './registration.js'
 const BATCH = 1_000
 /** The longest time that a notice may be on its way, in milliseconds. */
 const LATEST_NOTICE = 2_000
-/** Milliseconds until a refused request is sent again. */
-const REFUSED = 1_000
 
 export interface SyncEvents {
   /** These tokens live, and the mark cancels them. */
@@ -34,28 +32,25 @@ export interface SyncEvents {
 }
 
 export class RegistrySync {
-  readonly #connection: Connection
-  readonly #tokens: OpenTokens
-  readonly #events: SyncEvents
   // What to send next.
   readonly #toEnter = new Set<Registration>()
   readonly #toLeave = new Set<number>()
   readonly #toRead = new Map<string, Topic>()
-  #isTalking = false
+  #isSending = false
   #stopPause: (() => void) | undefined
   /** Timers by topic: each reads the topic again when its lease ends, because a notice may not come. */
   readonly #leaseTimers = new Map<string, () => void>()
 
-  constructor(connection: Connection, tokens: OpenTokens, events: SyncEvents) {
-    this.#connection = connection
-    this.#tokens = tokens
-    this.#events = events
-  }
+  constructor(
+    private readonly connection: Connection,
+    private readonly tokens: OpenTokens,
+    private readonly events: SyncEvents,
+  ) {}
 
   /** Enters a registration, together with the others of this turn of the event loop. */
   enter(registration: Registration): void {
     this.#toEnter.add(registration)
-    this.#talk()
+    this.#schedule()
   }
 
   /** Sends the state of a token to the engine, unless the engine knows it already. */
@@ -68,7 +63,7 @@ export class RegistrySync {
   /** Must be called when the registration is no longer among the open tokens. */
   leave(registration: Registration): void {
     const { id, topic } = registration
-    if (!this.#tokens.isOpen(topic)) this.#watchLease(topic, undefined)
+    if (!this.tokens.isOpen(topic)) this.#watchLease(topic, undefined)
     this.#toEnter.delete(registration)
     this.leaveId(id)
   }
@@ -76,24 +71,24 @@ export class RegistrySync {
   /** Tells the engine that the token with this id is no longer open. */
   leaveId(id: number): void {
     this.#toLeave.add(id)
-    this.#talk()
+    this.#schedule()
   }
 
   /** There is a new link (RS3). Closed tokens are removed again, too. */
   opened(): void {
-    for (const registration of this.#tokens.all) this.#toEnter.add(registration)
-    this.#talk()
+    for (const registration of this.tokens.all) this.#toEnter.add(registration)
+    this.#schedule()
   }
 
   /** Reads everything again, because notices may have been lost. */
   readAgain(): void {
-    for (const topic of this.#tokens.topics()) this.#toRead.set(keyOf(topic), topic)
-    this.#talk()
+    for (const topic of this.tokens.topics()) this.#toRead.set(keyOf(topic), topic)
+    this.#schedule()
   }
 
   /** Handles a notice of the engine: the state of a topic, now or a while ago. */
-  heard({ topic, mark, lease }: TopicState): void {
-    const registrations = this.#tokens.of(topic)
+  onNotice({ topic, mark, lease }: TopicState): void {
+    const registrations = this.tokens.of(topic)
     let isToRead = false
     if (mark) {
       const concerned: Registration[] = []
@@ -108,12 +103,12 @@ export class RegistrySync {
     }
     if (!isToRead) return
     this.#toRead.set(keyOf(topic), topic)
-    this.#talk()
+    this.#schedule()
   }
 
   /** A mark of this hub is stored. It cancels the tokens of its topic that were opened since then, and counts as delivered for all of them. */
-  marked(topic: Topic, mark: MarkRecord): void {
-    this.#mark(this.#tokens.of(topic), mark)
+  onMarkStored(topic: Topic, mark: MarkRecord): void {
+    this.#mark(this.tokens.of(topic), mark)
   }
 
   close(): void {
@@ -125,36 +120,36 @@ export class RegistrySync {
   #mark(registrations: readonly Registration[], mark: MarkRecord): void {
     for (const { delivery } of registrations) delivery.settle()
     const live = registrations.filter(({ token }) => token?.readsCancelled === false)
-    if (live.length > 0) this.#events.cancel(live, mark)
+    if (live.length > 0) this.events.cancel(live, mark)
   }
 
   /** Whether a notice that comes now is newer than the registration (RS4). */
   #isOlderThanNotices({ readiness, readyAt }: Registration): boolean {
-    return readiness.isReached && (this.#connection.isInOrder || now() - readyAt > LATEST_NOTICE)
+    return readiness.isReached && (this.connection.isInOrder || now() - readyAt > LATEST_NOTICE)
   }
 
   // ---- Requests
 
-  #talk(): void {
-    if (this.#isTalking || this.#stopPause || !this.#connection.link) return
+  #schedule(): void {
+    if (this.#isSending || this.#stopPause || !this.connection.link) return
     if (this.#toEnter.size === 0 && this.#toLeave.size === 0 && this.#toRead.size === 0) return
-    this.#isTalking = true
+    this.#isSending = true
     // Tokens that are opened in one turn of the event loop are entered together.
     soon(() => {
-      const { link } = this.#connection
-      const said = () => {
-        this.#isTalking = false
-        this.#talk()
+      const { link } = this.connection
+      const sent = () => {
+        this.#isSending = false
+        this.#schedule()
       }
-      this.#say().then(said, (error: unknown) => {
+      this.#send().then(sent, (error: unknown) => {
         // Over a later link everything is sent again anyway.
-        if (link && link === this.#connection.link) this.#pause(errorFrom(error))
-        said()
+        if (link && link === this.connection.link) this.#pause(errorFrom(error))
+        sent()
       })
     })
   }
 
-  async #say(): Promise<void> {
+  async #send(): Promise<void> {
     const entering = take(this.#toEnter, BATCH)
     const leaving = take(this.#toLeave, BATCH)
     const reading = take(this.#toRead.values(), BATCH)
@@ -162,20 +157,20 @@ export class RegistrySync {
     for (const one of reading) this.#toRead.delete(keyOf(one))
     try {
       const [entered, read] = await Promise.all([
-        entering.length > 0 ? this.#connection.call((link) => link.enter(entering.map(({ record }) => record))) : [],
-        reading.length > 0 ? this.#connection.call((link) => link.read(reading)) : [],
-        leaving.length > 0 ? this.#connection.call((link) => link.leave(leaving)) : undefined,
+        entering.length > 0 ? this.connection.call((link) => link.enter(entering.map(({ record }) => record))) : [],
+        reading.length > 0 ? this.connection.call((link) => link.read(reading)) : [],
+        leaving.length > 0 ? this.connection.call((link) => link.leave(leaving)) : undefined,
       ])
       for (const id of leaving) this.#toLeave.delete(id)
       const answered = new Set(entering)
       for (const state of read) this.#apply(state, ({ readiness }) => readiness.isReached)
       for (const state of entered) this.#apply(state, (one) => one.readiness.isReached || answered.has(one))
     } catch (error) {
-      for (const one of entering) if (this.#tokens.has(one)) this.#toEnter.add(one)
+      for (const one of entering) if (this.tokens.has(one)) this.#toEnter.add(one)
       for (const one of reading) this.#toRead.set(keyOf(one), one)
       throw error
     }
-    const readyAt = this.#connection.isInOrder ? 0 : now()
+    const readyAt = this.connection.isInOrder ? 0 : now()
     for (const one of entering) {
       if (!one.readiness.isReached) one.readyAt = readyAt
       one.readiness.settle()
@@ -186,26 +181,26 @@ export class RegistrySync {
   #pause(error: Error): void {
     const [first] = this.#toEnter
     this.#stopPause = after(
-      REFUSED,
+      RETRY_REFUSED,
       () => {
         this.#stopPause = undefined
-        this.#talk()
+        this.#schedule()
       },
       false,
     )
-    this.#events.event({ type: 'refused', name: first?.topic.name ?? '', error })
+    this.events.event({ type: 'refused', name: first?.topic.name ?? '', error })
   }
 
   /** Applies an answer to the registrations that it concerns (RS2, RS4). */
   #apply({ topic, mark, lease }: TopicState, concerns: (registration: Registration) => boolean): void {
-    const registrations = this.#tokens.of(topic).filter(concerns)
+    const registrations = this.tokens.of(topic).filter(concerns)
     if (mark) this.#mark(registrations, mark)
     let isFollowed = false
     for (const registration of registrations) {
       if (registration.role !== 'open') continue
       const { term, token } = registration
       if (!lease) registration.term = undefined
-      else if (lease.lost >= (term ?? lease.fence)) token?.fall('lease')
+      else if (lease.lost >= (term ?? lease.fence)) token?.cancelHere('lease')
       else {
         registration.term = lease.left > 0 ? lease.fence : undefined
         isFollowed ||= token?.readsCancelled === false
@@ -224,7 +219,7 @@ export class RegistrySync {
     }
     const read = () => {
       this.#toRead.set(key, topic)
-      this.#talk()
+      this.#schedule()
     }
     this.#leaseTimers.set(key, after(lease.left + 1, read, false))
   }

@@ -26,3 +26,7 @@ Object.defineProperty(HubError.prototype, 'name', { value: 'HubError', writable:
 export function errorFrom(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new HubError('ERR_HUB_UNREACHABLE', String(thrown), { cause: thrown })
 }
+
+export function closed(): HubError {
+  return new HubError('ERR_HUB_CLOSED', 'the hub is closed')
+}

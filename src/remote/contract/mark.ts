@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { now, readWall } from '../../core/clock.js'
-import { arrived, kindFrom, saidIn } from '../../core/elsewhere.js'
+import { receivedCancellation, kindFrom, reasonTextIn } from '../../core/remote-origin.js'
 import { type Cancellation, settle } from '../../core/graph.js'
 import { type Crossed, decodeReason, encodeReason } from '../../core/reasons.js'
 import type { CancellationToken } from '../../core/token.js'
@@ -42,7 +42,8 @@ export function recordOf(cancellation: Cancellation, id: string, { host, pid, to
   return {
     id,
     kind,
-    reason: reason === undefined ? '' : (encodeReason(reason, saidIn(cancellation), true, REASON_BYTES, sizeOf) ?? ''),
+    reason:
+      reason === undefined ? '' : (encodeReason(reason, reasonTextIn(cancellation), true, REASON_BYTES, sizeOf) ?? ''),
     host,
     pid,
     token: name === undefined ? '' : cut(name, NAME_BYTES),
@@ -70,7 +71,7 @@ export function cancellationFrom(record: MarkRecord): { readonly found: Cancella
   const { host, pid, token } = record
   const who = { host, pid, token: token || undefined }
   const origin = new OtherProcess(who, record.what)
-  const found = arrived(origin, kindFrom(record.kind), reasonOf(record), now())
+  const found = receivedCancellation(origin, kindFrom(record.kind), reasonOf(record), now())
   settle(origin, found)
   return { found, who }
 }

@@ -5,18 +5,19 @@
 import { wrongType } from '../../core/arguments.js'
 import { after, isBefore, now, type SharedWord } from '../../core/clock.js'
 import { type Form, quoted } from '../../core/describe.js'
-import { Elsewhere } from '../../core/elsewhere.js'
+import { RemoteOrigin } from '../../core/remote-origin.js'
 import type { CancellationKind } from '../../core/errors.js'
-import { Cancellation, discover, end, errorOf, giveRule, hubOf, LOOK, moved, own, settle } from '../../core/graph.js'
+import { Cancellation, discover, end, errorOf, giveRule, extrasOf, LOOK, moved, own, settle } from '../../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { type Callee, untraced } from '../../core/traces.js'
+import type { Milestone } from './deferred.js'
 import { type Expiry, hasSlept } from './expiry.js'
 import { keepOwnerAlive } from './keep-alive.js'
-import { ACKNOWLEDGED, FINISHED } from './engine.js'
+import { ACKNOWLEDGED, FINISHED, type Topic } from './engine.js'
 import type { Who } from './hub.js'
 
 /** A token of another process where a cancellation started, as far as it is known here. */
-export class OtherProcess extends Elsewhere {
+export class OtherProcess extends RemoteOrigin {
   constructor({ host, pid, token }: Who, what: string) {
     super('OtherProcess', { name: token, what: `${what} in process ${pid} on ${host}` })
   }
@@ -32,10 +33,9 @@ function makeError(found: Cancellation): void {
 
 /** The connection of a token with its hub. */
 export interface TokenBinding {
-  readonly name: string
-  readonly runId: string
-  readonly ready: Promise<void>
-  readonly delivered: Promise<void>
+  readonly topic: Topic
+  readonly readiness: Milestone
+  readonly delivery: Milestone
   /** What other processes are told about the origin of a local cancel. */
   readonly who: Who
   /**
@@ -80,9 +80,9 @@ export class RemoteToken extends CancellationToken {
   /** @internal */
   constructor(binding: TokenBinding) {
     super(UNCLONABLE)
-    begin(this, { name: binding.name }, [])
+    begin(this, { name: binding.topic.name }, [])
     this.#binding = binding
-    this.runId = binding.runId
+    this.runId = binding.topic.runId
     giveRule(this)
   }
 
@@ -94,7 +94,7 @@ export class RemoteToken extends CancellationToken {
    */
   get ready(): Promise<void> {
     const token = own(this)
-    return keepOwnerAlive(token.#binding.ready, token)
+    return keepOwnerAlive(token.#binding.readiness.promise, token)
   }
 
   /**
@@ -105,7 +105,7 @@ export class RemoteToken extends CancellationToken {
    */
   get delivered(): Promise<void> {
     const token = own(this)
-    return keepOwnerAlive(token.#binding.delivered, token)
+    return keepOwnerAlive(token.#binding.delivery.promise, token)
   }
 
   /** The process that cancelled it, and the name of the token there. Undefined while it lives, or if no process cancelled it. Reads, never polls. */
@@ -167,15 +167,15 @@ export class RemoteToken extends CancellationToken {
   }
 
   /** Applies a cancel of its name by another process, or by another token of this process. @internal */
-  arrive(found: Cancellation, who: Who): void {
+  applyCancel(found: Cancellation, who: Who): void {
     if (discover(this, LOOK)) return
     this.#who = who
-    if (this.hub?.driver) makeError(found) // it has listeners
+    if (this.extras?.disarm) makeError(found) // it has listeners
     this.endBy(found)
   }
 
   /** Cancels this token only, though its name was not cancelled. @internal */
-  fall(kind: CancellationKind): void {
+  cancelHere(kind: CancellationKind): void {
     if (!discover(this, LOOK)) this.endBy(new Cancellation(this, kind, undefined, now()))
   }
 
@@ -207,7 +207,7 @@ export class RemoteToken extends CancellationToken {
   /** @internal */
   override arm(): void {
     this.#binding.keep(this)
-    hubOf(this).driver = () => this.#binding.keep(undefined)
+    extrasOf(this).disarm = () => this.#binding.keep(undefined)
   }
 
   /** @internal */
@@ -220,7 +220,7 @@ export class RemoteToken extends CancellationToken {
   /** @internal */
   override form(): Form {
     const options = this.runId ? [`{ runId: ${quoted(this.runId)} }`] : []
-    return { call: 'hub.open', named: true, own: [quoted(this.#binding.name), ...options] }
+    return { call: 'hub.open', named: true, own: [quoted(this.#binding.topic.name), ...options] }
   }
 }
 
@@ -251,9 +251,9 @@ export class LeaseToken extends RemoteToken {
   extend(expiry: Expiry): void {
     if (expiry.deadline <= this.deadline || discover(this, LOOK)) return
     this.#expiry = expiry
-    const { hub } = this
-    if (!hub?.driver) return
-    hub.driver()
+    const { extras } = this
+    if (!extras?.disarm) return
+    extras.disarm()
     this.arm()
     moved(this)
   }
@@ -286,7 +286,7 @@ export class LeaseToken extends RemoteToken {
       if (!discover(this, LOOK)) this.endBy(this.#lost())
     }
     const stop = after(this.deadline - now(), ring, false)
-    hubOf(this).driver = stop
+    extrasOf(this).disarm = stop
   }
 
   /** @internal */

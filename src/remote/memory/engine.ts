@@ -85,12 +85,14 @@ class Memory implements MemoryEngine {
 
 class MemoryLink extends LinkBase implements Link {
   readonly sinceRestart: number | undefined
-  readonly #store: Store
   readonly #watcher: Watcher
 
-  constructor(opening: Opening, store: Store, restartedAt: number | undefined) {
+  constructor(
+    opening: Opening,
+    private readonly store: Store,
+    restartedAt: number | undefined,
+  ) {
     super(opening)
-    this.#store = store
     this.sinceRestart = restartedAt === undefined ? undefined : now() - restartedAt
     this.#watcher = {
       // Later, as over a network: a cancel must not run the listeners of other hubs.
@@ -101,12 +103,12 @@ class MemoryLink extends LinkBase implements Link {
   }
 
   protected override ended(): void {
-    this.#store.detach(this.session.id, this.#watcher)
+    this.store.detach(this.session.id, this.#watcher)
   }
 
   /** Calls the store, synchronously. */
   #do<T>(what: (store: Store, session: string) => T | Promise<T>): Promise<T> {
-    return this.ask(async () => what(this.#store, this.session.id))
+    return this.ask(async () => what(this.store, this.session.id))
   }
 
   enter(holders: readonly HolderRecord[]): Promise<readonly TopicState[]> {

@@ -13,9 +13,10 @@
  */
 import type { JetStreamClient, JetStreamManager, MsgRequest, StoredMsg } from '@nats-io/jetstream'
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
-import { after, now } from '../../core/clock.js'
+import { now } from '../../core/clock.js'
+import { inTime, pause } from '../contract/deferred.js'
 import { HubError } from '../contract/errors.js'
-import { Gate } from './semaphore.js'
+import { Semaphore } from './semaphore.js'
 import { TURN } from './keys.js'
 import { type Library, library } from './library.js'
 
@@ -58,14 +59,12 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 export class Bucket {
   readonly #library: Library
-  readonly #nc: NatsConnection
-  readonly #jsm: JetStreamManager
   readonly #js: JetStreamClient
   readonly #stream: string
   readonly #root: string
-  readonly #gate = new Gate(UNDER_WAY)
-  /** Where the server says what was stored. */
-  readonly #news: string
+  readonly #semaphore = new Semaphore(UNDER_WAY)
+  /** The subjects under which the server publishes changes. */
+  readonly #changes: string
   /** The server's wall clock when ours was at 0, or earlier: see `setClock`. */
   #clock: number | undefined
   #stored = 0
@@ -75,14 +74,17 @@ export class Bucket {
   #interruptions = 0
   #isClosed = false
 
-  private constructor(known: Library, nc: NatsConnection, jsm: JetStreamManager, name: string) {
+  private constructor(
+    known: Library,
+    private readonly nc: NatsConnection,
+    private readonly jsm: JetStreamManager,
+    name: string,
+  ) {
     this.#library = known
-    this.#nc = nc
-    this.#jsm = jsm
     this.#js = known.jetstream(nc, { timeout: ATTEMPT })
     this.#stream = `KV_${name}`
     this.#root = `$KV.${name}.`
-    this.#news = newsOf(name)
+    this.#changes = changesOf(name)
   }
 
   /** Opens the bucket, or creates it if there is none. */
@@ -95,12 +97,12 @@ export class Bucket {
   }
 
   async #make({ name, replicas, storage }: BucketOptions): Promise<void> {
-    const republish = { src: `${this.#root}mark.>`, dest: `${this.#news}mark.>` }
-    const info = () => this.#again(() => this.#jsm.streams.info(this.#stream), false)
+    const republish = { src: `${this.#root}mark.>`, dest: `${this.#changes}mark.>` }
+    const info = () => this.#again(() => this.jsm.streams.info(this.#stream), false)
     const { config, state } = await info().catch(async (error: unknown) => {
       if (codeOf(error) !== NO_STREAM) throw error
       const add = () =>
-        this.#jsm.streams.add({
+        this.jsm.streams.add({
           name: this.#stream,
           subjects: [`${this.#root}>`],
           // These settings make the stream a bucket for all tools.
@@ -149,15 +151,15 @@ export class Bucket {
   // ---- One key
 
   async get(key: string): Promise<Stored | undefined> {
-    const found = await this.#ask(() => this.#jsm.streams.getMessage(this.#stream, { last_by_subj: this.#root + key }))
+    const found = await this.#ask(() => this.jsm.streams.getMessage(this.#stream, { last_by_subj: this.#root + key }))
     return found ? this.#read(found) : undefined
   }
 
-  /** The first message under keys of that form, from that number on. */
+  /** Returns the first message from a number on, among the keys of that form. */
   async next(filter: string, from: number): Promise<Stored | undefined> {
-    // The library's types do not know that one.
+    // The types of the library lack `next_by_subj`.
     const query = { seq: from, next_by_subj: this.#root + filter } as MsgRequest
-    const found = await this.#ask(() => this.#jsm.streams.getMessage(this.#stream, query))
+    const found = await this.#ask(() => this.jsm.streams.getMessage(this.#stream, query))
     return found ? this.#read(found) : undefined
   }
 
@@ -195,7 +197,7 @@ export class Bucket {
     }
   }
 
-  /** The last message of a key, which no other hub replaces that does not know of it (NB2). */
+  /** Returns the last message of a key, when no write is under way that another hub made without knowing of it (NB2). */
   async final(key: string): Promise<Stored | undefined> {
     for (let found = await this.get(key); ;) {
       if (!this.#isReplicated) return found
@@ -208,7 +210,7 @@ export class Bucket {
 
   /**
    * Waits until the leader has applied all that was accepted before, by it or by a leader before it: a message of its own has
-   * gone through the log. What was accepted without knowledge of an earlier answer stands before that message.
+   * gone through the log. A write that was accepted before is then ahead of that message.
    */
   async settle(): Promise<void> {
     if (this.#isReplicated) await this.put(TURN, '')
@@ -234,9 +236,9 @@ export class Bucket {
   /** Purges keys up to a revision. Returns how many messages were removed. */
   async purge(filter: string, upTo?: number): Promise<number> {
     const purged = await this.#ask(() =>
-      this.#jsm.streams.purge(this.#stream, {
+      this.jsm.streams.purge(this.#stream, {
         filter: this.#root + filter,
-        // Which names the first one to keep.
+        // The first message to keep.
         ...(upTo === undefined ? {} : { seq: upTo + 1 }),
       }),
     )
@@ -245,22 +247,22 @@ export class Bucket {
 
   // ---- Many keys
 
-  /** The keys of that form, all as of one moment. */
+  /** Returns the keys of that form, as they were at one moment. */
   async keys(filter: string): Promise<string[]> {
     const { state } = await this.#ask(() =>
-      this.#jsm.streams.info(this.#stream, { subjects_filter: this.#root + filter }),
+      this.jsm.streams.info(this.#stream, { subjects_filter: this.#root + filter }),
     )
     return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(this.#root.length))
   }
 
   // ---- Notices
 
-  /** Calls back with the key, and for a mark with its text and revision, when the server or another hub says that it has changed. */
-  onNews(callback: (key: string, text: string | undefined, seq: number) => void): Subscription {
-    return this.#nc.subscribe(`${this.#news}>`, {
+  /** Calls back with the key, and for a mark with its text and revision, when the server or another hub publishes a change. */
+  onChange(callback: (key: string, text: string | undefined, seq: number) => void): Subscription {
+    return this.nc.subscribe(`${this.#changes}>`, {
       callback: (error, message: Msg) => {
         if (error) return
-        const key = message.subject.slice(this.#news.length)
+        const key = message.subject.slice(this.#changes.length)
         const seq = Number(message.headers?.get('Nats-Sequence') ?? 0)
         this.#stored = Math.max(this.#stored, seq)
         callback(key, message.headers?.has(OPERATION) ? undefined : message.string(), seq)
@@ -268,9 +270,9 @@ export class Bucket {
     })
   }
 
-  /** Says that a key has changed, where the server does not do so by itself. */
-  tell(key: string): void {
-    this.#nc.publish(this.#news + key)
+  /** Publishes that a key has changed. The server does so by itself for marks only. */
+  announce(key: string): void {
+    this.nc.publish(this.#changes + key)
   }
 
   // ---- The clock of the server
@@ -285,17 +287,17 @@ export class Bucket {
     return Math.max(0, this.time - at)
   }
 
-  /** Something was stored before `moment`, of our clock: so at that moment it was at least so late there. */
+  /** Sets the clock by a record that was stored before `moment`, a time by `now()`. */
   setClock({ at }: Stored, moment: number): void {
     this.#clock = at - moment
   }
 
   /** Limits concurrent requests. Writes go before reads, so marks and renewals need not wait for thousands of receipts. */
   #ask<T>(what: () => Promise<T>, isUrgent = false): Promise<T> {
-    return this.#gate.pass(isUrgent, () => this.#again(what, true))
+    return this.#semaphore.run(isUrgent, () => this.#again(what, true))
   }
 
-  /** See NB1. Where nothing listens to a subject there is no leader, if there has been one before (`isKnown`). */
+  /** Sends a request, and again (NB1). `isKnown`: the stream had a leader before, so if nothing listens now, it has none at the moment. */
   async #again<T>(what: () => Promise<T>, isKnown: boolean): Promise<T> {
     const began = now()
     for (;;) {
@@ -307,43 +309,44 @@ export class Bucket {
         if (this.#isClosed || now() - began >= TIMEOUT || !(isTimeout || hasNoLeader)) throw error
         this.#interruptions++
         if (isTimeout) await this.#ping()
-        else await pause(RETRY)
+        else await pause(RETRY, false)
       }
     }
   }
 
-  /** Rejects where the server at the other end of the connection answers nothing at all: another one may. */
+  /** Rejects if the server does not answer at all. Another server may answer. */
   async #ping(): Promise<void> {
-    const answered = this.#nc.flush().then(() => true)
-    if (await Promise.race([answered, pause(ATTEMPT)])) return
-    // A borrowed connection would not notice for minutes.
-    this.#nc.reconnect().catch(() => {})
+    if (
+      await inTime(
+        this.nc.flush().then(() => true),
+        ATTEMPT,
+      )
+    )
+      return
+    // The connection of the caller would notice this only after minutes.
+    this.nc.reconnect().catch(() => {})
     throw new Error(`the server was silent for ${2 * ATTEMPT} ms`)
   }
 }
 
-/** What JetStream has against a request; undefined if it is not JetStream that says so. */
+/** Returns the error code of JetStream; undefined for any other error. */
 function codeOf(error: unknown): number | undefined {
   const { apiError, code } = (error as { apiError?: unknown; code?: unknown } | null) ?? {}
   return typeof apiError === 'function' && typeof code === 'number' ? code : undefined
 }
 
-/** Nothing listens to the subject: JetStream is not enabled, or the stream has no leader. */
+/** Whether no server listens to the subject: JetStream is not enabled, or the stream has no leader. */
 function hasNoResponder(error: unknown): boolean {
   const { cause } = error as { cause?: { isNoResponders?(): boolean } }
   return cause?.isNoResponders?.() === true
 }
 
-function pause(ms: number): Promise<undefined> {
-  return new Promise((resolve) => after(ms, () => resolve(undefined), false))
-}
-
-/** What the news of a bucket begin with. */
-function newsOf(name: string): string {
+/** Returns the prefix of the subjects under which changes of a bucket are published. */
+function changesOf(name: string): string {
   return `calloff.${name}.`
 }
 
-/** Whether it is the request that the server does not like, and not the connection, or the bucket that has gone. */
+/** Whether the server refuses the request. False if the connection is lost or the bucket is gone. */
 export function isRefusal(error: unknown): boolean {
   const code = codeOf(error)
   return code !== undefined && code !== NO_STREAM

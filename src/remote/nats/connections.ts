@@ -3,24 +3,24 @@ import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
 import type { CancellationToken } from '../../core/token.js'
 import { Deferred } from '../contract/deferred.js'
 import { library } from './library.js'
-import { overSockets } from './sockets.js'
+import { trackSockets } from './sockets.js'
 
 /** A connection for one link. */
-export interface Dialed {
+export interface LinkConnection {
   readonly nc: NatsConnection
   /** Settles when it is lost, with an error if one is known. Not when it is let go of. */
   readonly lost: Promise<Error | undefined>
   /** Must be called when the link no longer needs the connection. */
-  letGo(): void
+  release(): void
 }
 
 /**
  * A connection of its own for each link. It does not connect again, because the hub does. It is given up when the token
  * is cancelled.
  */
-export async function dial(options: ConnectionOptions, token: CancellationToken): Promise<Dialed> {
+export async function dial(options: ConnectionOptions, token: CancellationToken): Promise<LinkConnection> {
   const { connect } = await library()
-  const { result, abandon } = overSockets(() => connect({ ...options, reconnect: false, noAsyncTraces: true }))
+  const { result, abandon } = trackSockets(() => connect({ ...options, reconnect: false, noAsyncTraces: true }))
   const registration = token.onCancel(abandon)
   const nc = await result.finally(() => registration.stop())
   release(nc)
@@ -32,7 +32,7 @@ export async function dial(options: ConnectionOptions, token: CancellationToken)
   return {
     nc,
     lost: lost(),
-    letGo() {
+    release() {
       isWanted = false
       nc.close().catch(() => {})
     },
@@ -53,23 +53,21 @@ function release(nc: NatsConnection): void {
 }
 
 /** A connection that reconnects by itself. */
-class Shared {
-  readonly #nc: NatsConnection
+class SharedConnection {
   readonly #users = new Set<Deferred<Error | undefined>>()
   /** Resolves when it is back, while it is not there. */
   #back: Deferred<void> | undefined
 
-  constructor(nc: NatsConnection) {
-    this.#nc = nc
+  constructor(private readonly nc: NatsConnection) {
     void this.#watch()
   }
 
   async #watch(): Promise<void> {
-    for await (const { type } of this.#nc.status()) {
+    for await (const { type } of this.nc.status()) {
       if (type === 'disconnect') this.#fall(undefined)
       if (type === 'reconnect') this.#rise()
     }
-    this.#fall((await this.#nc.closed()) ?? undefined)
+    this.#fall((await this.nc.closed()) ?? undefined)
     this.#rise()
   }
 
@@ -84,20 +82,20 @@ class Shared {
     this.#back = undefined
   }
 
-  async dial(): Promise<Dialed> {
+  async dial(): Promise<LinkConnection> {
     await this.#back?.promise
-    if (this.#nc.isClosed()) throw new Error('the connection was closed')
+    if (this.nc.isClosed()) throw new Error('the connection was closed')
     const lost = new Deferred<Error | undefined>()
     this.#users.add(lost)
-    return { nc: this.#nc, lost: lost.promise, letGo: () => void this.#users.delete(lost) }
+    return { nc: this.nc, lost: lost.promise, release: () => void this.#users.delete(lost) }
   }
 }
 
-const known = new WeakMap<NatsConnection, Shared>()
+const known = new WeakMap<NatsConnection, SharedConnection>()
 
 /** The connection of the caller, while it is connected. */
-export function share(nc: NatsConnection): Promise<Dialed> {
+export function share(nc: NatsConnection): Promise<LinkConnection> {
   let shared = known.get(nc)
-  if (!shared) known.set(nc, (shared = new Shared(nc)))
+  if (!shared) known.set(nc, (shared = new SharedConnection(nc)))
   return shared.dial()
 }

@@ -6,9 +6,9 @@ import type { Failure } from '../adapter/failures.js'
 import { openLink } from '../adapter/open-link.js'
 import type { Engine, Link, LinkEvents, Session } from '../contract/engine.js'
 import { Bucket, type BucketOptions, isRefusal } from './bucket.js'
-import { type Dialed, share } from './connections.js'
-import { Sightings } from './leases.js'
-import { type Memory, NatsLink } from './link.js'
+import { type LinkConnection, share } from './connections.js'
+import { SeenRevisions } from './leases.js'
+import { type SessionMemory, NatsLink } from './link.js'
 
 /** The options of `natsEngine`. */
 export interface NatsEngineOptions {
@@ -24,14 +24,14 @@ const ENGINE_OPTIONS: NamesOf<NatsEngineOptions> = ['bucket', 'replicas', 'stora
 
 export class NatsEngine implements Engine {
   readonly place: string
-  readonly #dial: (token: CancellationToken) => Promise<Dialed>
+  readonly #dial: (token: CancellationToken) => Promise<LinkConnection>
   readonly #bucket: BucketOptions
-  readonly #sightings = new Sightings()
-  readonly #memories = new Map<string, Memory>()
+  readonly #seenRevisions = new SeenRevisions()
+  readonly #memories = new Map<string, SessionMemory>()
 
   constructor(
     place: string,
-    dial: (token: CancellationToken) => Promise<Dialed>,
+    dial: (token: CancellationToken) => Promise<LinkConnection>,
     options: NatsEngineOptions | undefined,
   ) {
     this.place = place
@@ -41,7 +41,7 @@ export class NatsEngine implements Engine {
 
   connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
     return openLink(this, session, events, token, async (opening) => {
-      const { nc, lost } = opening.own(await this.#dial(opening.token), (dialed) => dialed.letGo())
+      const { nc, lost } = opening.own(await this.#dial(opening.token), (dialed) => dialed.release())
       void lost.then((error) => opening.lost(error ?? new Error('the connection has ended')))
       const bucket = opening.own(await Bucket.open(nc, this.#bucket), (one) => one.close())
       const link = new NatsLink(opening, bucket, this.#memoryOf(session))
@@ -56,10 +56,10 @@ export class NatsEngine implements Engine {
     return isRefusal(error) ? 'refused' : 'gone'
   }
 
-  #memoryOf({ id }: Session): Memory {
+  #memoryOf({ id }: Session): SessionMemory {
     const known = this.#memories.get(id)
     if (known) return known
-    const memory = { sightings: this.#sightings, entered: new Map(), isOld: false }
+    const memory = { seenRevisions: this.#seenRevisions, entered: new Map(), isOld: false }
     this.#memories.set(id, memory)
     return memory
   }

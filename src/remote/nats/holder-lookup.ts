@@ -15,14 +15,11 @@ const MANY = 64
 
 type Keys = readonly string[]
 
-export class Census {
-  readonly #bucket: Bucket
+export class HolderLookup {
   #asking = 0
   #waiting = new Map<string, Deferred<Keys>>()
 
-  constructor(bucket: Bucket) {
-    this.#bucket = bucket
-  }
+  constructor(private readonly bucket: Bucket) {}
 
   /** Returns the keys of all holders of a topic. They are read after the call. */
   of(path: string): Promise<Keys> {
@@ -47,7 +44,7 @@ export class Census {
   async #askFirst(): Promise<void> {
     for (const [path, later] of this.#waiting) {
       this.#waiting.delete(path)
-      await this.#bucket.keys(`holder.${path}.*.*`).then(later.resolve, later.reject)
+      await this.bucket.keys(`holder.${path}.*.*`).then(later.resolve, later.reject)
       return
     }
   }
@@ -58,7 +55,7 @@ export class Census {
     this.#waiting = new Map()
     try {
       const found = new Map<string, string[]>()
-      for (const key of await this.#bucket.keys('holder.*.*.*.*')) {
+      for (const key of await this.bucket.keys('holder.*.*.*.*')) {
         const parsed = parseKey(key)
         if (parsed?.kind !== 'holder' || !asked.has(parsed.path)) continue
         const keys = found.get(parsed.path)

@@ -52,7 +52,7 @@ export function publicId(session: string): string {
 }
 
 /** A key in its parts. */
-export type Parsed =
+export type ParsedKey =
   | { readonly kind: 'mark' | 'lease'; readonly path: string; readonly topic: Topic }
   | {
       readonly kind: 'holder'
@@ -64,7 +64,7 @@ export type Parsed =
   | { readonly kind: 'session'; readonly session: string }
 
 /** Parses a key. Returns undefined for any other key. */
-export function parseKey(key: string): Parsed | undefined {
+export function parseKey(key: string): ParsedKey | undefined {
   const parts = key.split('.')
   if (parts.includes('')) return undefined
   const [kind, name = '', runId = '', session = '', id = ''] = parts

@@ -17,7 +17,7 @@ import { leaseKey } from './keys.js'
 import { type LeaseEntry, leaseEntryOf } from './records.js'
 
 /** The revisions of leases that this process has seen. They outlive links: a revision stays valid between two reads. */
-export class Sightings {
+export class SeenRevisions {
   readonly #seen = new Map<string, { readonly seq: number; readonly first: number }>()
 
   /** Returns the milliseconds until a revision has been seen for `ttl`. */
@@ -39,15 +39,13 @@ export class Sightings {
 }
 
 export class Leases {
-  readonly #bucket: Bucket
-  readonly #sightings: Sightings
   /** The leases of this process as last written, so a renewal need not read them. */
   readonly #mine = new Map<string, Stored>()
 
-  constructor(bucket: Bucket, sightings: Sightings) {
-    this.#bucket = bucket
-    this.#sightings = sightings
-  }
+  constructor(
+    private readonly bucket: Bucket,
+    private readonly seenRevisions: SeenRevisions,
+  ) {}
 
   /** Returns the state of a lease and its stored record. Ends the lease if its time has passed (NL1). */
   async look(
@@ -60,21 +58,21 @@ export class Leases {
       if (!stored || !entry) return { stored, record: undefined }
       const { state, fence, lost, ttl } = entry
       if (state !== 'held') {
-        this.#sightings.forget(stored.key)
-        const isForgotten = lost === 0 || this.#bucket.age(stored) > LEASE_REMEMBERED_FOR
+        this.seenRevisions.forget(stored.key)
+        const isForgotten = lost === 0 || this.bucket.age(stored) > LEASE_REMEMBERED_FOR
         return { stored, record: isForgotten ? undefined : { fence, left: 0, lost } }
       }
-      const left = this.#sightings.left(stored, ttl)
+      const left = this.seenRevisions.left(stored, ttl)
       if (left > 0) return { stored, record: { fence, left, lost } }
       const ended = await this.#write(path, { ...entry, state: 'lost', lost: fence }, stored.seq)
-      if (ended) this.#bucket.tell(leaseKey(path))
+      if (ended) this.bucket.announce(leaseKey(path))
       stored = ended ?? (await this.#read(path))
     }
   }
 
   async acquire(path: string, owner: string, ttl: number): Promise<Acquired> {
     // After this a newly elected leader has applied everything.
-    await this.#bucket.settle()
+    await this.bucket.settle()
     for (;;) {
       const stored = await this.#read(path)
       const entry = entryOf(stored)
@@ -84,13 +82,13 @@ export class Leases {
           if (await this.#write(path, { ...entry, ttl }, stored.seq)) return { held: true, fence: entry.fence }
           continue
         }
-        const left = this.#sightings.left(stored, entry.ttl)
+        const left = this.seenRevisions.left(stored, entry.ttl)
         if (left > 0) return { held: false, left }
         lost = entry.fence
       }
       const taken = await this.#write(path, { state: 'held', owner, ttl, fence: 0, lost }, stored?.seq ?? 0)
       if (!taken) continue
-      this.#bucket.tell(leaseKey(path))
+      this.bucket.announce(leaseKey(path))
       return { held: true, fence: taken.seq }
     }
   }
@@ -113,7 +111,7 @@ export class Leases {
       const entry = entryOf(stored)
       if (!stored || entry?.state !== 'held' || entry.fence !== fence) return
       if (!(await this.#write(path, { ...entry, state: 'released' }, stored.seq))) continue
-      this.#bucket.tell(leaseKey(path))
+      this.bucket.announce(leaseKey(path))
       return
     }
   }
@@ -122,21 +120,21 @@ export class Leases {
   async forget(path: string): Promise<void> {
     const stored = await this.#read(path)
     const entry = entryOf(stored)
-    if (stored && entry && entry.state !== 'held') await this.#bucket.delete(stored.key, stored.seq)
+    if (stored && entry && entry.state !== 'held') await this.bucket.delete(stored.key, stored.seq)
   }
 
   #read(path: string): Promise<Stored | undefined> {
-    return this.#bucket.get(leaseKey(path))
+    return this.bucket.get(leaseKey(path))
   }
 
   /** Returns the stored record; undefined if another client was faster. */
   async #write(path: string, entry: LeaseEntry, expected: number): Promise<Stored | undefined> {
     const key = leaseKey(path)
     const text = JSON.stringify(entry)
-    const seq = await this.#bucket.replace(key, text, expected)
+    const seq = await this.bucket.replace(key, text, expected)
     this.#mine.delete(path)
     if (seq === undefined) return undefined
-    const stored = { key, seq, at: this.#bucket.time, text }
+    const stored = { key, seq, at: this.bucket.time, text }
     if (entry.state === 'held') this.#mine.set(path, stored)
     return stored
   }

@@ -1,5 +1,5 @@
 /** A link over a bucket: it carries out the requests of a hub with keys. */
-import { after, now } from '../../core/clock.js'
+import { now } from '../../core/clock.js'
 import { LinkBase } from '../adapter/link-base.js'
 import type { Opening } from '../adapter/open-link.js'
 import {
@@ -13,19 +13,20 @@ import {
   type TopicReport,
   type TopicState,
 } from '../contract/engine.js'
+import { repeat } from '../contract/deferred.js'
 import { HubError } from '../contract/errors.js'
 import type { Bucket, Stored } from './bucket.js'
-import { Census } from './holder-lookup.js'
-import { Following, type Found } from './topic-cache.js'
-import { Gate } from './semaphore.js'
+import { HolderLookup } from './holder-lookup.js'
+import { TopicCache, type TopicRecords } from './topic-cache.js'
+import { Semaphore } from './semaphore.js'
 import { holderKey, leaseKey, markKey, parseKey, pathOf, publicId, sessionKey } from './keys.js'
-import { Leases, type Sightings } from './leases.js'
+import { Leases, type SeenRevisions } from './leases.js'
 import { holderEntryOf, type MarkEntry, markEntryOf, textOfMarkEntry, textOfSession } from './records.js'
-import { reportOf, Sessions } from './sessions.js'
+import { reportOf, SessionCache } from './sessions.js'
 import { Sweeper, SWEEP_EVERY } from './sweeper.js'
 
 /** A holder, as it is stored. */
-export interface Entered {
+export interface StoredHolder {
   readonly path: string
   readonly state: number
   readonly seq: number
@@ -34,9 +35,9 @@ export interface Entered {
 }
 
 /** What a process remembers from one link to the next. */
-export interface Memory {
-  readonly sightings: Sightings
-  readonly entered: Map<number, Entered>
+export interface SessionMemory {
+  readonly seenRevisions: SeenRevisions
+  readonly entered: Map<number, StoredHolder>
   /** Whether there was a link before. */
   isOld: boolean
 }
@@ -49,54 +50,57 @@ interface Listed {
 }
 
 export class NatsLink extends LinkBase implements Link {
-  readonly #bucket: Bucket
   /** The id by which other processes know the session. */
   readonly #me: string
-  readonly #memory: Memory
-  readonly #following: Following
+  readonly #topics: TopicCache
   readonly #leases: Leases
-  readonly #census: Census
+  readonly #holderLookup: HolderLookup
   readonly #sweeper: Sweeper
   /**
-   * Limits the lists under way. A list is several requests, one after the other. Of ten thousand lists at once none
-   * would be done before the others, or in time.
+   * Limits the number of lists under way. A list is several requests, one after the other. Without a limit, ten
+   * thousand lists would all be slow, and all would fail.
    */
-  readonly #lists = new Gate(LISTS)
+  readonly #lists = new Semaphore(LISTS)
   /** The revision of the session. 0 unless the session is known to be stored. */
   #revision = 0
   /** The requests under way that store holders. */
   readonly #entering = new Set<Promise<unknown>>()
   /** Whether the session has ended by `bye`. */
   hasSaidBye = false
-  #stopNews = () => {}
+  #stopListening = () => {}
   #stopSweep = () => {}
 
-  constructor(opening: Opening, bucket: Bucket, memory: Memory) {
+  constructor(
+    opening: Opening,
+    private readonly bucket: Bucket,
+    private readonly memory: SessionMemory,
+  ) {
     super(opening)
-    this.#bucket = bucket
     this.#me = publicId(this.session.id)
-    this.#memory = memory
-    this.#following = new Following(bucket)
-    this.#leases = new Leases(bucket, memory.sightings)
-    this.#census = new Census(bucket)
+    this.#topics = new TopicCache(bucket)
+    this.#leases = new Leases(bucket, memory.seenRevisions)
+    this.#holderLookup = new HolderLookup(bucket)
     this.#sweeper = new Sweeper(bucket)
   }
 
-  /** Listens to new records, and stores the session. */
+  /** Listens for changes, and stores the session. */
   async begin(): Promise<void> {
-    const news = this.#bucket.onNews((key, text, seq) => this.#heard(key, text, seq))
-    this.#stopNews = () => news.unsubscribe()
+    const subscription = this.bucket.onChange((key, text, seq) => this.#heard(key, text, seq))
+    this.#stopListening = () => subscription.unsubscribe()
     await this.ask(async () => {
       await this.#announce()
       await this.#setClock()
-      if (this.#memory.isOld) await this.#layGhosts()
-      this.#memory.isOld = true
+      if (this.memory.isOld) await this.#removeStaleHolders()
+      this.memory.isOld = true
     })
-    this.#sweep()
+    this.#stopSweep = repeat(
+      () => SWEEP_EVERY,
+      () => this.#sweep(),
+    )
   }
 
   protected override ended(): void {
-    this.#stopNews()
+    this.#stopListening()
     this.#stopSweep()
   }
 
@@ -104,14 +108,14 @@ export class NatsLink extends LinkBase implements Link {
 
   /** Stores the session, whether or not there is one. */
   async #announce(): Promise<void> {
-    this.#revision = (await this.#bucket.put(sessionKey(this.#me), textOfSession(this.session))) ?? 0
+    this.#revision = (await this.bucket.put(sessionKey(this.#me), textOfSession(this.session))) ?? 0
   }
 
   /** Sets the clock of the bucket by the time of the record that was just stored. */
   async #setClock(): Promise<Stored | undefined> {
     const stored = now()
-    const mine = await this.#bucket.get(sessionKey(this.#me))
-    if (mine && mine.seq === this.#revision) this.#bucket.setClock(mine, stored)
+    const mine = await this.bucket.get(sessionKey(this.#me))
+    if (mine && mine.seq === this.#revision) this.bucket.setClock(mine, stored)
     return mine
   }
 
@@ -119,32 +123,32 @@ export class NatsLink extends LinkBase implements Link {
    * Removes holders that have left. A server that was killed may have forgotten that a record was removed just before.
    * So holders of this session that have left would come back, and no process would ever remove them again.
    */
-  async #layGhosts(): Promise<void> {
-    const keys = await this.#bucket.keys(`holder.*.*.${this.#me}.*`)
-    const ghosts = keys.filter((key) => {
+  async #removeStaleHolders(): Promise<void> {
+    const keys = await this.bucket.keys(`holder.*.*.${this.#me}.*`)
+    const stale = keys.filter((key) => {
       const parsed = parseKey(key)
-      return parsed?.kind === 'holder' && this.#memory.entered.get(parsed.id)?.path !== parsed.path
+      return parsed?.kind === 'holder' && this.memory.entered.get(parsed.id)?.path !== parsed.path
     })
-    await Promise.all(ghosts.map((key) => this.#bucket.purge(key)))
+    await Promise.all(stale.map((key) => this.bucket.purge(key)))
   }
 
   beat(): Promise<boolean> {
     return this.ask(async () => {
       for (;;) {
         const key = sessionKey(this.#me)
-        const seq = this.#revision && (await this.#bucket.put(key, textOfSession(this.session), this.#revision))
+        const seq = this.#revision && (await this.bucket.put(key, textOfSession(this.session), this.#revision))
         if (seq) {
           this.#revision = seq
           await this.#setClock()
           return true
         }
-        const found = await this.#bucket.get(key)
+        const found = await this.bucket.get(key)
         if (!found) break
         // Another link of this same session has stored it.
         this.#revision = found.seq
       }
       this.#revision = 0
-      for (const [id, entered] of this.#memory.entered) this.#memory.entered.set(id, { ...entered, over: undefined })
+      for (const [id, entered] of this.memory.entered) this.memory.entered.set(id, { ...entered, over: undefined })
       return false
     })
   }
@@ -154,11 +158,11 @@ export class NatsLink extends LinkBase implements Link {
       // A hub that is closed just after it has connected again may still be storing holders.
       do {
         await Promise.allSettled(this.#entering)
-        await this.#bucket.purge(`holder.*.*.${this.#me}.*`)
+        await this.bucket.purge(`holder.*.*.${this.#me}.*`)
       } while (this.#entering.size > 0)
-      await this.#bucket.purge(sessionKey(this.#me))
-      for (const [id, { path }] of this.#memory.entered) this.#following.remove(path, id)
-      this.#memory.entered.clear()
+      await this.bucket.purge(sessionKey(this.#me))
+      for (const [id, { path }] of this.memory.entered) this.#topics.remove(path, id)
+      this.memory.entered.clear()
       this.#revision = 0
       this.hasSaidBye = true
     })
@@ -185,22 +189,22 @@ export class NatsLink extends LinkBase implements Link {
 
   async #enterOne({ id, topic, state: given, role, since }: HolderRecord): Promise<void> {
     const path = pathOf(topic)
-    const { entered } = this.#memory
+    const { entered } = this.memory
     const before = entered.get(id)
     if (before && before.path !== path) {
       throw new HubError('ERR_HUB_REFUSED', `holder ${id} already holds another token`)
     }
-    this.#following.add(topic, id)
+    this.#topics.add(topic, id)
     if (before && before.over === this && before.state >= given) return
     const key = holderKey(path, this.#me, id)
     let [state, expected] = [Math.max(given, before?.state ?? 0), before?.seq ?? 0]
     for (;;) {
-      const seq = await this.#bucket.put(key, JSON.stringify({ state, role, since }), expected)
+      const seq = await this.bucket.put(key, JSON.stringify({ state, role, since }), expected)
       if (seq !== undefined) {
         entered.set(id, { path, state, seq, over: this })
         return
       }
-      const found = await this.#bucket.get(key)
+      const found = await this.bucket.get(key)
       // A state only increases (E9).
       if (found?.text !== undefined) state = Math.max(state, holderEntryOf(found.text)?.state ?? 0)
       expected = found?.seq ?? 0
@@ -214,11 +218,11 @@ export class NatsLink extends LinkBase implements Link {
   }
 
   async #leaveOne(id: number): Promise<void> {
-    const { entered } = this.#memory
+    const { entered } = this.memory
     const known = entered.get(id)
-    if (known) this.#following.remove(known.path, id)
+    if (known) this.#topics.remove(known.path, id)
     // If the place of the holder is unknown, all places are searched.
-    await this.#bucket.purge(known ? holderKey(known.path, this.#me, id) : `holder.*.*.${this.#me}.${id}`)
+    await this.bucket.purge(known ? holderKey(known.path, this.#me, id) : `holder.*.*.${this.#me}.${id}`)
     entered.delete(id)
   }
 
@@ -229,14 +233,14 @@ export class NatsLink extends LinkBase implements Link {
   }
 
   async #read(topics: readonly Topic[]): Promise<TopicState[]> {
-    const found = await this.#following.readAll(topics.map(pathOf))
-    return Promise.all(topics.map((topic, i) => this.#stateOf(topic, found[i] as Found)))
+    const found = await this.#topics.readAll(topics.map(pathOf))
+    return Promise.all(topics.map((topic, i) => this.#stateOf(topic, found[i] as TopicRecords)))
   }
 
-  async #stateOf({ name, runId }: Topic, { mark, lease }: Found): Promise<TopicState> {
+  async #stateOf({ name, runId }: Topic, { mark, lease }: TopicRecords): Promise<TopicState> {
     const topic = { name, runId }
     const { stored, record } = await this.#leases.look(pathOf(topic), lease)
-    if (stored && stored !== lease) this.#following.learn(stored)
+    if (stored && stored !== lease) this.#topics.learn(stored)
     return { topic, mark: this.#markOf(mark), lease: record }
   }
 
@@ -244,14 +248,14 @@ export class NatsLink extends LinkBase implements Link {
   #markOf(stored: Stored | undefined): MarkRecord | undefined {
     if (stored?.text === undefined) return undefined
     const { mark, ttl } = markEntryOf(stored.text)
-    return isOver(this.#bucket.age(stored), ttl) ? undefined : mark
+    return isOver(this.bucket.age(stored), ttl) ? undefined : mark
   }
 
   /** Returns the marks of the topic that were forgotten, and how long they must still be remembered (E2). */
   #forgottenIn(stored: Stored | undefined): Pick<MarkEntry, 'forgotten' | 'remembered'> {
     if (stored?.text === undefined) return { forgotten: [], remembered: 0 }
     const { forgotten, remembered } = markEntryOf(stored.text)
-    const left = remembered - this.#bucket.age(stored)
+    const left = remembered - this.bucket.age(stored)
     return left > 0 ? { forgotten, remembered: left } : { forgotten: [], remembered: 0 }
   }
 
@@ -259,12 +263,12 @@ export class NatsLink extends LinkBase implements Link {
     if (this.over) return
     const parsed = parseKey(key)
     if (parsed?.kind !== 'mark' && parsed?.kind !== 'lease') return
-    const followed = this.#following.of(parsed.path)
+    const followed = this.#topics.of(parsed.path)
     if (!followed) return
     // The message for a lease says only that it has changed.
-    if (parsed.kind === 'mark') this.#following.learn({ key, seq, at: this.#bucket.time, text })
+    if (parsed.kind === 'mark') this.#topics.learn({ key, seq, at: this.bucket.time, text })
     this.ask(async () => {
-      const found = parsed.kind === 'mark' ? followed : await this.#following.read(parsed.path)
+      const found = parsed.kind === 'mark' ? followed : await this.#topics.read(parsed.path)
       this.notice(await this.#stateOf(followed.topic, found))
     }).catch(() => {}) // The link is lost, or another notice or read makes up for it.
   }
@@ -277,8 +281,8 @@ export class NatsLink extends LinkBase implements Link {
       for (let found: Stored | undefined; ;) {
         const before = this.#forgottenIn(found)
         const text = textOfMarkEntry({ mark, ttl, ...before })
-        if ((await this.#bucket.replace(key, text, found?.seq ?? 0)) !== undefined) return mark
-        found = await this.#bucket.final(key)
+        if ((await this.bucket.replace(key, text, found?.seq ?? 0)) !== undefined) return mark
+        found = await this.bucket.final(key)
         const standing = this.#markOf(found)
         if (standing) return standing
         if (this.#forgottenIn(found).forgotten.includes(mark.id)) return mark
@@ -291,16 +295,16 @@ export class NatsLink extends LinkBase implements Link {
       const path = pathOf(topic)
       const key = markKey(path)
       for (;;) {
-        const found = await this.#bucket.get(key)
+        const found = await this.bucket.get(key)
         const mark = this.#markOf(found)
         if (!found || !mark) break
         // The id of the mark stays, so that the mark does not come back when it is offered once more (E2).
         const before = this.#forgottenIn(found)
-        const ttl = markEntryOf(found.text as string).ttl - this.#bucket.age(found)
+        const ttl = markEntryOf(found.text as string).ttl - this.bucket.age(found)
         const forgotten = [mark.id, ...before.forgotten].slice(0, FORGOTTEN_PER_TOPIC)
         const remembered = Math.max(0, ttl, before.remembered)
         const text = textOfMarkEntry({ mark: undefined, ttl: 0, forgotten, remembered })
-        if ((await this.#bucket.replace(key, text, found.seq)) !== undefined) break
+        if ((await this.bucket.replace(key, text, found.seq)) !== undefined) break
       }
       await this.#leases.forget(path)
     })
@@ -325,7 +329,7 @@ export class NatsLink extends LinkBase implements Link {
   list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
     const list = async () => {
       if (this.over) throw this.over
-      const found = 'topic' in what ? await this.#about(what.topic) : await this.#below(what.prefix)
+      const found = 'topic' in what ? await this.#listTopic(what.topic) : await this.#listTopics(what.prefix)
       const all = await Promise.all(
         found.map(async ({ topic, mark, lease, holders }): Promise<TopicReport> => {
           const [state, shown] = await Promise.all([this.#stateOf(topic, { mark, lease }), Promise.all(holders)])
@@ -334,19 +338,19 @@ export class NatsLink extends LinkBase implements Link {
       )
       return all.filter(({ mark, lease, holders }) => mark || lease || holders.length > 0)
     }
-    return this.ask(() => this.#lists.pass(false, list))
+    return this.ask(() => this.#lists.run(false, list))
   }
 
   /** Reads one topic as it is when its holders are counted. A holder that leaves because of a mark is still counted. */
-  async #about(topic: Topic): Promise<readonly Listed[]> {
+  async #listTopic(topic: Topic): Promise<readonly Listed[]> {
     const path = pathOf(topic)
     const [mark, lease, keys] = await Promise.all([
-      this.#bucket.get(markKey(path)),
-      this.#bucket.get(leaseKey(path)),
-      this.#census.of(path),
+      this.bucket.get(markKey(path)),
+      this.bucket.get(leaseKey(path)),
+      this.#holderLookup.of(path),
     ])
-    const sessions = new Sessions(this.#bucket)
-    const report = async (key: string) => reportOf(key, await this.#bucket.get(key), sessions)
+    const sessions = new SessionCache(this.bucket)
+    const report = async (key: string) => reportOf(key, await this.bucket.get(key), sessions)
     return [{ topic, mark, lease, holders: keys.map(report) }]
   }
 
@@ -354,10 +358,10 @@ export class NatsLink extends LinkBase implements Link {
    * Reads all topics whose names begin with the prefix. Names in a bucket have no order, so all keys are listed, and
    * the matching ones are read.
    */
-  async #below(prefix: string): Promise<readonly Listed[]> {
-    const sessions = new Sessions(this.#bucket)
+  async #listTopics(prefix: string): Promise<readonly Listed[]> {
+    const sessions = new SessionCache(this.bucket)
     const byPath = new Map<string, Listed>()
-    const keys = await this.#bucket.keys('>')
+    const keys = await this.bucket.keys('>')
     await Promise.all(
       keys.map(async (key) => {
         const parsed = parseKey(key)
@@ -365,7 +369,7 @@ export class NatsLink extends LinkBase implements Link {
         const { kind, path, topic } = parsed
         let listed = byPath.get(path)
         if (!listed) byPath.set(path, (listed = { topic, mark: undefined, lease: undefined, holders: [] }))
-        const stored = await this.#bucket.get(key)
+        const stored = await this.bucket.get(key)
         if (kind === 'holder') listed.holders.push(reportOf(key, stored, sessions))
         else listed[kind] = stored
       }),
@@ -376,23 +380,19 @@ export class NatsLink extends LinkBase implements Link {
   // ---- Tidying up
 
   #sweep(): void {
-    const sweep = () => {
-      this.#sweep()
-      this.#memory.sightings.forgetBefore(now() - SIGHTINGS)
-      this.ask(() => this.#sweeper.sweep()).catch(() => {}) // Another process will sweep.
-    }
-    this.#stopSweep = after(SWEEP_EVERY, sweep, false)
+    this.memory.seenRevisions.forgetBefore(now() - REMEMBERED)
+    this.ask(() => this.#sweeper.sweep()).catch(() => {}) // Another process will sweep.
   }
 }
 
-/** The limit for lists under way. It allows to look up the holders of many topics at a time. */
+/** The most lists under way. High enough that one scan of all keys can serve many of them (holder-lookup.ts). */
 const LISTS = 500
 
 /**
  * How long this process remembers a lease that is neither renewed nor read, in milliseconds. Longer than any sensible
  * `ttl`.
  */
-const SIGHTINGS = 24 * 3_600_000
+const REMEMBERED = 24 * 3_600_000
 
 /** Whether a record has expired. Timestamps are cut to whole milliseconds on their way. */
 function isOver(age: number, ttl: number): boolean {

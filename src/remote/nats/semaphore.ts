@@ -2,19 +2,16 @@
  * Limits the number of concurrent requests. A server that receives more requests than it can queue drops some silently, and a dropped
  * request is only noticed when it times out.
  */
-export class Gate {
-  readonly #most: number
+export class Semaphore {
   #inside = 0
-  readonly #urgent = new Line()
-  readonly #others = new Line()
+  readonly #urgent = new Queue()
+  readonly #others = new Queue()
 
-  constructor(most: number) {
-    this.#most = most
-  }
+  constructor(private readonly most: number) {}
 
   /** An urgent request goes before all others that wait. */
-  async pass<T>(isUrgent: boolean, what: () => Promise<T>): Promise<T> {
-    if (this.#inside < this.#most) this.#inside++
+  async run<T>(isUrgent: boolean, what: () => Promise<T>): Promise<T> {
+    if (this.#inside < this.most) this.#inside++
     // A finished request passes its place to the next.
     else await new Promise<void>((resolve) => (isUrgent ? this.#urgent : this.#others).push(resolve))
     try {
@@ -28,7 +25,7 @@ export class Gate {
 }
 
 /** A queue, first in first out. Each operation takes constant time. */
-class Line {
+class Queue {
   readonly #waiting: (() => void)[] = []
   #first = 0
 

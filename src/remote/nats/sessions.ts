@@ -7,7 +7,7 @@ import { holderEntryOf, sessionEntryOf } from './records.js'
 type Process = Pick<HolderReport, 'host' | 'pid' | 'silent'>
 
 /** The sessions of holders. Each is read once. */
-export class Sessions {
+export class SessionCache {
   readonly bucket: Bucket
   readonly #known = new Map<string, Promise<Stored | undefined>>()
 
@@ -32,7 +32,7 @@ export class Sessions {
 export async function reportOf(
   key: string,
   stored: Stored | undefined,
-  sessions: Sessions,
+  sessions: SessionCache,
 ): Promise<HolderReport | undefined> {
   const parsed = parseKey(key)
   if (parsed?.kind !== 'holder') return undefined

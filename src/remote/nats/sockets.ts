@@ -11,7 +11,7 @@ const CHANNEL = 'net.client.socket'
 const making = new AsyncLocalStorage<Set<Socket>>()
 let users = 0
 
-/** Notes the sockets that were opened inside `overSockets`, in its async context. */
+/** Notes the sockets that were opened inside `trackSockets`, in its async context. */
 function made(message: unknown): void {
   making.getStore()?.add((message as { socket: Socket }).socket)
 }
@@ -20,7 +20,7 @@ function made(message: unknown): void {
  * Runs a function that connects. Destroys its sockets if it fails. `abandon` destroys them too, which makes the
  * function fail. Where sockets are not reported when they are opened, as in Bun, nothing is destroyed.
  */
-export function overSockets<T>(what: () => Promise<T>): { readonly result: Promise<T>; readonly abandon: () => void } {
+export function trackSockets<T>(what: () => Promise<T>): { readonly result: Promise<T>; readonly abandon: () => void } {
   const sockets = new Set<Socket>()
   const abandon = () => {
     for (const socket of sockets) socket.destroy()

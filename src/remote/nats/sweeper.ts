@@ -20,47 +20,43 @@ const NOTED = 24 * 3_600_000
 const MARGIN = 1_000
 
 export class Sweeper {
-  readonly #bucket: Bucket
-
-  constructor(bucket: Bucket) {
-    this.#bucket = bucket
-  }
+  constructor(private readonly bucket: Bucket) {}
 
   /** Sweeps the next part of the bucket, unless another process does. */
   async sweep(): Promise<void> {
-    const last = await this.#bucket.get(SWEEP)
+    const last = await this.bucket.get(SWEEP)
     let from = Number(last?.text ?? 0) || 0
-    if (last && this.#bucket.age(last) < (from === 0 ? ROUND : SWEEP_EVERY - MARGIN)) return
-    const turn = await this.#bucket.put(SWEEP, String(from), last?.seq ?? 0)
+    if (last && this.bucket.age(last) < (from === 0 ? ROUND : SWEEP_EVERY - MARGIN)) return
+    const turn = await this.bucket.put(SWEEP, String(from), last?.seq ?? 0)
     if (turn === undefined) return
     const sessions = new Map<string, Promise<Stored | undefined>>()
     const isAlive = async (key: string) => {
-      const asked = sessions.get(key) ?? this.#bucket.get(key)
+      const asked = sessions.get(key) ?? this.bucket.get(key)
       sessions.set(key, asked)
       return (await asked) !== undefined
     }
     for (let i = 0; i < SWEPT; i++) {
-      const stored = await this.#bucket.next('>', from + 1)
+      const stored = await this.bucket.next('>', from + 1)
       from = stored && stored.seq < turn ? stored.seq : 0
       if (!stored || from === 0) break
       if (await this.#isOver(stored, isAlive)) await this.#take(stored, turn)
     }
-    await this.#bucket.put(SWEEP, String(from), turn)
+    await this.bucket.put(SWEEP, String(from), turn)
   }
 
   /** Removes records up to a revision: later records stay. */
   async #take({ key, seq }: Stored, turn: number): Promise<void> {
-    const taken = await this.#bucket.purge(key, seq)
+    const taken = await this.bucket.purge(key, seq)
     const parsed = parseKey(key)
     // If the session comes back, it learns that it was removed, and stores its holders again.
-    if (parsed?.kind === 'session' && taken > 0) await this.#bucket.purge(`holder.*.*.${parsed.session}.*`, turn)
+    if (parsed?.kind === 'session' && taken > 0) await this.bucket.purge(`holder.*.*.${parsed.session}.*`, turn)
   }
 
   async #isOver(stored: Stored, isAlive: (key: string) => Promise<boolean>): Promise<boolean> {
     const { key, seq, text } = stored
     const parsed = parseKey(key)
     if (!parsed) return false
-    const age = this.#bucket.age(stored) - MARGIN
+    const age = this.bucket.age(stored) - MARGIN
     if (text === undefined) return age > NOTED
     // A session is stored before its holders, so the process that removed the session died before it removed them.
     if (parsed.kind === 'holder') return !(await isAlive(sessionKey(parsed.session)))

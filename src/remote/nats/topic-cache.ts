@@ -10,7 +10,7 @@ import type { Topic } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
 import { leaseKey, markKey, parseKey, pathOf, TOPICS } from './keys.js'
 
-export interface Followed {
+export interface CachedTopic {
   readonly topic: Topic
   readonly path: string
   /** The holders of the topic on this link. */
@@ -22,25 +22,23 @@ export interface Followed {
 }
 
 /** How a topic is stored. */
-export type Found = Pick<Followed, 'mark' | 'lease'>
+export type TopicRecords = Pick<CachedTopic, 'mark' | 'lease'>
 
 /** Up to this many topics are always read one by one. */
 const FEW = 4
 /** The limit for steps at a time. */
 const STEPS = 100
 
-export class Following {
-  readonly #bucket: Bucket
-  readonly #topics = new Map<string, Followed>()
+export class TopicCache {
+  readonly #topics = new Map<string, CachedTopic>()
   #round = 0
   #upTo: number
 
-  constructor(bucket: Bucket) {
-    this.#bucket = bucket
+  constructor(private readonly bucket: Bucket) {
     this.#upTo = bucket.stored
   }
 
-  of(path: string): Followed | undefined {
+  of(path: string): CachedTopic | undefined {
     return this.#topics.get(path)
   }
 
@@ -62,7 +60,7 @@ export class Following {
   }
 
   /** Applies a stored record. Returns its topic if that is followed. */
-  learn(stored: Stored): Followed | undefined {
+  learn(stored: Stored): CachedTopic | undefined {
     const parsed = parseKey(stored.key)
     if (parsed?.kind !== 'mark' && parsed?.kind !== 'lease') return undefined
     const known = this.#topics.get(parsed.path)
@@ -71,9 +69,9 @@ export class Following {
   }
 
   /** Returns the stored state of a topic at this moment. */
-  async read(path: string): Promise<Found> {
-    const [before, round] = [this.#bucket.stored, this.#round]
-    const [mark, lease] = await Promise.all([this.#bucket.get(markKey(path)), this.#bucket.get(leaseKey(path))])
+  async read(path: string): Promise<TopicRecords> {
+    const [before, round] = [this.bucket.stored, this.#round]
+    const [mark, lease] = await Promise.all([this.bucket.get(markKey(path)), this.bucket.get(leaseKey(path))])
     const known = this.#topics.get(path)
     if (!known) return { mark, lease }
     for (const [kind, found] of [
@@ -89,7 +87,7 @@ export class Following {
   }
 
   /** Returns the stored states of topics at this moment. */
-  async readAll(paths: readonly string[]): Promise<readonly Found[]> {
+  async readAll(paths: readonly string[]): Promise<readonly TopicRecords[]> {
     const known = paths.filter((path) => this.#topics.get(path)?.round === this.#round)
     if (known.length > FEW) await this.#catchUp()
     const caughtUp = new Set(known.length > FEW ? known : [])
@@ -102,10 +100,10 @@ export class Following {
   }
 
   async #catchUp(): Promise<void> {
-    const before = this.#bucket.stored
+    const before = this.bucket.stored
     // A step costs half as much as reading a topic.
     for (let i = Math.min(STEPS, 2 * this.#topics.size); i >= 0; i--) {
-      const next = await this.#bucket.next(TOPICS, this.#upTo + 1)
+      const next = await this.bucket.next(TOPICS, this.#upTo + 1)
       if (!next) {
         this.#upTo = Math.max(this.#upTo, before)
         return

@@ -1,5 +1,4 @@
 /** A link over PostgreSQL: one connection, for requests and notices. */
-import { after } from '../../core/clock.js'
 import { LinkBase } from '../adapter/link-base.js'
 import type { Opening } from '../adapter/open-link.js'
 import { holderReportOf, markOfText, textOfMark, topicStateOf } from '../adapter/stored-fields.js'
@@ -14,7 +13,7 @@ import type {
   TopicState,
 } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
-import { Deferred } from '../contract/deferred.js'
+import { Deferred, repeat } from '../contract/deferred.js'
 import { keyOf } from '../contract/topic.js'
 import type { Client } from './clients.js'
 import { POOLER } from './failures.js'
@@ -29,7 +28,7 @@ const LONGEST = 1e13
 
 type Row = readonly (string | null)[]
 
-interface Marking {
+interface PendingMark {
   readonly topic: Topic
   readonly text: string
   readonly id: string
@@ -38,25 +37,24 @@ interface Marking {
 }
 
 export class PostgresLink extends LinkBase implements Link {
-  readonly #client: Client
-  readonly #statements: Statements
-  readonly #channel: string
   #line: Promise<unknown> = Promise.resolve()
   /** Marks that wait until earlier marks are stored. */
-  readonly #marking: Marking[] = []
+  readonly #marking: PendingMark[] = []
   #isMarking = false
   /** Topics that have changed and must be read. */
-  readonly #told = new Map<string, Topic>()
+  readonly #changed = new Map<string, Topic>()
   #isReading = false
   #stopCleaning = () => {}
 
-  constructor(opening: Opening, client: Client, statements: Statements, channel: string) {
+  constructor(
+    opening: Opening,
+    private readonly client: Client,
+    private readonly statements: Statements,
+    private readonly channel: string,
+  ) {
     super(opening)
-    this.#client = client
-    this.#statements = statements
-    this.#channel = channel
     client.on('notification', ({ channel: about, payload = '' }) => {
-      if (about === channel) this.#heard(payload)
+      if (about === channel) this.#onNotification(payload)
     })
   }
 
@@ -68,7 +66,8 @@ export class PostgresLink extends LinkBase implements Link {
     if (this.isEchoMissing) {
       throw new HubError('ERR_HUB_REFUSED', `${this.place}: LISTEN has no effect here; ${POOLER}`)
     }
-    this.#clean()
+    const clean = () => void this.#clean().catch(() => {}) // another client will do it
+    this.#stopCleaning = repeat(() => CLEAN, clean)
   }
 
   protected override ended(): void {
@@ -87,28 +86,28 @@ export class PostgresLink extends LinkBase implements Link {
   async #send(text: string, values: unknown[]): Promise<readonly Row[]> {
     if (this.over) throw this.over
     // A named statement is parsed and planned once for each connection.
-    const { rows } = await this.#client.query<(string | null)[]>({ name: nameOf(text), text, values, rowMode: 'array' })
+    const { rows } = await this.client.query<(string | null)[]>({ name: nameOf(text), text, values, rowMode: 'array' })
     return rows
   }
 
   // ---- Notices
 
-  #heard(payload: string): void {
+  #onNotification(payload: string): void {
     if (this.over) return
     if (payload === '') return this.echoed()
     const topic = topicFrom(payload)
     if (!topic) return // A notification of another program: no hub has sent it.
-    this.#told.set(keyOf(topic), topic)
-    if (!this.#isReading) void this.#readTold()
+    this.#changed.set(keyOf(topic), topic)
+    if (!this.#isReading) void this.#readChanged()
   }
 
   /** Topics that change during a read are read together afterwards. */
-  async #readTold(): Promise<void> {
+  async #readChanged(): Promise<void> {
     this.#isReading = true
     try {
-      while (this.#told.size > 0) {
-        const topics = [...this.#told.values()]
-        this.#told.clear()
+      while (this.#changed.size > 0) {
+        const topics = [...this.#changed.values()]
+        this.#changed.clear()
         for (const state of await this.read(topics)) this.notice(state)
       }
     } catch {
@@ -122,13 +121,13 @@ export class PostgresLink extends LinkBase implements Link {
 
   async #attach(): Promise<void> {
     const { id, host, pid, ttl } = this.session
-    await this.#query(this.#statements.attach, id, this.#channel, host, pid, ttl)
+    await this.#query(this.statements.attach, id, this.channel, host, pid, ttl)
   }
 
   async beat(): Promise<boolean> {
     const { id } = this.session
     this.expectEcho()
-    const lives = await this.#query(this.#statements.beat, id)
+    const lives = await this.#query(this.statements.beat, id)
     if (lives.length > 0) return true
     await this.#attach()
     return false
@@ -143,7 +142,7 @@ export class PostgresLink extends LinkBase implements Link {
     }
     const all = [...last.values()]
     const [answer] = await this.#query(
-      this.#statements.enter,
+      this.statements.enter,
       this.session.id,
       all.map(({ id }) => id),
       all.map(({ topic }) => topic.name),
@@ -165,19 +164,19 @@ export class PostgresLink extends LinkBase implements Link {
   }
 
   async leave(ids: readonly number[]): Promise<void> {
-    await this.#query(this.#statements.leave, this.session.id, ids)
+    await this.#query(this.statements.leave, this.session.id, ids)
   }
 
   async bye(): Promise<void> {
     const { id } = this.session
-    for (const statement of this.#statements.bye) await this.#query(statement, id)
+    for (const statement of this.statements.bye) await this.#query(statement, id)
   }
 
   // ---- Topics
 
   async read(topics: readonly Topic[]): Promise<readonly TopicState[]> {
     const found = new Map<string, TopicState>()
-    for (const row of await this.#query(this.#statements.read, ...columnsOf(topics))) {
+    for (const row of await this.#query(this.statements.read, ...columnsOf(topics))) {
       const state = stateOf(row)
       found.set(keyOf(state.topic), state)
     }
@@ -208,15 +207,15 @@ export class PostgresLink extends LinkBase implements Link {
     this.#isMarking = false
   }
 
-  async #markSome(some: readonly Marking[]): Promise<void> {
-    const first = new Map<string, Marking>()
+  async #markSome(some: readonly PendingMark[]): Promise<void> {
+    const first = new Map<string, PendingMark>()
     for (const one of some) if (!first.has(keyOf(one.topic))) first.set(keyOf(one.topic), one)
     const all = [...first.values()]
     const columns = columnsOf(all.map(({ topic }) => topic))
     const texts = all.map(({ text }) => text)
     const ids = all.map(({ id }) => id)
     const ttls = all.map(({ ttl }) => ttl)
-    const mine = await this.#query(this.#statements.mark, ...columns, texts, ids, ttls)
+    const mine = await this.#query(this.statements.mark, ...columns, texts, ids, ttls)
     const standing = new Map(all.map(({ topic, text }) => [keyOf(topic), markOfText(text)]))
     if (mine.length < all.length) {
       const topics = all.map(({ topic }) => topic)
@@ -228,11 +227,11 @@ export class PostgresLink extends LinkBase implements Link {
   }
 
   async #announce(columns: readonly [string[], string[]]): Promise<void> {
-    await this.#query(this.#statements.announce, ...columns)
+    await this.#query(this.statements.announce, ...columns)
   }
 
   async list(what: { readonly prefix: string } | { readonly topic: Topic }): Promise<readonly TopicReport[]> {
-    const { read, reportHolders, listTopics, listHolders } = this.#statements
+    const { read, reportHolders, listTopics, listHolders } = this.statements
     let states: readonly Row[]
     let holders: readonly Row[]
     if ('topic' in what) {
@@ -258,14 +257,14 @@ export class PostgresLink extends LinkBase implements Link {
   }
 
   async forget({ name, runId }: Topic): Promise<void> {
-    await this.#query(this.#statements.forget, name, runId)
+    await this.#query(this.statements.forget, name, runId)
   }
 
   // ---- Leases
 
   async acquire(topic: Topic, owner: string, ttl: number): Promise<Acquired> {
     const { name, runId } = topic
-    const [taken] = await this.#query(this.#statements.acquire, name, runId, owner, Math.min(ttl, LONGEST))
+    const [taken] = await this.#query(this.statements.acquire, name, runId, owner, Math.min(ttl, LONGEST))
     if (taken) {
       await this.#announce(columnsOf([topic]))
       return { held: true, fence: Number(taken[0]) }
@@ -275,29 +274,19 @@ export class PostgresLink extends LinkBase implements Link {
   }
 
   async renew({ name, runId }: Topic, fence: number, ttl: number): Promise<boolean> {
-    const accepted = await this.#query(this.#statements.renew, name, runId, fence, Math.min(ttl, LONGEST))
+    const accepted = await this.#query(this.statements.renew, name, runId, fence, Math.min(ttl, LONGEST))
     return accepted.length > 0
   }
 
   async release(topic: Topic, fence: number): Promise<void> {
     const { name, runId } = topic
-    const released = await this.#query(this.#statements.release, name, runId, fence)
+    const released = await this.#query(this.statements.release, name, runId, fence)
     if (released.length > 0) await this.#announce(columnsOf([topic]))
   }
 
   /** Removes expired rows, which otherwise take room. */
-  #clean(): void {
-    const clean = async () => {
-      for (const statement of this.#statements.clean) await this.#query(statement)
-    }
-    this.#stopCleaning = after(
-      CLEAN,
-      () => {
-        this.#clean()
-        clean().catch(() => {}) // Another client will do it.
-      },
-      false,
-    )
+  async #clean(): Promise<void> {
+    for (const statement of this.statements.clean) await this.#query(statement)
   }
 }
 

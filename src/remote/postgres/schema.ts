@@ -12,7 +12,7 @@ export interface Tables {
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 /** When a row of a topic expires. */
-export const OVER = "coalesce(greatest(mark_ends, forgotten_ends, lease_kept), '-infinity')"
+export const EXPIRES_AT = "coalesce(greatest(mark_ends, forgotten_ends, lease_kept), '-infinity')"
 
 /** Returns the names from a prefix such as `calloff` or `schema.calloff`. */
 export function tablesOf(table: unknown): Tables {
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS ${topics} (
   owner text, fence bigint, lease_ends timestamptz, lost bigint, lease_kept timestamptz,
   PRIMARY KEY (name, run)
 );
-CREATE INDEX IF NOT EXISTS ${indexOf(topics, 'over')} ON ${topics} (${OVER});
+CREATE INDEX IF NOT EXISTS ${indexOf(topics, 'over')} ON ${topics} (${EXPIRES_AT});
 CREATE SEQUENCE IF NOT EXISTS ${fences};
 CREATE UNLOGGED TABLE IF NOT EXISTS ${sessions} (
   id text PRIMARY KEY,

@@ -9,7 +9,7 @@
  * PG4. All numbers are sent as text, because a process can configure how its client parses the types of PostgreSQL.
  */
 import { FORGOTTEN_PER_TOPIC, LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
-import { OVER, type Tables } from './schema.js'
+import { EXPIRES_AT, type Tables } from './schema.js'
 
 const ms = (parameter: string): string => `${parameter}::float8 * interval '1 ms'`
 const LOST_FOR = `interval '${LEASE_REMEMBERED_FOR} ms'`
@@ -69,7 +69,7 @@ export function statementsFor({ topics, holders, sessions, fences }: Tables): St
   (s.heard + ${ms('s.ttl')} < statement_timestamp())::int::text, h.id::text, h.state::text, h.role::text, h.since::text
   FROM ${holders} AS h JOIN ${sessions} AS s ON s.id = h.session`
   const inRange = 'name >= $1 AND ($2::text IS NULL OR name < $2)'
-  const running = 'stands.lease_ends > statement_timestamp()'
+  const running = 'stored.lease_ends > statement_timestamp()'
   return {
     exists: 'SELECT to_regclass($1)::text, to_regclass($2)::text',
 
@@ -82,11 +82,11 @@ SELECT pg_notify(channel, '') FROM lives`,
 
     enter: `WITH lives AS (UPDATE ${sessions} SET heard = clock_timestamp() WHERE id = $1 RETURNING id),
 entered AS (
-  INSERT INTO ${holders} AS stands (session, id, name, run, state, role, since)
+  INSERT INTO ${holders} AS stored (session, id, name, run, state, role, since)
   SELECT lives.id, given.* FROM lives,
     unnest($2::bigint[], $3::text[], $4::text[], $5::smallint[], $6::smallint[], $7::float8[]) AS given
-  ON CONFLICT (session, id) DO UPDATE SET state = greatest(stands.state, EXCLUDED.state)
-    WHERE stands.name = EXCLUDED.name AND stands.run = EXCLUDED.run
+  ON CONFLICT (session, id) DO UPDATE SET state = greatest(stored.state, EXCLUDED.state)
+    WHERE stored.name = EXCLUDED.name AND stored.run = EXCLUDED.run
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM lives)::text, (SELECT count(*) FROM entered)::text`,
@@ -97,14 +97,14 @@ SELECT (SELECT count(*) FROM lives)::text, (SELECT count(*) FROM entered)::text`
 
     read: `SELECT ${STATE} FROM ${topics} JOIN (${GIVEN}) AS given USING (name, run)`,
 
-    mark: `INSERT INTO ${topics} AS stands (name, run, mark, mark_id, mark_ends)
+    mark: `INSERT INTO ${topics} AS stored (name, run, mark, mark_id, mark_ends)
 SELECT name, run, mark, id, clock_timestamp() + ${ms('ttl')}
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[]) AS given (name, run, mark, id, ttl)
 ORDER BY name COLLATE "C", run COLLATE "C"
 ON CONFLICT (name, run) DO UPDATE SET
   mark = EXCLUDED.mark, mark_id = EXCLUDED.mark_id, mark_ends = EXCLUDED.mark_ends
-  WHERE (stands.mark IS NULL OR stands.mark_ends <= clock_timestamp())
-    AND NOT coalesce(EXCLUDED.mark_id = ANY (stands.forgotten) AND stands.forgotten_ends > clock_timestamp(), false)
+  WHERE (stored.mark IS NULL OR stored.mark_ends <= clock_timestamp())
+    AND NOT coalesce(EXCLUDED.mark_id = ANY (stored.forgotten) AND stored.forgotten_ends > clock_timestamp(), false)
 RETURNING name, run`,
 
     // Only the topics, because a notification has room for 8,000 bytes. The receiver reads their state.
@@ -131,18 +131,18 @@ WHERE name = $1 AND run = $2`,
     // Whether the lease has expired is decided at the moment when the statement arrived. That moment is the same in the
     // whole statement. It is not later than the moment when another owner, for which the statement had to wait, has
     // taken the lease. Only the owner that still has the lease may extend it.
-    acquire: `INSERT INTO ${topics} AS stands (name, run, owner, fence, lease_ends, lost, lease_kept)
+    acquire: `INSERT INTO ${topics} AS stored (name, run, owner, fence, lease_ends, lost, lease_kept)
 VALUES ($1, $2, $3, nextval('${fences.replaceAll("'", "''")}'), clock_timestamp() + ${ms('$4')}, 0,
   clock_timestamp() + ${ms('$4')} + ${LOST_FOR})
 ON CONFLICT (name, run) DO UPDATE SET
   owner = EXCLUDED.owner,
-  fence = CASE WHEN ${running} THEN stands.fence ELSE EXCLUDED.fence END,
-  lost = CASE WHEN stands.lease_kept IS NULL OR stands.lease_kept <= statement_timestamp() THEN 0
-    WHEN stands.lease_ends <= statement_timestamp() THEN stands.fence ELSE stands.lost END,
+  fence = CASE WHEN ${running} THEN stored.fence ELSE EXCLUDED.fence END,
+  lost = CASE WHEN stored.lease_kept IS NULL OR stored.lease_kept <= statement_timestamp() THEN 0
+    WHEN stored.lease_ends <= statement_timestamp() THEN stored.fence ELSE stored.lost END,
   lease_ends = clock_timestamp() + ${ms('$4')},
   lease_kept = clock_timestamp() + ${ms('$4')} + ${LOST_FOR}
-WHERE stands.lease_ends IS NULL OR stands.lease_ends <= statement_timestamp()
-  OR (stands.owner = EXCLUDED.owner AND stands.lease_ends > clock_timestamp())
+WHERE stored.lease_ends IS NULL OR stored.lease_ends <= statement_timestamp()
+  OR (stored.owner = EXCLUDED.owner AND stored.lease_ends > clock_timestamp())
 RETURNING fence::text`,
 
     renew: `UPDATE ${topics} SET
@@ -162,9 +162,9 @@ RETURNING 1`,
 DELETE FROM ${holders} WHERE session IN (SELECT id FROM dead)`,
       // Locked first, so that no other statement stores data in a row that is being removed.
       `DELETE FROM ${topics} USING (
-  SELECT name AS n, run AS r FROM ${topics} WHERE ${OVER} <= statement_timestamp()
+  SELECT name AS n, run AS r FROM ${topics} WHERE ${EXPIRES_AT} <= statement_timestamp()
   LIMIT 1000 FOR UPDATE SKIP LOCKED
-) AS over WHERE name = n AND run = r`,
+) AS expired WHERE name = n AND run = r`,
     ],
   }
 }

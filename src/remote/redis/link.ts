@@ -1,8 +1,9 @@
 /** A link over Redis: each request runs a script, and the reply of the script is the answer. */
-import { after, now } from '../../core/clock.js'
+import { now } from '../../core/clock.js'
 import { LinkBase } from '../adapter/link-base.js'
 import type { Opening } from '../adapter/open-link.js'
 import { markOfText, textOfMark } from '../adapter/stored-fields.js'
+import { pause } from '../contract/deferred.js'
 import type { Acquired, HolderRecord, Link, MarkRecord, Topic, TopicReport, TopicState } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { keyOf } from '../contract/topic.js'
@@ -23,13 +24,13 @@ const LONGEST = 1e15
 export class RedisLink extends LinkBase implements Link {
   /** The channel for the notices of the session. */
   readonly channel: string
-  readonly #wire: Wire
-  readonly #root: string
 
-  constructor(opening: Opening, wire: Wire, root: string) {
+  constructor(
+    opening: Opening,
+    private readonly wire: Wire,
+    private readonly root: string,
+  ) {
     super(opening)
-    this.#wire = wire
-    this.#root = root
     this.channel = `${root}:heard:${this.session.id}`
   }
 
@@ -69,18 +70,18 @@ export class RedisLink extends LinkBase implements Link {
       } catch (error) {
         if (this.over || !mayPass(error as Error) || now() - began >= CHANGING) throw error
       }
-      await new Promise<void>((resolve) => after(AGAIN, resolve, false))
+      await pause(AGAIN, false)
     }
   }
 
   async #send({ sha, text }: Script, args: readonly string[]): Promise<unknown> {
-    const given = ['2', ...keysOf(this.#root), ...args]
+    const given = ['2', ...keysOf(this.root), ...args]
     try {
-      return await this.#wire.command(['EVALSHA', sha, ...given])
+      return await this.wire.command(['EVALSHA', sha, ...given])
     } catch (error) {
       // The server does not know the script yet, or was restarted.
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return await this.#wire.command(['EVAL', text, ...given])
+      return await this.wire.command(['EVAL', text, ...given])
     }
   }
 

@@ -7,14 +7,14 @@ import type { HolderReport, Topic, TopicReport, TopicState } from '../contract/e
 const REFUSES_US = new Set(['WRONGPASS', 'NOAUTH', 'NOPERM'])
 /** Messages of commands in a script before Redis 7.2, which have no error code. */
 const REFUSES_SCRIPT = /The user executing the script can't (run|access) /
-const PASSES = new Set(['ASK', 'TRYAGAIN', 'CLUSTERDOWN'])
+const TRANSIENT = new Set(['ASK', 'TRYAGAIN', 'CLUSTERDOWN'])
 const GONE = new Set('ASK TRYAGAIN READONLY LOADING MASTERDOWN CLUSTERDOWN MOVED NOREPLICAS BUSY UNKILLABLE'.split(' '))
 
 /**
- * Returns the error code of a server error, which is its first word, in capitals. Returns undefined for an error of a client or a connection.
+ * Returns the error code of a server error, which is its first code, in capitals. Returns undefined for an error of a client or a connection.
  * Before Redis 7 the error of a command in a script is at the end of a sentence about the script.
  */
-function wordOf(error: Error): string | undefined {
+function codeOf(error: Error): string | undefined {
   const text = textOf(error)
   const inScript = /^ERR Error running script .*@user_script: ?\d+: -?([A-Z]{2,}) /.exec(text)
   return (inScript ?? /^-?([A-Z]{2,}) /.exec(text))?.[1]
@@ -27,10 +27,10 @@ export function textOf(error: Error): string {
 }
 
 export function classify(error: Error): Failure {
-  const word = wordOf(error)
-  if (REFUSES_SCRIPT.test(textOf(error)) || (word !== undefined && REFUSES_US.has(word))) return 'auth'
+  const code = codeOf(error)
+  if (REFUSES_SCRIPT.test(textOf(error)) || (code !== undefined && REFUSES_US.has(code))) return 'auth'
   // Otherwise another connection is needed: this server has become a replica, or is loading its data, …
-  return word !== undefined && !GONE.has(word) ? 'refused' : 'gone'
+  return code !== undefined && !GONE.has(code) ? 'refused' : 'gone'
 }
 
 /**
@@ -38,8 +38,8 @@ export function classify(error: Error): Failure {
  * client will find its successor.
  */
 export function mayPass(error: Error): boolean {
-  const word = wordOf(error)
-  return word === undefined || PASSES.has(word)
+  const code = codeOf(error)
+  return code === undefined || TRANSIENT.has(code)
 }
 
 /** Returns the policy by which a server evicts keys, from its report about memory; undefined if it does not evict or does not report. */

@@ -40,8 +40,9 @@ local now = time[1] * 1000 + time[2] / 1000
 `
 
 /** Functions that read the state of topics and notify their holders. */
-const standing = `
--- How a topic stands, as text: its mark, and of its lease the fence, what is left, and the term that was lost last.
+const states = `
+-- Returns the state of a topic, as texts: the topic, its mark, and the fence, the time left and the last lost term of
+-- its lease.
 local function stateOf(topic, lease)
   local mark = redis.call('GET', root .. ':mark:' .. topic) or ''
   if not lease then return { topic, mark, '', '', '' } end
@@ -50,7 +51,7 @@ local function stateOf(topic, lease)
   return { topic, mark, lease.fence, left, lease.lost }
 end
 
--- Tells every session that holds the topic, each over its own channel (E4).
+-- Notifies every session that holds the topic, over the channel of that session (E4).
 local function announce(topic, lease)
   local told, message = {}, nil
   for _, place in ipairs(redis.call('HKEYS', root .. ':held:' .. topic)) do
@@ -63,7 +64,8 @@ local function announce(topic, lease)
   end
 end
 
--- The lease of a topic. Redis wakes nobody when its time is up: whoever finds that puts it down, and tells.
+-- Returns the lease of a topic. Redis has no timers, so the first script that finds the lease expired records its loss
+-- and notifies the holders.
 local function leaseOf(topic)
   local key = root .. ':lease:' .. topic
   local found = redis.call('HMGET', key, 'fence', 'ends', 'lost', 'owner')
@@ -80,13 +82,13 @@ end
 
 /** Functions that add and remove topics (RL2). */
 const topics = `
-local function known(topic, ms)
+local function addTopic(topic, ms)
   redis.call('ZADD', root .. ':topics', 0, topic)
   if ms then redis.call('ZADD', root .. ':ends', now + ms, topic) end
 end
 
--- False if there is nothing to know about the topic, which is then forgotten.
-local function tidy(topic)
+-- Removes the topic unless it has a mark, a lease or a holder. Returns whether it has one.
+local function removeIfEmpty(topic)
   if redis.call('EXISTS', root .. ':mark:' .. topic, root .. ':lease:' .. topic, root .. ':held:' .. topic) > 0 then
     return true
   end
@@ -97,21 +99,21 @@ end
 `
 
 const holders = `
--- Takes a holder out (RL3).
-local function takeOut(session, id)
+-- Removes a holder (RL3).
+local function removeHolder(session, id)
   local topic = redis.call('HGET', root .. ':holds:' .. session, id)
   if not topic then return end
   redis.call('HDEL', root .. ':holds:' .. session, id)
   redis.call('HDEL', root .. ':held:' .. topic, id .. ' ' .. session)
-  tidy(topic)
+  removeIfEmpty(topic)
 end
 
--- Takes some holders of a session out that is over (RL4). False if there are more.
-local function takeAllOut(session)
+-- Removes some holders of a session that has ended (RL4). Returns false if there are more.
+local function removeHolders(session)
   redis.call('DEL', root .. ':session:' .. session)
   local holds = root .. ':holds:' .. session
   local some = redis.call('HSCAN', holds, 0, 'COUNT', ${SWEPT})[2]
-  for i = 1, #some, 2 do takeOut(session, some[i]) end
+  for i = 1, #some, 2 do removeHolder(session, some[i]) end
   if redis.call('EXISTS', holds) > 0 then return false end
   redis.call('ZREM', root .. ':sessions', session)
   return true
@@ -134,22 +136,22 @@ local function sessionOf(id)
   return session
 end
 
--- All about a topic, as one flat list: how it stands, then eight fields for each holder. Nothing if there is nothing.
+-- Returns a topic as one flat list: its state, then eight fields for each holder. Returns nil if there is nothing.
 local function reportOf(topic)
   local report = stateOf(topic, leaseOf(topic))
   local held = redis.call('HGETALL', root .. ':held:' .. topic)
   for i = 1, #held, 2 do
     local id, session = string.match(held[i], '^(%d+) (.*)$')
-    local about = sessionOf(session)
-    if about then
+    local info = sessionOf(session)
+    if info then
       local state, role, since = string.match(held[i + 1], '^(%S+) (%S+) (%S+)$')
-      for _, field in ipairs({ about[1], about[2], about[3], about[4], id, state, role, since }) do
+      for _, field in ipairs({ info[1], info[2], info[3], info[4], id, state, role, since }) do
         report[#report + 1] = field
       end
     end
   end
   if #report > 5 or report[2] ~= '' or report[3] ~= '' then return report end
-  tidy(topic)
+  removeIfEmpty(topic)
   return nil
 end
 `
@@ -164,8 +166,8 @@ return type(said) == 'string' and said or ''
 const beat = `
 local session = ARGV[1]
 local key = root .. ':session:' .. session
-local was = redis.call('EXISTS', key)
-if was == 0 then
+local existed = redis.call('EXISTS', key)
+if existed == 0 then
   redis.call('HSET', key, 'host', ARGV[2], 'pid', ARGV[3], 'ttl', ARGV[4], 'number', redis.call('INCR', root .. ':count'))
 end
 redis.call('ZADD', root .. ':sessions', now + ARGV[4] + ${SILENT_FOR}, session)
@@ -175,18 +177,18 @@ redis.call('PUBLISH', root .. ':heard:' .. session, '')
 local more = 0
 local dead = redis.call('ZRANGEBYSCORE', root .. ':sessions', '-inf', now, 'LIMIT', 0, 1)[1]
 if dead then
-  takeAllOut(dead)
+  removeHolders(dead)
   more = 1
 end
-local over = redis.call('ZRANGEBYSCORE', root .. ':ends', '-inf', now, 'LIMIT', 0, ${SWEPT})
-if #over == ${SWEPT} then more = 1 end
-for _, topic in ipairs(over) do
-  if tidy(topic) then
+local expired = redis.call('ZRANGEBYSCORE', root .. ':ends', '-inf', now, 'LIMIT', 0, ${SWEPT})
+if #expired == ${SWEPT} then more = 1 end
+for _, topic in ipairs(expired) do
+  if removeIfEmpty(topic) then
     local left = math.max(redis.call('PTTL', root .. ':mark:' .. topic), redis.call('PTTL', root .. ':lease:' .. topic))
-    if left < 0 then redis.call('ZREM', root .. ':ends', topic) else known(topic, left + 1) end
+    if left < 0 then redis.call('ZREM', root .. ':ends', topic) else addTopic(topic, left + 1) end
   end
 end
-return { was, more }
+return { existed, more }
 `
 
 /**
@@ -210,7 +212,7 @@ for i = 3, #ARGV, 5 do
   end
   if not holding then
     redis.call('HSET', holds, id, topic)
-    known(topic)
+    addTopic(topic)
   end
   if not seen[topic] then
     seen[topic] = true
@@ -223,7 +225,7 @@ return states
 
 /** ARGV: session, then ids. */
 const leave = `
-for i = 2, #ARGV do takeOut(ARGV[1], ARGV[i]) end
+for i = 2, #ARGV do removeHolder(ARGV[1], ARGV[i]) end
 return 1
 `
 
@@ -241,11 +243,11 @@ return states
 const mark = `
 local topic = ARGV[1]
 local key = root .. ':mark:' .. topic
-local stands = redis.call('GET', key)
-if stands then return stands end
+local stored = redis.call('GET', key)
+if stored then return stored end
 if ARGV[4] ~= '' and redis.call('EXISTS', root .. ':forgotten:' .. ARGV[4]) == 1 then return ARGV[2] end
 redis.call('SET', key, ARGV[2], 'PX', ARGV[3])
-known(topic, tonumber(ARGV[3]) + 1)
+addTopic(topic, tonumber(ARGV[3]) + 1)
 announce(topic, leaseOf(topic))
 return ARGV[2]
 `
@@ -274,10 +276,10 @@ return page
 const forget = `
 local topic = ARGV[1]
 local key = root .. ':mark:' .. topic
-local stands, left = redis.call('GET', key), redis.call('PTTL', key)
-if stands and left > 0 then
-  -- Whoever did not hear that it was stored offers it again: it must not come back (E2).
-  local ok, mark = pcall(cjson.decode, stands)
+local stored, left = redis.call('GET', key), redis.call('PTTL', key)
+if stored and left > 0 then
+  -- A client that did not learn that the mark was stored offers it again. It must not be stored again (E2).
+  local ok, mark = pcall(cjson.decode, stored)
   if ok and type(mark) == 'table' and type(mark.id) == 'string' and mark.id ~= '' then
     redis.call('SET', root .. ':forgotten:' .. mark.id, '', 'PX', left)
   end
@@ -285,13 +287,13 @@ end
 redis.call('DEL', key)
 local lease = leaseOf(topic)
 if lease and lease.ends == 0 then redis.call('DEL', root .. ':lease:' .. topic) end
-tidy(topic)
+removeIfEmpty(topic)
 return 1
 `
 
 /** Lets the lease of `topic` run for `ttl` from now, and keeps its loss for a while after that. */
-const run = `
-local function run(topic, ttl)
+const extendLease = `
+local function extendLease(topic, ttl)
   local key = root .. ':lease:' .. topic
   redis.call('HSET', key, 'ends', string.format('%.3f', now + ttl))
   redis.call('PEXPIRE', key, math.ceil(ttl) + ${LEASE_REMEMBERED_FOR})
@@ -306,17 +308,17 @@ local topic, owner, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local lease = leaseOf(topic)
 if lease and lease.ends > 0 then
   if lease.owner ~= owner then return { 0, string.format('%.3f', lease.ends - now) } end
-  run(topic, ttl)
+  extendLease(topic, ttl)
   return { 1, lease.fence }
 end
--- Higher than any before, also where the server has lost what it knew (E10).
+-- Higher than every earlier fence, even if the server has lost its data (E10).
 local before = tonumber(redis.call('GET', root .. ':fence') or '0')
 local fence = string.format('%.0f', math.max(before + 1, math.floor(now)))
 redis.call('SET', root .. ':fence', fence)
 local lost = lease and lease.lost or '0'
 redis.call('HSET', root .. ':lease:' .. topic, 'owner', owner, 'fence', fence, 'lost', lost)
-run(topic, ttl)
-known(topic, ttl + ${LEASE_REMEMBERED_FOR} + 1)
+extendLease(topic, ttl)
+addTopic(topic, ttl + ${LEASE_REMEMBERED_FOR} + 1)
 announce(topic, leaseOf(topic))
 return { 1, fence }
 `
@@ -325,7 +327,7 @@ return { 1, fence }
 const renew = `
 local lease = leaseOf(ARGV[1])
 if not lease or lease.ends == 0 or lease.fence ~= ARGV[2] then return 0 end
-run(ARGV[1], tonumber(ARGV[3]))
+extendLease(ARGV[1], tonumber(ARGV[3]))
 return 1
 `
 
@@ -344,13 +346,13 @@ else
   lease.ends = 0
 end
 announce(topic, lease)
-tidy(topic)
+removeIfEmpty(topic)
 return 1
 `
 
 /** ARGV: session. Returns whether everything is removed. */
 const bye = `
-return takeAllOut(ARGV[1]) and 1 or 0
+return removeHolders(ARGV[1]) and 1 or 0
 `
 
 function script(...parts: string[]): Script {
@@ -361,15 +363,15 @@ function script(...parts: string[]): Script {
 export const scripts = {
   memory: script(memory),
   beat: script(topics, holders, beat),
-  enter: script(standing, topics, enter),
+  enter: script(states, topics, enter),
   leave: script(topics, holders, leave),
-  read: script(standing, read),
-  mark: script(standing, topics, mark),
-  report: script(standing, topics, reports, report),
-  list: script(standing, topics, reports, list),
-  forget: script(standing, topics, forget),
-  acquire: script(standing, topics, run, acquire),
-  renew: script(standing, run, renew),
-  release: script(standing, topics, release),
+  read: script(states, read),
+  mark: script(states, topics, mark),
+  report: script(states, topics, reports, report),
+  list: script(states, topics, reports, list),
+  forget: script(states, topics, forget),
+  acquire: script(states, topics, extendLease, acquire),
+  renew: script(states, extendLease, renew),
+  release: script(states, topics, release),
   bye: script(topics, holders, bye),
 } as const satisfies Readonly<Record<string, Script>>

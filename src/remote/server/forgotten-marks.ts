@@ -4,15 +4,12 @@
  */
 import { now } from '../../core/clock.js'
 
-export class Forgotten implements Iterable<readonly [id: string, until: number]> {
-  readonly #most: number
+export class ForgottenMarks implements Iterable<readonly [id: string, until: number]> {
   /** When each id expires, by `now()`. The oldest comes first. */
   readonly #until = new Map<string, number>()
   #sweep: IterableIterator<[string, number]> | undefined
 
-  constructor(most: number) {
-    this.#most = most
-  }
+  constructor(private readonly most: number) {}
 
   get size(): number {
     return this.#until.size
@@ -22,7 +19,7 @@ export class Forgotten implements Iterable<readonly [id: string, until: number]>
   add(id: string, until: number): void {
     if (id === '') return
     this.#until.set(id, until)
-    if (this.#until.size <= this.#most) return
+    if (this.#until.size <= this.most) return
     const [oldest] = this.#until.keys()
     this.#until.delete(oldest as string)
   }

@@ -8,38 +8,36 @@
  * JL3. An owner that was suspended meanwhile finds that `….lock` is no longer its own. The journal checks this before it acknowledges
  *      anything, and each new owner writes to a new file. So an owner that lost the lock acknowledges nothing and destroys nothing.
  */
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { readFile, rename, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
-import process from 'node:process'
 import { after } from '../../core/clock.js'
+import { pause } from '../contract/deferred.js'
 import { HubError } from '../contract/errors.js'
-import { fieldsOf, KernelLock, type Owner, ownerIn, removed } from '../../system/kernel-lock.js'
+import { ifExists, removed } from '../../system/files.js'
+import { fieldsOf, KernelLock, newOwner, type Owner, ownerIn } from '../../system/kernel-lock.js'
 
 /** Milliseconds between two touches, and how long a lock of another kernel is watched. */
 const TOUCH = 1_000
 const WATCH = 5_000
 export class JournalLock {
-  readonly #path: string
-  readonly #text: string
-  readonly #kernelLock: KernelLock
   #stopTouching = () => {}
   /** Called once, when another server has taken the lock. */
   onLost: (error: HubError) => void = () => {}
 
-  private constructor(path: string, text: string, kernelLock: KernelLock) {
-    this.#path = path
-    this.#text = text
-    this.#kernelLock = kernelLock
+  private constructor(
+    private readonly path: string,
+    private readonly text: string,
+    private readonly kernelLock: KernelLock,
+  ) {
     this.#touch()
   }
 
   /** Rejects with `ERR_HUB_JOURNAL` if another server has the lock. */
   static async take(journal: string): Promise<JournalLock> {
     const path = `${resolve(journal)}.lock`
-    const owner: Owner = { pid: process.pid, host: hostname(), id: randomBytes(6).toString('hex') }
+    const owner = newOwner()
     const text = JSON.stringify({ ...owner, kernel: kernel() })
     const kernelLock = await KernelLock.take(path, owner, (other) => inUse(journal, other))
     try {
@@ -56,20 +54,20 @@ export class JournalLock {
 
   /** Whether this server still has the lock (JL3). */
   async isHeld(): Promise<boolean> {
-    return (await textOf(this.#path)) === this.#text
+    return (await textOf(this.path)) === this.text
   }
 
   async release(): Promise<void> {
     this.#stopTouching()
-    if (await this.isHeld()) await removed(this.#path)
-    await this.#kernelLock.leave()
+    if (await this.isHeld()) await removed(this.path)
+    await this.kernelLock.leave()
   }
 
   #touch(): void {
     const touch = async () => {
-      if (!(await this.isHeld())) return this.onLost(taken(this.#path))
+      if (!(await this.isHeld())) return this.onLost(taken(this.path))
       const time = new Date()
-      await utimes(this.#path, time, time)
+      await utimes(this.path, time, time)
       this.#touch()
     }
     this.#stopTouching = after(TOUCH, () => void touch().catch(() => this.#touch()), false)
@@ -107,16 +105,7 @@ async function isTouched(path: string, text: string): Promise<boolean> {
   }
 }
 
-const pause = (ms: number) => new Promise<void>((done) => void after(ms, done, true))
-
-async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-}
+const textOf = (path: string) => ifExists(readFile(path, 'utf8'))
 
 /** Identifies the machine and its boot. Containers on one machine share it, even with equal host names. */
 function kernel(): string {

@@ -14,13 +14,13 @@
  *      a topic, a change of that topic is appended to it (`late`). Otherwise the snapshot itself contains the change.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { type FileHandle, open, rename } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
 import { turn } from '../../core/clock.js'
 import { HubError } from '../contract/errors.js'
 import { JournalLock } from './journal-lock.js'
-import { removed } from '../../system/kernel-lock.js'
+import { ifExists, removed } from '../../system/files.js'
 import type { Change, Recorder, Snapshot } from './store.js'
 
 const HEADER = Buffer.from('calloff journal 1\n')
@@ -42,7 +42,7 @@ interface Waiting {
 }
 
 /** A new file, complete except for the changes until it replaces the old one. */
-interface Fresh {
+interface NewFile {
   readonly file: FileHandle
   readonly size: number
   readonly snapshot: Snapshot
@@ -58,10 +58,6 @@ interface Opened {
 }
 
 export class Journal implements Recorder {
-  readonly #path: string
-  readonly #lock: JournalLock
-  #file: FileHandle
-  #size: number
   /** The size of the file after the last compaction. */
   #base: number
   #waiting: Waiting[] = []
@@ -70,16 +66,17 @@ export class Journal implements Recorder {
   /** Takes a snapshot of the present state, for a compaction. */
   #snapshot: (() => Snapshot) | undefined
   #rewriting: Promise<void> | undefined
-  #fresh: Fresh | undefined
+  #newFile: NewFile | undefined
   /** Called once, when the journal can no longer be written. */
   onFailure: (error: Error) => void = () => {}
 
-  private constructor(path: string, lock: JournalLock, file: FileHandle, size: number) {
-    this.#path = path
-    this.#lock = lock
+  private constructor(
+    private readonly path: string,
+    private readonly lock: JournalLock,
+    private file: FileHandle,
+    private size: number,
+  ) {
     lock.onLost = (error) => this.#fail(error, [])
-    this.#file = file
-    this.#size = size
     this.#base = 0
   }
 
@@ -101,7 +98,7 @@ export class Journal implements Recorder {
   }
 
   static async #open(path: string, lock: JournalLock): Promise<Opened> {
-    const content = await contentOf(path)
+    const content = await ifExists(readFile(path))
     if (content && !content.subarray(0, HEADER.length).equals(HEADER.subarray(0, content.length))) {
       throw new HubError('ERR_HUB_REFUSED', `${path} is not a journal that this version of calloff can read`)
     }
@@ -112,7 +109,7 @@ export class Journal implements Recorder {
     const size = bytes.reduce((sum, { length }) => sum + length, 0)
     let file: FileHandle
     try {
-      file = await begin(newOf(path))
+      file = await createNew(newOf(path))
       await writeAll(file, bytes, 0)
       await replace(path, file)
     } catch (error) {
@@ -144,25 +141,25 @@ export class Journal implements Recorder {
     await this.#writing
     this.#failure ??= new HubError('ERR_HUB_CLOSED', 'the server is closed')
     await this.#rewriting
-    if (this.#fresh) await this.#drop(this.#fresh)
-    await this.#file.close().catch(() => {})
-    await this.#lock.release()
+    if (this.#newFile) await this.#drop(this.#newFile)
+    await this.file.close().catch(() => {})
+    await this.lock.release()
   }
 
   async #write(): Promise<void> {
     await Promise.resolve() // changes of the rest of this turn are written together
-    while ((this.#waiting.length > 0 || this.#fresh) && !this.#failure) {
-      if (this.#fresh) await this.#switch(this.#fresh)
+    while ((this.#waiting.length > 0 || this.#newFile) && !this.#failure) {
+      if (this.#newFile) await this.#switch(this.#newFile)
       const batch = this.#waiting
       this.#waiting = []
       if (batch.length === 0) continue
       try {
         const bytes = Buffer.concat(batch.map(({ record }) => record))
-        await writeAll(this.#file, [bytes], this.#size)
-        await this.#file.datasync()
-        if (!(await this.#lock.isHeld())) throw new Error('another server has taken its lock')
+        await writeAll(this.file, [bytes], this.size)
+        await this.file.datasync()
+        if (!(await this.lock.isHeld())) throw new Error('another server has taken its lock')
         if (this.#failure) throw this.#failure
-        this.#size += bytes.length
+        this.size += bytes.length
       } catch (error) {
         // After a failed flush the content of the disk is unknown, so there is no second attempt.
         this.#fail(error as Error, batch)
@@ -187,8 +184,8 @@ export class Journal implements Recorder {
   // ---- Compaction
 
   #rewriteIfGrown(): void {
-    if (this.#rewriting || this.#fresh || this.#failure || !this.#snapshot) return
-    if (this.#size > Math.max(SMALL, this.#base * GROWN)) this.#rewriting = this.#rewrite(this.#snapshot)
+    if (this.#rewriting || this.#newFile || this.#failure || !this.#snapshot) return
+    if (this.size > Math.max(SMALL, this.#base * GROWN)) this.#rewriting = this.#rewrite(this.#snapshot)
   }
 
   /** Writes the live state to a new file while the server goes on. If that fails, the old file stays in use. */
@@ -196,7 +193,7 @@ export class Journal implements Recorder {
     let file: FileHandle | undefined
     let snapshot: Snapshot | undefined
     try {
-      file = await begin(newOf(this.#path))
+      file = await createNew(newOf(this.path))
       let size = await writeAll(file, [HEADER], 0)
       // Changes that were acknowledged in this turn are applied in the next. They belong in the snapshot.
       await new Promise<void>(turn)
@@ -206,44 +203,44 @@ export class Journal implements Recorder {
         size += await writeAll(file, slice, size)
       }
       await file.datasync()
-      this.#fresh = { file, size, snapshot }
+      this.#newFile = { file, size, snapshot }
       this.#writing ??= this.#write()
     } catch {
       snapshot?.end()
       await file?.close().catch(() => {})
       // On a full disk the new file would take room that further records need.
-      await removed(newOf(this.#path))
-      this.#base = this.#size // so the next record does not start another attempt
+      await removed(newOf(this.path))
+      this.#base = this.size // so the next record does not start another attempt
     }
     this.#rewriting = undefined
   }
 
   /** Moves the new file to the path of the journal. Neither file is written meanwhile. */
-  async #switch(fresh: Fresh): Promise<void> {
-    const { file, snapshot } = fresh
+  async #switch(newFile: NewFile): Promise<void> {
+    const { file, snapshot } = newFile
     // The last acknowledged changes are applied in this turn.
     await new Promise<void>(turn)
     try {
       const late = snapshot.end().map(encodeRecord)
-      const size = fresh.size + (await writeAll(file, late, fresh.size))
-      if (!(await this.#lock.isHeld())) throw new Error('another server has taken its lock')
-      await replace(this.#path, file)
-      const old = this.#file
-      this.#file = file
-      this.#size = this.#base = size
-      this.#fresh = undefined
+      const size = newFile.size + (await writeAll(file, late, newFile.size))
+      if (!(await this.lock.isHeld())) throw new Error('another server has taken its lock')
+      await replace(this.path, file)
+      const old = this.file
+      this.file = file
+      this.size = this.#base = size
+      this.#newFile = undefined
       await old.close()
     } catch {
-      await this.#drop(fresh)
-      this.#base = this.#size
+      await this.#drop(newFile)
+      this.#base = this.size
     }
   }
 
-  async #drop({ file, snapshot }: Fresh): Promise<void> {
-    this.#fresh = undefined
+  async #drop({ file, snapshot }: NewFile): Promise<void> {
+    this.#newFile = undefined
     snapshot.end()
     await file.close().catch(() => {})
-    await removed(newOf(this.#path))
+    await removed(newOf(this.path))
   }
 }
 
@@ -268,7 +265,7 @@ function* slicesOf(snapshot: Snapshot): Iterable<Buffer[]> {
 const newOf = (path: string): string => `${path}.new`
 
 /** Creates a new file. A file that an earlier server left there is removed, and no link is followed. */
-async function begin(path: string): Promise<FileHandle> {
+async function createNew(path: string): Promise<FileHandle> {
   await removed(path)
   return open(path, 'wx+', 0o600)
 }
@@ -278,21 +275,6 @@ async function replace(path: string, file: FileHandle): Promise<void> {
   await file.datasync()
   await rename(newOf(path), path)
   await syncFolder(dirname(path))
-}
-
-async function contentOf(path: string): Promise<Buffer | undefined> {
-  let file: FileHandle
-  try {
-    file = await open(path, 'r')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-  try {
-    return await file.readFile()
-  } finally {
-    await file.close()
-  }
 }
 
 /** Flushes the folder, so that a new name survives a crash. Some systems cannot do that, and need not. */
@@ -324,7 +306,7 @@ async function keepDamaged(path: string, content: Buffer, records: number, damag
   const kept = `${path}.damaged-${new Date().toISOString().replaceAll(':', '-')}-${randomBytes(3).toString('hex')}`
   const file = await open(kept, 'wx', 0o600)
   try {
-    await writeAll(file, [content], 0)
+    await file.writeFile(content)
     await file.datasync()
   } finally {
     await file.close()
@@ -348,7 +330,7 @@ function encodeRecord(change: Change): Buffer {
 }
 
 /** The content of a journal file. */
-export interface Found {
+export interface JournalContent {
   readonly changes: Change[]
   /** The bytes of the complete records. */
   readonly whole: Buffer[]
@@ -357,7 +339,7 @@ export interface Found {
 }
 
 /** Returns all complete records of a file, including those after damaged bytes. */
-export function recordsIn(file: Buffer): Found {
+export function recordsIn(file: Buffer): JournalContent {
   const changes: Change[] = []
   const whole: Buffer[] = []
   if (file.length < HEADER.length) return { changes, whole, damaged: file.length }

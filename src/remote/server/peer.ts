@@ -7,7 +7,20 @@ import { after, now } from '../../core/clock.js'
 import { type TopicReport, type TopicState } from '../contract/engine.js'
 import { errorFrom, HubError } from '../contract/errors.js'
 import { isProof, proofOf } from '../wire/handshake.js'
-import { decode, encode, Frames, HANDSHAKE_FRAME, type Message, sizeOf, VERSION } from '../wire/protocol.js'
+import {
+  decode,
+  encode,
+  ENVELOPE,
+  Frames,
+  HANDSHAKE_FRAME,
+  inFrames,
+  type Message,
+  MOST_PARTS,
+  type Request,
+  sizeOf,
+  unexpected,
+  VERSION,
+} from '../wire/protocol.js'
 import { isHolder, type Store, type Watcher } from './store.js'
 
 /** The output of a peer. */
@@ -37,32 +50,7 @@ export interface PeerOptions {
 const LONGEST_SESSION = 600_000
 const SHORTEST_SESSION = 100
 
-/** The bytes of a frame without the parts of an answer. */
-const ENVELOPE = 16
-
-type Request = Exclude<
-  Message,
-  {
-    readonly type:
-      | 'hello'
-      | 'challenge'
-      | 'proof'
-      | 'welcome'
-      | 'goodbye'
-      | 'done'
-      | 'states'
-      | 'marked'
-      | 'reports'
-      | 'acquired'
-      | 'failed'
-      | 'notice'
-  }
->
-
 export class Peer implements Watcher {
-  readonly #store: Store
-  readonly #output: Output
-  readonly #options: PeerOptions
   readonly #frames = new Frames(HANDSHAKE_FRAME)
   #phase: 'hello' | 'proof' | 'open' | 'over' = 'hello'
   #hello: Message<'hello'> | undefined
@@ -73,10 +61,11 @@ export class Peer implements Watcher {
   #listing: Iterator<void> | undefined
   #stopTimer: () => void
 
-  constructor(store: Store, output: Output, options: PeerOptions) {
-    this.#store = store
-    this.#output = output
-    this.#options = options
+  constructor(
+    private readonly store: Store,
+    private readonly output: Output,
+    private readonly options: PeerOptions,
+  ) {
     const late = () => this.#cut(new HubError('ERR_HUB_PROTOCOL', 'the handshake timed out'))
     this.#stopTimer = after(options.handshakeWithin, late, false)
   }
@@ -105,7 +94,7 @@ export class Peer implements Watcher {
    */
   work(until: number): boolean {
     try {
-      while (this.#phase !== 'over' && this.#output.isFull !== true) {
+      while (this.#phase !== 'over' && this.output.isFull !== true) {
         if (this.#listing) {
           if (this.#listing.next().done === true) this.#listing = undefined
         } else {
@@ -123,7 +112,7 @@ export class Peer implements Watcher {
 
   /** The connection is lost. */
   closed(): void {
-    if (this.#phase === 'open') this.#store.detach(this.#session, this)
+    if (this.#phase === 'open') this.store.detach(this.#session, this)
     this.#phase = 'over'
     this.#listing = undefined
     this.#stopTimer()
@@ -144,11 +133,11 @@ export class Peer implements Watcher {
     const code = error instanceof HubError ? error.code : 'ERR_HUB_PROTOCOL'
     this.#send({ type: 'goodbye', code, message: cropped(error.message) })
     this.closed()
-    this.#output.end()
+    this.output.end()
   }
 
   #send(message: Message): void {
-    if (this.#phase !== 'over') this.#output.send(encode(message))
+    if (this.#phase !== 'over') this.output.send(encode(message))
   }
 
   #take(message: Message): void {
@@ -173,11 +162,11 @@ export class Peer implements Watcher {
     }
     this.#hello = hello
     this.#phase = 'proof'
-    this.#send({ type: 'challenge', version: VERSION, nonce: this.#options.nonce })
+    this.#send({ type: 'challenge', version: VERSION, nonce: this.options.nonce })
   }
 
   #admit({ mac, session, host, pid, ttl }: Message<'proof'>): void {
-    const { key, nonce, frame, restartedAt, opened } = this.#options
+    const { key, nonce, frame, restartedAt, opened } = this.options
     const { least, version: most, nonce: clientNonce } = this.#hello as Message<'hello'>
     const agreed = { least, most, version: VERSION, clientNonce, serverNonce: nonce, session }
     if (!isProof('client', key, agreed, mac)) throw new HubError('ERR_HUB_AUTH', 'client key does not match')
@@ -187,7 +176,7 @@ export class Peer implements Watcher {
     this.#ttl = Math.min(LONGEST_SESSION, Math.max(SHORTEST_SESSION, ttl))
     this.#phase = 'open'
     this.#frames.limit = frame
-    this.#store.attach({ id: session, host, pid, ttl: this.#ttl }, this)
+    this.store.attach({ id: session, host, pid, ttl: this.#ttl }, this)
     const sinceRestart = restartedAt === undefined ? undefined : Math.max(0, now() - restartedAt)
     this.#send({ type: 'welcome', mac: proofOf('server', key, agreed), frame, sinceRestart })
     this.#expect()
@@ -218,7 +207,7 @@ export class Peer implements Watcher {
       else send(outcome)
     }
     const done = (yes: boolean | void) => this.#send({ type: 'done', id, yes: yes !== false })
-    const store = this.#store
+    const store = this.store
     const session = this.#session
     try {
       switch (request.type) {
@@ -262,11 +251,12 @@ export class Peer implements Watcher {
     }
   }
 
-  /** Sends states in as many frames as they need. */
+  /** Sends states in as many frames as they need, and in one if there are none. */
   #sendStates(id: number, states: readonly TopicState[]): void {
-    for (const { part, more } of inFrames(states, this.#options.frame)) {
-      this.#send({ type: 'states', id, states: part, more })
-    }
+    const parts = inFrames(states, (one) => sizeOf('states', one), this.options.frame)
+    const last = parts.pop() ?? []
+    for (const part of parts) this.#send({ type: 'states', id, states: part, more: true })
+    this.#send({ type: 'states', id, states: last, more: false })
   }
 
   /** Sends reports in steps: a list may be long, and other clients get their turn in between. */
@@ -277,7 +267,7 @@ export class Peer implements Watcher {
     for (const report of found) {
       for (const small of report ? inPieces(report) : NOTHING) {
         const own = sizeOf('reports', small)
-        if (part.length > 0 && (size + own > this.#options.frame || part.length === MOST_PARTS)) {
+        if (part.length > 0 && (size + own > this.options.frame || part.length === MOST_PARTS)) {
           this.#send({ type: 'reports', id, reports: part, more: true })
           part = []
           size = ENVELOPE
@@ -306,34 +296,8 @@ function* inPieces(report: TopicReport): Iterable<TopicReport> {
   for (let at = 0; at < holders.length; at += HOLDERS) yield { ...report, holders: holders.slice(at, at + HOLDERS) }
 }
 
-/** The most parts of an answer in one frame, even if more would fit. */
-const MOST_PARTS = 0xffff
-
 /** This many holders fit in the smallest frame together with a mark, however long the names of their hosts are. */
 const HOLDERS = 8
-
-function* inFrames(
-  all: readonly TopicState[],
-  frame: number,
-): Iterable<{ readonly part: readonly TopicState[]; readonly more: boolean }> {
-  let part: TopicState[] = []
-  let size = ENVELOPE
-  for (const one of all) {
-    const own = sizeOf('states', one)
-    if (part.length > 0 && (size + own > frame || part.length === MOST_PARTS)) {
-      yield { part, more: true }
-      part = []
-      size = ENVELOPE
-    }
-    part.push(one)
-    size += own
-  }
-  yield { part, more: false }
-}
-
-function unexpected({ type }: Message): HubError {
-  return new HubError('ERR_HUB_PROTOCOL', `unexpected message "${type}"`)
-}
 
 /** Shortens a message so that it fits in a frame, however many bytes its characters take. */
 function cropped(message: string): string {

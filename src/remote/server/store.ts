@@ -25,7 +25,7 @@ import {
   type TopicState,
 } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
-import { Forgotten } from './forgotten-marks.js'
+import { ForgottenMarks } from './forgotten-marks.js'
 import { keyOf } from '../contract/topic.js'
 
 /** A durable change. `until` is a time of the wall clock, the only clock that survives a crash. */
@@ -43,8 +43,8 @@ export type Change =
       /** The state of earlier terms, see `LeaseRecord`. */
       readonly lost: number
     }
-  | { readonly type: 'over'; readonly topic: Topic; readonly fence: number; readonly until: number }
-  | { readonly type: 'release'; readonly topic: Topic; readonly fence: number; readonly until: number }
+  /** A lease has ended: it was lost, or released. */
+  | { readonly type: 'over' | 'release'; readonly topic: Topic; readonly fence: number; readonly until: number }
 
 /** The shortest list of changes that leads to the present state. The state may change while it is read. */
 export interface Snapshot extends Iterable<Change> {
@@ -121,26 +121,26 @@ interface Entry {
   /** When the mark is forgotten, by `now()`. */
   markUntil: number
   lease: Lease | undefined
-  readonly holders: Set<Held>
+  readonly holders: Set<HeldToken>
   readonly watchers: Set<Watcher>
   /** The number of changes that are being written to the journal. */
   pending: number
 }
 
-interface Held {
+interface HeldToken {
   record: HolderRecord
   readonly entry: Entry
-  readonly session: Guest
+  readonly session: SessionState
   /** The connection that entered it last. */
   through: Watcher
 }
 
 /** A session that the store knows. */
-interface Guest {
+interface SessionState {
   readonly info: Session
   /** Its public id. The session id itself is a secret. */
   readonly number: number
-  readonly holders: Map<number, Held>
+  readonly holders: Map<number, HeldToken>
   link: Watcher | undefined
   heard: number
   /** The number of holders that each connection has entered, by topic. */
@@ -148,13 +148,13 @@ interface Guest {
 }
 
 /** The topics to list: one topic, or all topics whose names begin with a prefix. */
-export interface Wanted {
+export interface ListFilter {
   readonly prefix?: string | undefined
   readonly topic?: Topic | undefined
 }
 
 /** The progress of a snapshot. */
-interface Taken {
+interface SnapshotProgress {
   readonly keys: Set<string>
   /** The snapshot has passed every topic that existed. A topic that appears now comes behind them. */
   isAll: boolean
@@ -171,17 +171,16 @@ const MOST_ABSENT = 10_000
 const TICK = 1
 /** Milliseconds between two sweeps for expired topics, and the number of topics of one sweep. */
 const SWEEP = 1_000
-const SWEPT = 2_000
+const SWEEP_SIZE = 2_000
 
 export class Store {
   readonly #entries = new Map<string, Entry>()
-  readonly #guests = new Map<string, Guest>()
+  readonly #sessions = new Map<string, SessionState>()
   /** The sessions without a connection. The one that lost its connection first comes first. */
   readonly #absent = new Set<string>()
   /** The ids of forgotten marks, so that no forgotten mark comes back (E2). */
-  readonly #forgotten: Forgotten
+  readonly #forgotten: ForgottenMarks
   readonly #recorder: Recorder | undefined
-  readonly #limits: StoreLimits
   /** At least as high as any earlier fence: from the journal, or, without a journal, higher than any earlier server can have reached. */
   #fence = readWall()
   #numbers = 0
@@ -194,10 +193,15 @@ export class Store {
   /** Absent while nothing can expire. */
   #stopSweep: (() => void) | undefined
 
-  constructor(limits: StoreLimits, recorder?: Recorder, changes: Iterable<Change> = []) {
-    this.#limits = limits
+  constructor(
+    private readonly limits: StoreLimits,
+    recorder?: Recorder,
+    changes: Iterable<Change> = [],
+  ) {
     // Ids of forgotten marks may take an eighth of the memory.
-    this.#forgotten = new Forgotten(Math.min(limits.marks, Math.ceil((limits.bytes ?? Infinity) / 8 / FORGOTTEN_BYTES)))
+    this.#forgotten = new ForgottenMarks(
+      Math.min(limits.marks, Math.ceil((limits.bytes ?? Infinity) / 8 / FORGOTTEN_BYTES)),
+    )
     for (const change of changes) this.#apply(change)
     this.#recorder = recorder
   }
@@ -209,7 +213,7 @@ export class Store {
   changes(): Snapshot {
     const late: Change[] = []
     // By key, because a topic may be dropped and come back during the snapshot. Its new changes then follow the old ones.
-    const taken: Taken = { keys: new Set(), isAll: false }
+    const taken: SnapshotProgress = { keys: new Set(), isAll: false }
     const all = this.#changes(taken)
     const keep = (entry: Entry, change: Change) => {
       if (taken.isAll || taken.keys.has(entry.key)) late.push(change)
@@ -225,7 +229,7 @@ export class Store {
   }
 
   /** The forgotten marks come last, including marks that are forgotten during the snapshot. */
-  *#changes(taken: Taken): Generator<Change, undefined> {
+  *#changes(taken: SnapshotProgress): Generator<Change, undefined> {
     const lag = readWall() - now()
     for (const entry of this.#entries.values()) {
       const { key, topic, mark, markUntil, lease } = entry
@@ -250,17 +254,17 @@ export class Store {
 
   /** Attaches a session to a connection. An older connection of the session is dropped. */
   attach(info: Session, link: Watcher): void {
-    let guest = this.#guests.get(info.id)
-    if (!guest) {
-      guest = { info, number: ++this.#numbers, holders: new Map(), link, heard: now(), watched: new Map() }
-      this.#guests.set(info.id, guest)
+    let known = this.#sessions.get(info.id)
+    if (!known) {
+      known = { info, number: ++this.#numbers, holders: new Map(), link, heard: now(), watched: new Map() }
+      this.#sessions.set(info.id, known)
       this.#cleanLater()
     }
-    const before = guest.link
-    guest.link = link
+    const before = known.link
+    known.link = link
     this.#absent.delete(info.id)
-    guest.heard = now()
-    guest.watched.set(link, new Map())
+    known.heard = now()
+    known.watched.set(link, new Map())
     if (before && before !== link) {
       this.detach(info.id, before)
       before.replaced()
@@ -269,39 +273,39 @@ export class Store {
 
   /** A connection is lost. Its session may come back over another connection. */
   detach(session: string, link: Watcher): void {
-    const guest = this.#guests.get(session)
-    if (!guest) return
-    for (const entry of guest.watched.get(link)?.keys() ?? []) entry.watchers.delete(link)
-    guest.watched.delete(link)
-    if (guest.link !== link) return
-    guest.link = undefined
-    guest.heard = now()
+    const known = this.#sessions.get(session)
+    if (!known) return
+    for (const entry of known.watched.get(link)?.keys() ?? []) entry.watchers.delete(link)
+    known.watched.delete(link)
+    if (known.link !== link) return
+    known.link = undefined
+    known.heard = now()
     this.#absent.delete(session)
     this.#absent.add(session)
     if (this.#absent.size > MOST_ABSENT) this.bye(this.#absent.values().next().value as string)
   }
 
   enter(session: string, link: Watcher, holders: readonly HolderRecord[]): TopicState[] {
-    const guest = this.#guest(session)
+    const known = this.#session(session)
     const seen = new Set<Entry>()
-    for (const record of holders) seen.add(this.#enterOne(guest, link, record).entry)
+    for (const record of holders) seen.add(this.#enterOne(known, link, record).entry)
     return Array.from(seen, (entry) => this.#stateOf(entry))
   }
 
-  #enterOne(guest: Guest, link: Watcher, record: HolderRecord): Held {
-    let held = guest.holders.get(record.id)
+  #enterOne(known: SessionState, link: Watcher, record: HolderRecord): HeldToken {
+    let held = known.holders.get(record.id)
     if (held && held.entry.key !== keyOf(record.topic)) {
       throw new HubError('ERR_HUB_REFUSED', `holder ${record.id} already holds another token`)
     }
     if (!held) {
-      if (guest.holders.size >= this.#limits.names) {
-        throw new HubError('ERR_HUB_REFUSED', `a connection may open at most ${this.#limits.names} tokens`)
+      if (known.holders.size >= this.limits.names) {
+        throw new HubError('ERR_HUB_REFUSED', `a connection may open at most ${this.limits.names} tokens`)
       }
       const ofTopic = this.#entries.has(keyOf(record.topic)) ? 0 : weightOfTopic(record.topic)
       this.#makeRoom(weight.holder + ofTopic, 0, TOKENS)
       this.#bytes += weight.holder
-      held = { record, entry: this.#entry(record.topic), session: guest, through: link }
-      guest.holders.set(record.id, held)
+      held = { record, entry: this.#entry(record.topic), session: known, through: link }
+      known.holders.set(record.id, held)
       held.entry.holders.add(held)
       this.#watch(held)
     } else {
@@ -316,44 +320,44 @@ export class Store {
   }
 
   leave(session: string, ids: readonly number[]): void {
-    const guest = this.#guests.get(session)
-    if (!guest) return
+    const known = this.#sessions.get(session)
+    if (!known) return
     for (const id of ids) {
-      const held = guest.holders.get(id)
+      const held = known.holders.get(id)
       if (held) this.#remove(held)
     }
   }
 
   /** Returns false if the session is unknown. */
   beat(session: string): boolean {
-    const guest = this.#guests.get(session)
-    if (guest) guest.heard = now()
-    return guest !== undefined
+    const known = this.#sessions.get(session)
+    if (known) known.heard = now()
+    return known !== undefined
   }
 
   bye(session: string): void {
-    const guest = this.#guests.get(session)
-    if (!guest) return
-    for (const held of guest.holders.values()) this.#remove(held)
-    this.#guests.delete(session)
+    const known = this.#sessions.get(session)
+    if (!known) return
+    for (const held of known.holders.values()) this.#remove(held)
+    this.#sessions.delete(session)
     this.#absent.delete(session)
   }
 
-  #guest(session: string): Guest {
-    const guest = this.#guests.get(session)
-    if (!guest) throw new HubError('ERR_HUB_REFUSED', 'the session has ended')
-    guest.heard = now()
-    return guest
+  #session(session: string): SessionState {
+    const known = this.#sessions.get(session)
+    if (!known) throw new HubError('ERR_HUB_REFUSED', 'the session has ended')
+    known.heard = now()
+    return known
   }
 
-  #watch({ entry, session, through }: Held): void {
+  #watch({ entry, session, through }: HeldToken): void {
     const counts = session.watched.get(through)
     if (!counts) return
     counts.set(entry, (counts.get(entry) ?? 0) + 1)
     entry.watchers.add(through)
   }
 
-  #remove(held: Held): void {
+  #remove(held: HeldToken): void {
     const { entry, session, through, record } = held
     session.holders.delete(record.id)
     entry.holders.delete(held)
@@ -392,7 +396,7 @@ export class Store {
 
   /** Errors: `ERR_HUB_REFUSED` if that part of the memory has no room for `bytes`, or if there are too many marks and leases. */
   #makeRoom(bytes: number, marks: number, part = 1): void {
-    const { bytes: all = Infinity, marks: mostMarks } = this.#limits
+    const { bytes: all = Infinity, marks: mostMarks } = this.limits
     const mostBytes = all * part
     if (this.#marks + marks > mostMarks) {
       throw new HubError('ERR_HUB_REFUSED', `the server has reached its limit of ${mostMarks} marks and leases`)
@@ -408,7 +412,7 @@ export class Store {
     if (entry) return this.#commit(entry, { type: 'forget', topic }, () => this.#drop(entry))
   }
 
-  list(what: Wanted): TopicReport[] {
+  list(what: ListFilter): TopicReport[] {
     return Array.from(this.listing(what)).filter((report) => report !== undefined)
   }
 
@@ -416,7 +420,7 @@ export class Store {
    * Yields the same, one topic at a time, and undefined for each topic that was not asked for. It may be read in slices: each topic is
    * reported as it is when it is read. A topic that exists from the beginning to the end is never left out.
    */
-  *listing({ prefix, topic }: Wanted): Generator<TopicReport | undefined, undefined> {
+  *listing({ prefix, topic }: ListFilter): Generator<TopicReport | undefined, undefined> {
     for (const entry of topic ? [this.#known(topic)] : this.#entries.values()) {
       const isWanted = entry && (prefix === undefined || entry.topic.name.startsWith(prefix))
       yield isWanted ? this.#reportOn(entry) : undefined
@@ -430,7 +434,7 @@ export class Store {
     return mark || lease || holders.length > 0 ? { topic: entry.topic, mark, lease, holders } : undefined
   }
 
-  #reportOf({ record, session }: Held): HolderReport {
+  #reportOf({ record, session }: HeldToken): HolderReport {
     const { info, number, link, heard } = session
     const { id, state, role, since } = record
     const silent = !link || heard + info.ttl < now()
@@ -462,7 +466,7 @@ export class Store {
     }
     if (lease?.until === undefined) return take()
     // The lease has ended, and its timer is late.
-    const ended = this.#end(entry, lease)
+    const ended = this.#end(entry, lease, 'over')
     return ended ? ended.then(take) : take()
   }
 
@@ -476,26 +480,20 @@ export class Store {
 
   release(topic: Topic, fence: number): void | Promise<void> {
     const entry = this.#known(topic)
-    if (entry?.lease?.fence !== fence || entry.lease.until === undefined) return
-    const change: Change = { type: 'release', topic, fence, until: readWall() + LEASE_REMEMBERED_FOR }
-    return this.#commit(entry, change, () => this.#drop(entry))
+    if (entry?.lease?.fence === fence) return this.#end(entry, entry.lease, 'release')
   }
 
   #extend(entry: Entry, lease: Lease): void {
     lease.stop()
     lease.until = now() + lease.ttl
-    lease.stop = after(lease.ttl, () => void this.#end(entry, lease), false)
+    lease.stop = after(lease.ttl, () => void this.#end(entry, lease, 'over'), false)
   }
 
-  #end(entry: Entry, lease: Lease): void | Promise<void> {
+  #end(entry: Entry, lease: Lease, type: 'over' | 'release'): void | Promise<void> {
     if (entry.lease !== lease || lease.until === undefined) return
-    const change: Change = {
-      type: 'over',
-      topic: entry.topic,
-      fence: lease.fence,
-      until: readWall() + LEASE_REMEMBERED_FOR,
-    }
-    const ended = this.#commit(entry, change, () => {})
+    const { topic } = entry
+    const change: Change = { type, topic, fence: lease.fence, until: readWall() + LEASE_REMEMBERED_FOR }
+    const ended = this.#commit(entry, change, () => this.#drop(entry))
     // A failing journal closes the server, and the server reports the failure.
     if (ended) ended.catch(() => {})
     return ended
@@ -651,7 +649,7 @@ export class Store {
   /** Sweeps a few topics at a time, so that a million topics never block a request. */
   #clean(): void {
     this.#stopSweep = undefined
-    for (let i = 0; i < SWEPT; i++) {
+    for (let i = 0; i < SWEEP_SIZE; i++) {
       this.#sweep ??= this.#entries.values()
       const { value, done } = this.#sweep.next()
       if (done === true) {
@@ -660,11 +658,11 @@ export class Store {
       }
       this.#drop(value)
     }
-    this.#forgotten.sweep(SWEPT)
-    for (const [id, { link, heard, info }] of this.#guests) {
+    this.#forgotten.sweep(SWEEP_SIZE)
+    for (const [id, { link, heard, info }] of this.#sessions) {
       if (heard + info.ttl + SILENT_FOR < now() && !link) this.bye(id)
     }
-    if (this.#entries.size + this.#guests.size + this.#forgotten.size > 0) this.#cleanLater()
+    if (this.#entries.size + this.#sessions.size + this.#forgotten.size > 0) this.#cleanLater()
   }
 
   /** Stops all timers. */

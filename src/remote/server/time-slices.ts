@@ -16,7 +16,7 @@ export interface Worker {
   work(until: number): boolean
 }
 
-export class Turns {
+export class TimeSlices {
   /** The connections that wait for their first slice, and those that have used one up. */
   readonly #fresh = new Set<Worker>()
   readonly #busy = new Set<Worker>()
@@ -37,6 +37,10 @@ export class Turns {
 
   #slice(worker: Worker): void {
     if (worker.work(now() + SLICE)) this.#busy.add(worker)
+    this.#schedule()
+  }
+
+  #schedule(): void {
     if (this.#isScheduled || this.#fresh.size + this.#busy.size === 0) return
     this.#isScheduled = true
     turn(() => this.#round())
@@ -51,8 +55,6 @@ export class Turns {
       if (!this.#fresh.delete(worker) && !this.#busy.delete(worker)) continue // the connection is lost
       this.#slice(worker)
     }
-    if (this.#isScheduled || this.#fresh.size + this.#busy.size === 0) return
-    this.#isScheduled = true
-    turn(() => this.#round())
+    this.#schedule()
   }
 }

@@ -7,13 +7,13 @@ import { after, now } from '../../core/clock.js'
 import { HubError } from '../contract/errors.js'
 import { keyOf } from '../wire/handshake.js'
 import { Journal } from './journal.js'
-import { Outbox } from './write-batch.js'
+import { WriteBatch } from './write-batch.js'
 import { Peer } from './peer.js'
 import { LEAST_FRAME, NONCE_BYTES } from '../wire/protocol.js'
 import { period } from '../contract/limits.js'
 import { BACKLOG, listening, SocketPlace } from '../wire/socket-path.js'
 import { Store } from './store.js'
-import { Turns } from './time-slices.js'
+import { TimeSlices } from './time-slices.js'
 
 /** The limits of a server. */
 export interface ServerLimits {
@@ -229,10 +229,10 @@ export class TokenServer implements AsyncDisposable {
    * If so, the server listens again at the same path. Open connections go on.
    */
   #watch(place: SocketPlace, serve: (listener: Server) => void): void {
-    const look = async () => {
-      const standing = await place.look()
+    const check = async () => {
+      const found = await place.check()
       if (this.#closing) return
-      if (standing === 'gone') {
+      if (found === 'gone') {
         const listener = createServer({ noDelay: true })
         serve(listener)
         await place.listen(listener)
@@ -243,13 +243,13 @@ export class TokenServer implements AsyncDisposable {
         }
         this.#listener.close()
         this.#listener = listener
-      } else if (standing === 'of another')
+      } else if (found === 'of another')
         this.#fail(new HubError('ERR_HUB_REFUSED', `another server has replaced this one at ${this.#url}`))
       this.#watch(place, serve)
     }
     // If the socket cannot be made, the server tries again: a folder may be missing for a while.
-    const again = () => void look().catch(() => this.#watch(place, serve))
-    if (!this.#closing) this.#stopWatching = after(LOOK, again, false)
+    const again = () => void check().catch(() => this.#watch(place, serve))
+    if (!this.#closing) this.#stopWatching = after(CHECK_EVERY, again, false)
   }
 
   #fail(error: Error): void {
@@ -260,7 +260,7 @@ export class TokenServer implements AsyncDisposable {
   /** Returns a function that makes a listener accept clients. */
   #serve(key: Uint8Array, limits: Limits, isTls: boolean): (listener: Server) => void {
     /** The connections that have not proved their key, the oldest first. */
-    const strangers = new Set<Socket>()
+    const unproven = new Set<Socket>()
     if (this.#journal) this.#journal.onFailure = (error) => this.#fail(error)
     /** Over TLS: the TCP connections, by their remote address. Nothing else identifies them. */
     const below = new Map<string, Socket>()
@@ -268,33 +268,33 @@ export class TokenServer implements AsyncDisposable {
     const count = (socket: Socket) => {
       const source = sourceOf(socket)
       this.#sockets.add(socket)
-      strangers.add(socket)
+      unproven.add(socket)
       if (isTls) below.set(source, socket)
       socket.once('close', () => {
         this.#sockets.delete(socket)
-        strangers.delete(socket)
+        unproven.delete(socket)
         below.delete(source)
       })
       socket.on('error', () => void socket.destroy())
-      const [oldest] = strangers
+      const [oldest] = unproven
       if (this.#sockets.size > limits.connections) socket.destroy()
-      else if (strangers.size > limits.handshakes) oldest?.destroy()
+      else if (unproven.size > limits.handshakes) oldest?.destroy()
     }
-    const turns = new Turns()
-    const letIn = (socket: Socket) => {
-      const stranger = isTls ? below.get(sourceOf(socket)) : socket
-      const outbox = new Outbox((bytes) => {
+    const slices = new TimeSlices()
+    const accept = (socket: Socket) => {
+      const tcp = isTls ? below.get(sourceOf(socket)) : socket
+      const batch = new WriteBatch((bytes) => {
         if (socket.destroyed) return
         socket.write(bytes)
         if (socket.writableLength > limits.unread) cut()
         else if (output.isFull) wait()
       })
       const output = {
-        send: (bytes: Uint8Array) => outbox.send(bytes),
+        send: (bytes: Uint8Array) => batch.send(bytes),
         end: () => {
-          outbox.flush()
+          batch.flush()
           socket.end(() => void socket.destroy())
-          after(LAST_WORD, () => void socket.destroy(), false)
+          after(GOODBYE_TIMEOUT, () => void socket.destroy(), false)
         },
         // A client that sends requests faster than it reads must read first.
         get isFull() {
@@ -304,7 +304,7 @@ export class TokenServer implements AsyncDisposable {
       const cut = () => {
         socket.destroy()
         peer.closed()
-        turns.remove(worker)
+        slices.remove(worker)
       }
       let isWaiting = false
       const wait = () => {
@@ -313,7 +313,7 @@ export class TokenServer implements AsyncDisposable {
         socket.pause()
         socket.once('drain', () => {
           isWaiting = false
-          turns.run(worker)
+          slices.run(worker)
         })
       }
       const peer = new Peer(this.#store, output, {
@@ -322,12 +322,12 @@ export class TokenServer implements AsyncDisposable {
         frame: limits.frame,
         handshakeWithin: limits.handshakeWithin,
         restartedAt: this.#restartedAt,
-        opened: () => void (stranger && strangers.delete(stranger)),
+        opened: () => void (tcp && unproven.delete(tcp)),
       })
       const worker = {
         work(until: number): boolean {
           let isLeft = false
-          outbox.reading(() => (isLeft = peer.work(until)))
+          batch.reading(() => (isLeft = peer.work(until)))
           // Its earlier requests are handled before more bytes are read.
           if (isLeft) socket.pause()
           else if (!output.isFull) socket.resume()
@@ -337,14 +337,14 @@ export class TokenServer implements AsyncDisposable {
       socket.setNoDelay(true)
       socket.on('data', (chunk: Buffer) => {
         peer.hold(chunk)
-        turns.run(worker)
+        slices.run(worker)
       })
       socket.on('error', () => void socket.destroy())
       socket.once('close', cut)
     }
     return (listener) => {
       listener.on('connection', count)
-      listener.on(isTls ? 'secureConnection' : 'connection', letIn)
+      listener.on(isTls ? 'secureConnection' : 'connection', accept)
       listener.on('tlsClientError', (_error: Error, socket: Socket) => void socket.destroy())
       listener.on('error', () => {}) // errors of accepting: open connections go on
     }
@@ -352,10 +352,10 @@ export class TokenServer implements AsyncDisposable {
 }
 
 /** Milliseconds between two checks of the socket. */
-const LOOK = 1_000
+const CHECK_EVERY = 1_000
 
 /** How long a disconnected client may take to read the error message, in milliseconds. */
-const LAST_WORD = 1_000
+const GOODBYE_TIMEOUT = 1_000
 
 function sourceOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`

@@ -9,9 +9,9 @@ import { nextTick } from 'node:process'
 /** This many bytes are written at once, so that the client can begin to read. */
 const ENOUGH = 65_536
 
-export class Outbox {
+export class WriteBatch {
   readonly #write: (bytes: Uint8Array) => void
-  #gathered: Uint8Array[] = []
+  #frames: Uint8Array[] = []
   #size = 0
   /** True while bytes of the same connection are read: frames for other connections go first. */
   #isReading = false
@@ -22,10 +22,10 @@ export class Outbox {
   }
 
   send(bytes: Uint8Array): void {
-    this.#gathered.push(bytes)
+    this.#frames.push(bytes)
     this.#size += bytes.length
     if (this.#size >= ENOUGH) this.flush()
-    else if (this.#gathered.length === 1 && !this.#isReading) nextTick(this.#flush)
+    else if (this.#frames.length === 1 && !this.#isReading) nextTick(this.#flush)
   }
 
   /** Calls `read`, which may send frames to any connection. */
@@ -33,15 +33,15 @@ export class Outbox {
     this.#isReading = true
     read()
     this.#isReading = false
-    if (this.#gathered.length > 0) nextTick(this.#flush)
+    if (this.#frames.length > 0) nextTick(this.#flush)
   }
 
   /** Writes the collected frames at once. */
   flush(): void {
-    const [first] = this.#gathered
+    const [first] = this.#frames
     if (!first) return
-    const bytes = this.#gathered.length === 1 ? first : Buffer.concat(this.#gathered, this.#size)
-    this.#gathered = []
+    const bytes = this.#frames.length === 1 ? first : Buffer.concat(this.#frames, this.#size)
+    this.#frames = []
     this.#size = 0
     this.#write(bytes)
   }

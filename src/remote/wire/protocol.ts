@@ -118,6 +118,36 @@ export type Message<T extends MessageType = MessageType> = {
   [K in T]: { readonly type: K } & ValueOf<Table[K][1]>
 }[T]
 
+export type Request = Message<
+  'enter' | 'leave' | 'read' | 'mark' | 'list' | 'forget' | 'beat' | 'acquire' | 'renew' | 'release' | 'bye'
+>
+
+export function unexpected({ type }: Message): HubError {
+  return new HubError('ERR_HUB_PROTOCOL', `unexpected message "${type}"`)
+}
+
+/** The bytes of a frame without the parts of a list. */
+export const ENVELOPE = 16
+/** The most parts of a list in one frame, even if more would fit. */
+export const MOST_PARTS = 0xffff
+
+/** Splits a list into parts that each fit in a frame. `size` returns the largest size of an item in bytes. */
+export function inFrames<T>(all: readonly T[], size: (one: T) => number, frame: number): T[][] {
+  const parts: T[][] = []
+  let part: T[] | undefined
+  let taken = 0
+  for (const one of all) {
+    const own = size(one)
+    if (!part || taken + own > frame || part.length === MOST_PARTS) {
+      parts.push((part = []))
+      taken = ENVELOPE
+    }
+    part.push(one)
+    taken += own
+  }
+  return parts
+}
+
 const byNumber = new Map<number, MessageType>(
   (Object.keys(messages) as MessageType[]).map((type) => [messages[type][0], type]),
 )

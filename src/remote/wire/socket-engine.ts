@@ -3,66 +3,53 @@ import { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { connect as connectPlain, type Socket } from 'node:net'
 import type { CancellationToken } from '../../core/token.js'
+import { openLink } from '../adapter/open-link.js'
 import type { Engine, Link, LinkEvents, Session } from '../contract/engine.js'
-import { HubError } from '../contract/errors.js'
 import { NONCE_BYTES } from './protocol.js'
 import { WireLink } from './wire-link.js'
 
 /** The address of a server. */
-export type Place = { readonly path: string } | { readonly host: string; readonly port: number; readonly tls?: object }
+export type Address =
+  | { readonly path: string }
+  | { readonly host: string; readonly port: number; readonly tls?: object }
 
 export class SocketEngine implements Engine {
   readonly place: string
   readonly inOrder = true
-  readonly #where: Place
+  readonly #address: Address
   readonly #key: Uint8Array
 
-  constructor(place: string, where: Place, key: Uint8Array) {
+  constructor(place: string, address: Address, key: Uint8Array) {
     this.place = place
-    this.#where = where
+    this.#address = address
     this.#key = key
   }
 
-  async connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
-    const dial = await dialer(this.#where)
-    return new Promise((resolve, reject) => {
-      token.check()
-      const socket = dial((bytes) => link.receive(bytes))
-      let isOpen = false
-      const link = new WireLink(
-        { send: (bytes) => void socket.write(bytes), end: () => void socket.destroy() },
-        {
-          session,
+  connect(session: Session, events: LinkEvents, token: CancellationToken): Promise<Link> {
+    return openLink(this, session, events, token, async (opening) => {
+      const dial = await dialer(this.#address)
+      return new Promise((resolve) => {
+        const link = new WireLink(opening, {
+          send: (bytes) => void socket.write(bytes),
           key: this.#key,
           nonce: randomBytes(NONCE_BYTES),
-          events: {
-            notice: (state) => events.notice(state),
-            lost: (error) => {
-              givenUp.stop()
-              if (isOpen) events.lost(error)
-              else reject(error)
-            },
-          },
-          opened: () => {
-            isOpen = true
-            givenUp.stop()
-            resolve(link)
-          },
-        },
-      )
-      const givenUp = token.onCancel((error) => link.fail(error))
-      socket.setNoDelay(true)
-      // A pending promise keeps the process alive by itself.
-      socket.unref()
-      const isTls = 'tls' in this.#where
-      socket.once(isTls ? 'secureConnect' : 'connect', () => link.begin())
-      socket.on('error', (cause: Error) => link.fail(this.#unreachable(cause.message, cause)))
-      socket.on('close', () => link.fail(this.#unreachable('the connection has ended')))
+          opened: () => resolve(link),
+        })
+        const socket = dial((bytes) => link.receive(bytes))
+        opening.own(socket, (one) => void one.destroy())
+        socket.setNoDelay(true)
+        // A pending promise keeps the process alive by itself.
+        socket.unref()
+        socket.once('tls' in this.#address ? 'secureConnect' : 'connect', () => link.begin())
+        socket.on('error', (cause: Error) => opening.lost(cause))
+        socket.on('close', () => opening.lost(new Error('the connection has ended')))
+      })
     })
   }
 
-  #unreachable(why: string, cause?: Error): HubError {
-    return new HubError('ERR_HUB_UNREACHABLE', `${this.place}: ${why}`, { cause })
+  /** Every error of a socket ends it. */
+  classify(): 'gone' {
+    return 'gone'
   }
 }
 
@@ -72,17 +59,17 @@ type Dial = (receive: (bytes: Uint8Array) => void) => Socket
 /** The size of the buffer for reads, which is reused. A stream would allocate 64 KiB for each read. */
 const READ = 16_384
 
-async function dialer(where: Place): Promise<Dial> {
-  if (!('tls' in where) || !where.tls) {
+async function dialer(address: Address): Promise<Dial> {
+  if (!('tls' in address) || !address.tls) {
     return (receive) => {
       const callback = (count: number, bytes: Uint8Array) => {
         receive(bytes.subarray(0, count))
         return true
       }
-      return connectPlain({ ...where, onread: { buffer: Buffer.allocUnsafeSlow(READ), callback } })
+      return connectPlain({ ...address, onread: { buffer: Buffer.allocUnsafeSlow(READ), callback } })
     }
   }
-  const { host, port, tls } = where
+  const { host, port, tls } = address
   // Loaded only for TLS.
   const { connect } = await import('node:tls')
   return (receive) => connect({ host, port, ...tls }).on('data', receive)

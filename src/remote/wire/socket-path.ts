@@ -8,15 +8,14 @@
  * SP4. The file at the path is removed only if it is the file that this server made. The socket is made again only if that file, or no
  *      file, is at the path.
  */
-import { randomBytes } from 'node:crypto'
 import { chmod, lstat, mkdtemp, rename, rmdir, unlink } from 'node:fs/promises'
 import type { Server } from 'node:net'
-import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import process from 'node:process'
 import { LONGEST_SOCKET_PATH, presenceAt, removeSocketFolder } from '../../system/socket-folder.js'
 import { HubError } from '../contract/errors.js'
-import { KernelLock } from '../../system/kernel-lock.js'
+import { ifExists } from '../../system/files.js'
+import { KernelLock, newOwner } from '../../system/kernel-lock.js'
 
 const isPipe = process.platform === 'win32'
 
@@ -24,19 +23,16 @@ const isPipe = process.platform === 'win32'
 export const BACKLOG = 4_096
 
 /** The file at the path of a server. */
-export type Standing = 'ours' | 'gone' | 'of another'
+export type SocketFile = 'ours' | 'gone' | 'of another'
 
 export class SocketPlace {
-  readonly #path: string
   /** The device and the inode of the socket that this server made. */
   #file: readonly [dev: number, ino: number] | undefined
 
   /** Whether an earlier server at this path has died. */
   hasPredecessor = false
 
-  private constructor(path: string) {
-    this.#path = path
-  }
+  private constructor(private readonly path: string) {}
 
   /** Errors: `RangeError` if the path is too long for a socket. */
   static at(path: string): SocketPlace {
@@ -50,7 +46,7 @@ export class SocketPlace {
   }
 
   get url(): string {
-    return isPipe ? `pipe:${this.#path}` : `unix:${encodeURI(this.#path).replaceAll(/[?#]/g, encodeURIComponent)}`
+    return isPipe ? `pipe:${this.path}` : `unix:${encodeURI(this.path).replaceAll(/[?#]/g, encodeURIComponent)}`
   }
 
   /**
@@ -59,33 +55,32 @@ export class SocketPlace {
    * Errors: `ERR_HUB_REFUSED` if another server is listening there, or the file there is not a socket.
    */
   async listen(server: Server): Promise<void> {
-    if (isPipe) return listening(server, () => server.listen({ path: pipeOf(this.#path), backlog: BACKLOG }))
-    const owner = { pid: process.pid, host: hostname(), id: randomBytes(6).toString('hex') }
-    const lock = await KernelLock.take(`${this.#path}.start`, owner, () => taken(this.#path))
+    if (isPipe) return listening(server, () => server.listen({ path: pipeOf(this.path), backlog: BACKLOG }))
+    const lock = await KernelLock.take(`${this.path}.start`, newOwner(), () => taken(this.path))
     try {
-      await this.#makeWay()
-      await this.#put(server)
+      await this.#checkPath()
+      await this.#moveIntoPlace(server)
     } finally {
       await lock.leave()
     }
   }
 
-  async #makeWay(): Promise<void> {
-    const found = await statOf(this.#path)
+  async #checkPath(): Promise<void> {
+    const found = await ifExists(lstat(this.path))
     if (!found) return
-    if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${this.#path} exists and is not a socket`)
-    if ((await presenceAt(this.#path)) !== 'dead') throw taken(this.#path)
+    if (!found.isSocket()) throw new HubError('ERR_HUB_REFUSED', `${this.path} exists and is not a socket`)
+    if ((await presenceAt(this.path)) !== 'dead') throw taken(this.path)
     this.hasPredecessor = true
   }
 
-  async #put(server: Server): Promise<void> {
-    const folder = await mkdtemp(join(dirname(this.#path), '.c'))
+  async #moveIntoPlace(server: Server): Promise<void> {
+    const folder = await mkdtemp(join(dirname(this.path), '.c'))
     const inside = join(folder, 's')
     try {
       await listening(server, () => server.listen({ path: inside, backlog: BACKLOG }))
       await chmod(inside, 0o600)
       const { dev, ino } = await lstat(inside)
-      await rename(inside, this.#path)
+      await rename(inside, this.path)
       this.#file = [dev, ino]
     } catch (error) {
       server.close()
@@ -96,30 +91,21 @@ export class SocketPlace {
   }
 
   /** Returns which file is at the path now. A pipe cannot be removed. */
-  async look(): Promise<Standing> {
+  async check(): Promise<SocketFile> {
     if (isPipe) return 'ours'
-    const found = await statOf(this.#path)
+    const found = await ifExists(lstat(this.path))
     if (!found) return 'gone'
     return found.dev === this.#file?.[0] && found.ino === this.#file[1] ? 'ours' : 'of another'
   }
 
   /** Removes the socket if this server made it. Must be called while the server still listens, so no other server takes the path meanwhile. */
   async remove(): Promise<void> {
-    if (!isPipe && (await this.look()) === 'ours') await unlink(this.#path).catch(() => {})
+    if (!isPipe && (await this.check()) === 'ours') await unlink(this.path).catch(() => {})
   }
 }
 
 function taken(path: string): HubError {
   return new HubError('ERR_HUB_REFUSED', `another server is listening at ${path}`)
-}
-
-async function statOf(path: string) {
-  try {
-    return await lstat(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
 }
 
 /** Resolves when the server listens. */

@@ -9,9 +9,10 @@ import { once } from 'node:events'
 import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { NEVER } from 'calloff'
 import { connectHub, type HubError, type ServerOptions, TokenServer } from 'calloff/remote'
 import { manualClock } from 'calloff/testing'
-import { protocol, WireLink } from '../inside.js'
+import { openLink, protocol, WireLink } from '../inside.js'
 import { found, skipWithout } from '../servers.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'calloff-server-'))
@@ -174,29 +175,24 @@ const DEAF = 200
 /** A client that has come in, holds many tokens, and reads nothing any more. */
 async function deaf(server: TokenServer): Promise<{ socket: Socket; closed: Promise<unknown> }> {
   const { socket, closed } = await stranger(server)
-  await new Promise<void>((resolve, reject) => {
-    const link = new WireLink(
-      { send: (bytes) => void socket.write(bytes), end: () => void socket.destroy() },
-      {
-        session: { id: 'deaf', host: 'h', pid: 1, ttl: 600_000 },
+  const rules = { place: 'here', classify: () => 'gone' as const }
+  const session = { id: 'deaf', host: 'h', pid: 1, ttl: 600_000 }
+  const link = await openLink(rules, session, { notice: () => {}, lost: () => {} }, NEVER, (opening) => {
+    opening.own(socket, (one) => void one.destroy())
+    return new Promise<WireLink>((resolve) => {
+      const made: WireLink = new WireLink(opening, {
+        send: (bytes) => void socket.write(bytes),
         key: new Uint8Array(),
         nonce: crypto.getRandomValues(new Uint8Array(32)),
-        events: { notice: () => {}, lost: reject },
-        opened: () => {
-          const holders = Array.from({ length: DEAF }, (_, id) => ({
-            id,
-            topic: { name: `deaf-${id}`, runId: '' },
-            state: 0,
-            role: 0,
-            since: 0,
-          }))
-          link.enter(holders).then(() => resolve(), reject)
-        },
-      },
-    )
-    socket.on('data', (chunk: Buffer) => link.receive(chunk))
-    link.begin()
+        opened: () => resolve(made),
+      })
+      socket.on('data', (chunk: Buffer) => made.receive(chunk))
+      made.begin()
+    })
   })
+  const topicOf = (id: number) => ({ name: `deaf-${id}`, runId: '' })
+  const holders = Array.from({ length: DEAF }, (_, id) => ({ id, topic: topicOf(id), state: 0, role: 0, since: 0 }))
+  await link.enter(holders)
   socket.pause()
   return { socket, closed }
 }

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { Outbox } from '../inside.js'
+import { WriteBatch } from '../inside.js'
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values)
 
 describe('an outbox', () => {
   it('writes what is sent in one turn in one go, in order', async () => {
     const written: number[][] = []
-    const outbox = new Outbox((chunk) => written.push([...chunk]))
+    const outbox = new WriteBatch((chunk) => written.push([...chunk]))
     outbox.send(bytes(1, 2))
     outbox.send(bytes(3))
     assert.deepEqual(written, [])
@@ -21,8 +21,8 @@ describe('an outbox', () => {
 
   it('tells the others first of what is read', async () => {
     const written: string[] = []
-    const asking = new Outbox(() => written.push('the answer'))
-    const other = new Outbox(() => written.push('the news'))
+    const asking = new WriteBatch(() => written.push('the answer'))
+    const other = new WriteBatch(() => written.push('the news'))
     asking.reading(() => {
       asking.send(bytes(1))
       other.send(bytes(2))
@@ -33,7 +33,7 @@ describe('an outbox', () => {
 
   it('does not gather much, and writes at once when it is told to', () => {
     const written: number[] = []
-    const outbox = new Outbox((chunk) => written.push(chunk.length))
+    const outbox = new WriteBatch((chunk) => written.push(chunk.length))
     outbox.send(new Uint8Array(65_000))
     assert.deepEqual(written, [])
     outbox.send(new Uint8Array(1_000))

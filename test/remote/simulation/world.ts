@@ -10,11 +10,10 @@ import {
   type Change,
   type Engine,
   HubClient,
-  type Link,
-  type LinkEvents,
   now,
+  type Opening,
+  openLink,
   Peer,
-  type Session,
   settingsOf,
   Store,
   WireLink,
@@ -34,6 +33,7 @@ export function chance(seed: number): () => number {
 const key = new TextEncoder().encode('a key of the simulation')
 const LIMITS = { marks: 10_000, names: 10_000 }
 const FRAME = 16_384
+const rules = { place: 'the simulation', classify: () => 'gone' as const }
 
 /** Calls back later, by the clock of the simulation. */
 const later = (callback: () => void, ms: number): void => void after(ms, callback, false)
@@ -72,15 +72,13 @@ class Connection {
   readonly #peer: Peer
   readonly owner: string
 
-  constructor(network: Network, store: Store, session: Session, events: LinkEvents, opened: (link: Link) => void) {
+  constructor(network: Network, store: Store, opening: Opening, opened: (link: WireLink) => void) {
     this.#network = network
-    this.owner = session.id
+    this.owner = opening.session.id
     const { random } = network
     const nonce = () => Uint8Array.from({ length: 32 }, () => random() * 256)
-    const link = new WireLink(
-      { send: (bytes) => this.#toServer.send(bytes), end: () => this.cut() },
-      { session, key, nonce: nonce(), events, opened: () => opened(link) },
-    )
+    const send = (bytes: Uint8Array) => this.#toServer.send(bytes)
+    const link = new WireLink(opening, { send, key, nonce: nonce(), opened: () => opened(link) })
     this.#link = link
     this.#peer = new Peer(
       store,
@@ -217,19 +215,14 @@ export class Network {
   readonly engine: Engine = {
     place: 'the simulation',
     connect: (session, events, token) =>
-      new Promise((resolve, reject) => {
-        later(() => {
-          const store = this.#store
-          if (!store || this.#dead.has(session.id)) return reject(new Error('nobody listens'))
-          let isOpen = false
-          const lost = (error: Error) => (isOpen ? events.lost(error) : reject(error))
-          const connection = new Connection(this, store, session, { notice: events.notice, lost }, (link) => {
-            isOpen = true
-            givenUp.stop()
-            resolve(link)
-          })
-          const givenUp = token.onCancel(() => connection.cut())
-        }, this.random() * 5)
+      openLink(rules, session, events, token, async (opening) => {
+        await new Promise<void>((resolve) => later(resolve, this.random() * 5))
+        const store = this.#store
+        if (!store || this.#dead.has(session.id)) throw new Error('no server is listening')
+        return new Promise<WireLink>((resolve) => {
+          const connection = new Connection(this, store, opening, resolve)
+          opening.own(connection, (one) => one.cut())
+        })
       }),
   }
 

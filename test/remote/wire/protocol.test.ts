@@ -1,9 +1,10 @@
 /** What is on the wire: every message there and back, frames in pieces, and whatever a stranger may send. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { NEVER } from 'calloff'
 import { HubError } from 'calloff/remote'
 import { runs } from '../../property/runs.js'
-import { isProof, type Message, Peer, proofOf, protocol, Store, WireLink } from '../inside.js'
+import { isProof, type Message, openLink, Peer, proofOf, protocol, Store, WireLink } from '../inside.js'
 import { chance } from '../simulation/world.js'
 
 const { decode, encode, Frames } = protocol
@@ -173,17 +174,16 @@ describe('whatever is sent', () => {
     const key = (text: string) => new TextEncoder().encode(text)
     const toServer: Uint8Array[] = []
     const toClient: Uint8Array[] = []
-    const seen = { opened: 0, lost: [] as Error[], ended: 0 }
-    const link = new WireLink(
-      { send: (bytes) => toServer.push(bytes), end: () => {} },
-      {
-        session: { id: 's', host: 'h', pid: 1, ttl: 30_000 },
-        key: key(clientKey),
-        nonce: nonce(1),
-        events: { notice: () => {}, lost: (error) => seen.lost.push(error) },
-        opened: () => seen.opened++,
-      },
-    )
+    const seen = { opened: 0, ended: 0 }
+    let link!: WireLink
+    const rules = { place: 'here', classify: () => 'gone' as const }
+    const session = { id: 's', host: 'h', pid: 1, ttl: 30_000 }
+    const opened = openLink(rules, session, { notice: () => {}, lost: () => {} }, NEVER, (opening) => {
+      const send = (bytes: Uint8Array) => void toServer.push(bytes)
+      link = new WireLink(opening, { send, key: key(clientKey), nonce: nonce(1), opened: () => seen.opened++ })
+      return new Promise<WireLink>(() => {})
+    })
+    opened.catch(() => {})
     const peer = new Peer(
       store,
       { send: (bytes) => toClient.push(bytes), end: () => seen.ended++ },
@@ -200,20 +200,20 @@ describe('whatever is sent', () => {
       link.close()
       store.close()
     }
-    return { link, peer, seen, run, toServer, toClient, close }
+    return { link, opened, peer, seen, run, toServer, toClient, close }
   }
 
-  it('a peer that has not shown the key gets nothing done, and a client trusts no server without it', () => {
+  it('a peer that has not shown the key gets nothing done, and a client trusts no server without it', async () => {
     for (const [serverKey, clientKey] of [
       ['a key of sixteen', 'another key here'],
       ['a key of sixteen', ''],
       ['', 'a key of sixteen'],
     ] as const) {
-      const { link, peer, seen, run, close } = pair(serverKey, clientKey)
+      const { link, opened, peer, seen, run, close } = pair(serverKey, clientKey)
       link.begin()
       run()
       assert.deepEqual([seen.opened, peer.isOpen, seen.ended], [0, false, 1])
-      assert.equal((seen.lost[0] as HubError).code, 'ERR_HUB_AUTH')
+      await assert.rejects(opened, { code: 'ERR_HUB_AUTH' })
       close()
     }
   })
@@ -222,7 +222,7 @@ describe('whatever is sent', () => {
     const { link, peer, seen, run, close } = pair('a key of sixteen', 'a key of sixteen')
     link.begin()
     run()
-    assert.deepEqual([seen.opened, peer.isOpen, seen.lost.length], [1, true, 0])
+    assert.deepEqual([seen.opened, peer.isOpen, seen.ended], [1, true, 0])
     close()
   })
 
@@ -294,7 +294,7 @@ describe('whatever is sent', () => {
     for (const one of [old, fresh]) one.close()
   })
 
-  it('before the handshake is over, no message does anything but end the connection', () => {
+  it('before the end of the handshake, no message does anything but end the connection', () => {
     for (const message of samples) {
       if (message.type === 'hello') continue
       const { peer, seen, close } = pair('', '')

@@ -4,7 +4,7 @@ import { isCancellation } from '../errors.js'
 import { discover, end, errorOf, LOOK } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
-import { type Crew, dropWaiting, fail, hire, Job, nothing, type ScopeTask } from './crew.js'
+import { type ScopeState, dropWaiting, fail, submit, SubmittedTask, nothing, type ScopeTask } from './scope-state.js'
 
 /** The options of `any` and `race`. */
 export interface CompeteOptions {
@@ -20,7 +20,7 @@ export interface CompeteOptions {
  * settle. The other tasks are then cancelled. The answer is given once they have settled.
  */
 export function compete<T>(
-  crew: Crew,
+  state: ScopeState,
   tasks: readonly ScopeTask<T>[],
   hedge: number | undefined,
   place: Error | undefined,
@@ -30,12 +30,12 @@ export function compete<T>(
 ): void {
   // One token for each task, so that the result of the winner (a response with a body to read) is not cancelled with
   // the losers.
-  const tokens = tasks.map(() => new SimpleToken(crew.token))
+  const tokens = tasks.map(() => new SimpleToken(state.token))
   const names = namesOf(tasks)
   const errors: unknown[] = []
   /** Settles the promise, once there is an answer. */
   let answer: (() => void) | undefined
-  let isCalledOff = false
+  let isCancelled = false
   let next = 0
   let working = 0
   let isStarting = false
@@ -47,7 +47,7 @@ export function compete<T>(
     answer = give
     stopTimer()
     for (const token of tokens) if (token !== tokens[winner]) end(token, 'race')
-    dropWaiting(crew)
+    dropWaiting(state)
   }
   const oneHasSettled = () => {
     working--
@@ -58,16 +58,16 @@ export function compete<T>(
   const concludeIfOver = () => {
     if (working || isOver) return
     isOver = true
-    const dead = isCalledOff && discover(crew.token, LOOK)
+    const dead = isCancelled && discover(state.token, LOOK)
     if (answer) answer()
     else if (dead) reject(errorOf(dead))
     else {
       const error = new AggregateError(errors, `all ${tasks.length} tasks have failed`)
-      fail(crew, error)
+      fail(state, error)
       reject(error)
     }
   }
-  const hireNext = () => {
+  const startNext = () => {
     const at = next++
     const task = tasks[at] as ScopeTask<T>
     const succeeded = (value: T) => {
@@ -76,17 +76,20 @@ export function compete<T>(
     }
     const failed = (error: unknown, own: CancellationToken) => {
       errors[at] = error
-      const wasCalledOff = isCancellation(error, own)
-      isCalledOff ||= wasCalledOff
+      const wasCancelled = isCancellation(error, own)
+      isCancelled ||= wasCancelled
       // A cancellation from outside decides nothing: one of the tasks may still tell of a failure.
-      if (failuresCount && !answer && !(wasCalledOff && discover(crew.token, LOOK))) {
+      if (failuresCount && !answer && !(wasCancelled && discover(state.token, LOOK))) {
         decide(at, () => reject(error))
-        if (!wasCalledOff) fail(crew, error)
+        if (!wasCancelled) fail(state, error)
       }
       oneHasSettled()
     }
     working++
-    hire(crew, new Job<T>(tokens[at] as CancellationToken, task, names[at], undefined, place, succeeded, failed))
+    submit(
+      state,
+      new SubmittedTask<T>(tokens[at] as CancellationToken, task, names[at], undefined, place, succeeded, failed),
+    )
   }
   /**
    * Starts the next task, and further ones as long as they settle within their start. Without `hedge` it starts all.
@@ -94,11 +97,11 @@ export function compete<T>(
   const start = () => {
     stopTimer()
     isStarting = true
-    do hireNext()
+    do startNext()
     while (!answer && next < tasks.length && (hedge === undefined || !working))
     isStarting = false
     if (!answer && next < tasks.length)
-      stopTimer = alarm(crew.token, hedge as number, ring, nothing, (hedge as number) < Infinity)
+      stopTimer = alarm(state.token, hedge as number, ring, nothing, (hedge as number) < Infinity)
     else concludeIfOver()
   }
   const ring = bind ? bind(start) : start
@@ -108,13 +111,13 @@ export function compete<T>(
 
 /** Collects the outcome of each task, in order. A failure among them is no failure of the scope. */
 export function settleAll(
-  crew: Crew,
+  state: ScopeState,
   tasks: readonly ScopeTask<unknown>[],
   place: Error | undefined,
   resolve: (outcomes: PromiseSettledResult<unknown>[]) => void,
 ): void {
   const outcomes: PromiseSettledResult<unknown>[] = []
-  const parent: CancellationToken = crew.token
+  const parent: CancellationToken = state.token
   const names = namesOf(tasks)
   let left = tasks.length
   const settle = (at: number, outcome: PromiseSettledResult<unknown>) => {
@@ -125,7 +128,7 @@ export function settleAll(
   tasks.forEach((task, at) => {
     const fulfilled = (value: unknown) => settle(at, { status: 'fulfilled', value })
     const rejected = (reason: unknown) => settle(at, { status: 'rejected', reason })
-    hire(crew, new Job(parent, task, names[at], undefined, place, fulfilled, rejected))
+    submit(state, new SubmittedTask(parent, task, names[at], undefined, place, fulfilled, rejected))
   })
 }
 

@@ -1,6 +1,6 @@
 import type { Form } from './describe.js'
 import { type CancellationKind, KINDS_BY_CALL } from './errors.js'
-import { Cancellation, hubOf, makeError, saidOf, type TokenNode, whatHappened } from './graph.js'
+import { Cancellation, extrasOf, makeError, reasonTextOf, type TokenNode, whatHappened } from './graph.js'
 import type { Crossed } from './reasons.js'
 import { CancellationToken, UNCLONABLE } from './token.js'
 
@@ -28,15 +28,15 @@ export interface Origin {
   readonly what: string
 }
 
-/** Stands for a token that lives elsewhere and has started a cancellation. Nothing more is known of it here. */
-export class Elsewhere extends CancellationToken {
+/** Represents a token of another thread or process that has started a cancellation. */
+export class RemoteOrigin extends CancellationToken {
   readonly #call: string
   readonly #what: string
 
-  /** @param call its text: the place where it lives. */
+  /** @param call its text in `util.inspect`, such as `OtherProcess` */
   constructor(call: string, { name, what }: Origin) {
     super(UNCLONABLE)
-    if (name !== undefined) hubOf(this).name = name
+    if (name !== undefined) extrasOf(this).name = name
     this.#call = call
     this.#what = what
   }
@@ -53,17 +53,18 @@ export class Elsewhere extends CancellationToken {
 }
 
 /**
- * Returns the part of the message about the reason. For a reason that has come from elsewhere, only the message has it.
+ * Returns the part of the message about the reason. It is read from the error if there is one, because the reason of
+ * another thread or process may have arrived as other text.
  */
-export function saidIn(cancellation: Cancellation): string | undefined {
+export function reasonTextIn(cancellation: Cancellation): string | undefined {
   const { message } = cancellation.error ?? {}
-  if (message === undefined) return saidOf(cancellation.reason)
+  if (message === undefined) return reasonTextOf(cancellation.reason)
   const before = `${whatHappened(cancellation)}: `
   return message.startsWith(before) ? message.slice(before.length) : undefined
 }
 
-/** Makes a cancellation that has come from elsewhere. It started at `origin`. */
-export function arrived(
+/** Makes the cancellation for one that another thread or process has reported. It started at `origin`. */
+export function receivedCancellation(
   origin: TokenNode,
   kind: CancellationKind,
   { reason, saying }: Crossed,

@@ -3,14 +3,14 @@
  * functions.
  *
  * Invariants
- * SC1. `jobs` has the tasks that have neither settled nor been dropped. The crew is done when `jobs` is empty and
- *     nothing holds the crew. The body holds it until the body has ended. Each call of the scope holds it until the
+ * SC1. `tasks` has the tasks that have neither settled nor been dropped. The scope is done when `tasks` is empty and
+ *     nothing holds the scope. The body holds it until the body has ended. Each call of the scope holds it until the
  *     promise of that call has settled.
  * SC2. A task waits only while `limit` tasks are running. A task that leaves lets the next one in.
- * SC3. While a task waits, the crew listens to its token. A cancellation drops all waiting tasks before it returns.
+ * SC3. While a task waits, the scope listens to its token. A cancellation drops all waiting tasks before it returns.
  * SC4. The first failure cancels the token (kind `'sibling'`). Every failure is kept once, in the order of time.
- * SC5. A task settles its promise before it leaves the crew. So a scope ends after all tasks that it has started.
- * SC6. Every count that goes up goes down again, whatever foreign code throws. `hire` throws nothing, and a task that
+ * SC5. A task settles its promise before it leaves the scope. So a scope ends after all tasks that it has started.
+ * SC6. Every count that goes up goes down again, whatever foreign code throws. `submit` throws nothing, and a task that
  *     cannot be started counts as failed.
  */
 import { assimilate } from '../assimilate.js'
@@ -25,18 +25,18 @@ export type ScopeTask<T> = (token: CancellationToken) => T | PromiseLike<T>
 
 export function nothing(): void {}
 
-/** A task was handed to a scope that has ended. */
+/** A task was passed to a scope that has ended. */
 export class ScopeClosedError extends Error {
   /** For tests that hold across copies of the package. */
   readonly code = 'ERR_SCOPE_CLOSED'
   override readonly name = 'ScopeClosedError'
 }
 
-/** One task of the crew, from the moment when it is handed over. */
-export class Job<T = unknown> {
+/** A task that was passed to the scope. */
+export class SubmittedTask<T = unknown> {
   readonly began: number = now()
   isWaiting = false
-  /** Of a task that has waited: calls a function in the async context in which the task was handed over. */
+  /** For a task that had to wait: calls a function in the async context of the call that passed the task. */
   within: ((what: () => void) => void) | undefined = undefined
 
   constructor(
@@ -53,8 +53,8 @@ export class Job<T = unknown> {
 }
 
 /** The state of a scope. */
-export class Crew {
-  readonly jobs = new Set<Job>()
+export class ScopeState {
+  readonly tasks = new Set<SubmittedTask>()
   /** In the order of time. A failure that wraps an earlier one stands for both. */
   readonly failures = new Set<unknown>()
   running = 0
@@ -63,7 +63,7 @@ export class Crew {
   isBodyRunning = true
   isDone = false
   /** The waiting tasks, from `head` on. Some of them may have been dropped. */
-  queue: Job[] = []
+  queue: SubmittedTask[] = []
   head = 0
   isAdmitting = false
   watch: Subscriber | undefined
@@ -80,127 +80,127 @@ export class Crew {
  * Starts a task, or lets it wait for its turn. Where its parent token is cancelled, or a condition throws, it does
  * neither: the task is rejected (SC6).
  */
-export function hire<T>(crew: Crew, job: Job<T>): void {
+export function submit<T>(state: ScopeState, submitted: SubmittedTask<T>): void {
   let dead: Cancellation | undefined
   try {
-    dead = discover(job.parent, INDIRECT)
+    dead = discover(submitted.parent, INDIRECT)
   } catch (error) {
-    return job.reject(error, job.parent)
+    return submitted.reject(error, submitted.parent)
   }
-  if (dead) return job.reject(errorOf(dead), job.parent)
-  crew.jobs.add(job as Job)
-  if (crew.running < crew.limit) begin(crew, job)
-  else enqueue(crew, job as Job)
+  if (dead) return submitted.reject(errorOf(dead), submitted.parent)
+  state.tasks.add(submitted as SubmittedTask)
+  if (state.running < state.limit) begin(state, submitted)
+  else enqueue(state, submitted as SubmittedTask)
 }
 
-function begin<T>(crew: Crew, job: Job<T>): void {
-  const { ambient } = crew
-  const token = new SimpleToken(job.parent)
+function begin<T>(state: ScopeState, submitted: SubmittedTask<T>): void {
+  const { ambient } = state
+  const token = new SimpleToken(submitted.parent)
   const refuse = (error: unknown) => {
-    job.reject(error, token)
-    leave(crew, job as Job)
+    submitted.reject(error, token)
+    leave(state, submitted as SubmittedTask)
   }
   let result: T | PromiseLike<T> | undefined
   const start = () => {
-    result = ambient ? ambient.run(token, () => job.task(token)) : job.task(token)
+    result = ambient ? ambient.run(token, () => submitted.task(token)) : submitted.task(token)
   }
-  crew.running++
+  state.running++
   try {
-    if (job.within) job.within(start)
+    if (submitted.within) submitted.within(start)
     else start()
   } catch (error) {
     return refuse(error)
   }
   const fulfil = (value: T) => {
-    job.resolve(value)
-    leave(crew, job as Job)
+    submitted.resolve(value)
+    leave(state, submitted as SubmittedTask)
   }
   void assimilate(result as T | PromiseLike<T>, fulfil, refuse)
 }
 
-function leave(crew: Crew, job: Job): void {
-  crew.jobs.delete(job)
-  crew.running--
-  admit(crew)
-  finish(crew)
+function leave(state: ScopeState, submitted: SubmittedTask): void {
+  state.tasks.delete(submitted)
+  state.running--
+  admit(state)
+  finish(state)
 }
 
-function enqueue(crew: Crew, job: Job): void {
-  job.isWaiting = true
+function enqueue(state: ScopeState, submitted: SubmittedTask): void {
+  submitted.isWaiting = true
   // The task that leaves will start this one, but this one must run in its own async context.
-  job.within = bind?.((what: () => void) => what())
-  crew.queue.push(job)
-  crew.watch ??= subscribe(crew.token, () => dropWaiting(crew))
+  submitted.within = bind?.((what: () => void) => what())
+  state.queue.push(submitted)
+  state.watch ??= subscribe(state.token, () => dropWaiting(state))
 }
 
 /**
- * Starts waiting tasks, as many as may run (SC2). A task that ends within its start does not make this function call
- * itself deeper and deeper.
+ * Starts as many waiting tasks as may run (SC2). It is not reentrant: a task that ends while it is being started leaves
+ * the next start to the loop.
  */
-function admit(crew: Crew): void {
-  if (crew.isAdmitting || !crew.queue.length) return
-  crew.isAdmitting = true
-  while (crew.running < crew.limit && crew.head < crew.queue.length) {
-    const job = crew.queue[crew.head++] as Job
+function admit(state: ScopeState): void {
+  if (state.isAdmitting || !state.queue.length) return
+  state.isAdmitting = true
+  while (state.running < state.limit && state.head < state.queue.length) {
+    const submitted = state.queue[state.head++] as SubmittedTask
     // A deadline may have passed that no poll has noticed. This read has the waiting tasks dropped then (SC3).
-    if (job.isWaiting) discover(job.parent, LOOK)
-    if (!job.isWaiting) continue
-    job.isWaiting = false
-    begin(crew, job)
+    if (submitted.isWaiting) discover(submitted.parent, LOOK)
+    if (!submitted.isWaiting) continue
+    submitted.isWaiting = false
+    begin(state, submitted)
   }
-  crew.isAdmitting = false
-  if (crew.head === crew.queue.length) {
-    crew.queue = []
-    crew.head = 0
-    crew.watch?.stop()
-    crew.watch = undefined
-  } else if (crew.head > 1_000 && crew.head * 2 > crew.queue.length) {
-    crew.queue = crew.queue.slice(crew.head)
-    crew.head = 0
+  state.isAdmitting = false
+  if (state.head === state.queue.length) {
+    state.queue = []
+    state.head = 0
+    state.watch?.stop()
+    state.watch = undefined
+  } else if (state.head > 1_000 && state.head * 2 > state.queue.length) {
+    state.queue = state.queue.slice(state.head)
+    state.head = 0
   }
 }
 
 /** Drops the waiting tasks whose parent token is cancelled. */
-export function dropWaiting(crew: Crew): void {
-  for (const job of crew.queue) {
-    const dead = job.isWaiting && discover(job.parent, LOOK)
+export function dropWaiting(state: ScopeState): void {
+  for (const submitted of state.queue) {
+    const dead = submitted.isWaiting && discover(submitted.parent, LOOK)
     if (!dead) continue
-    job.isWaiting = false
-    crew.jobs.delete(job)
-    job.reject(errorOf(dead), job.parent)
+    submitted.isWaiting = false
+    state.tasks.delete(submitted)
+    submitted.reject(errorOf(dead), submitted.parent)
   }
-  admit(crew)
-  finish(crew)
+  admit(state)
+  finish(state)
 }
 
-/** Adds a hold. The crew is not done until `letGo` was called as often as `hold` (SC1). */
-export function hold(crew: Crew): void {
-  crew.holds++
+/** Adds a hold. The scope is not done until `letGo` was called as often as `hold` (SC1). */
+export function hold(state: ScopeState): void {
+  state.holds++
 }
 
-export function letGo(crew: Crew): void {
-  crew.holds--
-  finish(crew)
+export function letGo(state: ScopeState): void {
+  state.holds--
+  finish(state)
 }
 
-function finish(crew: Crew): void {
-  if (crew.holds || crew.jobs.size || crew.isDone) return
-  crew.isDone = true
-  crew.onDone()
+function finish(state: ScopeState): void {
+  if (state.holds || state.tasks.size || state.isDone) return
+  state.isDone = true
+  state.onDone()
 }
 
 /**
  * Counts an error as a failure, unless it is the cancellation of the given token (SC4). Returns whether it is a
  * failure.
  */
-export function judge(crew: Crew, error: unknown, token: CancellationToken): boolean {
+export function failUnlessCancelled(state: ScopeState, error: unknown, token: CancellationToken): boolean {
   const failed = !isCancellation(error, token)
-  if (failed) fail(crew, error)
+  if (failed) fail(state, error)
   return failed
 }
 
-export function fail(crew: Crew, error: unknown): void {
-  const { failures, token } = crew
+export function fail(state: ScopeState, error: unknown): void {
+  const { failures, token } = state
   if (failures.has(error)) return
   if (failures.size) for (const part of partsOf(error)) failures.delete(part)
   failures.add(error)
@@ -227,7 +227,7 @@ function partsOf(error: unknown): Set<unknown> {
 }
 
 /** Returns the one failure, or one error with all of them. There must be a failure. */
-export function failureOf({ failures, token }: Crew): unknown {
+export function failureOf({ failures, token }: ScopeState): unknown {
   const [first] = failures
   if (failures.size === 1) return first
   const where = token.name === undefined ? '' : ` in scope ${JSON.stringify(token.name)}`
