@@ -127,7 +127,7 @@ describe('15. a token of another copy of the package', () => {
     assert.equal(copy.listeners, 0)
   })
 
-  it('is polled as ours are: indirectly, and never by a look', () => {
+  it('is polled as ours are: indirectly, and never by a read', () => {
     const [plain, shared] = [new CounterToken(5), new CounterToken(5, { direct: false })]
     const token = new SimpleToken(other(plain).foreign, other(shared).foreign)
     assert.equal(token.error, undefined)

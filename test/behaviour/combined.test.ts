@@ -222,7 +222,7 @@ describe('4. allOf', () => {
     }
   })
 
-  it('carries the error of the last in time where nobody had looked, too', () => {
+  it('carries the error of the last in time also if none was read since', () => {
     using clock = manualClock()
     const tokens = [new SimpleToken(), new TimeoutToken(5), new SimpleToken()]
     const all = allOf(...tokens)
@@ -234,7 +234,7 @@ describe('4. allOf', () => {
     assert.equal(all.cancelledBy, tokens[1])
   })
 
-  describe('of which one lives, when somebody begins to listen', () => {
+  describe('of which one is live, at the first listener', () => {
     const listening = [
       ['a listener', (all: CancellationToken) => all.onCancel(() => {})],
       ['a wait', (all: CancellationToken) => all.wait()],

@@ -88,7 +88,7 @@ for (const { name, make } of kinds) {
       assert.equal(token.timeoutFor({ max: 5 }), 1)
     })
 
-    it('is over once cancelled, by every view', async () => {
+    it('reads as cancelled in every way', async () => {
       const token = make()
       assert.equal(token.cancel('why'), token)
       const error = token.error
@@ -111,7 +111,7 @@ for (const { name, make } of kinds) {
       assert.equal(token.error?.kind, 'manual')
     })
 
-    it('tells whoever listens, waits, races, sleeps or holds its signal', async () => {
+    it('reaches listeners, waits, races, sleeps and signals', async () => {
       const token = make()
       const told: unknown[] = []
       token.onCancel((error) => told.push(error))
@@ -207,7 +207,7 @@ describe('any token below any other', () => {
       })
     }
     for (const dead of deadKinds) {
-      it(`${outer.name} below ${dead.name} is over from its first poll`, async () => {
+      it(`${outer.name} below ${dead.name} is cancelled from its first poll`, async () => {
         const source = dead.make()
         const token = outer.make(source)
         assert.equal(token.cancelled, true)
@@ -221,7 +221,7 @@ describe('any token below any other', () => {
 for (const { name, make, kind, error, seenByLook } of endingKinds) {
   describe(`a token that ends by itself: ${name}`, () => {
     for (const [poll, keepsOn] of directPolls) {
-      it(`is over at ${poll}, by its own rule`, async () => {
+      it(`is cancelled at ${poll}, by its own rule`, async () => {
         const token = make()
         assert.equal(await keepsOn(token), false)
         assert.equal(token.error?.kind, kind)
@@ -238,7 +238,7 @@ for (const { name, make, kind, error, seenByLook } of endingKinds) {
       assert.equal(make().signal.aborted, seenByLook)
     })
 
-    it('is over when a token below it is polled, and gives the error its class names', () => {
+    it('is cancelled when a child is polled, and gives the error its class names', () => {
       const token = make()
       const below = new SimpleToken(new SimpleToken(token))
       assert.equal(below.cancelled, true)
@@ -254,7 +254,7 @@ describe('any token: DefaultToken', () => {
     ['new DefaultToken()', new DefaultToken()],
     ['NEVER', NEVER],
   ] as const) {
-    it(`${name} is live by every view, after every poll and look`, async () => {
+    it(`${name} is live by every view, after every poll and read`, async () => {
       for (const [, keepsOn] of directPolls) assert.equal(await keepsOn(token), true)
       for (const [, look] of looks) look(token)
       assert.equal(token.isCancelled({ direct: false }), false)

@@ -80,7 +80,7 @@ describe('3. a condition is asked at each poll, and ends the token once it says 
     assert.equal(source.cancelled, false)
   })
 
-  it('without caching, a token that somebody listens to, or that was made a signal, keeps what it was told', async () => {
+  it('without caching, a token with a listener or a signal keeps what it was told', async () => {
     using clock = manualClock()
     for (const engage of [
       (token: CancellationToken) => token.onCancel(() => {}),
@@ -182,7 +182,7 @@ describe('3. without suppressing, the errors of a condition reach the poller', (
     assert.equal(token.cancelled, false)
   })
 
-  it('a look is no poll and does not meet them', () => {
+  it('a read is no poll and does not meet them', () => {
     const token = new SimpleToken(new ConditionToken(failing, { suppressExceptions: false }))
     assert.equal(token.error, undefined)
     assert.match(String(token), /ConditionToken/)
@@ -248,7 +248,7 @@ describe('3. before and after run around the condition', () => {
     })
   }
 
-  it('at every poll, also one of a token below, never for a look', () => {
+  it('at every poll, also one of a token below, never for a read', () => {
     calls.length = 0
     const token = new SimpleToken(new ConditionToken(condition, { before: note('before'), after: note('after') }))
     assert.equal(token.cancelled, false)
@@ -265,7 +265,7 @@ describe('3. before and after run around the condition', () => {
   })
 })
 
-describe('3. a condition that somebody listens to', () => {
+describe('3. a condition with a listener', () => {
   for (const [every, options] of [
     [10, {}],
     [3, { pollEvery: 3 }],
@@ -286,7 +286,7 @@ describe('3. a condition that somebody listens to', () => {
     })
   }
 
-  it('is not asked any more when nobody listens', () => {
+  it('is not called any more after the last listener', () => {
     using clock = manualClock()
     const condition = script(false)
     const source = new ConditionToken(condition)

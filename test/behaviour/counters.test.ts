@@ -140,7 +140,7 @@ describe('2. looking at a token never consumes and never calls a condition', () 
     })
   }
 
-  it('.counter is a look as well', () => {
+  it('.counter is a read as well', () => {
     const token = new CounterToken(3)
     assert.deepEqual([token.counter, token.counter, token.counter], [3, 3, 3])
   })
@@ -195,7 +195,7 @@ describe('2. who listens, waits and goes on', () => {
     assert.ok(clock.now >= 40 && clock.now <= 60)
   })
 
-  it('a listener hears of it in the poll that finds the counter empty', () => {
+  it('a listener learns of it in the poll that finds the counter empty', () => {
     const counter = new CounterToken(2)
     const told: unknown[] = []
     counter.onCancel((error) => told.push(error.kind))

@@ -51,7 +51,7 @@ describe('toHeaders', () => {
     }
   })
 
-  it('gets less as time goes by, and is 0 when it is over', () => {
+  it('gets less as time goes by, and is 0 when it has passed', () => {
     using clock = manualClock()
     const token = new SimpleToken(new TimeoutToken(60_000), new TimeoutToken(2_000))
     clock.tick(500)
@@ -60,7 +60,7 @@ describe('toHeaders', () => {
     assert.deepEqual(toHeaders(token), both('0n', '0'))
   })
 
-  it('is 0 for a token that is over for another reason, and nothing for one without a deadline', () => {
+  it('is 0 for a token that was cancelled for another reason, and nothing for one without a deadline', () => {
     assert.deepEqual(toHeaders(CANCELLED), both('0n', '0'))
     assert.deepEqual(toHeaders(AbortSignal.abort()), both('0n', '0'))
     assert.deepEqual(toHeaders(NEVER), {})
@@ -145,7 +145,7 @@ describe('fromHeaders', () => {
     assert.ok(fromHeaders([]) instanceof DefaultToken)
   })
 
-  it('max is the most that anybody gets', () => {
+  it('max is the most that a server gets', () => {
     assert.equal(given({ 'grpc-timeout': '1H' }, { max: 30_000 }), 30_000)
     assert.equal(given({ 'grpc-timeout': '1S' }, { max: 30_000 }), 1_000)
     assert.equal(given({}, { max: 30_000 }), 30_000)

@@ -68,7 +68,7 @@ describe('17. dispose', () => {
     assert.equal(token.error?.kind, 'dispose')
   })
 
-  it('of a token that is over changes nothing', () => {
+  it('of a cancelled token changes nothing', () => {
     const token = new SimpleToken().cancel('first')
     token[Symbol.dispose]()
     assert.equal(token.error?.kind, 'manual')
@@ -80,7 +80,7 @@ describe('17. dispose', () => {
     assert.equal(counter.error?.kind, 'counter')
   })
 
-  it('of a token whose source is over keeps the source’s error', () => {
+  it('of a token whose source is cancelled keeps the source’s error', () => {
     const source = new SimpleToken()
     const token = new SimpleToken(source)
     source.cancel('source')
@@ -157,7 +157,7 @@ describe('18. grace(ms)', () => {
     assert.equal(new TimeoutToken(0).grace(5).remaining, 5)
   })
 
-  it('counts from the cancellation of a source that nobody had looked at since', () => {
+  it('counts from the cancellation of a source that was not read since', () => {
     using clock = manualClock()
     const source = new SimpleToken()
     const token = new SimpleToken(new SimpleToken(source))
@@ -181,7 +181,7 @@ describe('18. grace(ms)', () => {
     assert.equal(endless.remaining, Infinity)
   })
 
-  it('tells who listens, waits or holds its signal, when it is over', async () => {
+  it('reaches listeners, waits and signals when it is cancelled', async () => {
     using clock = manualClock()
     const token = new TimeoutToken(50)
     const grace = token.grace(30)

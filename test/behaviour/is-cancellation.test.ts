@@ -228,7 +228,7 @@ describe('12. isCancellation', () => {
     assert.equal(isCancellation(named('AbortError', { cause: new SimpleToken().cancel().error }), token), false)
   })
 
-  it('with a token looks, and never polls', () => {
+  it('with a token reads, and never polls', () => {
     let asked = 0
     const token = new ConditionToken(() => ++asked > 0)
     const counter = new CounterToken(1, { direct: false })

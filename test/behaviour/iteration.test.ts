@@ -304,7 +304,7 @@ describe('16. sleep and checkpoint', () => {
     assert.equal(error, token.error)
   })
 
-  it('checkpoint lets them run though the clock of a test stands still', async () => {
+  it('checkpoint lets them run though the clock of a test is stopped', async () => {
     using clock = manualClock()
     const token = new SimpleToken()
     setTimeout(() => token.cancel('a timer'), 1)
@@ -344,7 +344,7 @@ describe('iterate over a stream', () => {
     assert.deepEqual([seen, cancelled, source.locked], [['a', 'b'], [], false])
   })
 
-  it('of the web that has fallen silent cancels it', async () => {
+  it('of the web that is silent cancels it', async () => {
     const { source, cancelled } = stream(['a'])
     const token = new SimpleToken()
     const items = token.iterate(source)[Symbol.asyncIterator]()

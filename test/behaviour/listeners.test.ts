@@ -143,7 +143,7 @@ describe('6. stop() takes a listener back', () => {
 })
 
 describe('6. the order of listeners', () => {
-  it('is parents before children, first come first called, whoever listened first', () => {
+  it('is parents before children, first come first called, whichever was registered first', () => {
     for (const order of [
       ['root', 'a', 'b', 'aa', 'ab'],
       ['ab', 'aa', 'b', 'a', 'root'],
@@ -309,7 +309,7 @@ describe('6. a listener that throws', () => {
   })
 })
 
-describe('listening, where nobody has looked before,', () => {
+describe('listening to a token that was never read', () => {
   it('asks the rule of a token before its sources', () => {
     const empty = new CounterToken(0)
     const own = new CounterToken(0, empty)
@@ -320,7 +320,7 @@ describe('listening, where nobody has looked before,', () => {
     registration.stop()
   })
 
-  it('notices a counter that has run out, whether somebody listens to it or not', () => {
+  it('notices a counter that has run out, whether it has a listener or not', () => {
     const counter = new CounterToken(1)
     const { signal } = counter
     assert.equal(counter.cancelled, false)

@@ -29,7 +29,7 @@ describe('1. a poll asks first whether it was cancelled by hand', () => {
     })
   }
 
-  it('cancelling goes before a rule that nobody has asked yet', () => {
+  it('cancelling goes before a rule that was not polled yet', () => {
     const token = new ConditionToken(forbidden, { suppressExceptions: false }).cancel('by hand')
     assert.equal(token.cancelled, true)
     assert.equal(token.error?.kind, 'manual')
@@ -76,7 +76,7 @@ describe('1. a poll asks next its own rule, then each nested token in order', ()
     }
   })
 
-  it('of two nested tokens that are over, the first in order is named', () => {
+  it('of two cancelled tokens, the first in order is named', () => {
     const a = new SimpleToken()
     const b = new SimpleToken()
     const token = new SimpleToken(a, b)
@@ -162,7 +162,7 @@ describe('1. the first yes is remembered, and fixes everything for good', () => 
     })
   }
 
-  it('what an indirect poll or a look found stays as well', () => {
+  it('what an indirect poll or a read found stays as well', () => {
     for (const find of [
       (token: CancellationToken) => token.isCancelled({ direct: false }),
       (token: CancellationToken) => token.error,
@@ -182,7 +182,7 @@ describe('1. the first yes is remembered, and fixes everything for good', () => 
     }
   })
 
-  it('cancel() on a token that is dead through a source changes nothing, even if nobody had looked', () => {
+  it('cancel() on a token that is dead through a source changes nothing, even if it was not read since', () => {
     const source = new SimpleToken()
     const token = new SimpleToken(source)
     source.cancel('source')
@@ -250,7 +250,7 @@ describe('1. of two sources cancelled in turn', () => {
     })
   }
 
-  it('the earlier in order wins where somebody had listened and gave up', () => {
+  it('the earlier in order wins where a listener was stopped', () => {
     const a = new SimpleToken()
     const b = new SimpleToken()
     const token = new SimpleToken(a, b)

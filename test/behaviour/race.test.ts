@@ -108,7 +108,7 @@ describe('9. race rejects when the token is cancelled', () => {
   })
 
   for (const { name, make } of deadKinds) {
-    it(`at once when it is over, without starting functions: ${name}`, async () => {
+    it(`at once when it is cancelled, without starting functions: ${name}`, async () => {
       const token = make()
       const work = () => assert.fail('started')
       const error = await rejection(token.race([work, async () => work(), forever()]))
@@ -134,7 +134,7 @@ describe('9. race rejects when the token is cancelled', () => {
     assert.equal(await outcome, token.error)
   })
 
-  it('at once when it is over, though a promise has been fulfilled', async () => {
+  it('at once when it is cancelled, though a promise has been fulfilled', async () => {
     const token = new SimpleToken().cancel()
     assert.equal(await rejection(token.race([Promise.resolve('done')])), token.error)
   })
@@ -174,7 +174,7 @@ describe('9. race rejects with a TimeoutCancellationError when `timeout` passes'
     assert.equal((error as CancellationError).kind, 'timeout')
   })
 
-  it('but not when somebody wins in time', async () => {
+  it('but not when a task wins in time', async () => {
     using clock = manualClock()
     const racing = new SimpleToken().race((token) => token.sleep(20).then(() => 'won'), { timeout: 50 })
     await clock.advance(100)
@@ -274,7 +274,7 @@ describe('9. a task that throws an error of its own for the cancellation does no
 })
 
 describe('9. a work that has failed by the time of the cancellation wins over it', () => {
-  it('though nobody had heard of it yet', async () => {
+  it('even if no listener was called yet', async () => {
     const failure = new Error('says more')
     const token = new SimpleToken()
     const outcome = rejection(token.race([Promise.reject(failure), forever()]))

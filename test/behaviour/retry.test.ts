@@ -142,7 +142,7 @@ describe('retry and cancellation', () => {
     assert.deepEqual([calls.length, clock.now], [4, 0])
   })
 
-  test('under a token that is over nothing is tried', async () => {
+  test('under a cancelled token nothing is tried', async () => {
     const { calls, work } = flaky(0)
     assert.equal(await rejection(CANCELLED.retry(work)), CANCELLED.error)
     assert.equal(calls.length, 0)

@@ -63,7 +63,7 @@ describe('token.signal', () => {
     )
   })
 
-  it('fires at a deadline, though nobody polls or listens otherwise', () => {
+  it('fires at a deadline, without polls and listeners', () => {
     using clock = manualClock()
     const { signal } = new SimpleToken(new SimpleToken(), new TimeoutToken(50))
     clock.tick(49)
@@ -83,7 +83,7 @@ describe('token.signal', () => {
     assert.equal((signal.reason as { kind: string }).kind, 'condition')
   })
 
-  it('agrees with its token on which of two sources it was, whoever is asked first', () => {
+  it('agrees with its token on which of two sources it was, whichever is read first', () => {
     for (const ask of [
       (token: CancellationToken) => token.cancelled,
       (token: CancellationToken) => token.signal.aborted,
@@ -204,7 +204,7 @@ describe('from', () => {
       assert.equal(await waiting, token.error)
     })
 
-    it(`follows ${name} that ended before, and one that nobody listens to`, () => {
+    it(`follows ${name} that ended before, and one without listeners`, () => {
       const { token, end, reason } = make()
       end()
       assert.equal(token.cancelled, true)
@@ -237,7 +237,7 @@ describe('from', () => {
 })
 
 describe('a foreign signal carries one listener of ours', () => {
-  it('however many tokens derive from it, and only while somebody listens', async () => {
+  it('however many tokens derive from it, and only while it has a listener', async () => {
     const signal = new OtherSignal()
     const tokens = Array.from({ length: 50 }, (_, i) =>
       i % 2 ? from(signal) : new SimpleToken(new SimpleToken(), signal),

@@ -120,7 +120,7 @@ describe('13. text reads as the call that makes the token', () => {
     assert.equal(String(new SimpleToken({ name: 'two\nlines' })), "SimpleToken({ name: 'two\\nlines' })")
   })
 
-  it('shows the class of somebody’s own kind', () => {
+  it('shows the class of a kind of the user', () => {
     class RequestToken extends SimpleToken {}
     assert.equal(String(new RequestToken({ name: 'GET /' })), "RequestToken({ name: 'GET /' })")
   })

@@ -8,7 +8,7 @@ const DAY = 86_400_000
 
 describe('11. a TimeoutToken takes any number of milliseconds', () => {
   for (const ms of [0, 0.25, 1, 2.5, 1_000, 2 ** 31 - 1, 2 ** 31, 2 ** 32 + 0.5, 3 * 2 ** 31, 400 * DAY]) {
-    it(`${ms}: it is over by then and not before, polled or listened to`, () => {
+    it(`${ms}: it is cancelled by then and not before, polled or listened to`, () => {
       using clock = manualClock()
       const [polled, heard] = [new TimeoutToken(ms), new TimeoutToken(ms)]
       const told: number[] = []
@@ -50,7 +50,7 @@ describe('11. a TimeoutToken takes any number of milliseconds', () => {
     assert.ok(turns > 100)
   })
 
-  it('and ends by a timer where somebody listens', async () => {
+  it('and ends by a timer if it has a listener', async () => {
     const token = new TimeoutToken(5)
     const told = await new Promise<boolean>((resolve) => {
       const limit = setTimeout(resolve, 120_000, false) // a listener alone does not keep the process alive
@@ -242,7 +242,7 @@ describe('3. remaining', () => {
     for (const [token, left] of rows) assert.equal(token.remaining, left === Infinity ? Infinity : 0, String(token))
   })
 
-  it('is 0 once it is over, for whatever reason', () => {
+  it('is 0 once it is cancelled, for any reason', () => {
     assert.equal(new TimeoutToken(100).cancel().remaining, 0)
     assert.equal(new SimpleToken().cancel().remaining, 0)
     assert.equal(new SimpleToken(new TimeoutToken(100), new SimpleToken().cancel()).remaining, 0)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { SimpleToken } from 'calloff'
 
 describe('1. trees of tokens, as Go, tokio and asyncio-cancel-token have them', () => {
-  it('a cancel goes to all descendants and to nobody else', () => {
+  it('a cancel goes to all descendants and to no other token', () => {
     const root = new SimpleToken()
     const [left, right] = [new SimpleToken(root), new SimpleToken(root)]
     const [a, b] = [new SimpleToken(left), new SimpleToken(left)]
@@ -63,7 +63,7 @@ describe('1. trees of tokens, as Go, tokio and asyncio-cancel-token have them', 
     assert.ok(String(token).length > 100_000)
   })
 
-  it('a chain of 100,000 tokens that nobody listens to finds a cancel at its top', () => {
+  it('a chain of 100,000 tokens without listeners finds a cancel at its top', () => {
     const root = new SimpleToken()
     let token = new SimpleToken(root)
     for (let i = 0; i < 100_000; i++) token = new SimpleToken(token)

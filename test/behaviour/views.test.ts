@@ -94,7 +94,7 @@ function watch(source: CancellationToken): { told: string[]; signals: AbortSigna
   return { told, signals, below }
 }
 
-describe('5. a poll or look that discovers a cancellation makes it so', () => {
+describe('5. a poll or read that discovers a cancellation makes it so', () => {
   for (const [name, byLook, make] of unnoticed) {
     const ways = [
       ...directPolls.map(([way, poll]) => [way, poll as (token: CancellationToken) => unknown] as const),
@@ -119,7 +119,7 @@ describe('5. a poll or look that discovers a cancellation makes it so', () => {
     }
   }
 
-  it('the getter `signal` is such a look: what it gives is aborted already', () => {
+  it('the getter `signal` is such a read: the returned signal is aborted already', () => {
     const timeout = new TimeoutToken(10_000)
     skip(10_000)
     assert.equal(timeout.signal.aborted, true)
@@ -185,7 +185,7 @@ describe('5. a poll or look that discovers a cancellation makes it so', () => {
     assert.equal(checked, true)
   })
 
-  it('a token that nobody listens to agrees as soon as it is asked', () => {
+  it('a token without listeners agrees as soon as it is asked', () => {
     const source = new SimpleToken()
     const token = new SimpleToken(new SimpleToken(source))
     assert.equal(token.cancelled, false)

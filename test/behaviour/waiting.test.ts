@@ -41,7 +41,7 @@ describe('7. wait() resolves with the error that says who and why', () => {
     assert.equal((await waiting).token, source)
   })
 
-  it('at once when it is over already', async () => {
+  it('at once when it is cancelled already', async () => {
     const token = new SimpleToken().cancel()
     assert.equal(await stateOf(token.wait()), 'resolved')
     assert.equal(await token.wait({ timeout: 0, step: 0 }), token.error)
@@ -218,7 +218,7 @@ describe('7. only what must be polled is polled, every `step` ms', () => {
     )
   })
 
-  it('a condition is polled by the wait’s step also while somebody listens at a pace of his own', async () => {
+  it('a condition is polled by the wait’s step also while a listener has another pace', async () => {
     using clock = manualClock()
     let over = false
     const token = new ConditionToken(() => over, { pollEvery: 1_000 })
@@ -250,7 +250,7 @@ describe('8. waitSync() blocks until the token is cancelled', () => {
     assert.ok(performance.now() - start >= 20)
   })
 
-  it('not at all when it is over', () => {
+  it('not at all when it is cancelled', () => {
     using clock = manualClock()
     const token = new SimpleToken().cancel('why')
     assert.equal(token.waitSync(), token.error)

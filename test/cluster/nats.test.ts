@@ -57,7 +57,7 @@ describe('NATS in a cluster of three', { skip }, async () => {
     }
   })
 
-  it('of six that cancel at once what was forgotten before, all hear of the one that stands', async () => {
+  it('of six that cancel at once what was forgotten before, all learn of the one that stands', async () => {
     const topic = { name: 'cancelled', runId: '' }
     for (let round = 0; round < 10; round++) {
       const stand = await Promise.all(links.map((link, i) => link.mark(topic, markOf(`mark-${round}-${i}`), 60_000)))

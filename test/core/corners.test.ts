@@ -29,7 +29,7 @@ test('waitSync says so where a thread may not block, as in a page', () => {
   }
 })
 
-test('waitSync says so when the clock stands still, rather than wait for ever', () => {
+test('waitSync says so when the clock is stopped, rather than wait for ever', () => {
   const now = mock.method(performance, 'now', () => 1_000)
   try {
     assert.throws(() => new TimeoutToken(5).waitSync(), /clock stands still/)
@@ -38,7 +38,7 @@ test('waitSync says so when the clock stands still, rather than wait for ever', 
   }
 })
 
-test('a token says in one word why it is over', () => {
+test('a token says in one word why it was cancelled', () => {
   const token = new SimpleToken(new TimeoutToken(0))
   assert.equal(token.kind, 'timeout')
   assert.equal(new SimpleToken().kind, undefined)
@@ -242,7 +242,7 @@ test('a function with a strange name is λ', () => {
   assert.equal(String(new ConditionToken(strange)), 'ConditionToken(λ)')
 })
 
-test('a poll finds a deadline above very many rules where nobody listens', () => {
+test('a poll finds a deadline above very many rules without listeners', () => {
   using clock = manualClock()
   let token: CancellationToken = new TimeoutToken(50)
   for (let i = 0; i < 40; i++) token = new SimpleToken(new TimeoutToken(1_000 + i), token)
@@ -252,7 +252,7 @@ test('a poll finds a deadline above very many rules where nobody listens', () =>
   assert.deepEqual([own.cancelled, token.cancelled, own.error], [true, true, token.error])
 })
 
-describe('an all-of hears of what had ended, unseen, before anybody listened', () => {
+describe('an all-of learns of what had ended, unseen, before the first listener', () => {
   const controller = new AbortController()
   const counter = new CounterToken(1, { direct: false })
   const ended: readonly (readonly [string, SimpleToken | AbortSignal, () => unknown])[] = [
@@ -272,7 +272,7 @@ describe('an all-of hears of what had ended, unseen, before anybody listened', (
   }
 })
 
-describe('a token that ends between a look and the listening', () => {
+describe('a token that ends between a read and its first listener', () => {
   /** A clock that goes on by a millisecond whenever it is read: sooner or later a deadline passes just then. */
   async function hurried(
     run: (token: CancellationToken) => Promise<unknown>,

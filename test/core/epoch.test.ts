@@ -76,7 +76,7 @@ for (const [name, edge] of [
       }
     })
 
-    test('listeners and signals hear of it, in order', () => {
+    test('listeners and signals learn of it, in order', () => {
       for (let i = 0; i < AROUND; i++) {
         const { root, tokens } = make()
         const told: unknown[] = []

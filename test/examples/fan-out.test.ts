@@ -97,7 +97,7 @@ describe('a server whose requests fan out to a child process, another server and
     await hasLeftNothing(server, stop)
   })
 
-  it('whoever stops the server stops all three', async () => {
+  it('stopping the server stops all three', async () => {
     const stop = new SimpleToken({ name: 'stop' })
     const server = await begin(stop, 60_000, LONG)
     const answered = fetch(urlOf(server), { headers: { connection: 'close' } })

@@ -141,12 +141,12 @@ const light: Readonly<Record<string, Consume>> = {
 }
 
 for (const [what, make] of Object.entries(sources)) {
-  test(`whoever listens to ${what}, or to what was composed of it, hears the abort`, async () => {
+  test(`listeners of ${what}, and of what was composed of it, see the abort`, async () => {
     assert.deepEqual(await lost(make, light, 20), [])
   })
 }
 
-test('the platform hears of a cancelled token that was collected before anybody looked', async () => {
+test('the platform learns of a cancelled token that was collected before it was read', async () => {
   // Node 24.16 and later, and 26.1 to 26.8, would forget it: nodejs/node#65995.
   const make = (): Source => {
     let root: SimpleToken | undefined = new SimpleToken()
@@ -173,7 +173,7 @@ test('the platform hears of a cancelled token that was collected before anybody 
   }
 })
 
-test('an abort that nobody should hear is not heard: the check of these checks', async () => {
+test('an abort that no listener should see is not seen: the check of these checks', async () => {
   const silent = (): Source => ({ signal: new SimpleToken().signal, cancel: nothing })
   const kept = await prepared(silent, light['a listener'] as Consume, 20)
   await collect()

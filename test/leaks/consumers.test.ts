@@ -107,7 +107,7 @@ for (const [how, { consume, count = 20, absent = false, skip = false }] of Objec
   for (const [what, make] of Object.entries<() => Source>(ours)) {
     // A plain controller's signal is the platform's own business.
     const reason = what === 'a token' && !how.includes('composite') ? absent : absent || skip
-    test(`${how} hears of ${what}`, { skip: reason }, async () => {
+    test(`${how} learns of ${what}`, { skip: reason }, async () => {
       assert.deepEqual(await lost(make, { [how]: consume }, count), [])
     })
   }
@@ -130,15 +130,15 @@ test(
   },
 )
 
-test('a fetch that waits for its answer hears of a derived token', async () => {
+test('a fetch that waits for its answer learns of a derived token', async () => {
   assert.equal(await lostRequests('never', (url, signal) => fetch(url, { signal })), 0)
 })
 
-test('a fetch that waits for a composite of it hears of a derived token', async () => {
+test('a fetch that waits for a composite of it learns of a derived token', async () => {
   assert.equal(await lostRequests('never', (url, signal) => fetch(url, { signal: AbortSignal.any([signal]) })), 0)
 })
 
-test('a fetch that reads the body hears of a derived token', async () => {
+test('a fetch that reads the body learns of a derived token', async () => {
   const read = async (url: string, signal: AbortSignal) => (await fetch(url, { signal })).text()
   assert.equal(await lostRequests('half', read), 0)
 })

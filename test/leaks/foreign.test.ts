@@ -55,7 +55,7 @@ test('the runtime counts one listener and none, too', { skip: !isNode && 'only N
   assert.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
-test('nobody listens to a signal that tokens are only derived from, polled and looked at', () => {
+test('a signal has no listener while tokens are only derived from it, polled and read', () => {
   const { controller, most } = counted()
   for (let i = 0; i < MANY; i++) {
     const token = from(controller.signal).plus(new TimeoutToken(60_000))

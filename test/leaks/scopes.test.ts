@@ -84,13 +84,13 @@ for (const [what, begin] of Object.entries(uses)) {
 
 // A million in CI.
 const many = share(1_000_000)
-test(`${many} works of one scope leave it flat`, async () => {
+test(`${many} tasks of one scope leave it flat`, async () => {
   const s = openScope(new SimpleToken(), { trace: false })
   await leaves(1e6 / many, many, () => s.run(async () => 1))
   await s.close()
 })
 
-test('works that wait for their turn leave nothing on a scope that lives long', async () => {
+test('tasks that wait for their turn leave nothing on a scope that lives long', async () => {
   const s = openScope(new SimpleToken(), { concurrency: 10 })
   await leaves(FLAT, 50_000, () => s.run(async () => 1))
   await s.close()

@@ -47,7 +47,7 @@ test('a listener that was stopped, a wait that has timed out and a race that is 
   assert.ok(left <= strays, `${left} were kept`)
 })
 
-test('a page that nobody listens to any more is let go within two seconds or so', async () => {
+test('a page without listeners is let go within two seconds or so', async () => {
   const buffers: WeakRef<object>[] = []
   const listen = () => {
     const token = new SharedToken()
@@ -66,7 +66,7 @@ test('a page that nobody listens to any more is let go within two seconds or so'
   assert.ok(left <= 7 + strays * 2, `${left} were kept`)
 })
 
-test('a share that was disposed of is not kept by what it was made of, nor one whose handle nobody has read', async () => {
+test('a share that was disposed of is not kept by what it was made of, nor one whose handle was never read', async () => {
   const source = new SimpleToken()
   const disposed = await survivors(200, () => {
     const shared = share(source.plus(new TimeoutToken(3_600_000)))
@@ -93,7 +93,7 @@ test('a share whose handle was read is kept for as long as it may still have to 
   for (const handle of handles) assert.equal(SharedToken.from(handle).reason, 'all')
 })
 
-test('a listener is kept, and called, though nobody holds its token', async () => {
+test('a listener is kept, and called, even if the program has dropped its token', async () => {
   let told = 0
   const handles: SharedToken['handle'][] = []
   const listen = () => {

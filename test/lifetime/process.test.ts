@@ -167,7 +167,7 @@ describe('console.log', { concurrency: 2 }, () => {
     assert.deepEqual([errors, code], ['', 0])
   })
 
-  test('an error that nobody catches names the token and the reason', async () => {
+  test('an uncaught error names the token and the reason', async () => {
     const { lines, errors, code } = await run('print an error')
     assert.match(lines[0] as string, /AbortError.*"upload".*user pressed stop/)
     assert.match(errors, /token "upload" was cancelled: user pressed stop/)

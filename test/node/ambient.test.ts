@@ -26,7 +26,7 @@ describe('the ambient token', () => {
     })
   }
 
-  it('is refused where nobody keeps it, by a typed error', async () => {
+  it('is refused where no context keeps it, by a typed error', async () => {
     const ended = await start(node, 'no-ambient.child.js').ended
     const message =
       "NoAmbientError ERR_NO_AMBIENT: ambient must not be true before 'calloff/node' is imported, which keeps the token"

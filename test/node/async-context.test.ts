@@ -29,7 +29,7 @@ function listenIn(name: string | undefined, token: CancellationToken): { readonl
 }
 
 describe('listeners run in the async context they were registered in', () => {
-  it('when somebody cancels by hand in another', () => {
+  it('when a caller cancels it in another', () => {
     const token = new SimpleToken()
     const { ran } = listenIn('registration', token)
     context.run('canceller', () => token.cancel())
@@ -80,7 +80,7 @@ describe('listeners run in the async context they were registered in', () => {
     ['text', (token) => String(token)],
   ]
   for (const [name, poll] of polls) {
-    it(`when a poll or look discovers it: ${name}`, () => {
+    it(`when a poll or read discovers it: ${name}`, () => {
       using clock = manualClock()
       // Of the same moment, and set before its own timer.
       const poller = new TimeoutToken(100)
@@ -181,7 +181,7 @@ describe('listeners run in the async context they were registered in', () => {
     assert.deepEqual(held.ran, ['registration'])
   })
 
-  it('when the token is over already: at once, where they are', () => {
+  it('when the token is cancelled already: at once, where they are', () => {
     const token = context.run('canceller', () => new SimpleToken().cancel())
     assert.deepEqual(listenIn('registration', token).ran, ['registration'])
   })
@@ -320,7 +320,7 @@ describe('beyond the context nothing changes', () => {
 
 describe('a program that imports only calloff', () => {
   for (const runtime of runtimes) {
-    it(`runs listeners in the context of whoever cancels, on ${runtime.name}`, { skip: runtime.skip }, async () => {
+    it(`runs listeners in the context of the canceller, on ${runtime.name}`, { skip: runtime.skip }, async () => {
       const ended = await start(runtime, 'async-context.child.js').ended
       assert.equal(ended.errors, '')
       assert.deepEqual(JSON.parse(ended.lines[0] ?? '{}'), {

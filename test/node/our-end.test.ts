@@ -58,7 +58,7 @@ describe('when the program ends, its children do', { skip }, () => {
           }))
       }
 
-      it('not by a signal that somebody listens to', () =>
+      it('not by a signal with a listener', () =>
         withProgram(runtime, 'has a handler of its own', async (program, time) => {
           await program.printed('ready')
           await sleepers(time, 2)

@@ -313,7 +313,7 @@ const ends: readonly (readonly [string, (token: ProcessSignalToken, parent: Simp
   ['dispose', (token) => token[Symbol.dispose]()],
 ]
 
-describe('handlers are attached exactly while somebody listens', { skip }, () => {
+describe('handlers are attached exactly while the token has a listener', { skip }, () => {
   for (const { name, begin } of ways) {
     it(`${name}: one for each signal, gone when the listening is over`, async () => {
       using clock = manualClock()
@@ -382,7 +382,7 @@ describe('handlers are attached exactly while somebody listens', { skip }, () =>
     assert.deepEqual(handlers(), NONE)
   })
 
-  it('polls and looks attach nothing, here and below', () => {
+  it('polls and reads attach nothing, here and below', () => {
     const token = make()
     for (const one of [token, new SimpleToken(token), anyOf(new SimpleToken(), token), allOf(token), token.grace(5)]) {
       assert.equal(one.cancelled, false)
@@ -410,7 +410,7 @@ describe('handlers are attached exactly while somebody listens', { skip }, () =>
     assert.deepEqual(handlers(), NONE)
   })
 
-  it('a token that is over attaches none', async () => {
+  it('a cancelled token attaches none', async () => {
     const over: ProcessSignalToken[] = [
       make().cancel(),
       new ProcessSignalToken(...signals, { cancelled: true }),
@@ -585,7 +585,7 @@ describe('a token held by using', { skip }, () => {
     assert.equal(token.error?.kind, 'dispose')
   })
 
-  it('hears the signal without anybody listening, and lets go', async () => {
+  it('hears the signal without listeners, and removes its handler', async () => {
     using token = make()
     await raise('SIGHUP')
     assert.deepEqual(handlers(), NONE)
@@ -622,7 +622,7 @@ describe('a token held by using', { skip }, () => {
     assert.equal(token.reason, 'elsewhere')
   })
 
-  it('attaches nothing when it is over from the start', () => {
+  it('attaches nothing when it is cancelled from the start', () => {
     for (const make of [
       () => new ProcessSignalToken(...signals, { cancelled: true }),
       () => new ProcessSignalToken(...signals, new SimpleToken().cancel()),
@@ -737,7 +737,7 @@ describe('bad input to a process signal token', () => {
   }
 
   for (const name of ['SIGKILL', 'SIGSTOP']) {
-    it(`${name}, which nobody can handle, is a RangeError`, { skip }, () => {
+    it(`${name}, which no program can handle, is a RangeError`, { skip }, () => {
       refused([name], { name: 'RangeError', message: new RegExp(`signals .*"${name}"`) })
       refused(['SIGINT', name], { name: 'RangeError', message: new RegExp(`signals .*"${name}"`) })
     })

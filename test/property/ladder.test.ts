@@ -167,7 +167,7 @@ test('a ladder of 60 diamonds, 2⁶⁰ ways, is polled, listened to and cancelle
   )
 })
 
-test('unheard, a ladder is found cancelled by the first poll or look', () => {
+test('unheard, a ladder is found cancelled by the first poll or read', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...Object.keys(tops)),

@@ -332,7 +332,7 @@ async function compete(
   assert.deepEqual(stray.splice(0), [], 'no rejection is unhandled')
 }
 
-test('works that compete come to what the order of their ends says, and the losers are awaited', async () => {
+test('tasks that compete come to what the order of their ends says, and the losers are awaited', async () => {
   const member = fc.record({
     how: fc.constantFrom<Member>('succeeds', 'fails', 'fails', 'hangs', 'is deaf', 'fails when cancelled'),
     steps: fc.nat(2),

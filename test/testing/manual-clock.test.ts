@@ -29,7 +29,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 const holding = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
 
 describe('a manual clock', () => {
-  it('stands still until it is told to move, and counts from its making', async () => {
+  it('is stopped until it is moved, and counts from its making', async () => {
     using clock = manualClock()
     assert.equal(clock.now, 0)
     const token = new TimeoutToken(1)
@@ -98,7 +98,7 @@ describe('alarms of a manual clock', () => {
   }
 
   for (const move of ['tick', 'advance'] as const) {
-    it(`${move}: go off in the order they fall due, those of one moment in the order they were set`, async () => {
+    it(`${move}: go off in the order they are due, those of one moment in the order they were set`, async () => {
       using clock = manualClock()
       const order: string[] = []
       for (const [name, ms] of [
@@ -118,7 +118,7 @@ describe('alarms of a manual clock', () => {
       assert.equal(order.at(-1), 'late at 50.5')
     })
 
-    it(`${move}: those set on the way go off in the same move, if they fall due by then`, async () => {
+    it(`${move}: those set on the way go off in the same move, if they are due by then`, async () => {
       using clock = manualClock()
       const order: string[] = []
       alarm(10, () => {
@@ -309,7 +309,7 @@ describe('putting clocks in and out', () => {
 })
 
 describe('what a manual clock drives', () => {
-  it('deadlines: polls, looks, listeners, what is left, signals, and all that derives from them', () => {
+  it('deadlines: polls, reads, listeners, the time left, signals, and derived tokens', () => {
     using clock = manualClock()
     const token = new TimeoutToken(100)
     const derived = new SimpleToken(new SimpleToken(), token)
@@ -324,7 +324,7 @@ describe('what a manual clock drives', () => {
     assert.deepEqual(seen, ['timeout at 100'])
   })
 
-  it('deadlines nobody listens to are found by a look', () => {
+  it('deadlines without listeners are found by a read', () => {
     using clock = manualClock()
     const token = new TimeoutToken(100)
     clock.tick(100)
@@ -446,7 +446,7 @@ describe('what a manual clock drives', () => {
     assert.deepEqual(seen, ['counter resolved at 21'])
   })
 
-  it('pollEvery: a condition is asked while somebody listens, and no longer', () => {
+  it('pollEvery: a condition is called while it has a listener, and no longer', () => {
     using clock = manualClock()
     let asked = 0
     const token = new ConditionToken(() => ++asked < 0, { pollEvery: 25 })
@@ -525,7 +525,7 @@ describe('what a manual clock drives', () => {
     assert.deepEqual(seen, ['timeout rejected at 20', 'deadline rejected at 30', 'work resolved at 50'])
   })
 
-  it('checkpoint is no matter of time: it passes while the clock stands still', async () => {
+  it('checkpoint is no matter of time: it passes while the clock is stopped', async () => {
     using clock = manualClock()
     const token = new SimpleToken()
     for (let i = 0; i < 5_000; i++) await token.checkpoint()
@@ -535,7 +535,7 @@ describe('what a manual clock drives', () => {
     assert.equal(clock.now, 0)
   })
 
-  it('a loop over a token lets the event loop turn though the clock stands still', async () => {
+  it('a loop over a token lets the event loop turn though the clock is stopped', async () => {
     using clock = manualClock()
     const token = new SimpleToken()
     setTimeout(() => token.cancel('a real timer'), 1)
@@ -559,7 +559,7 @@ describe('what a manual clock drives', () => {
 })
 
 describe('waitSync under a manual clock', () => {
-  it('moves it to the deadline, and blocks nobody', () => {
+  it('moves it to the deadline, and blocks no thread', () => {
     using clock = manualClock()
     const start = performance.now()
     const error = new TimeoutToken(3_600_000).waitSync()
@@ -581,7 +581,7 @@ describe('waitSync under a manual clock', () => {
     assert.equal(clock.now, 36)
   })
 
-  it('lets go off on the way what falls due', () => {
+  it('lets go off on the way what is due', () => {
     using clock = manualClock()
     const token = new TimeoutToken(100)
     const order: string[] = []

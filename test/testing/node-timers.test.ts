@@ -282,7 +282,7 @@ for (const [name, apis, withClock] of settings) {
     })
 
     if (withClock) {
-      it('since performance.now is mocked: polls of a deadline nobody listens to, and what is left of it', async () => {
+      it('since performance.now is mocked: polls of a deadline without listeners, and what is left of it', async () => {
         const token = new TimeoutToken(100)
         const derived = new SimpleToken(token)
         await tick(99)
@@ -291,7 +291,7 @@ for (const [name, apis, withClock] of settings) {
         assert.deepEqual([token.cancelled, derived.keepOn(), derived.remaining], [true, false, 0])
       })
     } else {
-      it('but not the polls of a deadline nobody listens to, which read performance.now', async () => {
+      it('but not the polls of a deadline without listeners, which read performance.now', async () => {
         const token = new TimeoutToken(1e9)
         await tick(1e9)
         assert.equal(token.cancelled, false)

@@ -65,7 +65,7 @@ for (const [direction, mine, theirs] of [
         )
       })
 
-      test(`a token ${how} ends with it, found by a look`, () => {
+      test(`a token ${how} ends with it, found by a read`, () => {
         const source = new theirs.SimpleToken()
         const token = build(mine, source)
         source.cancel()
@@ -73,7 +73,7 @@ for (const [direction, mine, theirs] of [
         assert.equal(token.remaining, 0)
       })
 
-      test(`a token ${how} hears of it`, async () => {
+      test(`a token ${how} learns of it`, async () => {
         const source = new theirs.SimpleToken()
         const token = build(mine, source)
         const heard: unknown[] = []
@@ -103,7 +103,7 @@ for (const [direction, mine, theirs] of [
         for (const result of await settled) assert.equal(result.status === 'rejected' && result.reason, source.error)
       })
 
-      test(`a token ${how} that is over from the start is over`, () => {
+      test(`a token ${how} that is cancelled from the start is cancelled`, () => {
         const source = new theirs.SimpleToken().cancel('before')
         const token = build(mine, source)
         assert.equal(token.cancelled, true)
@@ -177,7 +177,7 @@ for (const [direction, mine, theirs] of [
       assert.equal(new mine.SimpleToken(new theirs.TimeoutToken(20)).waitSync().kind, 'timeout')
     })
 
-    test('a look neither consumes a counter nor calls a condition of the other copy', () => {
+    test('a read neither consumes a counter nor calls a condition of the other copy', () => {
       let calls = 0
       const counter = new theirs.CounterToken(3, { direct: false })
       const condition = new theirs.ConditionToken(() => ++calls > 3)
@@ -206,7 +206,7 @@ for (const [direction, mine, theirs] of [
       assert.equal(counter.counter, 4)
     })
 
-    test('a condition of the other copy is asked by polls, and by itself while somebody listens', async () => {
+    test('a condition of the other copy is asked by polls, and by itself while it has a listener', async () => {
       let over = false
       const condition = new theirs.ConditionToken(() => over, { pollEvery: 1 })
       const token = new mine.SimpleToken(condition)
@@ -231,7 +231,7 @@ for (const [direction, mine, theirs] of [
       assert.equal(new mine.SimpleToken(counter).waitSync({ step: 1 }).kind, 'counter')
     })
 
-    test('a thread does not block on what nobody could end', async () => {
+    test('a thread does not block on a token that nothing could cancel', async () => {
       // In a thread that can be ended from here, should it.
       const addresses = [import.meta.resolve('calloff'), copy]
       if (mine === there) addresses.reverse()
@@ -261,7 +261,7 @@ for (const [direction, mine, theirs] of [
       assert.equal(mine.from(theirs.NEVER).cancelled, false)
     })
 
-    test('a listener is in the list of the other copy while somebody listens, one for all', () => {
+    test('a listener is in the list of the other copy while there are listeners, once for all of them', () => {
       const source = new theirs.SimpleToken()
       let added = 0
       let stopped = 0

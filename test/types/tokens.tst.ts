@@ -155,7 +155,7 @@ describe('making tokens', () => {
 })
 
 describe('what a token has', () => {
-  test('polls and looks', () => {
+  test('polls and reads', () => {
     expect(token.cancelled).type.toBe<boolean>()
     expect(token.isCancelled()).type.toBe<boolean>()
     expect(token.isCancelled({ direct: false })).type.toBe<boolean>()

@@ -21,7 +21,7 @@ describe('vitest’s fake timers, as they are by default, drive', () => {
   beforeEach(() => void vi.useFakeTimers())
   afterEach(() => void vi.useRealTimers())
 
-  it('the polls and looks of a deadline', () => {
+  it('the polls and reads of a deadline', () => {
     const token = new TimeoutToken(100)
     const derived = new SimpleToken(token)
     vi.advanceTimersByTime(99)
@@ -234,7 +234,7 @@ describe('under vitest’s fake timers', () => {
     expect(holding()).toBe(before)
   })
 
-  it('waitSync says that the clock stands still, rather than hang', () => {
+  it('waitSync says that the clock is stopped, rather than hang', () => {
     expect(() => new TimeoutToken(5).waitSync()).toThrow(/clock stands still/)
   })
 })

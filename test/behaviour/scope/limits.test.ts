@@ -66,7 +66,7 @@ describe('concurrency', () => {
     assert.deepEqual(started, [])
   })
 
-  test('a waiting work is not started after a deadline that nobody has noticed', async () => {
+  test('a waiting task is not started after a deadline that no poll has noticed', async () => {
     const timeout = new TimeoutToken(5)
     let started = false
     const late = scope(
@@ -96,7 +96,7 @@ describe('concurrency', () => {
     assert.equal(started, false)
   })
 
-  test('works that throw at once make room for the next, however many, without a deeper stack', async () => {
+  test('tasks that throw at once make room for the next, however many, without a deeper stack', async () => {
     let started = 0
     const first = puppet()
     const whole = scope(
@@ -117,7 +117,7 @@ describe('concurrency', () => {
     assert.equal(started, 20_000)
   })
 
-  test('what a waiting work starts comes after those that wait', async () => {
+  test('what a waiting task starts comes after those that wait', async () => {
     const order = await scope(
       async (s) => {
         const seen: string[] = []
@@ -154,7 +154,7 @@ describe('concurrency', () => {
     assert.equal(answer, 42)
   })
 
-  test('a work that waits for one of its own scope stands in its way, until the scope is cancelled', async () => {
+  test('a task that waits for another of its scope blocks it, until the scope is cancelled', async () => {
     using clock = manualClock()
     const timeout = new TimeoutToken(50)
     const stuck = rejection(scope(timeout, (s) => s.run(() => s.run(() => 1)), { concurrency: 1 }))
@@ -302,7 +302,7 @@ describe('map', () => {
     assert.deepEqual(started, [])
   })
 
-  test('the scope waits for it, whether somebody awaits it or not', async () => {
+  test('the scope waits for it, whether a caller awaits it or not', async () => {
     const done: number[] = []
     await scope((s) => {
       void s.map([1, 2, 3], async (item) => {

@@ -254,7 +254,7 @@ describe('stuckAfter', () => {
     assert.equal(reports.length, 0)
   })
 
-  test('goes for an open scope, also under a token that is over', async () => {
+  test('goes for an open scope, also under a cancelled token', async () => {
     using clock = manualClock()
     const root = new SimpleToken().cancel()
     const reports: StuckReport[] = []
@@ -267,7 +267,7 @@ describe('stuckAfter', () => {
     assert.equal(await rejection(s.close()), root.error)
   })
 
-  test('what onStuck throws surfaces, and stops nobody', async () => {
+  test('what onStuck throws surfaces, and stops nothing else', async () => {
     const deaf = puppet()
     const errors = await uncaught(async () => {
       using clock = manualClock()

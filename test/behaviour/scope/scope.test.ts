@@ -30,7 +30,7 @@ describe('a scope waits for what it has started', () => {
     assert.equal(await scope(() => 'at once'), 'at once')
   })
 
-  test('leaving the body waits for works that nobody awaits', async () => {
+  test('leaving the body waits for tasks that no caller awaits', async () => {
     const slow = puppet()
     const whole = scope((s) => {
       void s.run(slow.work)
@@ -74,7 +74,7 @@ describe('a scope waits for what it has started', () => {
     })
   })
 
-  test('afterwards its token is over, so that nothing hangs on it; the one above lives', async () => {
+  test('afterwards its token is cancelled, so that nothing is linked to it; the one above lives', async () => {
     const root = new SimpleToken()
     let tokens: CancellationToken[] = []
     await scope(root, async (s) => {
@@ -221,7 +221,7 @@ describe('a failure', () => {
     assert.match((all as AggregateError).message, /^3 tasks have failed, first: something that has no text$/)
   })
 
-  test('that somebody has caught is one all the same; within the work it is none', async () => {
+  test('that the caller has caught still counts; within the work it is none', async () => {
     const caught = scope(async (s) => {
       await s.run(fails(boom)).catch(() => 'never mind')
       return 'fine'
@@ -230,7 +230,7 @@ describe('a failure', () => {
     assert.equal(await scope((s) => s.run(() => fails(boom)().catch(() => 'never mind'))), 'never mind')
   })
 
-  test('is what the promise of its work is rejected with, and nobody has to listen to it', async () => {
+  test('is what the promise of its work is rejected with, and needs no handler', async () => {
     const heard: unknown[] = []
     const failing = scope((s) => {
       void s.run(fails(boom))
@@ -488,7 +488,7 @@ describe('its arguments', () => {
     }
   })
 
-  test('a bad one of a method is a failure of the scope, whoever listens', async () => {
+  test('a bad one of a method is a failure of the scope, with or without a handler', async () => {
     const whole = scope((s) => {
       void s.run(undefined as never)
       void s.run(patient)
@@ -538,7 +538,7 @@ describe('after it is over', () => {
     kept?.cancel()
   })
 
-  test('a thenable that calls back twice, or never settles itself, confuses nobody', async () => {
+  test('a thenable that calls back twice, or never settles itself, does no harm', async () => {
     const twice = {
       // oxlint-disable-next-line unicorn/no-thenable -- that is what is tried
       then(resolve: (value: unknown) => void, reject: (error: unknown) => void) {

@@ -183,7 +183,7 @@ describe('two threads use up one counter', () => {
   const crew = new Crew()
   after(() => crew.dismiss())
 
-  it('in a worker alone, whose end this thread hears of', async () => {
+  it('in a worker alone, whose end this thread learns of', async () => {
     const counter = new CounterToken(5, { name: 'tries' })
     const shared = share(counter)
     const told: unknown[] = []
@@ -212,7 +212,7 @@ describe('two threads use up one counter', () => {
   }
 
   for (const job of ['wait', 'listen'] as const) {
-    it(`a worker that has it hears of its end here: ${job}`, async () => {
+    it(`a worker that has it learns of its end here: ${job}`, async () => {
       const counter = new CounterToken(5, { name: 'tries' })
       const shared = share(counter)
       await crew.start({ job, handle: shared.handle })

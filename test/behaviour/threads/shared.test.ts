@@ -150,7 +150,7 @@ describe('a reason that is too long is text that people can read, and shows wher
     assert.equal(both.code, 5)
   })
 
-  it('all of an error, where somebody else has taken most of the room', () => {
+  it('all of an error, where another token has taken most of the room', () => {
     for (let taken = 250; taken < 480; taken += 1) {
       const token = new SharedToken()
       const opened = there(token)
@@ -297,7 +297,7 @@ describe('a place', () => {
     assert.deepEqual([there(second).reason, SharedToken.from(first.handle).kind], ['mine', 'dispose'])
   })
 
-  it('is not used again where somebody else has ended the token', () => {
+  it('is not used again where another side has ended the token', () => {
     const first = new SharedToken()
     const opened = there(first)
     opened.cancel('there')
@@ -329,7 +329,7 @@ describe('a token in memory of the caller', () => {
   })
 
   for (const word of [1, 15, -1, 0x7fffffff, 0x1000]) {
-    it(`is cancelled by whoever stores ${word} there`, async () => {
+    it(`is cancelled when a thread stores ${word} there`, async () => {
       const buffer = new SharedArrayBuffer(SharedToken.BYTES)
       const token = SharedToken.at(buffer, 0)
       Atomics.store(new Int32Array(buffer), 0, word)

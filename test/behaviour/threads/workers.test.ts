@@ -73,7 +73,7 @@ describe('a worker in a loop that never yields', () => {
 for (const withoutWaitAsync of [false, true]) {
   describe(`a worker that is idle, ${withoutWaitAsync ? 'without' : 'with'} Atomics.waitAsync`, () => {
     for (const job of ['wait', 'listen', 'signal', 'race'] as const) {
-      it(`hears of a cancel: ${job}`, async () => {
+      it(`learns of a cancel: ${job}`, async () => {
         const token = new SharedToken({ name: 'job' })
         await crew.start({ job, handle: token.handle, withoutWaitAsync })
         token.cancel('enough')
@@ -81,7 +81,7 @@ for (const withoutWaitAsync of [false, true]) {
       })
     }
 
-    it('hears of a deadline', async () => {
+    it('learns of a deadline', async () => {
       const token = share(new TimeoutToken(30))
       await crew.start({ job: 'wait', handle: token.handle, withoutWaitAsync })
       assert.equal((await crew.seen()).kind, 'timeout')
@@ -93,7 +93,7 @@ for (const withoutWaitAsync of [false, true]) {
     const choose = () => Object.assign(Atomics, { waitAsync: withoutWaitAsync ? undefined : waitAsync })
     after(() => Object.assign(Atomics, { waitAsync }))
 
-    it('hears of a cancel in a worker: wait, listeners, and what derives', async () => {
+    it('learns of a cancel in a worker: wait, listeners, and what derives', async () => {
       choose()
       const token = new SharedToken({ name: 'job' })
       const below = new SimpleToken(token)
@@ -108,7 +108,7 @@ for (const withoutWaitAsync of [false, true]) {
       await crew.result()
     })
 
-    it('hears of many, one after the other', async () => {
+    it('learns of many, one after the other', async () => {
       choose()
       for (let i = 0; i < 50; i++) {
         const token = new SharedToken()
@@ -235,13 +235,13 @@ describe('what crosses', () => {
   })
 })
 
-describe('a canceller that dies before it has woken anybody', () => {
+describe('a canceller that dies before it has woken a thread', () => {
   /** What it leaves. */
   const changeState = ({ handle }: SharedToken) =>
     Atomics.store(new Int32Array(handle.buffer), handle.byteOffset / 4, 1)
 
   for (const job of ['block', 'wait', 'listen'] as const) {
-    it(`leaves nobody asleep for ever in a worker: ${job}`, async () => {
+    it(`leaves no thread asleep for ever in a worker: ${job}`, async () => {
       const token = new SharedToken()
       await crew.start({ job, handle: token.handle })
       changeState(token)
@@ -249,7 +249,7 @@ describe('a canceller that dies before it has woken anybody', () => {
     })
   }
 
-  it('leaves nobody asleep for ever here', async () => {
+  it('leaves no thread asleep for ever here', async () => {
     const token = new SharedToken()
     const waiting = token.wait()
     changeState(token)

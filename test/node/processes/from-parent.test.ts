@@ -78,7 +78,7 @@ const ended = (child: ChildProcess) =>
   })
 
 describe('fromParent', { skip }, () => {
-  it('is a typed error where nobody has lent a token, unless something is given instead', async () => {
+  it('is a typed error if no process has lent a token, unless something is given instead', async () => {
     delete process.env['CALLOFF_PARENT']
     await assert.rejects(fromParent(), { name: 'NoParentError', code: 'ERR_NO_PARENT' })
     const mine = new SimpleToken()
@@ -224,7 +224,7 @@ describe('fromParent', { skip }, () => {
     assert.equal(late.told.kind, 'disconnect')
   })
 
-  it('gives a token that is over, at once', async () => {
+  it('gives a cancelled token, at once', async () => {
     await using lent = await lendToken(CANCELLED)
     const child = startWith(lent)
     await new Output(child).says('over')

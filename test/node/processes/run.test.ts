@@ -52,7 +52,7 @@ describe('run', { skip }, () => {
     assert.deepEqual(Object.keys(error).includes('report'), false)
   })
 
-  it('rejects when somebody else ends the program', async () => {
+  it('rejects when another process ends the program', async () => {
     const error = await failure(run('sh', ['-c', 'kill -KILL $$'], { name: 'job' }))
     assert.deepEqual([error.message, error.report?.signal], ['job was ended by SIGKILL', 'SIGKILL'])
     assert.equal(error.report?.calledOff, undefined)
@@ -128,7 +128,7 @@ describe('run', { skip }, () => {
     assert.equal(await running.catch((error: unknown) => error), token.error)
   })
 
-  it('starts nothing under a token that is over, and consumes no counter', async () => {
+  it('starts nothing under a cancelled token, and consumes no counter', async () => {
     const file = `/tmp/calloff-${process.pid}-${longTime()}`
     for (const options of [{ token: CANCELLED }, { token: CANCELLED, check: false }]) {
       assert.equal(await run('touch', [file], options).catch((error: unknown) => error), CANCELLED.error)
@@ -389,7 +389,7 @@ describe('spawn', { skip }, () => {
     assert.deepEqual(alive(time), [])
   })
 
-  it('whoever reads its output with iterate hears of the cancellation', async () => {
+  it('a reader of its output with iterate gets the cancellation', async () => {
     const time = longTime()
     const token = new SimpleToken()
     const child = await spawn('sh', ['-c', `echo hi; exec sleep ${time}`], { token })
@@ -405,7 +405,7 @@ describe('spawn', { skip }, () => {
     await child.ended
   })
 
-  it('an output that nobody reads does not hold it back when it is cancelled', async () => {
+  it('an output without a reader does not hold it back when it is cancelled', async () => {
     const token = new SimpleToken()
     const child = await spawn('sh', ['-c', 'trap "" PIPE; head -c 10000000 /dev/zero; sleep 3600'], { token })
     await until(() => (child.stdout?.readableLength ?? 0) >= 0 && alive('head -c 10000000').length > 0, 'it is stuck')
@@ -414,7 +414,7 @@ describe('spawn', { skip }, () => {
     assert.equal(signal, 'SIGTERM')
   })
 
-  it('a pipe that breaks is nobody’s error', async () => {
+  it('a pipe that breaks is no error', async () => {
     const child = await spawn('true', [])
     const errors: unknown[] = []
     child.stdin?.on('error', (error) => errors.push(error))

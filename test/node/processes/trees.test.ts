@@ -220,7 +220,7 @@ describe('a tree of processes that is cancelled', { skip }, () => {
     assert.deepEqual(alive(time), [])
   })
 
-  it('who takes the mark out of its environment, and leaves before somebody looks, gets away', async () => {
+  it('who takes the mark out of its environment, and leaves before the table is read, is not found', async () => {
     const time = longTime()
     const token = new SimpleToken()
     try {

@@ -141,7 +141,7 @@ describe('a client that leaves', () => {
     }
   }
 
-  it('is remembered until the first look', async () => {
+  it('is remembered until the first read', async () => {
     let left!: () => void
     const gone = new Promise<void>((resolve) => (left = resolve))
     let look!: (token: CancellationToken) => void

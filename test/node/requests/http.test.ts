@@ -264,7 +264,7 @@ describe('pipelining', () => {
     await assertLost(second)
   })
 
-  it('a hundred put one listener on the connection; nobody is warned', async () => {
+  it('a hundred put one listener on the connection; there is no warning', async () => {
     const warnings: Error[] = []
     const warned = (warning: Error): void => void warnings.push(warning)
     process.on('warning', warned)
@@ -332,7 +332,7 @@ describe('the server itself', () => {
   })
 })
 
-describe('the moment of the first look', () => {
+describe('the moment of the first read', () => {
   /** A server whose handler asks for no token. */
   async function bare(
     answer: (req: IncomingMessage, res: ServerResponse) => void,

@@ -167,7 +167,7 @@ describe('a client of node:http2 that leaves', () => {
     await assertLost(other)
   })
 
-  it('is lost even if its handler ends the response when it hears of that', async () => {
+  it('is lost even if its handler ends the response when it learns of that', async () => {
     await using site = await Site.open(({ stream, res }) => void stream.on('aborted', () => res.end()))
     const stream = site.ask().resume()
     const exchange = await site.request()
@@ -175,7 +175,7 @@ describe('a client of node:http2 that leaves', () => {
     await assertLost(exchange)
   })
 
-  it('is remembered until the first look', async () => {
+  it('is remembered until the first read', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const client = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`).on('error', never)

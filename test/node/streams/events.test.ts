@@ -64,7 +64,7 @@ for (const { name, make, emit, valueOf } of kinds) {
       assert.equal(await reason(promise), token.error)
     })
 
-    it('under a token that is over does not listen', async () => {
+    it('under a cancelled token does not listen', async () => {
       const emitter = make()
       assert.equal(await reason(once(emitter, 'ready', CANCELLED)), CANCELLED.error)
       if (emitter instanceof EventEmitter) assert.equal(left(emitter), 0)
@@ -121,7 +121,7 @@ for (const { name, make, emit, valueOf } of kinds) {
       assert.deepEqual(await events.next(), { done: true, value: undefined })
     })
 
-    it('and where nobody waits: what is kept is not given any more', async () => {
+    it('also without a waiting caller: kept events are dropped', async () => {
       const token = new SimpleToken()
       const emitter = make()
       const events = on(emitter, 'data', token)
@@ -132,7 +132,7 @@ for (const { name, make, emit, valueOf } of kinds) {
       assert.deepEqual(await events.next(), { done: true, value: undefined })
     })
 
-    it('under a token that is over does not listen, and says so', async () => {
+    it('under a cancelled token does not listen, and says so', async () => {
       const emitter = make()
       const events = on(emitter, 'data', CANCELLED)
       if (emitter instanceof EventEmitter) assert.equal(left(emitter), 0)

@@ -58,7 +58,7 @@ describe('iterate over a call whose stream can be cancelled', () => {
     await turn()
   })
 
-  it('under a token that is cancelled already, and hears of the status that comes later', async () => {
+  it('under a token that is cancelled already, and learns of the status that comes later', async () => {
     for (const code of [1, 4]) {
       const token = new SimpleToken().cancel()
       const call = new Call(['a'])

@@ -80,7 +80,7 @@ describe('pipeline', { skip }, () => {
     assert.equal(isCancellation(streams[2].errored, token), true)
   })
 
-  it('destroys the streams as well if the token is over', async () => {
+  it('destroys the streams as well if the token is cancelled', async () => {
     const streams = [silent(), sink()] as const
     assert.equal(await reason(pipeline(...streams, { token: CANCELLED })), CANCELLED.error)
     assert.deepEqual(
@@ -89,7 +89,7 @@ describe('pipeline', { skip }, () => {
     )
   })
 
-  it('functions hear of it through their signal', async () => {
+  it('functions learn of it through their signal', async () => {
     const token = new SimpleToken()
     let heard: unknown
     const running = pipeline(
@@ -425,7 +425,7 @@ describe('pipeTo', { skip }, () => {
     assert.deepEqual([reasons, source.locked, target.locked], [[], false, false])
   })
 
-  it('under a token that is over nothing goes through', async () => {
+  it('under a cancelled token nothing goes through', async () => {
     const reasons: unknown[] = []
     assert.equal(await reason(pipeTo(endless(reasons), new WritableStream(), { token: CANCELLED })), CANCELLED.error)
     assert.deepEqual(reasons, [CANCELLED.error])

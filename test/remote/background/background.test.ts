@@ -165,7 +165,7 @@ for (const runtime of runtimes) {
 }
 
 describe('the thread of a background hub', () => {
-  it('is started again when it has died, which is told; what was open hears of what happens then', async () => {
+  it('is started again when it has died, which is told; what was open learns of what happens then', async () => {
     const server = await TokenServer.listen({ port: 0, key })
     const threads: Worker[] = []
     const see = (worker: Worker) => void threads.push(worker)

@@ -305,7 +305,7 @@ describe('without a connection', () => {
     assert.equal(seen.reason, 'stop')
   })
 
-  it('each that asked is told until it has enough; what one throws is an uncaught error, and keeps it from nobody', async () => {
+  it('each that asked is told until it has enough; what one throws is an uncaught error, and does not keep it from the others', async () => {
     for (const inThread of [false, true]) {
       await using gone = await TokenServer.listen({ port: 0 })
       await using hub = await connectHub(gone.url, { ...impatient, background: inThread })
@@ -384,7 +384,7 @@ describe('what is left behind', () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
 
-  it('of a token that is dropped while somebody awaits what it promised: that', async () => {
+  it('of a token that is dropped while a caller awaits its promise: that promise', async () => {
     const collecting = setInterval(collect, 1)
     for (let i = 0; i < 20; i++) {
       await here.open(name()).cancel('stop').delivered

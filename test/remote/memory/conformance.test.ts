@@ -67,7 +67,7 @@ describe('hubs over the engine in memory', () => {
     assert.equal(token.cancelled, false)
   })
 
-  it('lose a lease when its owner falls silent, at the moment that the manual clock reaches its ttl', async () => {
+  it('lose a lease when its owner is silent, at the moment that the manual clock reaches its ttl', async () => {
     using clock = manualClock()
     const engine = memoryEngine()
     const session = { id: 'a process that dies', host: 'test', pid: 1, ttl: 30_000 }

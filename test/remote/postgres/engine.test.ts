@@ -169,7 +169,7 @@ describe('the engine over PostgreSQL', { skip }, async () => {
     await until(() => tokens[7]?.cancelled === true, 'it hears of a cancel')
   })
 
-  it('what is over is cleaned away once a minute', async () => {
+  it('expired rows are removed once a minute', async () => {
     using clock = manualClock()
     const engine: Engine = postgresEngine(pool, { table: 'dead' })
     const lost = await engine.connect(session('a session that dies'), deaf, new SimpleToken())

@@ -68,7 +68,7 @@ describe('the engine over Redis', { skip }, async () => {
     assert.deepEqual(await other.list('none'), [])
   })
 
-  it('says where it is, without secrets, and that nobody is there', async () => {
+  it('says where it is, without secrets, and that no server is there', async () => {
     await assert.rejects(connectHub('redis://me:secret@127.0.0.1:1'), (error: Error & { code?: string }) => {
       assert.equal(error.code, 'ERR_HUB_UNREACHABLE')
       assert.match(error.message, /^redis:\/\/127\.0\.0\.1:1: /)

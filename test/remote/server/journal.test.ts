@@ -270,7 +270,7 @@ describe('a journal', () => {
     )
   })
 
-  it('that has grown in an earlier life is written anew by the next server, without anybody waiting', async () => {
+  it('that has grown in an earlier life is written anew by the next server, while no client waits', async () => {
     const path = file()
     const reason = JSON.stringify('x'.repeat(8_000))
     const many = Array.from({ length: 400 }, (_, at) => changeOf('one', reason.replace('x', `${at % 10}`)))
