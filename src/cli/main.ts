@@ -34,7 +34,7 @@ async function dispatch([word, ...rest]: readonly string[]): Promise<Outcome> {
   }
   if (word === '--version' || word === '-V') {
     const { version } = await import('./commands/version.js')
-    return printResult(`${version()}\n`)
+    return version(rest)
   }
   if (word === '--help' || word === '-h') return showHelp([])
   if (word.startsWith('-')) throw new UsageError(`there is no option ${word} before a command; see calloff --help`)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
+import { release } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -41,6 +42,26 @@ describe('the help', { concurrency: 4 }, () => {
   it('--version is the version of the package', async () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
     assert.equal((await user.run('--version')).stdout, `${version}\n`)
+    assert.equal((await user.run('-V')).stdout, `${version}\n`)
+  })
+
+  it('--version --json is what a report of a fault needs, on one line', async () => {
+    const { code, stdout, stderr } = await user.run('--version', '--json')
+    assert.deepEqual([code, stderr, stdout.indexOf('\n')], [0, '', stdout.length - 1])
+    const manifest = (folder: string) =>
+      JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as {
+        readonly version: string
+        readonly peerDependencies: Readonly<Record<string, string>>
+      }
+    const { version, peerDependencies } = manifest('.')
+    assert.deepEqual(JSON.parse(stdout), {
+      version,
+      runtime: { name: 'node', version: process.versions.node },
+      platform: { os: process.platform, release: release(), arch: process.arch },
+      engines: Object.fromEntries(
+        Object.keys(peerDependencies).map((name) => [name, manifest(join('node_modules', name)).version]),
+      ),
+    })
   })
 })
 
@@ -49,6 +70,7 @@ const wrong: readonly (readonly [line: string, words: string])[] = [
   ['rum', 'there is no command "rum"; did you mean run?'],
   ['frobnicate', 'there is no command "frobnicate"; see calloff --help'],
   ['--hub x ls', 'there is no option --hub before a command; see calloff --help'],
+  ['--version --yaml', '--version takes no argument but --json, got "--yaml"'],
   ['run', 'calloff run needs [--] COMMAND [ARGS…]; see calloff run --help'],
   ['run --', 'calloff run needs [--] COMMAND [ARGS…]; see calloff run --help'],
   ["run -- ''", 'the command must not be empty'],
