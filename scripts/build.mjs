@@ -2,7 +2,17 @@
 // With --if-stale it does nothing where no source has changed since the last build, with --library only the first.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { announce, ensureInstalled, root } from './installed.mjs'
@@ -15,7 +25,7 @@ const parts = {
     sources: ['src'],
     results: ['dist'],
     stamp: 'build/library.stamp',
-    finish: bundleCommandLine,
+    finish: () => declareGlobals() && bundleCommandLine(),
   },
   tests: {
     name: 'the tests and examples',
@@ -85,6 +95,16 @@ export function bundleCommandLine(dist = `${root}/dist`) {
   })
   chmodSync(`${dist}/bin/calloff.js`, 0o755)
   return errors.length === 0
+}
+
+/**
+ * Adds empty declarations to the built ones, so that these compile where neither the types of the DOM nor those of Node are loaded.
+ * They merge with the real ones where these are loaded. They are not in the sources, since JSR refuses sources that declare globals.
+ */
+function declareGlobals(file = `${root}/dist/core/graph.d.ts`) {
+  const names = ['AbortSignal', 'AbortController', 'URL']
+  appendFileSync(file, `\ndeclare global {\n${names.map((name) => `    interface ${name} {\n    }\n`).join('')}}\n`)
+  return true
 }
 
 /**

@@ -53,23 +53,29 @@ function toMilliseconds(digits: number, unit: Unit): number {
 
 const MOST_DIGITS = 99_999_999
 
+type HeaderName = 'grpc-timeout' | 'x-request-timeout-ms'
+
+interface Format {
+  readonly wanted: string
+  read(text: string): number | undefined
+}
+
 /**
  * The headers: the format of each in words, and a function that reads the milliseconds (undefined for another format).
  */
-const formats = {
+const formats: Readonly<Record<HeaderName, Format>> = {
   'grpc-timeout': {
     wanted: 'at most eight digits and one of H, M, S, m, u, n',
-    read(text: string): number | undefined {
+    read(text) {
       const [, digits, unit] = /^(\d{1,8})([HMSmun])$/.exec(text) ?? []
       return digits === undefined ? undefined : toMilliseconds(Number(digits), unit as Unit)
     },
   },
   'x-request-timeout-ms': {
     wanted: 'a whole number of milliseconds',
-    read: (text: string) => (/^\d{1,16}$/.test(text) ? Number(text) : undefined),
+    read: (text) => (/^\d{1,16}$/.test(text) ? Number(text) : undefined),
   },
 }
-type HeaderName = keyof typeof formats
 const names = Object.keys(formats) as HeaderName[]
 
 /** A header has a deadline that cannot be read. This is a mistake of the client: status 400. */

@@ -95,8 +95,8 @@ const mark = (of: { readonly prototype: object }, key: PropertyKey, value: unkno
   Object.defineProperty(of.prototype, key, { value, writable: true, configurable: true })
 mark(CancellationError, brand, true)
 // On each class, because Bun begins a stack with the name only where the error's own class has the name.
-for (const of of [CancellationError, ConditionCancellationError, CounterCancellationError])
-  mark(of, 'name', 'AbortError')
+for (const type of [CancellationError, ConditionCancellationError, CounterCancellationError])
+  mark(type, 'name', 'AbortError')
 mark(CancellationError, 'code', 'ABORT_ERR')
 mark(TimeoutCancellationError, 'name', 'TimeoutError')
 mark(ImpossibleCancelError, brand, false)

@@ -38,14 +38,6 @@ import { SHOWN, stray, tagOf } from './stray.js'
 import { type Callee, traced, tracer, untraced } from './traces.js'
 import type { CancellationToken } from './token.js'
 
-declare global {
-  // Empty declarations, so that the declarations of this package compile where neither the types of the DOM nor those
-  // of Node are loaded. They merge with the real ones where these are loaded.
-  interface AbortSignal {}
-  interface AbortController {}
-  interface URL {}
-}
-
 /**
  * The modes of a poll. LOOK is a read: it never calls a condition or uses up a counter. A poll through another token is
  * INDIRECT.

@@ -71,7 +71,7 @@ export class Page {
   /** See {@link remember}. */
   isKnown = false
   /** The counters with a slot in this page that this thread knows, by their slots. */
-  readonly counts = new Map<number, Count>()
+  readonly counts: Map<number, Count> = new Map()
   readonly #watchers = new Set<Watcher>()
   #isListening = false
 
