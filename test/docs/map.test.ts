@@ -11,7 +11,7 @@ const under = (folder: string, ending: string) =>
     .filter((file) => file.endsWith(ending))
     .map((file) => `${folder}/${file.replaceAll('\\', '/')}`)
     .filter((file) => !file.startsWith('docs/reference/api/'))
-const pages = [...under('docs', '.md'), 'README.md', 'CONTRIBUTING.md', 'examples/README.md']
+const pages = [...under('docs', '.md'), 'README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'examples/README.md']
 
 /** Anchors as the sites that show Markdown make them of headings. */
 function anchorsOf(page: string): Set<string> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile, execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
@@ -13,6 +13,8 @@ import { effort, sample } from '../effort.js'
 interface Manifest {
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   readonly name: string
+  readonly repository: { readonly url: string }
+  readonly version: string
 }
 
 interface Packed {
@@ -41,7 +43,10 @@ const node = (...args: string[]): string =>
   execFileSync(process.execPath, args, { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 
 writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
-const [packed] = JSON.parse(npm('pack', root, '--json')) as [Packed]
+// As `npm run pack` does, in a folder of its own.
+const staged = join(project, 'staged')
+execFileSync(process.execPath, [join(root, 'scripts', 'pack.mjs'), staged])
+const [packed] = JSON.parse(npm('pack', staged, '--json')) as [Packed]
 const paths = packed.files.map(({ path }) => path)
 npm('install', `./${packed.filename}`)
 cpSync(join(root, 'test', 'package', 'consumer'), join(project, 'src'), { recursive: true })
@@ -128,6 +133,31 @@ describe('the packed package', () => {
     assert.ok(count > 60)
   })
 
+  it('has only absolute links in its README, to what the repository has in this version', () => {
+    const { repository, version } = manifest
+    const address = repository.url.replace(/^git\+|\.git$/g, '')
+    const readme = readFileSync(join(installed, 'README.md'), 'utf8')
+    const links = Array.from(readme.matchAll(/(?:\]\(|(?:src|href)=")([^)"\s]+)/g), ([, link = '']) => link)
+    assert.deepEqual(
+      links.filter((link) => !/^https:\/\/|^#/.test(link)),
+      [],
+    )
+    const own = links.filter((link) => link.startsWith(`${address}/`))
+    assert.ok(own.length > 10)
+    for (const link of own) {
+      const [, view, path = ''] = /^\/(blob|tree|raw)\/v[^/]+\/([^#]+)/.exec(link.slice(address.length)) ?? []
+      const wanted = statSync(join(root, path)).isDirectory() ? 'tree' : path.endsWith('.svg') ? 'raw' : 'blob'
+      assert.deepEqual([view, link.includes(`/v${version}/`)], [wanted, true], link)
+    }
+  })
+
+  it('has a package.json without what only the repository needs', () => {
+    const published = read(join(installed, 'package.json')) as object
+    const whole = read(join(root, 'package.json')) as object
+    const apart = new Set(['allowScripts', 'devDependencies', 'overrides', 'scripts'])
+    assert.deepEqual(published, Object.fromEntries(Object.entries(whole).filter(([name]) => !apart.has(name))))
+  })
+
   it('has for each sub-path a folder that leads to the same files, for what does not read `exports`', () => {
     for (const [path, target] of Object.entries(manifest.exports)) {
       if (typeof target === 'string') continue
@@ -200,6 +230,8 @@ describe('the packed package', () => {
       spawnSync('npx', ['--no-install', 'calloff', ...args], { cwd: project, encoding: 'utf8' })
     const { version } = read(join(root, 'package.json')) as { version: string }
     assert.equal(calloff('--version').stdout, `${version}\n`)
+    const { engines } = JSON.parse(calloff('--version', '--json').stdout) as { engines: object }
+    assert.deepEqual([...new Set(Object.values(engines))], [null], 'no client of an engine is installed')
     const { status, stderr } = calloff('run', '--timeout', '1s', '--', 'sleep', '60')
     // npx may have warnings of its own to give.
     assert.deepEqual(
@@ -252,6 +284,7 @@ describe('a consumer of the packed package', { concurrency: 2 }, () => {
     { file: 'root.ts', types: [], module: 'nodenext' },
     { file: 'root.ts', types: [], module: 'esnext', moduleResolution: 'bundler' },
     { file: 'node.ts', types: ['node'], module: 'nodenext' },
+    { file: 'bare.ts', types: [], lib: ['es2022'], module: 'nodenext' },
   ]
   const compilers = ['typescript-7', 'typescript', 'typescript-5.9']
   for (const compiler of sample(compilers)) {

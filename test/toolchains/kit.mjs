@@ -19,6 +19,7 @@ import { delimiter, dirname, extname, join } from 'node:path'
 import process from 'node:process'
 import { chromium } from 'playwright-core'
 import { root } from '../../scripts/installed.mjs'
+import { stage } from '../../scripts/pack.mjs'
 import { runTree } from '../../scripts/tree.mjs'
 
 /** Where `npm ci` has put the tools: a folder of its own, without the packages that are optional for calloff. */
@@ -81,14 +82,10 @@ process.on('exit', () => {
   if (process.env.CALLOFF_KEEP === undefined) rmSync(place, { recursive: true, force: true })
 })
 
-/** Packs the package, as it would be published, and unpacks it where all projects have it from. */
+/** Puts the package, as it would be published, where all projects have it from. */
 export function pack() {
-  const options = { cwd: place, encoding: 'utf8' }
-  const flags = ['--json', '--ignore-scripts', '--loglevel=error']
-  const [{ filename, size }] = JSON.parse(execFileSync('npm', ['pack', root, ...flags], options))
-  execFileSync('tar', ['xzf', filename], options)
+  stage(join(place, 'package'))
   symlinkSync(tools, join(place, 'node_modules'))
-  return size
 }
 
 /** An empty project with the package, the programs, and more files. */
