@@ -67,11 +67,11 @@ const isDrawn = (file) => existsSync(`${root}bench/plots/${file}.svg`)
 const shown = [
   { what: 'poll a derived token', table: 'check-deep-1', isFirst: true },
   { what: 'poll a deadline (only calloff fires in a loop that never yields)', table: 'timeout-check', isFirst: true },
-  { what: 'create', table: 'create' },
+  { what: 'create a token', table: 'create' },
   { what: 'derive from one token', table: 'derive1', isFirst: true },
   { what: 'create a timeout', table: 'timeout-create' },
   { what: 'add and remove a listener', table: 'listen' },
-  { what: 'the same, 1,000 others there', table: 'listen-1000' },
+  { what: 'the same, beside 1,000 others', table: 'listen-1000' },
   { what: 'cancel 100,000 listeners, each', table: 'fanout-listeners cancel' },
   { what: 'cancel 100,000 derived tokens with a listener, each', table: 'fanout-children cancel' },
   { what: 'race a promise on a long-lived token', table: 'race', isFirst: true },
