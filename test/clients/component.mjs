@@ -2,8 +2,8 @@
  * Mounts a component that shows `load(id, token)`, and prints what it showed and what its requests were told.
  * `node --conditions=browser component.mjs react|vue|svelte <compiled component> <its load.js>`
  *
- * The answer for 2 comes at once, all others never. So 1 is replaced while it is pending, and 3 is pending when the component is
- * removed.
+ * The answer for 2 comes at once, all others never. So 1 is replaced while it is pending, the Stop button is pressed while 3 is
+ * pending, and 4 is pending when the component is removed.
  */
 import process from 'node:process'
 import { Window } from 'happy-dom'
@@ -25,6 +25,7 @@ const mounts = {
     const root = createRoot(target)
     return {
       show: (id) => act(async () => root.render(createElement(Component, { id }))),
+      press: (button) => act(async () => button.click()),
       remove: () => act(async () => root.unmount()),
     }
   },
@@ -40,6 +41,7 @@ const mounts = {
         isMounted = true
         await nextTick()
       },
+      press: (button) => button.click(),
       remove: () => app.unmount(),
     }
   },
@@ -53,6 +55,7 @@ const mounts = {
         mounted ??= mount(Component, { target, props })
         flushSync()
       },
+      press: (button) => button.click(),
       remove: () => unmount(mounted),
     }
   },
@@ -60,15 +63,22 @@ const mounts = {
 
 const { default: Component } = await import(file)
 const { told } = await import(requests)
-const { show, remove } = await mounts[framework](Component)
+const { show, press, remove } = await mounts[framework](Component)
 const turn = () => new Promise((resolve) => void setTimeout(resolve))
 const shown = []
+const note = async () => {
+  await turn()
+  shown.push(target.querySelector('p').textContent)
+}
 for (const id of [1, 2, 3]) {
   await show(id)
-  await turn()
-  shown.push(target.textContent)
+  await note()
 }
+await press(target.querySelector('button'))
+await note()
+await show(4)
 await remove()
+await turn()
 console.log(JSON.stringify({ shown, told }))
 // The window has timers of its own.
 process.exit()
