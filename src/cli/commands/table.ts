@@ -195,7 +195,7 @@ export const commands: readonly Command[] = [
     name: 'watch',
     summary: 'Watch the names that are open or cancelled, until Ctrl+C.',
     about: [
-      'In a terminal it shows a table and keeps it up to date. RemoteOrigin it prints a line for each change. It waits for a hub that is not there yet, or that is lost and comes back.',
+      'In a terminal it shows a table and keeps it up to date. Elsewhere it prints a line for each change. It waits for a hub that is not there yet, or that is lost and comes back.',
     ],
     operands: prefix,
     options: {
