@@ -39,11 +39,11 @@ import { type Callee, traced, tracer, untraced } from './traces.js'
 import type { CancellationToken } from './token.js'
 
 /**
- * The modes of a poll. LOOK is a read: it never calls a condition or uses up a counter. A poll through another token is
+ * The modes of a poll. READ is a read: it never calls a condition or uses up a counter. A poll through another token is
  * INDIRECT.
  */
-export type Mode = typeof LOOK | typeof INDIRECT | typeof DIRECT
-export const LOOK = 0
+export type Mode = typeof READ | typeof INDIRECT | typeof DIRECT
+export const READ = 0
 export const INDIRECT = 1
 export const DIRECT = 2
 
@@ -72,13 +72,13 @@ export interface TokenNode {
    */
   readonly endsItself: boolean
   /** Whether the answer of its rule must not be kept (a condition without caching and without a listener). */
-  readonly fleeting: boolean
+  readonly isUncached: boolean
   /**
    * Polls the node's own rule, and for an opaque node also everything that it stands for. Returns a cancellation if
    * there is one. In one `walk` it returns the same answer without polling again. A node that may have an outcome
    * already (a condition of the same walk has cancelled it) returns that without polling.
    */
-  ask(mode: Mode, walk: number): Cancellation | undefined
+  pollOwn(mode: Mode, walk: number): Cancellation | undefined
   /** Starts the timer, poller or foreign listener of its rule. `extras.disarm` stops it. */
   arm(): void
   /** The first part of a message: what the token is, as the subject of the sentence. */
@@ -225,7 +225,7 @@ export function rulesOf(node: TokenNode): Some<TokenNode> {
 
 /** The path of a cancellation, from the node where it started to this one. Empty while this node is live. */
 export function pathOf(node: TokenNode): TokenNode[] {
-  const origin = discover(node, LOOK)?.origin
+  const origin = discover(node, READ)?.origin
   if (!origin) return []
   const path = [node]
   for (let at = node; at !== origin;) {
@@ -276,7 +276,7 @@ export function ownIf<N extends TokenNode>(receiver: N | undefined): N | undefin
 
 /**
  * Polls or reads a node. Returns its cancellation, if it is cancelled. When this returns, the cancellation is recorded
- * and all listeners have been called. A fleeting answer is returned, but not recorded.
+ * and all listeners have been called. The answer of an uncached condition is returned, but not recorded.
  */
 export function discover(node: TokenNode, mode: Mode, given?: number): Cancellation | undefined {
   if (node.outcome || node.seen === epoch) return node.outcome
@@ -284,7 +284,7 @@ export function discover(node: TokenNode, mode: Mode, given?: number): Cancellat
   if (node.rules !== node && node.itself !== node) return discover(own(node), mode, given)
   const walk = given ?? newWalk()
   reading[0] = 0
-  if (node.seen === -epoch && !askRules(node, mode, walk) && node.seen === -epoch) return undefined
+  if (node.seen === -epoch && !pollRules(node, mode, walk) && node.seen === -epoch) return undefined
   return !node.rules && isLineAlive(node) ? undefined : climb(node, mode, walk)
 }
 
@@ -306,19 +306,19 @@ function isLineAlive(node: TokenNode): boolean {
  * Polls the rules alone, since no ancestor is recorded as cancelled (G3). Returns true if a rule cancels, or if only a
  * visit of the ancestors can tell.
  */
-function askRules(node: TokenNode, mode: Mode, walk: number): boolean {
+function pollRules(node: TokenNode, mode: Mode, walk: number): boolean {
   const rules = node.rules as TokenNode | readonly TokenNode[]
-  if (rules === node) return !!node.ask(mode, walk)
+  if (rules === node) return !!node.pollOwn(mode, walk)
   const how = mode && INDIRECT
-  if (!Array.isArray(rules)) return !!(rules as TokenNode).ask(how, walk)
+  if (!Array.isArray(rules)) return !!(rules as TokenNode).pollOwn(how, walk)
   if (!rules.length) return true // MANY
   let at = 0
   if (rules[0] === node) {
-    if (node.ask(mode, walk)) return true
+    if (node.pollOwn(mode, walk)) return true
     at = 1
   }
   // An index, not `for of`, which takes 2 ns more for each rule.
-  for (; at < rules.length; at++) if ((rules[at] as TokenNode).ask(how, walk)) return true
+  for (; at < rules.length; at++) if ((rules[at] as TokenNode).pollOwn(how, walk)) return true
   return false
 }
 
@@ -408,12 +408,12 @@ function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | unde
   // must agree.
   const signal = node.extras?.signal
   const answer = (signal?.aborted && fired.get(signal.reason as object)) || ownAnswer(node, mode, walk)
-  if (answer && !node.fleeting) settle(node, answer)
+  if (answer && !node.isUncached) settle(node, answer)
   return node.outcome ?? answer
 }
 
 function ownAnswer(node: TokenNode, mode: Mode, walk: number): Cancellation | undefined {
-  return node.opaque ? (node as OpaqueNode).known(mode, walk) : node.ask(mode, walk)
+  return node.opaque ? (node as OpaqueNode).known(mode, walk) : node.pollOwn(mode, walk)
 }
 
 function markAlive(node: TokenNode, started: number): void {
@@ -458,7 +458,7 @@ function collect(found = new Set<TokenNode>(), rules: Some<TokenNode>): Set<Toke
 function adoptOne(node: TokenNode, source: TokenNode): void {
   if (node.outcome || source.seen === epoch) return
   // Where a read would climb far, the recorded outcome must do. The first poll finds the rest.
-  node.outcome = isMany(source.rules) ? source.outcome : discover(source, LOOK)
+  node.outcome = isMany(source.rules) ? source.outcome : discover(source, READ)
 }
 
 /** Gives a new node a rule of its own, which a poll polls before the sources. Call it after `adopt`. */
@@ -477,7 +477,7 @@ export function giveRule(node: TokenNode): void {
  * A place in a list of a node.
  *
  * A list is a ring, and the extras of a node have its head only. To add the first place and to remove it again is the
- * most common case. The ring then writes to an old object once, not twice. The garbage collector must be told of each such write
+ * most common case. The ring then writes to an old object once, not twice. Each such write costs a write barrier
  * (12 instead of 15 ns).
  */
 interface Place {
@@ -590,7 +590,7 @@ export function extrasOf(node: TokenNode): Extras {
 export const isIdle = ({ listeners, below }: Extras): boolean => !listeners && !below
 
 /** Whether the node or one of its ancestors is opaque, or that is not known. */
-function isFar({ rules }: TokenNode): boolean {
+function mayHaveOpaque({ rules }: TokenNode): boolean {
   let far = isMany(rules)
   each(rules, ({ opaque }) => (far ||= opaque))
   return far
@@ -611,20 +611,20 @@ function wake(node: TokenNode): void {
   // The sources of a live all-of were not read yet. Of several cancelled ones, the first in order must be found, as by
   // any read, and not the one that happens to be woken first.
   reading[0] = 0
-  if (isFar(node) && climb(node, LOOK, newWalk(), true)) return
-  const rising: TokenNode[] = []
-  for (let at: TokenNode | undefined = node; at; at = rising.pop()) {
+  if (mayHaveOpaque(node) && climb(node, READ, newWalk(), true)) return
+  const toWake: TokenNode[] = []
+  for (let at: TokenNode | undefined = node; at; at = toWake.pop()) {
     // The rule comes before the sources. What it answers now, it would never report again.
     reading[0] = 0
-    const answer = ownAnswer(at, LOOK, newWalk())
+    const answer = ownAnswer(at, READ, newWalk())
     if (answer) settle(at, answer)
     const { sources } = at
-    if (at.opaque || Array.isArray(sources)) wakeSeveral(at, rising)
+    if (at.opaque || Array.isArray(sources)) wakeSeveral(at, toWake)
     else if (sources && (sources as TokenNode).outcome) settle(at, (sources as TokenNode).outcome as Cancellation)
     else {
       const extras = extrasOf(at)
       if (at.outcome || isIdle(extras)) continue
-      if (sources) extras.links ??= linkTo(sources as TokenNode, at, rising)
+      if (sources) extras.links ??= linkTo(sources as TokenNode, at, toWake)
       if (!extras.disarm) at.arm()
     }
   }
@@ -634,15 +634,15 @@ function wake(node: TokenNode): void {
  * Puts a child into the list of a live source. If this is the first subscriber of the source, the source is woken in
  * its turn. A source that is awake and has a rule is polled again, since a counter may have run out meanwhile.
  */
-function linkTo(source: TokenNode, child: TokenNode, rising: TokenNode[]): Link {
+function linkTo(source: TokenNode, child: TokenNode, toWake: TokenNode[]): Link {
   const extras = extrasOf(source)
   const link = new Link(source, child)
-  if (hasRule(source) || (isIdle(extras) && source.sources)) rising.push(source)
+  if (hasRule(source) || (isIdle(extras) && source.sources)) toWake.push(source)
   extras.below = join(extras.below, link)
   return link
 }
 
-function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
+function wakeSeveral(child: TokenNode, toWake: TokenNode[]): void {
   // A source may have been cancelled since the last read, and will not report this again. Other sources may be
   // cancelled without a record: they are woken now, and report it then.
   let first: Cancellation | undefined
@@ -659,15 +659,15 @@ function wakeSeveral(child: TokenNode, rising: TokenNode[]): void {
   if (child.outcome || isIdle(extras) || extras.links) return
   const links: Link[] = (extras.links = [])
   each(child.sources, (source) => {
-    if (!source.outcome) links.push(linkTo(source, child, rising))
+    if (!source.outcome) links.push(linkTo(source, child, toWake))
   })
   if (!extras.disarm) child.arm()
 }
 
 /** Restores G5 from a node on to its ancestors. The node has lost its last subscriber, or was settled. */
 function rest(node: TokenNode): void {
-  let rising: TokenNode[] | undefined
-  for (let at: TokenNode | undefined = node; at; at = rising?.pop()) {
+  let toWake: TokenNode[] | undefined
+  for (let at: TokenNode | undefined = node; at; at = toWake?.pop()) {
     const extras = extrasOf(at)
     const { disarm, links } = extras
     extras.disarm = extras.links = undefined
@@ -678,7 +678,7 @@ function rest(node: TokenNode): void {
       const above = extrasOf(source)
       link.owner = undefined
       above.below = leave(above.below, link)
-      if (!source.outcome && isIdle(above) && (source.sources || source.rules)) (rising ??= []).push(source)
+      if (!source.outcome && isIdle(above) && (source.sources || source.rules)) (toWake ??= []).push(source)
     })
   }
 }
@@ -734,7 +734,7 @@ function record(node: TokenNode, cancellation: Cancellation): void {
 function announce(origin: TokenNode): void {
   // G8, first half: all nodes are settled.
   let reached = [origin]
-  let stirred: TokenNode[] | undefined
+  let live: TokenNode[] | undefined
   let several = false
   for (const node of reached) {
     const { outcome } = node
@@ -746,7 +746,7 @@ function announce(origin: TokenNode): void {
       const { child } = link
       const verdict = child.outcome ? undefined : child.opaque ? (child as OpaqueNode).sourceEnded() : outcome
       if (!verdict) {
-        if (!child.outcome) (stirred ??= []).push(child)
+        if (!child.outcome) (live ??= []).push(child)
         return
       }
       record(child, verdict)
@@ -757,7 +757,7 @@ function announce(origin: TokenNode): void {
   for (const node of reached) rest(node)
   if (several) reached = parentsFirst(reached)
   // Then the listeners for deadlines (moves.ts) and the signals of the platform are called.
-  each(stirred, moved)
+  each(live, moved)
   for (const node of reached) if (firesAll || node === origin || node.opaque) fire(node)
   // G8, second half: the listeners are called.
   for (const node of reached) drain(node, extrasOf(node))
@@ -860,24 +860,24 @@ export function onFire(listener: (controller: AbortController) => void): void {
 
 let tell: ((node: TokenNode) => void) | undefined
 /** Sets the listener for deadlines that are also known elsewhere: see moves.ts. */
-export function onMove(told: typeof tell): void {
-  tell = told
+export function onMove(listener: typeof tell): void {
+  tell = listener
 }
 
-/** Tells that the deadline of the node was moved, or has begun. */
+/** Reports that the deadline of the node was moved, or has begun. */
 export function moved(node: TokenNode): void {
   tell?.(node)
 }
 
 /** Polls the rule of a live node alone. It polls no ancestor, so it uses nothing up there. */
 export function pollRule(node: TokenNode): void {
-  const answer = discover(node, LOOK) ? undefined : node.ask(INDIRECT, newWalk())
+  const answer = discover(node, READ) ? undefined : node.pollOwn(INDIRECT, newWalk())
   if (answer) settle(node, answer)
 }
 
 /** Cancels a node now, if it is live. */
 export function end(node: TokenNode, kind: CancellationKind, reason?: unknown): void {
-  if (!discover(node, LOOK)) settle(node, new Cancellation(node, kind, reason, now()))
+  if (!discover(node, READ)) settle(node, new Cancellation(node, kind, reason, now()))
 }
 
 /** Cancels a deadline that was made for one wait, with kind `'timeout'`. Returns its error. */

@@ -1,7 +1,7 @@
 /** Iterates a source under a token: it yields the items until the token is cancelled, and then closes the source. */
 import { wrongType } from './arguments.js'
 import type { CancellationError } from './errors.js'
-import { discover, errorOf, INDIRECT, LOOK, type Subscriber, subscribe, type TokenNode } from './graph.js'
+import { discover, errorOf, INDIRECT, READ, type Subscriber, subscribe, type TokenNode } from './graph.js'
 import { handled, promiseUnder } from './promises.js'
 import { holdFor } from './remaining.js'
 
@@ -243,7 +243,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
       isOver = true
       missed = undefined
       const closed = close().then(() => DONE)
-      if (discover(node, LOOK)) {
+      if (discover(node, READ)) {
         closed.catch(nothing)
         return Promise.resolve(DONE)
       }

@@ -7,7 +7,7 @@ import { onMove, type Subscriber, type TokenNode, visit } from './graph.js'
 /** Publishes the deadlines of a node and of its ancestors. */
 export interface DeadlineListener {
   /** Called when these deadlines were moved. */
-  tellDeadline(): void
+  publishDeadline(): void
   /** A node with the same deadlines, from which tokens with further listeners may derive. */
   readonly below?: TokenNode
 }
@@ -25,7 +25,7 @@ onMove((node) => {
   for (const { extras } of nodes) {
     visit(extras?.listeners, (one) => {
       const listener = listeners.get(one)
-      listener?.tellDeadline()
+      listener?.publishDeadline()
       if (listener?.below) nodes.add(listener.below)
     })
     visit(extras?.below, ({ child }) => nodes.add(child))

@@ -7,7 +7,7 @@ import {
   discover,
   errorOf,
   INDIRECT,
-  LOOK,
+  READ,
   newWalk,
   type Subscriber,
   subscribe,
@@ -54,7 +54,7 @@ async function pause(node: TokenNode): Promise<Cancellation | undefined> {
   const dead = discover(node, DIRECT, walk)
   if (dead) return dead
   await new Promise<void>(breathe)
-  return discover(node, LOOK, walk)
+  return discover(node, READ, walk)
 }
 
 export function checkpoint(node: TokenNode): Promise<void> {
@@ -132,7 +132,7 @@ function ticks(node: TokenNode, ms: number, hold: boolean): AsyncIterableIterato
         }
         const ring = () => {
           reached = ms && value * ms
-          if (discover(node, LOOK)) finish()
+          if (discover(node, READ)) finish()
           else settle({ done: false, value })
         }
         const stop = after(ms && value * ms - elapsed, ring, hold)

@@ -9,7 +9,7 @@ import {
   end,
   errorOf,
   INDIRECT,
-  LOOK,
+  READ,
   type Some,
   type Subscriber,
   subscribe,
@@ -136,7 +136,7 @@ class Race<Token, T> implements Follower {
   enter(task: TaskOf<Token, T>): void {
     try {
       if (typeof task !== 'function') this.follow(task)
-      else if (!this.isOver && !this.isDead && !discover(this.node, LOOK)) {
+      else if (!this.isOver && !this.isDead && !discover(this.node, READ)) {
         const child = this.make.child(this.node)
         ;(this.children ??= []).push(child)
         const { keeper } = this
@@ -168,7 +168,7 @@ class Race<Token, T> implements Follower {
   }
 
   fulfilled(value: unknown): void {
-    const dead = this.isOver ? undefined : discover(this.node, LOOK)
+    const dead = this.isOver ? undefined : discover(this.node, READ)
     if (dead) this.rejected(errorOf(dead))
     if (this.isOver) return this.giveBack(value as T)
     this.finish()

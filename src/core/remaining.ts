@@ -1,20 +1,20 @@
 /** The future of a token: when it is cancelled by itself, and by which cancellation. */
 import { keepAlive, now } from './clock.js'
-import { Cancellation, discover, each, epoch, LOOK, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
+import { Cancellation, discover, each, epoch, READ, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
 
 /** A rule that is not opaque. */
 interface Timed extends TokenNode {
   /**
-   * The cancellation by its deadline. Absent or undefined if it is not known. With `told`, it is returned only if the
-   * caller is told when the deadline moves (`onMove` in graph.ts).
+   * The cancellation by its deadline. Absent or undefined if it is not known. With `isPublished`, it is returned only if
+   * each move of the deadline is reported (`onMove` in graph.ts).
    */
-  ahead?(told: boolean): Cancellation | undefined
+  ahead?(isPublished: boolean): Cancellation | undefined
 }
 
 const aheadOf = (rule: TokenNode) => (rule as Timed).ahead?.(false)
 const perhapsOf = (rule: TokenNode) =>
   rule.endsItself ? new Cancellation(rule, 'condition', undefined, 0) : aheadOf(rule)
-const toldOf = (rule: TokenNode) => (rule as Timed).ahead?.(true)
+const publishedOf = (rule: TokenNode) => (rule as Timed).ahead?.(true)
 
 /**
  * Returns the cancellation by which a live node is cancelled at the latest, or undefined if it may never be. `ofRule`
@@ -40,7 +40,7 @@ function predict(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
     if (current.opaque) {
       each(current.sources, (source) => {
         // A source that was not read since the last cancellation may be cancelled without a record.
-        if (!source.opaque && source.seen !== epoch && source.seen !== -epoch) discover(source, LOOK)
+        if (!source.opaque && source.seen !== epoch && source.seen !== -epoch) discover(source, READ)
         sources.push(source)
       })
     }
@@ -54,9 +54,9 @@ function predict(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
   return endOf(top)
 }
 
-/** The same, with only the deadlines of which the caller is told when they move. */
-export function predictTold(node: TokenNode): Cancellation | undefined {
-  return predict(node, toldOf)
+/** The same, with only the deadlines whose moves are reported (`onMove` in graph.ts). */
+export function predictPublished(node: TokenNode): Cancellation | undefined {
+  return predict(node, publishedOf)
 }
 
 /**

@@ -3,7 +3,7 @@ import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, 
 import { waitAfter } from './backoff.js'
 import { turn } from './clock.js'
 import type { CancellationError } from './errors.js'
-import { discover, end, errorOf, INDIRECT, LOOK, subscribe, type TokenNode } from './graph.js'
+import { discover, end, errorOf, INDIRECT, READ, subscribe, type TokenNode } from './graph.js'
 import { sleep } from './pace.js'
 import { asyncUnder } from './promises.js'
 import { awaitedThenOf, follow, type Reaction } from './reactions.js'
@@ -106,7 +106,7 @@ async function tryAgain<Token, T>(
     } catch (error) {
       end(token, 'dispose')
       // A cancelled retry has ended. A failure that came at the same time is the last one.
-      if (discover(node, LOOK) || attempt >= attempts) throw error
+      if (discover(node, READ) || attempt >= attempts) throw error
       if (when && !isYes(await heeded(node, when(error, attempt)))) throw error
       last = { cause: error }
     }
@@ -125,7 +125,7 @@ function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
     if (!then) return resolve(given)
     const letGo = holdFor(node)
     const callOff = (error: CancellationError) => turn(() => rejected(error))
-    const dead = discover(node, LOOK)
+    const dead = discover(node, READ)
     const subscriber = dead ? undefined : subscribe(node, callOff)
     if (dead) callOff(errorOf(dead))
     let reaction: Reaction | undefined = undefined

@@ -40,7 +40,7 @@ import {
   type Extras,
   extrasOf,
   INDIRECT,
-  LOOK,
+  READ,
   type Mode,
   moved,
   own,
@@ -215,7 +215,7 @@ export abstract class CancellationToken implements Disposable {
 
   /** The error that `check` would throw, or undefined. A read: it never calls a condition or uses up a counter. */
   get error(): CancellationError | undefined {
-    const found = discover(this, LOOK)
+    const found = discover(this, READ)
     // Not in the `return`: there, JavaScriptCore removes the frame of the caller from the stack.
     if (found) errorOf(found, readError)
     return found?.error
@@ -223,7 +223,7 @@ export abstract class CancellationToken implements Disposable {
 
   /** The token where the cancellation started, or undefined: asyncio-cancel-token's `triggered_token`. A read. */
   get cancelledBy(): CancellationToken | undefined {
-    return discover(this, LOOK)?.origin as CancellationToken | undefined
+    return discover(this, READ)?.origin as CancellationToken | undefined
   }
 
   /**
@@ -251,12 +251,12 @@ export abstract class CancellationToken implements Disposable {
 
   /** Why the token is cancelled, in one word: `error.kind`. A read. */
   get kind(): CancellationKind | undefined {
-    return discover(this, LOOK)?.kind
+    return discover(this, READ)?.kind
   }
 
   /** The reason that was given to `cancel()`, or the reason of a foreign signal. A read. */
   get reason(): unknown {
-    return discover(this, LOOK)?.reason
+    return discover(this, READ)?.reason
   }
 
   /**
@@ -265,7 +265,7 @@ export abstract class CancellationToken implements Disposable {
    */
   get remaining(): number {
     const node = own(this)
-    return discover(node, LOOK) ? 0 : timeLeft(node, Infinity)
+    return discover(node, READ) ? 0 : timeLeft(node, Infinity)
   }
 
   /**
@@ -310,7 +310,7 @@ export abstract class CancellationToken implements Disposable {
    */
   cancel(reason?: unknown): this {
     const node = own(this)
-    if (!discover(node, LOOK)) settle(node, byHand(node, reason, cancel))
+    if (!discover(node, READ)) settle(node, byHand(node, reason, cancel))
     return this
   }
 
@@ -350,7 +350,7 @@ export abstract class CancellationToken implements Disposable {
     // Mostly the token is live, and no proxy. To find that out with own() takes a tenth more time.
     if ((this as this | undefined)?.seen === epoch && this.itself === this) return subscribe(this, bound)
     const node = own(this)
-    if (!discover(node, LOOK)) return subscribe(node, bound)
+    if (!discover(node, READ)) return subscribe(node, bound)
     call(bound, node)
     return new Subscriber(undefined, bound, false)
   }
@@ -529,7 +529,7 @@ export abstract class CancellationToken implements Disposable {
    */
   get signal(): AbortSignal {
     const node = own(this)
-    if (node.seen !== epoch) discover(node, LOOK)
+    if (node.seen !== epoch) discover(node, READ)
     return signalOf(node)
   }
 
@@ -556,7 +556,7 @@ export abstract class CancellationToken implements Disposable {
   /** The same text as a property: the property survives where a test library shows a copy of the token. @internal */
   get text(): string {
     const node = own(this)
-    discover(node, LOOK)
+    discover(node, READ)
     return textOf(node)
   }
 
@@ -572,7 +572,7 @@ export abstract class CancellationToken implements Disposable {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     const node = ownIf(this)
     if (!node) return Object.prototype.toString.call(this) // a prototype
-    discover(node, LOOK)
+    discover(node, READ)
     return treeOf(node)
   }
 
@@ -589,11 +589,11 @@ export abstract class CancellationToken implements Disposable {
     return true
   }
   /** @internal */
-  get fleeting(): boolean {
+  get isUncached(): boolean {
     return false
   }
   /** @internal */
-  ask(_mode: Mode, _walk: number): Cancellation | undefined {
+  pollOwn(_mode: Mode, _walk: number): Cancellation | undefined {
     return undefined
   }
   /** @internal */
@@ -866,7 +866,7 @@ export class TimeoutToken extends CancellationToken {
    */
   restart(): boolean {
     const node = own(this)
-    if (discover(node, LOOK) !== undefined) return false
+    if (discover(node, READ) !== undefined) return false
     node.deadline = now() + node.ms
     if (node.extras?.disarm) {
       node.extras.disarm()
@@ -886,7 +886,7 @@ export class TimeoutToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(): Cancellation | undefined {
+  override pollOwn(): Cancellation | undefined {
     return (isTicking ? isBefore(this.deadline) : readClock() < this.deadline) ? undefined : this.#over()
   }
 
@@ -966,7 +966,7 @@ class GraceToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(mode: Mode, walk: number): Cancellation | undefined {
+  override pollOwn(mode: Mode, walk: number): Cancellation | undefined {
     return climb(this, mode, walk)
   }
 
@@ -1050,8 +1050,8 @@ class BridgeToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(mode: Mode): Cancellation | undefined {
-    return this.#foreign.isOver(mode === LOOK) ? this.#over() : undefined
+  override pollOwn(mode: Mode): Cancellation | undefined {
+    return this.#foreign.isOver(mode === READ) ? this.#over() : undefined
   }
 
   #over(): Cancellation {
@@ -1087,9 +1087,9 @@ class BridgeToken extends CancellationToken {
   }
 
   /** The deadline of a token of another copy. That copy may move it, without telling this one. @internal */
-  ahead(told: boolean): Cancellation | undefined {
+  ahead(isPublished: boolean): Cancellation | undefined {
     const at = now() // read before the other clock: else the deadline would lie behind that of the other copy
-    const left = told ? Infinity : this.#foreign.isOver(true) ? 0 : this.#foreign.remaining()
+    const left = isPublished ? Infinity : this.#foreign.isOver(true) ? 0 : this.#foreign.remaining()
     return left < Infinity ? new Cancellation(this, 'timeout', undefined, at + left) : undefined
   }
 

@@ -9,7 +9,7 @@ import {
   errorOf,
   expire,
   INDIRECT,
-  LOOK,
+  READ,
   subscribe,
   type TokenNode,
 } from './graph.js'
@@ -82,7 +82,7 @@ export function alarm(
   }
   const due = () => {
     // A deadline of the same moment has passed as well, whichever timer came first. This read then calls `off`.
-    if (discover(node, LOOK)) return
+    if (discover(node, READ)) return
     stop()
     ring()
   }
@@ -141,7 +141,7 @@ export function wait(node: TokenNode, options: WaitOptions | undefined, make: Wa
 
 /** The cancellation of a time limit, if that came before the answer: in a loop that was blocked, timers come late. */
 function missedBy(limit: TokenNode, answer: Cancellation): Cancellation | undefined {
-  const over = discover(limit, LOOK)
+  const over = discover(limit, READ)
   return over && over.at < answer.at ? over : undefined
 }
 
@@ -163,7 +163,7 @@ export function waitSync(node: TokenNode, options: WaitOptions | undefined, make
     // Before the poll: a change of a word after this keeps this thread from falling asleep.
     const words = wordsOf(node)
     const found = discover(node, INDIRECT)
-    const missed = found ? missedBy(limit, found) : discover(limit, LOOK)
+    const missed = found ? missedBy(limit, found) : discover(limit, READ)
     if (missed) throw errorOf(missed)
     if (found) return errorOf(found)
     const left = timeLeft(limit, 0)

@@ -7,7 +7,7 @@
 import { optional, wrongType } from '../core/arguments.js'
 import { now, type SharedWord } from '../core/clock.js'
 import type { Origin } from '../core/remote-origin.js'
-import { Cancellation, DIRECT, each, INDIRECT, LOOK, type Mode, settle, type TokenNode } from '../core/graph.js'
+import { Cancellation, DIRECT, each, INDIRECT, READ, type Mode, settle, type TokenNode } from '../core/graph.js'
 import { type CommonCount, CounterToken } from '../core/tokens/counter.js'
 import { COUNT } from './layout.js'
 import { isShared } from './memory.js'
@@ -106,8 +106,8 @@ export class Counted {
   }
 
   /** Counts a poll of the shared token. Returns the cancellation of the shared token if the counter is empty. */
-  ask(mode: Mode, walk: number): Cancellation | undefined {
-    if (this.count.pass(mode !== LOOK && mode >= this.#least, walk) || !this.handle.ends) return undefined
+  pollOwn(mode: Mode, walk: number): Cancellation | undefined {
+    if (this.count.pass(mode !== READ && mode >= this.#least, walk) || !this.handle.ends) return undefined
     return this.count.over(this.handle)
   }
 }

@@ -8,8 +8,8 @@
  * ends the token with that report, and every side reads the same.
  */
 import { isBefore, now } from '../core/clock.js'
-import { type Cancellation, discover, LOOK, type TokenNode } from '../core/graph.js'
-import { predictTold } from '../core/remaining.js'
+import { type Cancellation, discover, READ, type TokenNode } from '../core/graph.js'
+import { predictPublished } from '../core/remaining.js'
 import { chunkOf, DEADLINE_WORDS, kindOf, MOMENT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
 import { reportOf, cancellationOf } from './other-thread.js'
@@ -31,11 +31,11 @@ const isSame = (a: Cancellation, b: Cancellation) =>
   a.origin === b.origin && a.kind === b.kind && Object.is(a.reason, b.reason)
 
 /** The side that has made the token. Only this side may write (TH7 in protocol.ts). */
-export class ToldDeadline {
+export class PublishedDeadline {
   readonly #memory: Memory
   readonly #place: Place
   /** What the other sides know: the cancellation, and the ending that stands for it. */
-  #told: Cancellation | undefined
+  #published: Cancellation | undefined
   #ending = 0
   /** The number of words of the report area that are taken for it. */
   words = 0
@@ -50,11 +50,11 @@ export class ToldDeadline {
    * published.
    */
   tell(source: TokenNode, shared: TokenNode): boolean {
-    const next = predictTold(source)
-    const last = this.#told
+    const next = predictPublished(source)
+    const last = this.#published
     if (!next || (last?.at === next.at && isSame(last, next))) return false
     if (!last || !isSame(last, next)) this.#prepare(next, shared)
-    this.#told = next
+    this.#published = next
     writeMoment(next.at, scratch, 0)
     scratch[MOMENT_WORDS] = this.#ending
     setDeadline(this.#memory, this.#place, scratch, !last || next.at < last.at)
@@ -70,8 +70,8 @@ export class ToldDeadline {
 
   /** Returns the ending that stands for a cancellation. Returns undefined for a cancellation that was not published. */
   endingFor(cancellation: Cancellation): number | undefined {
-    const told = this.#told
-    return told?.at === cancellation.at && isSame(told, cancellation) ? this.#ending : undefined
+    const published = this.#published
+    return published?.at === cancellation.at && isSame(published, cancellation) ? this.#ending : undefined
   }
 
   /**
@@ -80,10 +80,10 @@ export class ToldDeadline {
    * so that there is one error.
    */
   endedBy(state: number, source: TokenNode): Cancellation | undefined {
-    const told = this.#told
-    if (!told || state !== (this.#place.alive | this.#ending)) return undefined
-    const found = discover(source, LOOK)
-    return found && isSame(found, told) ? found : told
+    const published = this.#published
+    if (!published || state !== (this.#place.alive | this.#ending)) return undefined
+    const found = discover(source, READ)
+    return found && isSame(found, published) ? found : published
   }
 }
 
@@ -140,8 +140,8 @@ export class FollowedDeadline {
     return cancellationOf(report, kindOf(state), shared, this.at)
   }
 
-  /** From now on this side is told of every move, because it passes the deadline on to others. */
-  insist(): void {
+  /** From now on every move is reported to this side, because it publishes the deadline to others. */
+  followMoves(): void {
     followDeadline(this.#memory, this.#place)
   }
 }

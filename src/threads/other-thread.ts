@@ -12,7 +12,7 @@ export class OtherThread extends RemoteOrigin {
 }
 
 /**
- * Returns what other threads are told of a cancellation. `at` is its moment, or undefined if the moment is stored
+ * Returns the report of a cancellation for other threads. `at` is its moment, or undefined if the moment is stored
  * elsewhere.
  */
 export function reportOf(cancellation: Cancellation, shared: TokenNode, at: number | undefined): CancellationReport {

@@ -7,12 +7,12 @@ import { readMoment, writeMoment } from './moments.js'
 /** What crosses to another thread, besides the kind, which is in the state. */
 export interface CancellationReport {
   /**
-   * When it happened, on this thread's clock. Undefined if it is told before it happens: then the moment is stored with
+   * When it happened, on this thread's clock. Undefined if it is published before it happens: then the moment is stored with
    * the deadline.
    */
   readonly at: number | undefined
   readonly reason: unknown
-  /** What the message says of the reason. */
+  /** The part of the message about the reason. */
   readonly said: string | undefined
   /** Where it started, if that is another token than the shared one. */
   readonly origin: Origin | undefined

@@ -20,7 +20,7 @@ import {
   errorOf,
   giveRule,
   extrasOf,
-  LOOK,
+  READ,
   type Mode,
   moved,
   newWalk,
@@ -44,7 +44,7 @@ import {
   UNCLONABLE,
 } from '../core/token.js'
 import { type CountHandle, type Counted, countedIn, countersAbove } from './counts.js'
-import { FollowedDeadline, ToldDeadline } from './deadlines.js'
+import { FollowedDeadline, PublishedDeadline } from './deadlines.js'
 import { needSharedMemory, allocationIn, allocationOf, type SharedHandle } from './handle.js'
 import { aliveState, isOf, kindOf, SLOT_BYTES, STATE } from './layout.js'
 import { OtherThread, reportOf, cancellationOf } from './other-thread.js'
@@ -134,7 +134,7 @@ export class SharedToken extends CancellationToken {
    * The deadline of its sources, on the side that has made the token. `#followed` is the deadline that it carries, on a
    * side that has opened it.
    */
-  #told: ToldDeadline | undefined
+  #published: PublishedDeadline | undefined
   #followed: FollowedDeadline | undefined
   #stopTimer: (() => void) | undefined
   /** How this side got the token. Disposing of it on the side that has made it cancels it on every side. */
@@ -295,7 +295,7 @@ export class SharedToken extends CancellationToken {
   /** Cancels it, on every side. If several sides cancel at once, one wins, and every side reads its reason. */
   override cancel(reason?: unknown): this {
     const token = own(this)
-    if (!discover(token, LOOK)) {
+    if (!discover(token, READ)) {
       settle(token, token.#end(byHand(token, reason, cancelToken)))
       token.#page.look() // other tokens of this thread over the same place
     }
@@ -308,10 +308,10 @@ export class SharedToken extends CancellationToken {
    */
   override [Symbol.dispose](): void {
     const token = own(this)
-    if (!discover(token, LOOK)) {
+    if (!discover(token, READ)) {
       const mine = new Cancellation(token, 'dispose', undefined, now())
       if (token.#from === 'made') {
-        const { won, next } = dispose(token.#page.memory, token.#place, token.#told?.words ?? 0)
+        const { won, next } = dispose(token.#page.memory, token.#place, token.#published?.words ?? 0)
         if (next !== undefined) giveBack(token.#page, { ...token.#place, alive: next })
         token.#letGo()
         settle(token, won ? mine : token.#read())
@@ -348,7 +348,7 @@ export class SharedToken extends CancellationToken {
    */
   #end(mine: Cancellation): Cancellation {
     const { memory } = this.#page
-    const ending = this.#told?.endingFor(mine)
+    const ending = this.#published?.endingFor(mine)
     const report = (room: number) => encodeReport(reportOf(mine, this, mine.at), room)
     const won =
       ending === undefined ? cancel(memory, this.#place, mine.kind, report) : publish(memory, this.#place, ending)
@@ -363,8 +363,8 @@ export class SharedToken extends CancellationToken {
     const { memory } = this.#page
     const state = stateOf(memory, this.#place)
     this.#followed?.follow()
-    const foreseen = this.#told?.endedBy(state, this.sources as TokenNode) ?? this.#followed?.endedBy(state, this)
-    const found = foreseen ?? this.#orOwn(this.#readReport(state))
+    const foreseen = this.#published?.endedBy(state, this.sources as TokenNode) ?? this.#followed?.endedBy(state, this)
+    const found = foreseen ?? this.#preferOwn(this.#readReport(state))
     if (found.origin instanceof OtherThread) settle(found.origin, found)
     return found
   }
@@ -378,26 +378,26 @@ export class SharedToken extends CancellationToken {
   }
 
   /** Returns this side's own cancellation if a counter is empty, so that there is one error. */
-  #orOwn(told: Cancellation): Cancellation {
-    if (told.kind !== 'counter') return told
+  #preferOwn(received: Cancellation): Cancellation {
+    if (received.kind !== 'counter') return received
     const isIt = (own: Cancellation | undefined) =>
-      own?.kind === 'counter' && whatHappened(own) === whatHappened(told) ? own : undefined
+      own?.kind === 'counter' && whatHappened(own) === whatHappened(received) ? own : undefined
     const source = this.sources as TokenNode | undefined
-    if (!source) return isIt(this.#askCounters(LOOK, newWalk())) ?? told
+    if (!source) return isIt(this.#pollCounters(READ, newWalk())) ?? received
     // Not the first counter that is empty by now, but the one that was empty when the other side polled.
     for (const node of above(source, false)) {
-      const own = node instanceof CounterToken ? isIt(discover(node, LOOK)) : undefined
+      const own = node instanceof CounterToken ? isIt(discover(node, READ)) : undefined
       if (!own) continue
       settle(source, own)
       return own
     }
-    return isIt(discover(source, LOOK)) ?? told
+    return isIt(discover(source, READ)) ?? received
   }
 
   /** Polls the counters that came with it. */
-  #askCounters(mode: Mode, walk: number): Cancellation | undefined {
+  #pollCounters(mode: Mode, walk: number): Cancellation | undefined {
     let empty: Cancellation | undefined
-    for (const one of this.counted ?? []) if ((empty = one.ask(mode, walk))) break
+    for (const one of this.counted ?? []) if ((empty = one.pollOwn(mode, walk))) break
     return empty
   }
 
@@ -423,11 +423,11 @@ export class SharedToken extends CancellationToken {
 
   /** From now on other threads see the cancellation of its sources, and the deadlines of its sources. */
   #share(): void {
-    if (!this.sources || this.#mirror || discover(this, LOOK)) return
-    if (this.#from === 'made') this.#told = new ToldDeadline(this.#page.memory, this.#place)
-    this.#mirror = subscribe(this.sources as TokenNode, () => void discover(this, LOOK))
+    if (!this.sources || this.#mirror || discover(this, READ)) return
+    if (this.#from === 'made') this.#published = new PublishedDeadline(this.#page.memory, this.#place)
+    this.#mirror = subscribe(this.sources as TokenNode, () => void discover(this, READ))
     onDeadlineMoved(this.#mirror, this)
-    this.tellDeadline()
+    this.publishDeadline()
   }
 
   /** The counters above it. From now on all threads count them in the place that its handle names. */
@@ -444,10 +444,10 @@ export class SharedToken extends CancellationToken {
   }
 
   /** @internal */
-  tellDeadline(): void {
+  publishDeadline(): void {
     const source = this.sources as TokenNode
-    const isTold = !this.outcome && !source.outcome && this.#told?.tell(source, this)
-    if (isTold) this.#page.look() // other tokens of this thread over the same place
+    const isPublished = !this.outcome && !source.outcome && this.#published?.tell(source, this)
+    if (isPublished) this.#page.look() // other tokens of this thread over the same place
   }
 
   /** Reads the deadline again if it was moved since. Returns true if it was. */
@@ -463,7 +463,7 @@ export class SharedToken extends CancellationToken {
     this.#stopTimer?.()
     const { at = Infinity } = this.#followed ?? {}
     const ring = () => {
-      if (!discover(this, LOOK) && this.#followed?.at === at) settle(this, this.#timeOut(this.#followed))
+      if (!discover(this, READ) && this.#followed?.at === at) settle(this, this.#timeOut(this.#followed))
     }
     this.#stopTimer = after(at - now(), ring, false)
   }
@@ -491,20 +491,20 @@ export class SharedToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(mode: Mode, walk: number): Cancellation | undefined {
+  override pollOwn(mode: Mode, walk: number): Cancellation | undefined {
     return this.sources ? climb(this, mode, walk) : this.known(mode, walk)
   }
 
   /** @internal */
   known(mode: Mode, walk: number): Cancellation | undefined {
-    if (mode !== LOOK && --this.left > 0 && this.view[this.state] === this.alive) return undefined
+    if (mode !== READ && --this.left > 0 && this.view[this.state] === this.alive) return undefined
     if (isOver(this.#page.memory, this.#place)) return this.#read()
     this.#follow()
     const followed = this.#followed
     // Read once more: the deadline may have been moved while this thread had no processor.
     if (followed?.hasPassed() && (!this.#follow() || followed.hasPassed())) return this.#timeOut(followed)
     if (this.counted) {
-      const empty = this.#askCounters(mode, walk)
+      const empty = this.#pollCounters(mode, walk)
       if (empty) return this.#end(empty)
     }
     // The engine polls the source next, indirectly. By then the source has counted this poll, or is cancelled.
@@ -529,8 +529,8 @@ export class SharedToken extends CancellationToken {
   }
 
   /** @internal */
-  ahead(told: boolean): Cancellation | undefined {
-    if (told) this.#followed?.insist()
+  ahead(isPublished: boolean): Cancellation | undefined {
+    if (isPublished) this.#followed?.followMoves()
     this.#follow()
     return this.#followed?.ahead(this)
   }
@@ -549,7 +549,7 @@ export class SharedToken extends CancellationToken {
 
   /** @internal */
   look(): void {
-    discover(this, LOOK)
+    discover(this, READ)
   }
 
   /** @internal */

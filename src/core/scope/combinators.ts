@@ -1,7 +1,7 @@
 /** Several tasks with one answer: all outcomes, the first success, or the first task to settle. */
 import { bind } from '../context.js'
 import { isCancellation } from '../errors.js'
-import { discover, end, errorOf, LOOK } from '../graph.js'
+import { discover, end, errorOf, READ } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
 import { type ScopeState, dropWaiting, fail, submit, SubmittedTask, nothing, type ScopeTask } from './scope-state.js'
@@ -58,7 +58,7 @@ export function compete<T>(
   const concludeIfOver = () => {
     if (working || isOver) return
     isOver = true
-    const dead = isCancelled && discover(state.token, LOOK)
+    const dead = isCancelled && discover(state.token, READ)
     if (answer) answer()
     else if (dead) reject(errorOf(dead))
     else {
@@ -79,7 +79,7 @@ export function compete<T>(
       const wasCancelled = isCancellation(error, own)
       isCancelled ||= wasCancelled
       // A cancellation from outside decides nothing: one of the tasks may still tell of a failure.
-      if (failuresCount && !answer && !(wasCancelled && discover(state.token, LOOK))) {
+      if (failuresCount && !answer && !(wasCancelled && discover(state.token, READ))) {
         decide(at, () => reject(error))
         if (!wasCancelled) fail(state, error)
       }

@@ -1,6 +1,6 @@
 /** The handle that a body gets: it starts tasks, one alone or several together. The engine is in scope-state.ts. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
-import { byHand, discover, LOOK, settle } from '../graph.js'
+import { byHand, discover, READ, settle } from '../graph.js'
 import type { CancellationToken, ResultOf } from '../token.js'
 import {
   type ScopeState,
@@ -178,7 +178,7 @@ export class Handle implements Scope {
   }
 
   cancel(reason?: unknown): void {
-    if (!discover(this.token, LOOK)) settle(this.token, byHand(this.token, reason, cancel))
+    if (!discover(this.token, READ)) settle(this.token, byHand(this.token, reason, cancel))
   }
 
   unfinished(): UnfinishedTask[] {

@@ -17,7 +17,7 @@ import { assimilate } from '../assimilate.js'
 import { now } from '../clock.js'
 import { type Ambient, bind } from '../context.js'
 import { isCancellation, isOurs } from '../errors.js'
-import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, type Subscriber, subscribe } from '../graph.js'
+import { type Cancellation, discover, end, errorOf, INDIRECT, READ, type Subscriber, subscribe } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 
 /** A task of a scope: a function that is started with a token of its own. */
@@ -143,7 +143,7 @@ function admit(state: ScopeState): void {
   while (state.running < state.limit && state.head < state.queue.length) {
     const submitted = state.queue[state.head++] as SubmittedTask
     // A deadline may have passed that no poll has noticed. This read has the waiting tasks dropped then (SC3).
-    if (submitted.isWaiting) discover(submitted.parent, LOOK)
+    if (submitted.isWaiting) discover(submitted.parent, READ)
     if (!submitted.isWaiting) continue
     submitted.isWaiting = false
     begin(state, submitted)
@@ -163,7 +163,7 @@ function admit(state: ScopeState): void {
 /** Drops the waiting tasks whose parent token is cancelled. */
 export function dropWaiting(state: ScopeState): void {
   for (const submitted of state.queue) {
-    const dead = submitted.isWaiting && discover(submitted.parent, LOOK)
+    const dead = submitted.isWaiting && discover(submitted.parent, READ)
     if (!dead) continue
     submitted.isWaiting = false
     state.tasks.delete(submitted)

@@ -8,7 +8,7 @@ import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, 
 import { assimilate } from '../assimilate.js'
 import { after } from '../clock.js'
 import { ambientIf, bind } from '../context.js'
-import { type Cancellation, discover, end, errorOf, INDIRECT, LOOK, subscribe, surface } from '../graph.js'
+import { type Cancellation, discover, end, errorOf, INDIRECT, READ, subscribe, surface } from '../graph.js'
 import { promiseUnder } from '../promises.js'
 import { type CancellationToken, DefaultToken, SimpleToken, toToken } from '../token.js'
 import type { TokenLike } from '../tokens/from.js'
@@ -249,7 +249,7 @@ function watch(state: ScopeState, stuckAfter: number, onStuck: (report: StuckRep
     try {
       onStuck({
         scope: token.name,
-        error: errorOf(discover(token, LOOK) as Cancellation),
+        error: errorOf(discover(token, READ) as Cancellation),
         stuckAfter,
         isBodyRunning: state.isBodyRunning,
         unfinished: Array.from(state.tasks, describeTask),
@@ -264,7 +264,7 @@ function watch(state: ScopeState, stuckAfter: number, onStuck: (report: StuckRep
     // The timer keeps the process alive, so that the report can say why nothing else happens.
     stopTimer = after(stuckAfter, ring, stuckAfter < Infinity)
   }
-  if (discover(token, LOOK)) begin()
+  if (discover(token, READ)) begin()
   const subscriber = token.error ? undefined : subscribe(token, begin)
   return () => {
     subscriber?.stop()
@@ -280,7 +280,7 @@ function leave(state: ScopeState): void {
 /** Returns the error of the whole scope, if there is one, and cancels its token. The scope must be done. */
 function conclude(state: ScopeState, isCancelled: boolean): { readonly error: unknown } | undefined {
   const { token, failures } = state
-  const dead = discover(token, LOOK)
+  const dead = discover(token, READ)
   // A scope that has cancelled itself has ended as its body wanted, if the body has returned all the same.
   const counts = dead && (isCancelled || dead.origin !== token)
   const outcome = failures.size ? { error: failureOf(state) } : counts ? { error: errorOf(dead) } : undefined

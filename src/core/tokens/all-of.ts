@@ -48,7 +48,7 @@ class AllOfToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(mode: Mode, walk: number): Cancellation | undefined {
+  override pollOwn(mode: Mode, walk: number): Cancellation | undefined {
     return climb(this, mode, walk)
   }
 

@@ -2,7 +2,7 @@ import { type NamesOf, nonNegative, optional, wrongType } from '../arguments.js'
 import { after, now } from '../clock.js'
 import { classText, type Form, functionText } from '../describe.js'
 import { type CancellationError, type CancellationKind, ConditionCancellationError } from '../errors.js'
-import { Cancellation, giveRule, extrasOf, isHeard, LOOK, type Mode, pollRule, surface } from '../graph.js'
+import { Cancellation, giveRule, extrasOf, isHeard, READ, type Mode, pollRule, surface } from '../graph.js'
 import {
   begin,
   CancellationToken,
@@ -116,13 +116,13 @@ export class ConditionToken extends CancellationToken {
   }
 
   /** Without caching, and as long as no listener was told, an answer is good for one poll only. @internal */
-  override get fleeting(): boolean {
+  override get isUncached(): boolean {
     return !this.#settings.caching && !isHeard(this)
   }
 
   /** @internal */
-  override ask(mode: Mode, walk: number): Cancellation | undefined {
-    if (mode === LOOK || this.#walk === ASKING) return undefined // a running condition has no answer yet
+  override pollOwn(mode: Mode, walk: number): Cancellation | undefined {
+    if (mode === READ || this.#walk === ASKING) return undefined // a running condition has no answer yet
     if (this.outcome) return this.outcome
     if (this.#walk === walk) return this.#answer
     this.#walk = ASKING

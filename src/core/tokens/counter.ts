@@ -2,7 +2,7 @@ import { type NamesOf, nonNegative, optional } from '../arguments.js'
 import { now, type SharedWord } from '../clock.js'
 import { classText, type Form } from '../describe.js'
 import { type CancellationError, type CancellationKind, CounterCancellationError } from '../errors.js'
-import { Cancellation, DIRECT, discover, giveRule, extrasOf, isIdle, LOOK, type Mode, own } from '../graph.js'
+import { Cancellation, DIRECT, discover, giveRule, extrasOf, isIdle, READ, type Mode, own } from '../graph.js'
 import {
   begin,
   CancellationToken,
@@ -119,7 +119,7 @@ export class CounterToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(mode: Mode, walk: number): Cancellation | undefined {
+  override pollOwn(mode: Mode, walk: number): Cancellation | undefined {
     if (this.#walk === walk) return undefined // this walk has used up its poll already
     if (this.outcome) return this.outcome
     if (this.#counter === 0) {
@@ -134,12 +134,12 @@ export class CounterToken extends CancellationToken {
   }
 
   #counts(mode: Mode): boolean {
-    return mode === DIRECT || (mode !== LOOK && !this.#direct)
+    return mode === DIRECT || (mode !== READ && !this.#direct)
   }
 
   /** @internal */
   override arm(): void {
-    const stop = this.#common?.watch(() => void discover(this, LOOK))
+    const stop = this.#common?.watch(() => void discover(this, READ))
     if (stop) extrasOf(this).disarm = stop
   }
 

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { after, keepAlive, now, turn } from '../../core/clock.js'
 import type { Form } from '../../core/describe.js'
 import type { CancellationKind } from '../../core/errors.js'
-import { Cancellation, discover, giveRule, LOOK, moved, settle } from '../../core/graph.js'
+import { Cancellation, discover, giveRule, READ, moved, settle } from '../../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { removeIfDead } from './lent-folder.js'
 import { cancellationFrom, Lines, type Place, type Standing, standingOf, type Report } from './protocol.js'
@@ -27,7 +27,7 @@ export class ParentToken extends CancellationToken {
 
   /** Applies a state that the lender has sent. */
   stands(standing: Standing): void {
-    if (discover(this, LOOK)) return
+    if (discover(this, READ)) return
     if (standing.type === 'live') return this.#predict(standing.ahead)
     this.#stopTimer?.()
     if (standing.type === 'over') settle(this, cancellationFrom(standing.story, this.#place))
@@ -37,7 +37,7 @@ export class ParentToken extends CancellationToken {
   /** Cancels the token, because the lender is gone. */
   cancelHere(): void {
     this.#stopTimer?.()
-    if (!discover(this, LOOK)) this.#end('disconnect')
+    if (!discover(this, READ)) this.#end('disconnect')
   }
 
   #end(kind: CancellationKind): void {

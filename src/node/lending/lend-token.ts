@@ -4,9 +4,9 @@ import { createServer, type Server, type Socket } from 'node:net'
 import process from 'node:process'
 import { type NamesOf, optional, optionsOf } from '../../core/arguments.js'
 import { turn } from '../../core/clock.js'
-import { type Cancellation, discover, LOOK, type Subscriber, subscribe } from '../../core/graph.js'
+import { type Cancellation, discover, READ, type Subscriber, subscribe } from '../../core/graph.js'
 import { onDeadlineMoved } from '../../core/moves.js'
-import { predictTold } from '../../core/remaining.js'
+import { predictPublished } from '../../core/remaining.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { TokenLike } from '../../core/tokens/from.js'
 import { makeFolder, removeFolder } from './lent-folder.js'
@@ -143,16 +143,16 @@ class Lending {
   }
 
   begin(): void {
-    if (discover(this.#token, LOOK)) return this.#tellAll()
+    if (discover(this.#token, READ)) return this.#tellAll()
     this.#place = subscribe(this.#token, () => this.#tellAll())
     onDeadlineMoved(this.#place, this)
-    this.#ahead = predictTold(this.#token)
+    this.#ahead = predictPublished(this.#token)
   }
 
   /** The deadlines above it were moved, or have begun. */
-  tellDeadline(): void {
-    if (discover(this.#token, LOOK)) return
-    const ahead = predictTold(this.#token)
+  publishDeadline(): void {
+    if (discover(this.#token, READ)) return
+    const ahead = predictPublished(this.#token)
     if (ahead?.at === this.#ahead?.at && ahead?.kind === this.#ahead?.kind) return
     this.#ahead = ahead
     this.#tellAll()
@@ -168,7 +168,7 @@ class Lending {
 
   get #standing(): Standing {
     const name = this.#name
-    const found = discover(this.#token, LOOK)
+    const found = discover(this.#token, READ)
     if (found) return { type: 'over', name, story: reportOf(found) }
     if (this.#isClosed) return { type: 'closed' }
     return { type: 'live', name, ahead: this.#ahead && reportOf(this.#ahead) }

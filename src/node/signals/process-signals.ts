@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import process from 'node:process'
 import { now, turn } from '../../core/clock.js'
 import type { CancellationKind } from '../../core/errors.js'
-import { Cancellation, discover, giveRule, extrasOf, LOOK, own, settle, subscribe } from '../../core/graph.js'
+import { Cancellation, discover, giveRule, extrasOf, READ, own, settle, subscribe } from '../../core/graph.js'
 import { classText, type Form } from '../../core/describe.js'
 import { begin, CancellationToken, type TokenOrSignal, type TokenOptions, UNCLONABLE } from '../../core/token.js'
 
@@ -106,13 +106,13 @@ export class ProcessSignalToken extends CancellationToken {
    */
   get exitCode(): number | undefined {
     const token = own(this)
-    const found = discover(token, LOOK)
+    const found = discover(token, READ)
     if (found?.origin !== token || found.kind !== 'process-signal') return undefined
     return 128 + constants.signals[found.reason as NodeJS.Signals]
   }
 
   /** @internal */ hold(): void {
-    if (this.#held || discover(this, LOOK)) return
+    if (this.#held || discover(this, READ)) return
     this.#held = true
     subscribe(this, undefined, true)
   }

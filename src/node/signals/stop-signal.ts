@@ -6,13 +6,13 @@
  */
 import process from 'node:process'
 import { isMainThread } from 'node:worker_threads'
-import { discover, LOOK } from '../../core/graph.js'
+import { discover, READ } from '../../core/graph.js'
 import type { CancellationToken } from '../../core/token.js'
 import { isHeard } from './on-exit.js'
 
 /** @param ask resolves once the token is at least as new as the call */
 export function heedSignal(signal: NodeJS.Signals, token: CancellationToken, ask: () => Promise<void>): void {
-  if (!isMainThread || process.platform === 'win32' || discover(token, LOOK)) return
+  if (!isMainThread || process.platform === 'win32' || discover(token, READ)) return
   const letGo = () => void process.off(signal, hear)
   const hear = () => {
     if (isCancelled(token)) return
@@ -34,5 +34,5 @@ export function heedSignal(signal: NodeJS.Signals, token: CancellationToken, ask
 }
 
 function isCancelled(token: CancellationToken): boolean {
-  return discover(token, LOOK) !== undefined
+  return discover(token, READ) !== undefined
 }

@@ -1,4 +1,4 @@
-import { type Cancellation, discover, LOOK, subscribe, type Subscriber } from '../../core/graph.js'
+import { type Cancellation, discover, READ, subscribe, type Subscriber } from '../../core/graph.js'
 import type { CancellationToken } from '../../core/token.js'
 import { ACKNOWLEDGED } from '../contract/engine.js'
 import type { Exposure } from '../contract/hub.js'
@@ -23,10 +23,10 @@ export class ExposedToken implements RegisteredToken, Exposure {
   /** From now on other processes learn when the local token is cancelled. */
   begin(): void {
     const cancelled = () => {
-      this.#binding.deliver(discover(this.#source, LOOK) as Cancellation)
+      this.#binding.deliver(discover(this.#source, READ) as Cancellation)
       this.#binding.changed(ACKNOWLEDGED, false)
     }
-    if (discover(this.#source, LOOK)) cancelled()
+    if (discover(this.#source, READ)) cancelled()
     else this.#subscriber = subscribe(this.#source, cancelled)
   }
 
@@ -47,7 +47,7 @@ export class ExposedToken implements RegisteredToken, Exposure {
   }
 
   get readsCancelled(): boolean {
-    return discover(this.#source, LOOK) !== undefined
+    return discover(this.#source, READ) !== undefined
   }
 
   applyCancel(cancellation: Cancellation): void {

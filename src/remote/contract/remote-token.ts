@@ -7,7 +7,7 @@ import { after, isBefore, now, type SharedWord } from '../../core/clock.js'
 import { type Form, quoted } from '../../core/describe.js'
 import { RemoteOrigin } from '../../core/remote-origin.js'
 import type { CancellationKind } from '../../core/errors.js'
-import { Cancellation, discover, end, errorOf, giveRule, extrasOf, LOOK, moved, own, settle } from '../../core/graph.js'
+import { Cancellation, discover, end, errorOf, giveRule, extrasOf, READ, moved, own, settle } from '../../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { type Callee, untraced } from '../../core/traces.js'
 import type { Milestone } from './deferred.js'
@@ -111,7 +111,7 @@ export class RemoteToken extends CancellationToken {
   /** The process that cancelled it, and the name of the token there. Undefined while it lives, or if no process cancelled it. Reads, never polls. */
   get who(): Who | undefined {
     const token = own(this)
-    const found = discover(token, LOOK)
+    const found = discover(token, READ)
     if (!found) return undefined
     return token.#who ?? (found.kind === 'manual' ? token.#binding.who : undefined)
   }
@@ -119,7 +119,7 @@ export class RemoteToken extends CancellationToken {
   /** Cancels the token here at once, and then everywhere. `await token.delivered` waits until the cancel is stored. */
   override cancel(reason?: unknown): this {
     const token = own(this)
-    if (!discover(token, LOOK)) {
+    if (!discover(token, READ)) {
       const mine = new Cancellation(token, 'manual', reason, now())
       // Sent before the listeners run, because they may take long.
       token.#binding.deliver(mine, cancel)
@@ -163,12 +163,12 @@ export class RemoteToken extends CancellationToken {
 
   /** @internal */
   get readsCancelled(): boolean {
-    return discover(this, LOOK) !== undefined
+    return discover(this, READ) !== undefined
   }
 
   /** Applies a cancel of its name by another process, or by another token of this process. @internal */
   applyCancel(found: Cancellation, who: Who): void {
-    if (discover(this, LOOK)) return
+    if (discover(this, READ)) return
     this.#who = who
     if (this.extras?.disarm) makeError(found) // it has listeners
     this.endBy(found)
@@ -176,7 +176,7 @@ export class RemoteToken extends CancellationToken {
 
   /** Cancels this token only, though its name was not cancelled. @internal */
   cancelHere(kind: CancellationKind): void {
-    if (!discover(this, LOOK)) this.endBy(new Cancellation(this, kind, undefined, now()))
+    if (!discover(this, READ)) this.endBy(new Cancellation(this, kind, undefined, now()))
   }
 
   /** @internal */
@@ -194,7 +194,7 @@ export class RemoteToken extends CancellationToken {
   }
 
   /** @internal */
-  override ask(): Cancellation | undefined {
+  override pollOwn(): Cancellation | undefined {
     this.#binding.poll()
     return undefined
   }
@@ -249,7 +249,7 @@ export class LeaseToken extends RemoteToken {
 
   /** Applies an accepted renewal. @internal */
   extend(expiry: Expiry): void {
-    if (expiry.deadline <= this.deadline || discover(this, LOOK)) return
+    if (expiry.deadline <= this.deadline || discover(this, READ)) return
     this.#expiry = expiry
     const { extras } = this
     if (!extras?.disarm) return
@@ -266,8 +266,8 @@ export class LeaseToken extends RemoteToken {
   }
 
   /** @internal */
-  override ask(): Cancellation | undefined {
-    super.ask()
+  override pollOwn(): Cancellation | undefined {
+    super.pollOwn()
     return isBefore(this.#expiry.deadline) && !hasSlept(this.#expiry) ? undefined : this.#lost()
   }
 
@@ -283,7 +283,7 @@ export class LeaseToken extends RemoteToken {
   /** @internal */
   override arm(): void {
     const ring = () => {
-      if (!discover(this, LOOK)) this.endBy(this.#lost())
+      if (!discover(this, READ)) this.endBy(this.#lost())
     }
     const stop = after(this.deadline - now(), ring, false)
     extrasOf(this).disarm = stop

@@ -57,7 +57,7 @@ export class SocketEngine implements Engine {
 type Dial = (receive: (bytes: Uint8Array) => void) => Socket
 
 /** The size of the buffer for reads, which is reused. A stream would allocate 64 KiB for each read. */
-const READ = 16_384
+const READ_BYTES = 16_384
 
 async function dialer(address: Address): Promise<Dial> {
   if (!('tls' in address) || !address.tls) {
@@ -66,7 +66,7 @@ async function dialer(address: Address): Promise<Dial> {
         receive(bytes.subarray(0, count))
         return true
       }
-      return connectPlain({ ...address, onread: { buffer: Buffer.allocUnsafeSlow(READ), callback } })
+      return connectPlain({ ...address, onread: { buffer: Buffer.allocUnsafeSlow(READ_BYTES), callback } })
     }
   }
   const { host, port, tls } = address
