@@ -27,7 +27,7 @@ interface Runner {
   readonly reasonsIn: (line: string) => readonly string[]
 }
 
-const script = new URL('../../scripts/runner.mjs', import.meta.url)
+const script = new URL('../../../scripts/runner.mjs', import.meta.url)
 export const {
   LIMIT,
   isStrict,
