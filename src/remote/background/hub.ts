@@ -19,8 +19,8 @@ import { inTime } from '../contract/deferred.js'
 import { type Engine, type MarkRecord, OPEN, type Topic, type TopicReport } from '../contract/engine.js'
 import type { HubEvent, HubOptions, HubState } from '../contract/hub.js'
 import { keepProcessAlive } from '../contract/keep-alive.js'
+import { thisProcess } from '../contract/mark.js'
 import { LeaseToken } from '../contract/remote-token.js'
-import { here } from '../contract/this-process.js'
 import { restoreError, restoreEvent, type WorkerEvent } from './messages.js'
 import { WorkerConnection, type WorkerTarget } from './worker-connection.js'
 
@@ -59,7 +59,7 @@ export class BackgroundHub extends HubBase {
 
   private constructor(settings: Settings, target: WorkerTarget, program: string | URL | undefined) {
     // The hub in the worker has the same session and different mark ids.
-    super(settings, here(), `${target.session} in the background`)
+    super(settings, thisProcess(), `${target.session} in the background`)
     this.worker = new WorkerConnection(target, settings, program, {
       event: (event) => this.#hear(event),
       lost: (error, retryIn) => {

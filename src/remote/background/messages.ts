@@ -3,7 +3,7 @@ import type { CancelRequest, LeaseRequest } from '../client/arguments.js'
 import type { MarkRecord, Topic, TopicReport } from '../contract/engine.js'
 import { HubError, type HubErrorCode } from '../contract/errors.js'
 import type { Expiry } from '../contract/expiry.js'
-import type { DisconnectPolicy, Role } from '../client/registration.js'
+import type { Registration } from '../client/registration.js'
 import type { HubEvent, HubOptions } from '../contract/hub.js'
 import type { ReceiptRecord } from '../client/receipts.js'
 
@@ -40,13 +40,7 @@ type Call = { [K in keyof Calls]: { readonly what: K; readonly ask: Calls[K]['as
 
 /** A message to the worker. */
 export type WorkerRequest =
-  | {
-      readonly type: 'enter'
-      readonly id: number
-      readonly topic: Topic
-      readonly role: Role
-      readonly onDisconnect: DisconnectPolicy
-    }
+  | ({ readonly type: 'enter' } & Pick<Registration, 'id' | 'topic' | 'role' | 'onDisconnect'>)
   /** A token has reached `state`. */
   | { readonly type: 'changed'; readonly id: number; readonly state: number }
   | { readonly type: 'leave'; readonly id: number }

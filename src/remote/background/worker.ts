@@ -101,8 +101,11 @@ class WorkerHub extends HubClient {
         return this.#enter(request)
       case 'changed':
         return this.tokens.get(request.id)?.changed(request.state, false)
-      case 'leave':
-        return this.#leave(request.id)
+      case 'leave': {
+        const registration = this.tokens.get(request.id)
+        // Only the engine knows a token that an earlier worker entered.
+        return registration ? this.leave(registration) : this.leaveId(request.id)
+      }
       case 'store':
         return void this.store(request.topic, request.record, request.ttl)
       case 'call':
@@ -120,13 +123,6 @@ class WorkerHub extends HubClient {
       () => this.#post({ type: 'ready', id }),
       (error: unknown) => this.#post({ type: 'ready', id, error: plainError(error) }),
     )
-  }
-
-  /** Only the engine knows a token that an earlier worker entered. */
-  #leave(id: number): void {
-    const registration = this.tokens.get(id)
-    if (registration) this.leave(registration)
-    else this.leaveId(id)
   }
 
   protected override store(topic: Topic, record: MarkRecord, ttl: number): PendingCancel {

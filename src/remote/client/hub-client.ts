@@ -9,8 +9,8 @@ import type { Engine, MarkRecord, Topic, TopicReport } from '../contract/engine.
 import type { Expiry } from '../contract/expiry.js'
 import type { HubEvent, HubState } from '../contract/hub.js'
 import { keepProcessAlive } from '../contract/keep-alive.js'
+import { thisProcess } from '../contract/mark.js'
 import { LeaseToken } from '../contract/remote-token.js'
-import { here } from '../contract/this-process.js'
 import type { CancelRequest, LeaseRequest } from './arguments.js'
 import { CancelOutbox } from './cancel-outbox.js'
 import { Connection } from './connection.js'
@@ -242,5 +242,5 @@ export class HubClient extends HubBase {
 
 /** The environment of a hub in this process. */
 export function environmentOf(session: string): ClientEnvironment {
-  return { ...here(), session, random: Math.random }
+  return { ...thisProcess(), session, random: Math.random }
 }

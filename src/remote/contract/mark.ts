@@ -1,6 +1,8 @@
 /** Translates cancellations to stored marks and back. */
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
+import { hostname } from 'node:os'
+import process from 'node:process'
 import { now, readWall } from '../../core/clock.js'
 import { receivedCancellation, kindFrom, reasonTextIn } from '../../core/remote-origin.js'
 import { type Cancellation, settle } from '../../core/graph.js'
@@ -26,6 +28,11 @@ export function cut(text: string, most: number): string {
     bytes = bytes.slice(0, end)
   }
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
+}
+
+/** Returns the host and the process id that other processes see. */
+export function thisProcess(): { readonly host: string; readonly pid: number } {
+  return { host: cut(hostname(), NAME_BYTES), pid: process.pid }
 }
 
 /** Returns a source of unique ids for the marks of a session (E2). An id does not reveal the id of the session, which is a secret. */

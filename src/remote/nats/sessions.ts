@@ -15,12 +15,15 @@ export class SessionCache {
     this.bucket = bucket
   }
 
+  stored(session: string): Promise<Stored | undefined> {
+    const asked = this.#known.get(session) ?? this.bucket.get(sessionKey(session))
+    this.#known.set(session, asked)
+    return asked
+  }
+
   /** Returns undefined if the session is gone or has expired. */
   async of(session: string): Promise<Process | undefined> {
-    const key = sessionKey(session)
-    const asked = this.#known.get(key) ?? this.bucket.get(key)
-    this.#known.set(key, asked)
-    const stored = await asked
+    const stored = await this.stored(session)
     const entry = stored?.text === undefined ? undefined : sessionEntryOf(stored.text)
     if (!stored || !entry) return undefined
     const silence = this.bucket.age(stored) - entry.ttl

@@ -5,8 +5,9 @@
  */
 import { LEASE_REMEMBERED_FOR, SILENT_FOR } from '../contract/engine.js'
 import type { Bucket, Stored } from './bucket.js'
-import { parseKey, sessionKey, SWEEP } from './keys.js'
+import { parseKey, SWEEP } from './keys.js'
 import { leaseEntryOf, markEntryOf, sessionEntryOf } from './records.js'
+import { SessionCache } from './sessions.js'
 
 /** Milliseconds between two checks whether a round is due. */
 export const SWEEP_EVERY = 60_000
@@ -29,17 +30,12 @@ export class Sweeper {
     if (last && this.bucket.age(last) < (from === 0 ? ROUND : SWEEP_EVERY - MARGIN)) return
     const turn = await this.bucket.put(SWEEP, String(from), last?.seq ?? 0)
     if (turn === undefined) return
-    const sessions = new Map<string, Promise<Stored | undefined>>()
-    const isAlive = async (key: string) => {
-      const asked = sessions.get(key) ?? this.bucket.get(key)
-      sessions.set(key, asked)
-      return (await asked) !== undefined
-    }
+    const sessions = new SessionCache(this.bucket)
     for (let i = 0; i < SWEPT; i++) {
       const stored = await this.bucket.next('>', from + 1)
       from = stored && stored.seq < turn ? stored.seq : 0
       if (!stored || from === 0) break
-      if (await this.#isOver(stored, isAlive)) await this.#take(stored, turn)
+      if (await this.#isOver(stored, sessions)) await this.#take(stored, turn)
     }
     await this.bucket.put(SWEEP, String(from), turn)
   }
@@ -52,14 +48,14 @@ export class Sweeper {
     if (parsed?.kind === 'session' && taken > 0) await this.bucket.purge(`holder.*.*.${parsed.session}.*`, turn)
   }
 
-  async #isOver(stored: Stored, isAlive: (key: string) => Promise<boolean>): Promise<boolean> {
+  async #isOver(stored: Stored, sessions: SessionCache): Promise<boolean> {
     const { key, seq, text } = stored
     const parsed = parseKey(key)
     if (!parsed) return false
     const age = this.bucket.age(stored) - MARGIN
     if (text === undefined) return age > NOTED
     // A session is stored before its holders, so the process that removed the session died before it removed them.
-    if (parsed.kind === 'holder') return !(await isAlive(sessionKey(parsed.session)))
+    if (parsed.kind === 'holder') return !(await sessions.stored(parsed.session))
     if (parsed.kind === 'mark') {
       const { ttl, remembered } = markEntryOf(text)
       return age > Math.max(ttl, remembered)
