@@ -81,6 +81,8 @@ export default defineConfig({
       provider: 'local',
       options: {
         detailedView: true,
+        // Its name is what it shows, and the key beside it.
+        translations: { button: { buttonText: 'Search', buttonAriaLabel: '' } },
         _render: (text, env, md) => md.render(text, Object.assign(env, { isSearched: true })),
       },
     },
@@ -88,10 +90,7 @@ export default defineConfig({
       ? {}
       : {
           socialLinks: [{ icon: 'github', link: repositoryAddress }],
-          editLink: {
-            pattern: ({ filePath }) => `${repositoryAddress}/edit/main/docs/${filePath}`,
-            text: 'Edit this page',
-          },
+          editLink: { pattern: `${repositoryAddress}/edit/main/docs/:path`, text: 'Edit this page' },
         }),
     footer: { message: 'Released under the MIT License.' },
   },

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { groups, pagesOf, placeOf } from './index.mjs'
-import { markdownOf, siteAddress } from './links.mjs'
+import { markdownOf } from './links.mjs'
 
 /** Puts a Markdown copy beside each page of the built site, and `llms.txt`, the list of them for programs that read pages. */
 export function writeCopies(outDir, { base, title, description }) {
@@ -12,11 +12,10 @@ export function writeCopies(outDir, { base, title, description }) {
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, markdownOf(page, base))
   }
-  const start = siteAddress ?? base
   const lists = groups().map(({ heading, links }) =>
     [
       `## ${heading}\n`,
-      ...links.map(({ text, page }) => ['- [', text, '](', start, placeOf(page), ')'].join('')),
+      ...links.map(({ text, page }) => ['- [', text, '](', base, placeOf(page), ')'].join('')),
       '',
     ].join('\n'),
   )

@@ -3,12 +3,9 @@ import { join, posix } from 'node:path'
 import { root } from '../installed.mjs'
 import { addressOf } from './index.mjs'
 
-const { repository, homepage } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 /** The address of the repository's pages, if the manifest has one. */
 export const repositoryAddress = (repository?.url ?? repository)?.replace(/^git\+/, '').replace(/\.git$/, '')
-
-/** Where the site will lie, if the manifest says so. */
-export const siteAddress = homepage?.replace(/[#?].*$/, '').replace(/\/?$/, '/')
 
 /**
  * Where a link of a page leads on the site. `page` is relative to docs. A link to another file of the repository leads to the

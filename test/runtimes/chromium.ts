@@ -27,6 +27,13 @@ function find(): string | undefined {
   })
 }
 
+/** Starts the Chromium that is installed. Undefined where there is none. */
+export async function launchBrowser(args: string[] = []): Promise<Browser | undefined> {
+  const executablePath = find()
+  // Containers often allow no sandbox, and root never has one; the pages are all ours.
+  return executablePath === undefined ? undefined : launcher.launch({ executablePath, chromiumSandbox: false, args })
+}
+
 /** A browser and the site of the tests. Pages are opened one by one, and forgotten with all they had. */
 export class Chromium {
   readonly #browser: Browser
@@ -39,15 +46,8 @@ export class Chromium {
 
   /** Undefined where no Chromium is installed. */
   static async launch(): Promise<Chromium | undefined> {
-    const executablePath = find()
-    if (executablePath === undefined) return undefined
-    const browser = await launcher.launch({
-      executablePath,
-      // Containers often allow no sandbox, and root never has one; the pages are all ours.
-      chromiumSandbox: false,
-      args: ['--js-flags=--expose-gc'],
-    })
-    return new Chromium(browser, await serve())
+    const browser = await launchBrowser(['--js-flags=--expose-gc'])
+    return browser && new Chromium(browser, await serve())
   }
 
   get isConnected(): boolean {

@@ -1,5 +1,5 @@
 import { inBrowser, type Theme } from 'vitepress'
-import DefaultTheme from 'vitepress/theme'
+import DefaultTheme from 'vitepress/theme-without-fonts'
 import { defineAsyncComponent } from 'vue'
 import Layout from './Layout.vue'
 import { listen } from './code-blocks.js'
