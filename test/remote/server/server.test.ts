@@ -197,6 +197,14 @@ async function deaf(server: TokenServer): Promise<{ socket: Socket; closed: Prom
   return { socket, closed }
 }
 
+it('requests and answers that exceed a frame are split', { timeout: 60_000 }, async () => {
+  await using server = await TokenServer.listen({ port: 0, limits: { frame: 16_384 } })
+  await using hub = await connectHub(server.url)
+  const tokens = Array.from({ length: 300 }, (_, id) => hub.open(`${id}-${'n'.repeat(200)}`))
+  await Promise.all(tokens.map(({ ready }) => ready))
+  assert.equal((await hub.list()).length, tokens.length)
+})
+
 describe('the socket of a server', { skip: process.platform === 'win32' && 'pipes have no files' }, () => {
   let paths = 0
   const newPath = () => join(folder, `place-${++paths}`)
