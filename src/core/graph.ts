@@ -72,7 +72,7 @@ export interface TokenNode {
    */
   readonly endsItself: boolean
   /** Whether the answer of its rule must not be kept (a condition without caching and without a listener). */
-  readonly isUncached: boolean
+  readonly uncached: boolean
   /**
    * Polls the node's own rule, and for an opaque node also everything that it stands for. Returns a cancellation if
    * there is one. In one `walk` it returns the same answer without polling again. A node that may have an outcome
@@ -408,7 +408,7 @@ function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | unde
   // must agree.
   const signal = node.extras?.signal
   const answer = (signal?.aborted && fired.get(signal.reason as object)) || ownAnswer(node, mode, walk)
-  if (answer && !node.isUncached) settle(node, answer)
+  if (answer && !node.uncached) settle(node, answer)
   return node.outcome ?? answer
 }
 

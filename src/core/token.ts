@@ -589,7 +589,7 @@ export abstract class CancellationToken implements Disposable {
     return true
   }
   /** @internal */
-  get isUncached(): boolean {
+  get uncached(): boolean {
     return false
   }
   /** @internal */

@@ -222,7 +222,7 @@ describe('2. who listens, waits and goes on', () => {
     }
     await Promise.allSettled([task(), task(), task()])
     assert.equal(taken, 10)
-    // Whoever lets the event loop turn while another task finds the counter empty is told so, and does not go on.
-    assert.ok(turns >= 8 && turns <= 10, `${turns} turns`)
+    // Each task ends with one rejected checkpoint, which may be one that took a poll: the counter ran out during its turn.
+    assert.ok(turns >= 7 && turns <= 10, `${turns} turns`)
   })
 })

@@ -246,7 +246,7 @@ describe('what a token has', () => {
       expect(one).type.not.toHaveProperty('rules')
       expect(one).type.not.toHaveProperty('opaque')
       expect(one).type.not.toHaveProperty('polled')
-      expect(one).type.not.toHaveProperty('isUncached')
+      expect(one).type.not.toHaveProperty('uncached')
       expect(one).type.not.toHaveProperty('ask')
       expect(one).type.not.toHaveProperty('conclude')
       expect(one).type.not.toHaveProperty('sourceEnded')

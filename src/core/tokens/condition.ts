@@ -116,7 +116,7 @@ export class ConditionToken extends CancellationToken {
   }
 
   /** Without caching, and as long as no listener was told, an answer is good for one poll only. @internal */
-  override get isUncached(): boolean {
+  override get uncached(): boolean {
     return !this.#settings.caching && !isHeard(this)
   }
 
