@@ -33,7 +33,8 @@ export async function writeReference() {
     excludePrivate: true,
     excludeExternals: true,
     disableSources: true,
-    sort: ['source-order'],
+    sort: ['alphabetical'],
+    groupOrder: ['Classes', 'Functions', 'Variables', 'Interfaces', 'Type Aliases'],
     hidePageHeader: true,
     hideBreadcrumbs: true,
     useCodeBlocks: true,
@@ -51,6 +52,11 @@ export async function writeReference() {
       inheritedFrom !== undefined ||
       (signatures ?? [getSignature, setSignature]).some((signature) => signature?.inheritedFrom !== undefined),
   )
+  const removed = new Set(inherited)
   for (const reflection of inherited) project.removeReflection(reflection)
+  for (const reflection of Object.values(project.reflections)) {
+    for (const group of reflection.groups ?? []) group.children = group.children.filter((child) => !removed.has(child))
+    reflection.groups = reflection.groups?.filter(({ children }) => children.length > 0)
+  }
   await app.generateOutputs(project)
 }

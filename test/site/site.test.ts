@@ -105,7 +105,7 @@ describe('every page of the site', { skip, concurrency: 2 }, () => {
   }
 })
 
-describe('the site', { skip }, () => {
+describe('the site', { skip, concurrency: 2 }, () => {
   it('has each heading under the anchor that GitHub gives it', () => {
     const { slugOf } = slugs
     for (const address of addresses) {
