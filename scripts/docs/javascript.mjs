@@ -33,8 +33,11 @@ function withoutUsing(code) {
   const declared = code.slice(statement.getStart(), statement.getEnd()).replace(/^(?:await\s+)?using\b/, 'const')
   const head =
     code.slice(0, statement.getStart()) + declared + code.slice(statement.getEnd(), Math.max(bodyStart - 1, 0))
+  // `using` reads the method where the variable is declared, and by that this kind of token knows that it is held.
+  const held = /\bProcessSignalToken\b/.test(declared) ? names : []
   const text = [
     head,
+    ...held.map((name) => `${margin}void ${name}[Symbol.dispose] // it is held from here on`),
     `${margin}try {`,
     ...(body === '' ? [] : [body]),
     `${margin}} finally {`,

@@ -65,6 +65,18 @@ const rows: Readonly<Record<string, readonly [string, string | undefined]>> = {
       '}',
     ),
   ],
+  'using of a token that has to be held': [
+    page("using a = new ProcessSignalToken('SIGINT')", 'f(a)'),
+    page(
+      "const a = new ProcessSignalToken('SIGINT')",
+      'void a[Symbol.dispose] // it is held from here on',
+      'try {',
+      '  f(a)',
+      '} finally {',
+      '  a[Symbol.dispose]()',
+      '}',
+    ),
+  ],
   'using, in a function': [
     page('async function f(): Promise<void> {', '  using a = g() // held', '}'),
     page(
