@@ -15,6 +15,7 @@ import type * as settingsModule from '../../dist/remote/client/options.js'
 import type * as socketModule from '../../dist/remote/wire/socket-engine.js'
 import type * as storeModule from '../../dist/remote/server/store.js'
 import type * as wireModule from '../../dist/remote/wire/wire-link.js'
+import { NEVER } from 'calloff'
 import type { Engine } from 'calloff/remote/engine'
 
 const folder = new URL('../../../dist/', import.meta.url)
@@ -45,6 +46,9 @@ export type WireLink = wireModule.WireLink
 export type { Engine } from '../../dist/remote/contract/engine.js'
 export type { LeaseToken, RemoteToken } from '../../dist/remote/contract/remote-token.js'
 export type Message = protocolModule.Message
+
+/** `NEVER`, with the type that `openLink` above knows: to a reader of the sources, a type has two homes. */
+export const never = NEVER as unknown as Parameters<typeof openLink>[3]
 
 /** The engine that `connectHub` makes of the URL. */
 export function engineFor(url: string, key = ''): Engine {

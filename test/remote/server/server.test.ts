@@ -9,10 +9,9 @@ import { once } from 'node:events'
 import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { NEVER } from 'calloff'
 import { connectHub, type HubError, type ServerOptions, TokenServer } from 'calloff/remote'
 import { manualClock } from 'calloff/testing'
-import { openLink, protocol, WireLink } from '../inside.js'
+import { never, openLink, protocol, WireLink } from '../inside.js'
 import { found, skipWithout } from '../servers.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'calloff-server-'))
@@ -177,7 +176,7 @@ async function deaf(server: TokenServer): Promise<{ socket: Socket; closed: Prom
   const { socket, closed } = await stranger(server)
   const rules = { place: 'here', classify: () => 'gone' as const }
   const session = { id: 'deaf', host: 'h', pid: 1, ttl: 600_000 }
-  const link = await openLink(rules, session, { notice: () => {}, lost: () => {} }, NEVER, (opening) => {
+  const link = await openLink(rules, session, { notice: () => {}, lost: () => {} }, never, (opening) => {
     opening.own(socket, (one) => void one.destroy())
     return new Promise<WireLink>((resolve) => {
       const made: WireLink = new WireLink(opening, {

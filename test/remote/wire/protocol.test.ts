@@ -1,10 +1,9 @@
 /** What is on the wire: every message there and back, frames in pieces, and whatever a stranger may send. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { NEVER } from 'calloff'
 import { HubError } from 'calloff/remote'
 import { runs } from '../../property/runs.js'
-import { isProof, type Message, openLink, Peer, proofOf, protocol, Store, WireLink } from '../inside.js'
+import { isProof, type Message, never, openLink, Peer, proofOf, protocol, Store, WireLink } from '../inside.js'
 import { chance } from '../simulation/world.js'
 
 const { decode, encode, Frames } = protocol
@@ -178,7 +177,7 @@ describe('whatever is sent', () => {
     let link!: WireLink
     const rules = { place: 'here', classify: () => 'gone' as const }
     const session = { id: 's', host: 'h', pid: 1, ttl: 30_000 }
-    const opened = openLink(rules, session, { notice: () => {}, lost: () => {} }, NEVER, (opening) => {
+    const opened = openLink(rules, session, { notice: () => {}, lost: () => {} }, never, (opening) => {
       const send = (bytes: Uint8Array) => void toServer.push(bytes)
       link = new WireLink(opening, { send, key: key(clientKey), nonce: nonce(1), opened: () => seen.opened++ })
       return new Promise<WireLink>(() => {})
