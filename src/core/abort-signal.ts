@@ -1,16 +1,18 @@
 /**
- * Tokens as AbortSignals. Each token has a real signal, which neither leaks nor gets lost.
+ * Tokens as AbortSignals. Each token has a real signal of the platform. It leaks no memory, and its abort is not lost.
  *
- * Every token lazily owns one plain `AbortController`, its *source*. A token without parents, and an all-of or a grace,
- * has the signal of its source. Any other token has the `AbortSignal.any()` of its own source and of the sources of all
- * its ancestors. The engine aborts the source of the token that was cancelled, and the platform carries the abort to
- * the composites. So the graph needs no reference from a parent to a child for signals, and no `WeakRef`. The platform
- * sees through composites, and knows better than calloff which signals still have listeners.
+ * Every token lazily owns one plain `AbortController`, its *source*. A token without parents has the signal of its
+ * source. So has an opaque token (`allOf`, `grace`). The signal of any other token is a *composite*: the
+ * `AbortSignal.any()` of its own source and of the sources of all its ancestors. The engine (graph.ts) aborts the
+ * source of the token that was cancelled, and the platform carries the abort to the composites. So the graph needs no
+ * reference from a parent to a child for signals, and no `WeakRef`. The platform itself traces a composite of
+ * composites back to those sources, and it knows better than calloff which signals still have listeners.
  *
- * Why does the engine not abort one controller for every token? A composite made of such a signal holds the signal
- * weakly. So only the graph could hold it: for ever (a leak) or not (a lost abort). Where the platform has no
- * `AbortSignal.any` (React Native) there are no composites, and so it is done there. Nothing is lost, and the ancestors
- * of a token hold its signal.
+ * Why does the engine not abort a controller for each token that a cancellation reaches? A composite that is made of
+ * the signal of such a controller holds that signal weakly. So only the graph could hold the signal. If it did so for
+ * ever, that would be a leak. If it did not, an abort could be lost. Where the platform has no `AbortSignal.any` (React
+ * Native) there are no composites. So there the engine does abort a controller for each token. No abort is lost there,
+ * and the ancestors of a token hold its signal.
  */
 import { above, fireAll, hasRule, extrasOf, reasonOf, subscribe, type TokenNode } from './graph.js'
 import { compose, guardSource, noWarnings } from './signal-guards.js'
@@ -35,14 +37,16 @@ function liveSignal(node: TokenNode): AbortSignal {
     return compose([...above(node, false)].map(sourceOf))
   const { signal } = sourceOf(node)
   fireAll()
-  // It subscribes for good. If the node was just found cancelled, this wakes nothing.
+  // The subscription stays for good. If the node was found cancelled in the lines above, the subscription wakes no
+  // node.
   subscribe(node, undefined)
   return signal
 }
 
 /**
  * Returns the node's own controller. All signals of the node and of the nodes that derive from it share it. From now
- * on, a node with a rule of its own cancels itself.
+ * on, a node with a rule of its own has a subscriber for good. So its rule is armed (a timer, a poller, a foreign
+ * listener) and can cancel it without a poll by a caller: see G5 in graph.ts.
  */
 function sourceOf(node: TokenNode): AbortController {
   const extras = extrasOf(node)
@@ -55,7 +59,9 @@ function sourceOf(node: TokenNode): AbortController {
   return controller
 }
 
-/** Whether a controller's signal keeps the reason of its abort. Old polyfills, also React Native's, have no reasons. */
+/**
+ * Whether a controller's signal keeps the reason of its abort. Old polyfills do not keep it, nor does React Native's.
+ */
 let hasReasons: boolean | undefined
 
 function newController(): AbortController {

@@ -1,6 +1,6 @@
 /**
- * Checks of arguments. A bad one gets a typed error that names the argument and the value. Only `undefined` means
- * absent.
+ * Checks of arguments. For a bad argument a check throws a `TypeError` or a `RangeError`, whose message names the
+ * argument and the value. Only `undefined` counts as an absent argument.
  */
 
 import { nearest } from './nearest.js'
@@ -20,7 +20,7 @@ export function wrongType(argument: string, wanted: string, value: unknown): Typ
   return new TypeError(`${argument} must be ${wanted}, got ${shown(value)}`)
 }
 
-/** Whether it is an array. A revoked proxy is none: `Array.isArray` throws for it. */
+/** Whether a value is an array. A revoked proxy, for which `Array.isArray` throws, is no array. */
 export function isArray(value: unknown): boolean {
   try {
     return Array.isArray(value)
@@ -66,9 +66,9 @@ export function optionalProgram(argument: string, value: unknown): string | URL 
 export type NamesOf<T> = readonly (keyof T & string)[]
 
 /**
- * Returns the options: an object with no other names than the given ones. Absent options are an empty object. A symbol
- * is no name, and an option with the value undefined is absent. `instead` says what to do about names that callers know
- * from elsewhere.
+ * Returns the options, which must be a plain object whose names are all among `names`. If they are absent, returns an
+ * empty object. Symbols are not checked. An option with the value undefined is absent. `instead` has, for names that
+ * callers know from similar functions (such as Node's `signal`), the advice that the error gives.
  */
 export function optionsOf<T extends object>(
   options: T | undefined,
@@ -81,7 +81,7 @@ export function optionsOf<T extends object>(
   try {
     if (typeof options === 'object' && options !== null) prototype = Object.getPrototypeOf(options)
   } catch {
-    // A revoked proxy has none.
+    // A revoked proxy has no prototype.
   }
   if (prototype === undefined || (prototype !== null && Object.getPrototypeOf(prototype) !== null)) {
     throw wrongType('options', 'a plain object', options)

@@ -46,9 +46,9 @@ export function now(): number {
 // ---- A ticker, if one runs: see threads/ticker.ts
 
 /**
- * The ticks: another thread counts them up, about once a millisecond, in milliseconds since some moment. All tickers
- * use this one word. Of a constant, compilers know where its memory is, which saves a fifth of a poll. Without shared
- * memory there is no ticker, and nothing writes the word.
+ * The word of the ticks. Another thread, the ticker, writes it about once a millisecond: it contains the milliseconds
+ * since some moment. All tickers use this one word. It is a constant, so that compilers know where its memory is. That
+ * saves a fifth of the time of a poll. Without shared memory there is no ticker, and nothing writes the word.
  */
 export const ticks: Int32Array =
   /* c8 ignore next -- a page without the isolation headers has none */
@@ -58,24 +58,24 @@ export const ticks: Int32Array =
 export let isTicking = false
 
 /**
- * `left`: how many more times the ticks are believed before the clock is read. `base`: the moment that the ticks count
- * from, in an array, because a number in a variable would be boxed.
+ * `left` is how many more polls rely on the ticks before a poll reads the clock. `base` has the moment that the ticks
+ * count from. It is an array, because a number in a variable would be boxed.
  */
 const glance = { left: 0 }
 const base = new Float64Array(1)
-/** The number of polls that believe the ticks. The next poll reads the clock: one in 64. */
+/** The number of polls in a row that rely on the ticks. The next poll reads the clock: one in 64. */
 const MOST_GLANCES = 63
 
-/** Sets whether deadlines are polled by the ticks from now on, or by the clock alone. */
+/** Sets whether a poll of a deadline reads the ticks from now on, or the clock alone. */
 export function useTicks(use: boolean): void {
   isTicking = use
   glance.left = 0
 }
 
 /**
- * Whether a deadline lies ahead. With a ticker, this is a plain read of the ticks. Every 64th time it reads the clock,
- * so that a ticker that gets no processor delays a deadline by at most that many polls. A deadline never passes early:
- * when the ticks say that it has passed, the clock decides.
+ * Whether a deadline lies ahead. With a ticker, this is a plain read of the ticks. Every 64th time it reads the clock.
+ * So a ticker that the system does not run delays a deadline by at most 64 polls. A deadline never passes early: when
+ * the ticks say that it has passed, the clock decides.
  */
 export function isBefore(deadline: number): boolean {
   if (glance.left > 0) {
@@ -116,11 +116,11 @@ function release(timer: unknown): void {
 const LONGEST = 2 ** 31 - 1
 
 /**
- * Calls back once after `ms`, however long that is, and never with `Infinity`. Returns a function that prevents the
- * call. With `hold` it keeps the process alive.
+ * Calls back once after `ms`, which may be longer than the longest timer. With `Infinity` it never calls back. Returns
+ * a function that prevents the call. With `hold` it keeps the process alive.
  *
- * Timers count in whole milliseconds and may be early by a fraction of one. Then the rest is waited for. Apart from
- * this, the timer counts and not the clock, because some fakes move the timers but not `performance.now`.
+ * Timers count in whole milliseconds and may be early by a fraction of one. Then this function waits for the rest.
+ * Apart from this it relies on the timer and not on the clock, because some fake timers do not move `performance.now`.
  */
 export function after(ms: number, callback: () => void, hold: boolean): () => void {
   if (ms === Infinity) return hold ? keepAlive() : () => {}
@@ -129,7 +129,8 @@ export function after(ms: number, callback: () => void, hold: boolean): () => vo
     const due = now() + left
     const ring = () => {
       const rest = due - now()
-      // After one part of a long delay both count, because timers stand still while a machine sleeps.
+      // A long delay has several timers. After each but the last, the shorter rest counts: that of the timers or that
+      // of the clock. The reason is that timers stand still while a machine sleeps.
       const more = left > LONGEST ? Math.min(left - LONGEST, rest) : left > 2 && rest < 1 ? rest : 0
       if (more > 0) go(more)
       else callback()
@@ -155,7 +156,7 @@ export function soon(job: () => void): void {
   void resolved.then(job)
 }
 
-/** Calls back after the event loop has turned once, so that timers, sockets and messages had their turn. */
+/** Calls back after the event loop has turned once, so that timers, sockets and messages have had their turn. */
 export function turn(callback: () => void): void {
   if (realImmediate) realImmediate(callback)
   /* c8 ignore start -- in browsers only */ else {
@@ -181,7 +182,8 @@ export function often(callback: () => void, ms: number): () => void {
 }
 
 /**
- * Returns the start of this thread's clock, in milliseconds since 1970, by the wall clock when the thread was started.
+ * Returns the time at which this thread's monotonic clock started, in milliseconds since 1970. It was taken from the
+ * wall clock when the thread was started.
  */
 export function readOrigin(): number {
   return performance.timeOrigin
@@ -247,8 +249,9 @@ function drop(): void {
 
 /**
  * Keeps the process alive. Returns a function that lets it go; further calls of that function do nothing. One interval
- * serves all callers. Where a timer can be released and held again, the interval is removed when the event loop has
- * turned. So a caller that holds and lets go repeatedly within one turn makes no new interval each time.
+ * serves all callers. Where timers have `ref` and `unref`, the last caller that lets go only calls `unref`. The
+ * interval is removed after the event loop has turned. So a caller that holds and lets go repeatedly within one turn
+ * makes no new interval each time.
  */
 export function keepAlive(): () => void {
   let mine = 1

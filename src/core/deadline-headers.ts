@@ -28,7 +28,10 @@ export interface HeaderOptions {
   readonly name?: string | undefined
   /** The most milliseconds that a request gets, with a header or without. Default: `Infinity`. */
   readonly max?: number | undefined
-  /** The milliseconds that count where no header can be read. `max` limits them as well. Default: `Infinity`. */
+  /**
+   * The milliseconds that a request gets without a header that can be read. `max` limits them, too. Default:
+   * `Infinity`.
+   */
   readonly default?: number | undefined
   /**
    * Whether a header that cannot be read counts as absent (`'ignore'`, the default), or is an
@@ -40,8 +43,8 @@ export interface HeaderOptions {
 const HEADER_OPTIONS: NamesOf<HeaderOptions> = ['name', 'max', 'default', 'invalid']
 
 /**
- * The units of `grpc-timeout`, finest first: a number of units, and the milliseconds that they last. Integers, so that
- * an hour is exact.
+ * The units of `grpc-timeout`, finest first. Each is a pair: a number of units, and the milliseconds that so many units
+ * last. Both numbers are integers, so that an hour is exact.
  */
 const units = { n: [1e6, 1], u: [1e3, 1], m: [1, 1], S: [1, 1e3], M: [1, 6e4], H: [1, 3.6e6] } as const
 type Unit = keyof typeof units
@@ -61,7 +64,8 @@ interface Format {
 }
 
 /**
- * The headers: the format of each in words, and a function that reads the milliseconds (undefined for another format).
+ * The headers: the format of each in words, and a function that reads the milliseconds (undefined if the text has
+ * another format).
  */
 const formats: Readonly<Record<HeaderName, Format>> = {
   'grpc-timeout': {
@@ -78,7 +82,7 @@ const formats: Readonly<Record<HeaderName, Format>> = {
 }
 const names = Object.keys(formats) as HeaderName[]
 
-/** A header has a deadline that cannot be read. This is a mistake of the client: status 400. */
+/** A header has a deadline that cannot be read. This is a mistake of the client, for which the status is 400. */
 export class InvalidDeadlineError extends RangeError {
   declare readonly code: 'ERR_INVALID_DEADLINE'
   /** The name of the header. */
@@ -105,8 +109,8 @@ for (const [key, value] of [
  * sides need not agree.
  *
  * Without a deadline there are no headers. For a cancelled token they say 0, whatever has cancelled it. Both headers
- * are rounded down, so that they never promise more than the time that remains. The time that the request is under way
- * is not known: the other side counts from the moment when it reads the headers.
+ * are rounded down, so that they never promise more than the time that remains. They cannot contain the time that the
+ * request takes to arrive: the other side counts from the moment when it reads the headers.
  *
  * Errors: throws `TypeError` for a value that is no token.
  *
@@ -146,11 +150,11 @@ function inUnits(ms: number): string {
 }
 
 /**
- * Returns the deadline in the headers of a request, as a token that begins now: a `TimeoutToken`, or a `DefaultToken`
- * where there is no deadline.
+ * Returns the deadline in the headers of a request, as a token whose time begins now. It is a `TimeoutToken`, or a
+ * `DefaultToken` if there is no deadline.
  *
  * Of several deadlines, the shortest counts. `max` is the longest time that a request gets. It also limits a request
- * without a header, which would have no limit else.
+ * without a header, which would otherwise have no limit.
  *
  * Errors: with `invalid: 'refuse'`, throws {@link InvalidDeadlineError} for a header that cannot be read. Throws
  * `TypeError` and `RangeError` for bad arguments.

@@ -2,8 +2,9 @@
  * Foreign sources of a cancellation: platform signals, VS Code's tokens, and tokens of another copy of this package.
  * All are recognised by their shape.
  *
- * Whatever they do, nothing here throws but `listen`, and the poll of a condition of another copy. A getter that throws
- * means that the source is not cancelled. Only the state of a source counts: an event alone means nothing.
+ * Whatever the foreign code does, only two functions here throw: `listen`, and the poll of a condition of another copy.
+ * If a getter throws, the source counts as not cancelled. Only the state of a source counts: an event without that
+ * state means nothing.
  */
 import type { CancellationError } from './errors.js'
 
@@ -19,8 +20,8 @@ export interface ForeignSource {
   /** Its name in the text of a token. */
   readonly label: string
   /**
-   * Whether it is a token of another copy of the package. If that is cancelled without an error, it is a condition
-   * without caching.
+   * Whether it is a token of another copy of the package. Such a token may be cancelled and have no error. Then it is a
+   * condition without caching.
    */
   readonly isToken: boolean
   /** Whether it is a `DefaultToken` of another copy. */
@@ -156,11 +157,12 @@ function byShape(value: object): ForeignSource | undefined {
  * event of a signal that is not aborted does nothing. Returns a function that removes the listener.
  *
  * The signal carries one listener. On Node that is enough: the listeners of its own `events.addAbortListener` cannot be
- * stopped. They have an option that makes them so, and this module uses the same option. Elsewhere, except on Bun, a
- * composite of the signal has a listener, too, because the platform aborts composites by itself, not by the event. (On
+ * stopped. Node gives them an option that has this effect, and this module gives its listener the same option.
+ * Elsewhere, except on Bun, this module also puts a listener on a composite of the signal (`AbortSignal.any`). The
+ * platform aborts a composite by itself, not by the event, so no listener can stop that. (Node needs no composite. On
  * Node 20 and 22 each composite leaves something on its source for good.) Bun keeps the sources of a composite that has
- * listeners. So on Bun the listener is a capturing one, which runs before all listeners that are not. The signal of a
- * polyfill may have none of this. There, a stopped event is not heard, but the next poll notices the abort.
+ * listeners. So on Bun the listener is a capturing one: it runs before all listeners that are not capturing. The signal
+ * of a polyfill may offer none of these ways. There, a stopped event is not heard, but the next poll notices the abort.
  */
 export function listenTo(signal: SignalLike, callback: () => void): () => void {
   const heard = () => {
@@ -212,9 +214,9 @@ function probe(): object {
 }
 
 /**
- * The composite holds the listener weakly. The platform keeps a composite that may still fire. With a strong reference,
- * the composite would keep, through the listener, the very signal that it waits for. The listener on the signal itself
- * holds it.
+ * The composite has only a weak reference to the listener. The platform keeps a composite that may still fire. With a
+ * strong reference the composite would keep the listener, and the listener would keep the very signal that the
+ * composite waits for. The same listener is also registered on the signal itself, and the signal holds it.
  */
 /* c8 ignore start -- not on Node */
 function listenBeside(signal: SignalLike, listener: () => void): (() => void) | undefined {

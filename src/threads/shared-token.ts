@@ -1,10 +1,13 @@
 /// <reference lib="es2017.sharedmemory" preserve="true" />
 /**
- * The token that other threads see: a border between the graph of this thread and a word in shared memory.
+ * The token that other threads see. It connects the token graph of this thread with one word in shared memory. Several
+ * token objects may share that word. Each of them is a *side* of the token: the side that has made it (by `new` or
+ * `share`), and the sides that have opened it (from its handle, or by `SharedToken.at`).
  *
  * All threads agree on the state in that word. So every cancellation on this side (by a call, a source or a deadline)
- * goes through the word first. The result, which may be the cancellation of another thread, is recorded here. For the
- * engine a shared token is a rule. A shared token with sources is opaque, like a grace.
+ * goes through the word first. The result is recorded here, and may be the cancellation of another thread. For the
+ * engine (core/graph.ts) a shared token is a token with a rule of its own. A shared token with sources is opaque, as
+ * the token of `grace()` is: it takes the place of its ancestors in the rules of a node (G4).
  */
 import { optional } from '../core/arguments.js'
 import { after, now, type SharedWord } from '../core/clock.js'
@@ -53,10 +56,16 @@ import { giveBack, type Page, remember, type Allocation, allocate } from './page
 import { begin, cancel, dispose, isOver, type Place, publish, readReport, stateOf } from './protocol.js'
 import { decodeReport, encodeReport, lengthOf } from './reports.js'
 
-/** An internal option: the place of a token that must not get a new one, and the counters that came with it. */
+/**
+ * Internal options: the existing place that a token uses instead of a new one, and the counters that came with its
+ * handle.
+ */
 const ALLOCATION = Symbol('allocation')
 const COUNTED = Symbol('counted')
-/** An internal option: the token stands for its one source, and a direct poll of it is a direct poll of the source. */
+/**
+ * An internal option of `share`: the token represents its one source, and a direct poll of the token counts as a direct
+ * poll of the source.
+ */
 export const STANDS: unique symbol = Symbol('stands')
 
 export interface Standing extends TokenOptions {
@@ -75,8 +84,8 @@ function isCounter(token: unknown): boolean {
 }
 
 /**
- * After this number of plain polls, one poll is atomic. Plain reads alone are a bug: JavaScriptCore lifts them out of
- * the loop, which then never ends. Atomic reads alone cost about ten times as much on V8.
+ * After this number of plain polls, one poll is atomic. Plain reads alone are a bug: JavaScriptCore moves them out of
+ * the loop, and then the loop never ends. Atomic reads alone cost about ten times as much on V8.
  */
 const PLAIN_POLLS = 64
 
@@ -88,8 +97,9 @@ const PLAIN_POLLS = 64
  * 64th. Listeners run when that poll returns, or when the event loop turns.
  *
  * Memory: a token that is dropped is garbage. Its memory is garbage too when every thread has dropped it. A token with
- * a listener is kept until it is cancelled or the listener is stopped, since another thread may still cancel it. A
- * token with sources is kept by them once its `handle` has been read: dispose of it (`using`) when the task is done.
+ * a listener is kept until it is cancelled or the listener is stopped, since another thread may still cancel it. Once
+ * the `handle` of a token with sources has been read, the sources keep the token: dispose of it (`using`) when the task
+ * is done.
  *
  * Errors: `TypeError` if there is no shared memory (on a page that is served without the isolation headers).
  *
@@ -116,8 +126,9 @@ export class SharedToken extends CancellationToken {
   /** The bytes of shared memory that a token needs, for {@link SharedToken.at}. */
   declare static readonly BYTES: number
 
-  // The fields that a poll reads: the words, the index of the state, the value of the state while the token is not
-  // cancelled, and how many polls may still be plain reads (0 if a poll must check more than the word).
+  // The fields that a poll reads. `view` has the words of the shared memory, and `state` is the index of the state
+  // among them. `alive` is the value of the state while the token is not cancelled. `left` is how many polls may still
+  // be plain reads: 0 if a poll must check more than the word.
   /** @internal */ view: SharedWords
   /** @internal */ state: number
   /** @internal */ alive: number
@@ -125,14 +136,14 @@ export class SharedToken extends CancellationToken {
 
   /** The counters that came with its handle. @internal */
   readonly counted: readonly Counted[] | undefined
-  /** See {@link STANDS}. True only if that makes a difference. @internal */
+  /** See {@link STANDS}. True only if direct polls of the source differ from its other polls. @internal */
   readonly stands: boolean
 
   readonly #page: Page
   readonly #place: Place
   /**
-   * The deadline of its sources, on the side that has made the token. `#followed` is the deadline that it carries, on a
-   * side that has opened it.
+   * `#published`, on the side that has made the token, is the deadline of its sources. `#followed`, on a side that has
+   * opened it from a handle, is the deadline that the token carries.
    */
   #published: PublishedDeadline | undefined
   #followed: FollowedDeadline | undefined
@@ -141,7 +152,7 @@ export class SharedToken extends CancellationToken {
   readonly #from: 'made' | 'handle' | 'memory'
   #isClosed = false
   #handle: SharedHandle | undefined
-  /** Learns of the cancellation of its sources, once other threads may know the token. */
+  /** The subscriber that notices when the sources are cancelled. It exists once other threads may know the token. */
   #mirror: Subscriber | undefined
 
   /**
@@ -170,15 +181,16 @@ export class SharedToken extends CancellationToken {
     if (this.#from === 'handle') this.#followed = new FollowedDeadline(page.memory, place)
     if (!given && place.alive > 0) begin(page.memory, place)
     this.#adoptSources()
-    // An atomic read, without which a compiler may lift plain reads out of a loop that opens tokens. PLAIN_POLLS does
-    // not prevent that.
+    // This read is atomic. Without it, a compiler may move plain reads out of a loop that opens tokens. PLAIN_POLLS
+    // does not prevent that.
     if (isOver(page.memory, place)) return
     this.#follow()
     this.left = this.#plainPolls()
   }
 
   /**
-   * Returns the token of a handle, on this side. It is the same token, with the full interface.
+   * Opens the token of a handle in this thread. The result shares the state of the token whose handle it is, and has
+   * the full interface.
    *
    * Errors: `TypeError` for a value that is no handle, and for a handle of another version of the package.
    *
@@ -203,7 +215,8 @@ export class SharedToken extends CancellationToken {
    * from `byteOffset` on, which must be zero at the first use. All callers that name the same place share one token.
    * It does not carry deadlines.
    *
-   * The first word is the one to poll: every value but 0 means cancelled. Storing 1 there is a cancel by hand.
+   * The first word is the one to poll: every value but 0 means cancelled. Storing 1 there cancels the token with kind
+   * `'manual'`.
    *
    * Errors: `TypeError` for memory that is not shared. `RangeError` for an offset that is no multiple of 4, or if the
    * buffer ends too soon.
@@ -258,7 +271,7 @@ export class SharedToken extends CancellationToken {
     return token.#handle
   }
 
-  // Compared before it is written, so that nothing is written on a value that is no token.
+  // The state is compared before `left` is written. So nothing is written to a `this` that is no token.
   override get cancelled(): boolean {
     if (this.left > 1 && this.view[this.state] === this.alive) {
       this.left--
@@ -297,14 +310,14 @@ export class SharedToken extends CancellationToken {
     const token = own(this)
     if (!discover(token, READ)) {
       settle(token, token.#end(byHand(token, reason, cancelToken)))
-      token.#page.look() // other tokens of this thread over the same place
+      token.#page.look() // tells other tokens of this thread over the same place
     }
     return this
   }
 
   /**
-   * Called by `using`. On the side that has made the token: cancels it with kind `'dispose'`, on every side, and its
-   * place may be used again. On a side that has opened it: cancels it on that side alone.
+   * Called by `using`. On the side that has made the token, it cancels every side with kind `'dispose'`, and the place
+   * in shared memory may be used again. On a side that has opened it, it cancels that side alone.
    */
   override [Symbol.dispose](): void {
     const token = own(this)
@@ -328,8 +341,8 @@ export class SharedToken extends CancellationToken {
   // ---- What cancels it
 
   /**
-   * Combines several sources into one. A cancellation from before the construction goes through the word like every
-   * other.
+   * Combines several sources into one. If the new token is cancelled already, that cancellation goes through the word
+   * like every other.
    */
   #adoptSources(): void {
     const { sources, outcome } = this
@@ -377,14 +390,17 @@ export class SharedToken extends CancellationToken {
     return cancellationOf(report, kind, this, Math.min(report?.at ?? here, here))
   }
 
-  /** Returns this side's own cancellation if a counter is empty, so that there is one error. */
+  /**
+   * If the word says that a counter is empty, returns the cancellation that this side has of that counter. So the
+   * counter and the token have one error.
+   */
   #preferOwn(received: Cancellation): Cancellation {
     if (received.kind !== 'counter') return received
     const isIt = (own: Cancellation | undefined) =>
       own?.kind === 'counter' && whatHappened(own) === whatHappened(received) ? own : undefined
     const source = this.sources as TokenNode | undefined
     if (!source) return isIt(this.#pollCounters(READ, newWalk())) ?? received
-    // Not the first counter that is empty by now, but the one that was empty when the other side polled.
+    // Several counters may be empty by now. This finds the one that was empty when the other side polled.
     for (const node of above(source, false)) {
       const own = node instanceof CounterToken ? isIt(discover(node, READ)) : undefined
       if (!own) continue
@@ -430,7 +446,10 @@ export class SharedToken extends CancellationToken {
     this.publishDeadline()
   }
 
-  /** The counters above it. From now on all threads count them in the place that its handle names. */
+  /**
+   * Returns the handles of the counters among its ancestors, or of those that came with its handle. From now on, all
+   * threads count each counter in the place that the counter's handle names.
+   */
   #counters(): readonly CountHandle[] {
     if (this.outcome) return []
     return this.sources
@@ -447,7 +466,7 @@ export class SharedToken extends CancellationToken {
   publishDeadline(): void {
     const source = this.sources as TokenNode
     const isPublished = !this.outcome && !source.outcome && this.#published?.tell(source, this)
-    if (isPublished) this.#page.look() // other tokens of this thread over the same place
+    if (isPublished) this.#page.look() // tells other tokens of this thread over the same place
   }
 
   /** Reads the deadline again if it was moved since. Returns true if it was. */
@@ -475,7 +494,10 @@ export class SharedToken extends CancellationToken {
     return this.sources !== undefined
   }
 
-  /** Whether a poll by a wait uses up a counter. @internal */
+  /**
+   * Whether a wait must poll the token. It must if one of the counters that came with its handle was made with `direct:
+   * false`, because each poll of the wait uses up such a counter. @internal
+   */
   override get polled(): boolean {
     return this.counted?.some(({ handle }) => handle.by === 'all') ?? false
   }
@@ -501,13 +523,14 @@ export class SharedToken extends CancellationToken {
     if (isOver(this.#page.memory, this.#place)) return this.#read()
     this.#follow()
     const followed = this.#followed
-    // Read once more: the deadline may have been moved while this thread had no processor.
+    // The deadline is read once more, because it may have been moved while the system did not run this thread.
     if (followed?.hasPassed() && (!this.#follow() || followed.hasPassed())) return this.#timeOut(followed)
     if (this.counted) {
       const empty = this.#pollCounters(mode, walk)
       if (empty) return this.#end(empty)
     }
-    // The engine polls the source next, indirectly. By then the source has counted this poll, or is cancelled.
+    // This poll is a direct one of the source, too. The engine then polls the source indirectly. By then the source has
+    // counted this poll, or is cancelled.
     if (this.stands && mode === DIRECT) discover(this.sources as TokenNode, DIRECT, walk)
     this.left = this.#plainPolls()
     return undefined

@@ -4,8 +4,8 @@ import { constants } from 'node:os'
 export const USUAL_SIGNALS = ['TERM', 'INT', 'HUP', 'QUIT', 'USR1', 'USR2', 'KILL']
 
 /**
- * Returns the signal of a name, with or without SIG, or of a number. Returns undefined if Node does not know it:
- * real-time signals have no name.
+ * Returns the signal of a name, with or without SIG, or of a number. Returns undefined for a signal that Node does not
+ * know: for real-time signals Node has no names.
  */
 export function signalNamed(text: string): NodeJS.Signals | undefined {
   const word = text.toUpperCase()

@@ -31,7 +31,7 @@ function optionsOf({ options }: Command): readonly (readonly [string, Option])[]
   return Object.entries({ ...options, ...HELP })
 }
 
-/** In the form in which they are typed. */
+/** Returns the flags of an option as the user types them, such as `-q` and `--quiet`. */
 function flagsOf(name: string, { short }: Option): readonly string[] {
   return [...(short === undefined ? [] : [`-${short}`]), `--${name}`]
 }
@@ -99,7 +99,10 @@ function bashFlags(command: Command): string {
     .join(' ')
 }
 
-/** Where the command to run begins, its own completion takes over. */
+/**
+ * Returns the code for `calloff run`. From the word on where the command to run begins, the completion of that command
+ * is used.
+ */
 function bashRun(run: Command): string {
   const flags = valued(run).flatMap(([name, option]) => flagsOf(name, option))
   return `  if [[ $word == run ]]; then

@@ -9,7 +9,7 @@ import { type Paint, paintFor, wrap } from '../terminal/text.js'
 const WIDTH = 80
 const INDENT = 2
 
-/** Returns the list of commands, in the colours of a descriptor. */
+/** Returns the list of commands. It has colours if `paintFor` gives them to the descriptor. */
 export function overview(all: readonly Command[], descriptor: number): string {
   const paint = paintFor(descriptor)
   const widest = Math.max(...all.map(({ name }) => name.length))

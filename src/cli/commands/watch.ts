@@ -1,6 +1,6 @@
 /**
- * `calloff watch`: reads the hub again and again, and shows the changes. If the hub is lost, it waits for the hub, and
- * says meanwhile that the shown state is old.
+ * `calloff watch`: reads the hub again and again, and shows the changes. If the connection to the hub is lost, it says
+ * so, and waits until the hub is back.
  */
 import process from 'node:process'
 import { isatty } from 'node:tty'

@@ -19,8 +19,8 @@ export function urlOfSocket(path: string): string {
 }
 
 /**
- * Returns the folder: in the runtime directory, which the system has made for this user, else in the folder for
- * temporary files.
+ * Returns the folder. It is in the runtime directory that the system has made for this user, or, if there is none, in
+ * the folder for temporary files.
  */
 export function ownFolder(): string {
   const given = process.env['XDG_RUNTIME_DIR']

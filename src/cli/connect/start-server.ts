@@ -1,4 +1,7 @@
-/** Starts a hub on demand: a server of its own process, which ends when no client has been connected for a while. */
+/**
+ * Starts a hub on demand: a server in a process of its own. The server ends when no client has been connected for a
+ * while.
+ */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import process from 'node:process'
@@ -28,7 +31,8 @@ export async function startServer({ url, isOwn }: Place): Promise<void> {
   const journal = path === undefined ? undefined : `${path}.journal`
   const limit = new TimeoutToken(START_TIMEOUT, { name: 'the hub that was to be started' })
   const args = ['serve', '--listen', url, '--idle', IDLE, ...(journal === undefined ? [] : ['--journal', journal])]
-  // The server must not be one of the processes that a `calloff run` around this one ends.
+  // This process may have been started under `calloff run`, which ends all processes that have its mark in this
+  // variable. The server must not be one of them.
   const { CALLOFF_TREE: _mark, ...env } = process.env
   const server = spawn(process.execPath, [BIN, ...args], {
     detached: true,

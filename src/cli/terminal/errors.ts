@@ -19,7 +19,10 @@ export class UsageError extends Failure {
   }
 }
 
-/** Returns the first line of the message of a thrown value, safe for a terminal: another server may have written it. */
+/**
+ * Returns the first line of the message of a thrown value. It is made safe for a terminal, because a server may have
+ * written the message.
+ */
 export function messageOf(thrown: unknown): string {
   return visible(wordsOf(thrown).split('\n', 1)[0] as string)
 }

@@ -12,7 +12,7 @@ export function tableOfListings(listings: readonly Listing[], paint: Paint, now:
   return tableOf([HEAD, ...listings.map((one) => rowOf(one, now))], paint, width)
 }
 
-/** Returns one value on one line. */
+/** Returns a listing as one line of JSON. */
 export function lineOfJson(listing: Listing): string {
   return `${toJson(listing)}\n`
 }
@@ -57,7 +57,7 @@ function rowOf(listing: Listing, now: Date): readonly Cell[] {
   ]
 }
 
-/** Describes two holders, and how many more there are. */
+/** Describes the first two holders that have not finished, and says how many more there are. */
 function heldBy(holders: readonly Holder[]): string {
   const here = holders.filter(({ state }) => state !== 'finished')
   const shown = here.slice(0, 2).map(({ host, pid, silent }) => `${visible(host)}:${pid}${silent ? '?' : ''}`)

@@ -21,7 +21,8 @@ function wantsColour(descriptor: number, env: NodeJS.ProcessEnv): boolean {
   return isatty(descriptor) && env['TERM'] !== 'dumb'
 }
 
-// The scripts that terminals write two columns wide, and pictures. Accurate enough for a table.
+// The characters that terminals show two columns wide: East Asian scripts, emoji and full-width forms. The list is
+// accurate enough for a table.
 const WIDE =
   /[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\p{Emoji_Presentation}\uFF01-\uFF60]/u
 const NO_WIDTH = /\p{Mark}/u
@@ -33,7 +34,7 @@ export function widthOf(text: string): number {
   return width
 }
 
-/** Returns the part of a plain text that fits. */
+/** Returns a plain text that is cut to a number of columns. A text that was cut ends with `…`. */
 export function cutTo(text: string, columns: number): string {
   if (widthOf(text) <= columns) return text
   let cut = ''
@@ -72,7 +73,7 @@ export function tableOf(rows: readonly (readonly Cell[])[], paint: Paint, width 
   })
 }
 
-/** Returns lines of words, none of them longer than `width`. */
+/** Breaks a text into lines of at most `width` characters. A word that is longer has a line of its own. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''

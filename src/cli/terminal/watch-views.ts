@@ -22,7 +22,7 @@ export interface Screen {
   close(): void
 }
 
-/** Prints one object a line: `event`, `at` and the subject of the event. */
+/** Prints one object a line, with `event`, `at`, and the fields of the listing or the error, if the event has one. */
 export class JsonScreen implements Screen {
   #isLost = false
 
@@ -92,7 +92,7 @@ export class TableScreen implements Screen {
   readonly #where: string
   readonly #paint = paintFor(1)
   readonly #draw = () => this.#write()
-  /** Whether the terminal is as it was before. */
+  /** Whether the terminal shows what it showed before the watch, and not the table. */
   #isAway = true
   #listings: readonly Listing[] | undefined
   #trouble: string | undefined
@@ -100,7 +100,8 @@ export class TableScreen implements Screen {
 
   constructor(where: string) {
     this.#where = where
-    // `process.stdout` is used here alone: the size of the terminal is needed, and no command shares the descriptor.
+    // Of the command line, only this class uses `process.stdout`. It needs the size of the terminal, and here no
+    // command shares the descriptor.
     process.stdout.on('resize', this.#draw)
     process.on('SIGTSTP', this.#suspend)
     process.on('SIGCONT', this.#draw)
@@ -135,8 +136,8 @@ export class TableScreen implements Screen {
   }
 
   /**
-   * Stops by the signal itself, for which the shell waits. If the system does not stop the process, the next read draws
-   * again.
+   * Stops the process by the signal itself, because the shell waits for that. If the system does not stop the process,
+   * the next read of the hub draws the table again.
    */
   readonly #suspend = () => {
     this.#leave()
