@@ -4,7 +4,7 @@
  */
 import process from 'node:process'
 import { commandNamed } from './arguments/find-command.js'
-import { commands } from './commands/table.js'
+import { commands } from './commands/all.js'
 import { OK, type Outcome, USAGE } from './terminal/exit-codes.js'
 import { refuseChangedArguments } from './arguments/argument-bytes.js'
 import { Failure, messageOf, UsageError } from './terminal/errors.js'
