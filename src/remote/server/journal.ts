@@ -14,7 +14,7 @@
  *      a topic, a change of that topic is appended to it (`late`). Otherwise the snapshot itself contains the change.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { type FileHandle, open, readFile, rename } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import process from 'node:process'
 import { turn } from '../../core/clock.js'
@@ -85,9 +85,11 @@ export class Journal implements Recorder {
    *
    * If the journal is damaged, a copy of it is kept beside it, and the process emits a warning (`CALLOFF_JOURNAL_DAMAGED`).
    *
-   * Errors: `ERR_HUB_JOURNAL` if another server has the journal; `ERR_HUB_REFUSED` if the file is not a journal.
+   * Errors: `ERR_HUB_JOURNAL` if another server has the journal; `ERR_HUB_REFUSED` if the file is not a journal, or if its folder does
+   * not exist.
    */
   static async open(path: string): Promise<Opened> {
+    await checkPlace(path)
     const lock = await JournalLock.take(path)
     try {
       return await Journal.#open(path, lock)
@@ -368,4 +370,15 @@ function recordAt(file: Buffer, at: number): Buffer | undefined {
   if (length > LARGEST || from + length > file.length) return undefined
   const content = file.subarray(from, from + length)
   return sumOf(content).equals(file.subarray(at + 4, from)) ? file.subarray(at, from + length) : undefined
+}
+
+/** Checked first: the error of the lock, which lies in the same folder, would name a file that the caller does not know. */
+async function checkPlace(path: string): Promise<void> {
+  const folder = dirname(path)
+  const parent = await ifExists(stat(folder))
+  if (parent?.isDirectory() !== true) {
+    throw new HubError('ERR_HUB_REFUSED', `the folder of the journal ${path} does not exist: ${folder}`)
+  }
+  const file = await ifExists(stat(path))
+  if (file?.isDirectory() === true) throw new HubError('ERR_HUB_REFUSED', `the journal ${path} is a folder, not a file`)
 }

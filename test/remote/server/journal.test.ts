@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -177,6 +177,18 @@ describe('a journal', () => {
     writeFileSync(path, 'a precious text that is longer than the header')
     await assert.rejects(Journal.open(path), /is not a journal that this version of calloff can read/)
     assert.match(readFileSync(path, 'utf8'), /precious/)
+  })
+
+  it('whose folder does not exist, or that is a folder, is refused by its name', async () => {
+    const path = join(file(), 'journal')
+    const refused = (message: string) => ({ name: 'HubError', code: 'ERR_HUB_REFUSED', message })
+    await assert.rejects(
+      Journal.open(path),
+      refused(`the folder of the journal ${path} does not exist: ${dirname(path)}`),
+    )
+    mkdirSync(path, { recursive: true })
+    await assert.rejects(Journal.open(path), refused(`the journal ${path} is a folder, not a file`))
+    assert.deepEqual(readdirSync(dirname(path)), ['journal'])
   })
 
   it('that has grown is written anew, and says the same', async () => {
