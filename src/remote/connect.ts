@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { optional, optionalProgram, shown } from '../core/arguments.js'
 import { environmentOf, HubClient } from './client/hub-client.js'
-import { hubOptionsOf, settingsOf } from './client/options.js'
+import { credentialsOf, hubOptionsOf, settingsOf } from './client/options.js'
 import type { Engine } from './contract/engine.js'
 import type { HubOptions, TokenHub } from './contract/hub.js'
 import { engineOf } from './registry/engines.js'
@@ -39,7 +39,7 @@ export async function connectHub(url: string | URL | Engine, options?: HubOption
   }
   if (worker !== undefined) throw new TypeError(`worker works with background: true only, got ${shown(worker)}`)
   const settings = settingsOf(others)
-  return new HubClient(await engineOf(url, settings), settings, environmentOf(newSession())).connect()
+  return new HubClient(await engineOf(url, credentialsOf(others)), settings, environmentOf(newSession())).connect()
 }
 
 /** Returns an id that is different for every hub and cannot be guessed. */

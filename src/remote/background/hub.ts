@@ -11,7 +11,7 @@ import { wrongType } from '../../core/arguments.js'
 import type { Cancellation } from '../../core/graph.js'
 import type { CancelRequest, LeaseRequest } from '../client/arguments.js'
 import { HubBase } from '../client/hub-base.js'
-import { type Settings, settingsOf } from '../client/options.js'
+import { credentialsOf, type Settings, settingsOf } from '../client/options.js'
 import { type PendingCancel, PendingCancels } from '../client/pending-cancels.js'
 import type { ReceiptRecord } from '../client/receipts.js'
 import type { Registration } from '../client/registration.js'
@@ -47,6 +47,7 @@ export class BackgroundHub extends HubBase {
       throw wrongType('url', 'a string or a URL, because `background` cannot move an engine to another thread', url)
     }
     const settings = settingsOf(options)
+    credentialsOf(options) // Checked here. The engine is made in the thread.
     const hub = new BackgroundHub(settings, { url: String(url), options, session }, program)
     try {
       await keepProcessAlive(() => hub.worker.open(settings.lazy))

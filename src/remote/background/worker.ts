@@ -10,7 +10,7 @@ import { type MessagePort, parentPort } from 'node:worker_threads'
 import { now } from '../../core/clock.js'
 import { type ClientEnvironment, environmentOf, HubClient } from '../client/hub-client.js'
 import type { Leased } from '../client/lease-keeper.js'
-import { type Settings, settingsOf } from '../client/options.js'
+import { credentialsOf, type Settings, settingsOf } from '../client/options.js'
 import type { PendingCancel } from '../client/pending-cancels.js'
 import type { RegisteredToken, Registration } from '../client/registration.js'
 import { ACKNOWLEDGED, type Engine, type MarkRecord, type Topic } from '../contract/engine.js'
@@ -209,7 +209,7 @@ function listen(port: MessagePort): void {
 
 async function open({ url, options, session }: WorkerStart, post: Post): Promise<WorkerHub> {
   const settings = settingsOf(options)
-  return new WorkerHub(await engineOf(url, settings), settings, environmentOf(session), post)
+  return new WorkerHub(await engineOf(url, credentialsOf(options)), settings, environmentOf(session), post)
 }
 
 if (parentPort) listen(parentPort)

@@ -15,6 +15,7 @@ import { type Connection, RETRY_REFUSED } from './connection.js'
 import { type PendingCancel, PendingCancels } from './pending-cancels.js'
 
 export class CancelOutbox extends PendingCancels {
+  readonly #connection: Connection
   readonly #stored: (topic: Topic, mark: MarkRecord) => void
   readonly #tell: (event: HubEvent) => void
   /** Functions that stop the timers of refused cancels. */
@@ -22,11 +23,12 @@ export class CancelOutbox extends PendingCancels {
 
   /** @param stored is called before the promise of the cancel settles. */
   constructor(
-    private readonly connection: Connection,
+    connection: Connection,
     stored: (topic: Topic, mark: MarkRecord) => void,
     tell: (event: HubEvent) => void,
   ) {
     super()
+    this.#connection = connection
     this.#stored = stored
     this.#tell = tell
   }
@@ -56,7 +58,7 @@ export class CancelOutbox extends PendingCancels {
   #offer(pending: PendingCancel): void {
     this.#pauses.get(pending)?.()
     this.#pauses.delete(pending)
-    const { link } = this.connection
+    const { link } = this.#connection
     if (!link) return
     pending.isOffered = true
     void this.#send(pending, link)
@@ -65,7 +67,7 @@ export class CancelOutbox extends PendingCancels {
   async #send(pending: PendingCancel, over: Link): Promise<void> {
     const { topic, record, ttl, stored } = pending
     try {
-      const mark = await this.connection.call((link) => link.mark(topic, record, ttl))
+      const mark = await this.#connection.call((link) => link.mark(topic, record, ttl))
       if (!this.isFirst(pending)) return
       const next = this.remove(pending)
       if (next) this.#offer(next)
@@ -73,7 +75,7 @@ export class CancelOutbox extends PendingCancels {
       stored.resolve(mark)
     } catch (error) {
       // Over a later link it is offered anyway.
-      if (this.connection.link !== over || !this.isFirst(pending)) return
+      if (this.#connection.link !== over || !this.isFirst(pending)) return
       this.#pauses.set(
         pending,
         after(RETRY_REFUSED, () => this.#offer(pending), false),

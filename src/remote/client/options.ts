@@ -5,10 +5,14 @@ import { MARK_TTL } from '../contract/engine.js'
 import type { HubOptions } from '../contract/hub.js'
 import { period } from '../contract/limits.js'
 
-/** The checked options, with defaults. */
-export interface Settings {
+/** What only the engine gets. A hub does not keep it, so no log of a hub shows it. */
+export interface Credentials {
   readonly key: Uint8Array
   readonly tls: object
+}
+
+/** The other options, checked, with defaults. */
+export interface Settings {
   readonly ttl: number
   readonly onDisconnect: 'keep' | 'cancel'
   readonly disconnectAfter: number
@@ -45,15 +49,18 @@ export function hubOptionsOf(options: HubOptions | undefined): HubOptions {
   return optionsOf(options, HUB_OPTIONS)
 }
 
-export function settingsOf(options: HubOptions | undefined): Settings {
+export function credentialsOf(options: HubOptions | undefined): Credentials {
   const given = hubOptionsOf(options)
-  const { first = 50, most = 5_000 } = optionsOf(given.backOff, BACK_OFF_OPTIONS)
   if (given.tls !== undefined && (typeof given.tls !== 'object' || given.tls === null)) {
     throw wrongType('tls', 'an object of options for node:tls', given.tls)
   }
+  return { key: keyOf(given.key), tls: given.tls ?? {} }
+}
+
+export function settingsOf(options: HubOptions | undefined): Settings {
+  const given = hubOptionsOf(options)
+  const { first = 50, most = 5_000 } = optionsOf(given.backOff, BACK_OFF_OPTIONS)
   return {
-    key: keyOf(given.key),
-    tls: given.tls ?? {},
     ttl: period('ttl', given.ttl ?? MARK_TTL, 1),
     onDisconnect: policyOf(given.onDisconnect) ?? 'keep',
     disconnectAfter: nonNegative('disconnectAfter', given.disconnectAfter ?? 30_000),

@@ -1,7 +1,7 @@
 /** Makes the engine for a URL. */
 import process from 'node:process'
 import { wrongType } from '../../core/arguments.js'
-import type { Settings } from '../client/options.js'
+import type { Credentials } from '../client/options.js'
 import type { Engine } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { SocketEngine } from '../wire/socket-engine.js'
@@ -9,7 +9,7 @@ import { pipeOf } from '../wire/socket-path.js'
 import { isScheme, type Scheme } from './schemes.js'
 
 /** Makes the engine for a URL of one scheme. */
-type Make = (url: URL, settings: Settings) => Engine | Promise<Engine>
+type Make = (url: URL, credentials: Credentials) => Engine | Promise<Engine>
 
 /** The engines by scheme. An adapter is loaded only when a URL needs it. */
 const engines: Readonly<Record<Scheme, Make>> = {
@@ -66,7 +66,7 @@ function placeOf({ protocol, host }: URL): string {
 }
 
 /** Returns the engine for a URL, or the engine that was passed. */
-export async function engineOf(url: string | URL | Engine, settings: Settings): Promise<Engine> {
+export async function engineOf(url: string | URL | Engine, credentials: Credentials): Promise<Engine> {
   if (typeof url === 'object' && !(url instanceof URL)) {
     if (typeof (url as { connect?: unknown } | null)?.connect !== 'function') {
       throw wrongType('url', 'a string, a URL or an engine', url)
@@ -82,5 +82,5 @@ export async function engineOf(url: string | URL | Engine, settings: Settings): 
   }
   const { protocol } = parsed
   if (!isScheme(protocol)) throw new HubError('ERR_HUB_SCHEME', `there is no engine for ${protocol}`)
-  return engines[protocol](parsed, settings)
+  return engines[protocol](parsed, credentials)
 }
