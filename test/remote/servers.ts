@@ -1,6 +1,6 @@
 /** Real servers for tests: started in a temporary folder, killed without a warning, started again, and ended come what may. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,9 +66,23 @@ export function asNobody(): { uid: number; gid: number } | undefined {
 const GUARD =
   'exec 3<&0; "$@" 3<&- & server=$!; echo "pid $server"; { read _ <&3; kill -9 $server; } 2>/dev/null & wait $server; kill $! 2>/dev/null'
 
+/**
+ * Where servers keep their data: in memory where there is room, because a slow disk makes a server silent for seconds. What a server has
+ * written outlives its process there too.
+ */
+function dataFolder(): string {
+  try {
+    const { bavail, bsize } = statfsSync('/dev/shm')
+    if (bavail * bsize > 2 ** 30) return '/dev/shm'
+  } catch {
+    // Not Linux.
+  }
+  return tmpdir()
+}
+
 /** Starts a server, on a port that the members of a cluster have agreed on before, or on a free one. */
 export async function serve(program: Program, user?: { uid: number; gid: number }, agreed?: number): Promise<Server> {
-  const folder = mkdtempSync(join(tmpdir(), 'calloff-server-'))
+  const folder = mkdtempSync(join(dataFolder(), 'calloff-server-'))
   if (user) spawnSync('chown', [`${user.uid}:${user.gid}`, folder])
   const port = agreed ?? (await freePort())
   let running: ChildProcess | undefined
