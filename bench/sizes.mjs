@@ -1,12 +1,13 @@
 // What an import adds to a bundle: `node bench/sizes.mjs` prints the table of docs/reference/support.md. Bundled and minified by
-// esbuild for a browser, then gzip. calloff is taken as built, the peers as installed in this folder.
+// esbuild for a browser, then gzip. calloff is taken as built, the peers as installed in this folder. A test compares calloff's rows.
+import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
-const imports = [
+export const imports = [
   [`import { SimpleToken } from 'calloff'`, 'a token'],
   [`import { TimeoutToken, isCancellation } from 'calloff'`, 'a deadline, and its error told apart'],
   [`import { isCancellation } from 'calloff'`, 'no token: tells cancellations from failures'],
@@ -22,7 +23,8 @@ const imports = [
   [`import { Effect } from 'effect'`, 'one fiber; a runtime of its own', 'Effect.runFork(Effect.never)'],
 ]
 
-async function sizeOf(line, use) {
+/** The bytes that the import adds to a bundle. Without `use`, all names that it imports are kept. */
+export async function sizeOf(line, use) {
   const [, names] = /^import (.*) from/.exec(line)
   const kept = use ?? names.replace(/^\* as /, '').replaceAll(/[{}]/g, '')
   const { outputFiles } = await build({
@@ -42,13 +44,17 @@ async function sizeOf(line, use) {
   return { minified: code.length, zipped: gzipSync(code, { level: 9 }).length }
 }
 
-const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
-console.log('| import | | minified | gzip |\n| --- | --- | ---: | ---: |')
-for (const [line, what, use] of imports) {
-  try {
-    const { minified, zipped } = await sizeOf(line, use)
-    console.log(`| \`${line.replace(/^import /, '')}\` | ${what} | ${kB(minified)} | ${kB(zipped)} |`)
-  } catch (error) {
-    console.error(`${line}: ${error.message}`)
+/** Kilobytes, as the page writes them. */
+export const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  console.log('| import | | minified | gzip |\n| --- | --- | ---: | ---: |')
+  for (const [line, what, use] of imports) {
+    try {
+      const { minified, zipped } = await sizeOf(line, use)
+      console.log(`| \`${line.replace(/^import /, '')}\` | ${what} | ${kB(minified)} | ${kB(zipped)} |`)
+    } catch (error) {
+      console.error(`${line}: ${error.message}`)
+    }
   }
 }
