@@ -13,6 +13,7 @@ import type * as redisRepliesModule from '../../dist/remote/redis/replies.js'
 import type * as registryModule from '../../dist/remote/registry/schemes.js'
 import type * as settingsModule from '../../dist/remote/client/options.js'
 import type * as socketModule from '../../dist/remote/wire/socket-engine.js'
+import type * as changesModule from '../../dist/remote/server/changes.js'
 import type * as storeModule from '../../dist/remote/server/store.js'
 import type * as wireModule from '../../dist/remote/wire/wire-link.js'
 import { NEVER } from 'calloff'
@@ -41,7 +42,7 @@ export type HubClient = clientModule.HubClient
 export type Opening = openLinkModule.Opening
 export type Peer = peerModule.Peer
 export type Store = storeModule.Store
-export type Change = storeModule.Change
+export type Change = changesModule.Change
 export type WireLink = wireModule.WireLink
 export type { Engine } from '../../dist/remote/contract/engine.js'
 export type { LeaseToken, RemoteToken } from '../../dist/remote/contract/remote-token.js'

@@ -19,7 +19,9 @@ import type {
   TopicState,
 } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
-import { type Change, Store, type Watcher } from '../server/store.js'
+import type { Change } from '../server/changes.js'
+import { Store } from '../server/store.js'
+import type { Watcher } from '../server/topics.js'
 
 /** An engine in memory. All hubs over the same engine share its memory. */
 export interface MemoryEngine extends Engine {

@@ -21,7 +21,7 @@ import { turn } from '../../core/clock.js'
 import { HubError } from '../contract/errors.js'
 import { JournalLock } from './journal-lock.js'
 import { ifExists, removed } from '../../system/files.js'
-import type { Change, Recorder, Snapshot } from './store.js'
+import type { Change, Recorder, Snapshot } from './changes.js'
 
 const HEADER = Buffer.from('calloff journal 1\n')
 const SUM_BYTES = 8

@@ -21,7 +21,8 @@ import {
   unexpected,
   VERSION,
 } from '../wire/protocol.js'
-import { isHolder, type Store, type Watcher } from './store.js'
+import { isHolder, type Store } from './store.js'
+import type { Watcher } from './topics.js'
 
 /** The output of a peer. */
 export interface Output {
