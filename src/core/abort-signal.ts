@@ -3,15 +3,15 @@
  *
  * Every token lazily owns one plain `AbortController`, its *source*. A token without parents has the signal of its
  * source. So has an opaque token (`allOf`, `grace`). The signal of any other token is a *composite*: the
- * `AbortSignal.any()` of its own source and of the sources of all its ancestors. The engine (graph.ts) aborts the
+ * `AbortSignal.any()` of its own source and of the sources of all its ancestors. The graph (graph.ts) aborts the
  * source of the token that was cancelled, and the platform carries the abort to the composites. So the graph needs no
  * reference from a parent to a child for signals, and no `WeakRef`. The platform itself traces a composite of
  * composites back to those sources, and it knows better than calloff which signals still have listeners.
  *
- * Why does the engine not abort a controller for each token that a cancellation reaches? A composite that is made of
- * the signal of such a controller holds that signal weakly. So only the graph could hold the signal. If it did so for
+ * Why does the graph not abort a controller for each token that a cancellation reaches? A composite that is made of
+ * the signal of such a controller holds that signal weakly. Only the graph could hold the signal. If it did so for
  * ever, that would be a leak. If it did not, an abort could be lost. Where the platform has no `AbortSignal.any` (React
- * Native) there are no composites. So there the engine does abort a controller for each token. No abort is lost there,
+ * Native) there are no composites. So there the graph does abort a controller for each token. No abort is lost there,
  * and the ancestors of a token hold its signal.
  */
 import { above, fireAll, hasRule, extrasOf, reasonOf, subscribe, type TokenNode } from './graph.js'

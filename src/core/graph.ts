@@ -1,5 +1,5 @@
 /**
- * The engine: what is true of a graph of tokens, and how a cancellation travels through it.
+ * The graph of tokens: what is true of it, and how a cancellation travels through it.
  *
  * A token points at its sources. A source points at a token that derives from it only while that token has a listener.
  * So deriving is one allocation, and a dropped token is garbage like any other object. `token.ts` has the handle that
@@ -50,7 +50,7 @@ export const DIRECT = 2
 /** None, one, or several. One is stored without an array, because most tokens have a single source. */
 export type Some<T> = T | readonly T[] | undefined
 
-/** The engine's view of a token. */
+/** A token, as the graph sees it. */
 export interface TokenNode {
   /** See G3. */
   seen: number
@@ -404,7 +404,7 @@ function climbOnce(
 /** Returns what a node knows of itself, without its sources: its outcome, its signal and its rule. */
 function stateOf(node: TokenNode, mode: Mode, walk: number): Cancellation | undefined {
   if (node.outcome) return node.outcome
-  // The platform may have been quicker: its signal of two sources goes by time, where the engine goes by order. Both
+  // The platform may have been quicker: its signal of two sources goes by time, where the graph goes by order. Both
   // must agree.
   const signal = node.extras?.signal
   const answer = (signal?.aborted && fired.get(signal.reason as object)) || ownAnswer(node, mode, walk)

@@ -4,7 +4,7 @@
 /**
  * The token: one object that answers one question, "should I go on?".
  *
- * This file has the handle that callers hold. The engine is in graph.ts: it keeps what is true of a graph of tokens.
+ * This file has the handle that callers hold. What is true of a graph of tokens is in graph.ts.
  * The base class makes four kinds itself, and these kinds extend it: SimpleToken (also the combined token), the
  * deadline, the grace and the bridge to a foreign signal. They stand in this file, because files of their own would
  * import each other in a circle. The other kinds are in tokens/.
@@ -616,9 +616,9 @@ export abstract class CancellationToken implements Disposable {
 // Not in the classes: a static field is compiled to a static block, which React Native's preset does not read.
 Object.assign(CancellationToken, { error: CancellationError })
 // With these, the stack of an error begins with the caller of the method.
-// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
+// oxlint-disable-next-line typescript/unbound-method -- only named, for the stack; never called
 const { cancel, check } = CancellationToken.prototype
-// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
+// oxlint-disable-next-line typescript/unbound-method -- only named, for the stack; never called
 const readError = Object.getOwnPropertyDescriptor(CancellationToken.prototype, 'error')?.get as Callee
 
 Object.defineProperty(CancellationToken.prototype, SHOWN, { value: ['text'] })

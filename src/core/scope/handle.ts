@@ -1,4 +1,4 @@
-/** The handle that a body gets: it starts tasks, one alone or several together. The engine is in scope-state.ts. */
+/** The handle that a body gets: it starts tasks, one alone or several together. What runs them is in scope-state.ts. */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { byHand, discover, READ, settle } from '../graph.js'
 import type { CancellationToken, ResultOf } from '../token.js'
@@ -224,5 +224,5 @@ export class Handle implements Scope {
 }
 
 // With this, the stack of an error begins with the caller of the method.
-// oxlint-disable-next-line typescript/unbound-method -- only told to the engine, never called
+// oxlint-disable-next-line typescript/unbound-method -- only named, for the stack; never called
 const { cancel } = Handle.prototype

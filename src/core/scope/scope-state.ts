@@ -1,5 +1,5 @@
 /**
- * The engine of a scope: it runs the tasks, lets them wait, and keeps the failures. `scope.ts` has the public
+ * The state of a scope: it runs the tasks, lets them wait, and keeps the failures. `scope.ts` has the public
  * functions.
  *
  * Invariants

@@ -1,7 +1,7 @@
 /**
  * Structured concurrency: a scope waits for the tasks that it has started, and none of them outlives the scope.
  *
- * The handle that the body gets is in handle.ts. The engine, which runs tasks, lets them wait and keeps failures, is in
+ * The handle that the body gets is in handle.ts. The state, which runs tasks, lets them wait and keeps failures, is in
  * scope-state.ts.
  */
 import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'

@@ -37,7 +37,7 @@ export interface StuckReport {
 const FRAMES = 3
 
 /**
- * Returns an error whose stack shows where the caller of the caller is. The engines take a snapshot of the stack,
+ * Returns an error whose stack shows where the caller of the caller is. JavaScript engines take a snapshot of the stack,
  * and make text of it when it is read. A short snapshot takes about 1 µs (0.1 µs on Bun), one of the usual length two
  * to four times as long.
  */
@@ -51,7 +51,7 @@ export function placeOfCaller(): Error {
 }
 
 /**
- * Returns the caller's line of the stack, on every engine. V8 begins a stack with the message, and each line with `at`.
+ * Returns the caller's line of the stack, on every JavaScript engine. V8 begins a stack with the message, and each line with `at`.
  */
 function lineOf(place: Error | undefined): string | undefined {
   const stack: unknown = place?.stack // it has another type where a program prepares stacks
