@@ -1,5 +1,13 @@
 /** Repeats a task that has failed, after delays, within the time that is left. */
-import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
+import {
+  type NamesOf,
+  nonNegative,
+  optional,
+  optionalCount,
+  optionalNonNegative,
+  optionsOf,
+  wrongType,
+} from './arguments.js'
 import { waitAfter } from './backoff.js'
 import { turn } from './clock.js'
 import type { CancellationError } from './errors.js'
@@ -8,13 +16,20 @@ import { sleep } from './pace.js'
 import { asyncUnder } from './promises.js'
 import { awaitedThenOf, follow, type Reaction } from './reactions.js'
 import { holdFor, timeLeft } from './remaining.js'
+import type { CancellationToken } from './token.js'
 
 /** The options of a retry. */
 export interface RetryOptions {
   /** The number of attempts in all: a whole number from 1 on, or `Infinity`. Default: 3. */
   readonly attempts?: number | undefined
-  /** Milliseconds between the first attempt and the second. Default: 100. */
-  readonly delay?: number | undefined
+  /**
+   * Milliseconds between the first attempt and the second. Default: 100.
+   *
+   * A function returns the delay after each failure, such as the `Retry-After` of a server. Attempts count from 1.
+   * `factor` then has no effect, and `maxDelay` and `jitter` change the delay only if they are given. An answer that is
+   * no number rejects with `TypeError`. A negative one, or `NaN`, rejects with `RangeError`.
+   */
+  readonly delay?: number | ((error: unknown, attempt: number) => number) | undefined
   /** Each further delay is this many times as long as the delay before it. Default: 2. */
   readonly factor?: number | undefined
   /** The longest delay, in milliseconds. Default: 30,000. */
@@ -28,10 +43,13 @@ export interface RetryOptions {
   /** Milliseconds that an attempt needs. With less time left, no attempt is started. Default: 0. */
   readonly minAttemptTime?: number | undefined
   /**
-   * Whether a failure is worth another attempt: a boolean, or a promise of one. Attempts count from 1. Default: every
-   * failure is.
+   * Whether a failure is worth another attempt: a boolean, or a promise of one. Attempts count from 1. The third
+   * argument is the token on which `retry` was called: once it is cancelled, the promise is waited for no longer.
+   * Default: every failure is.
    */
-  readonly when?: ((error: unknown, attempt: number) => boolean | PromiseLike<boolean>) | undefined
+  readonly when?:
+    | ((error: unknown, attempt: number, token: CancellationToken) => boolean | PromiseLike<boolean>)
+    | undefined
 }
 
 const RETRY_OPTIONS: NamesOf<RetryOptions> = [
@@ -82,12 +100,12 @@ async function tryAgain<Token, T>(
   if (typeof task !== 'function') throw wrongType('task', 'a function', task)
   const attempts = optionalCount('attempts', given.attempts) ?? 3
   const factor = optionalNonNegative('factor', given.factor) ?? 2
-  const longest = optionalNonNegative('maxDelay', given.maxDelay) ?? 30_000
+  const maxDelay = optionalNonNegative('maxDelay', given.maxDelay)
   const minAttemptTime = optionalNonNegative('minAttemptTime', given.minAttemptTime) ?? 0
   const when = optional('when', 'function', given.when)
-  const { jitter = true } = given
+  const { delay = 100, jitter = typeof delay === 'number' } = given
   if (!/^(boolean|function)$/.test(typeof jitter)) throw wrongType('jitter', 'a boolean or a function', jitter)
-  const first = optionalNonNegative('delay', given.delay) ?? 100
+  if (typeof delay !== 'function') nonNegative('delay', delay)
   let pause = 0
   let last: { readonly cause: unknown } | undefined
 
@@ -107,10 +125,14 @@ async function tryAgain<Token, T>(
       end(token, 'dispose')
       // A cancelled retry has ended. A failure that came at the same time is the last one.
       if (discover(node, READ) || attempt >= attempts) throw error
-      if (when && !isYes(await heeded(node, when(error, attempt)))) throw error
+      if (when && !isYes(await heeded(node, when(error, attempt, node as CancellationToken)))) throw error
       last = { cause: error }
+      const chance = jitter ? share(jitter) : 1
+      pause =
+        typeof delay === 'function'
+          ? waitAfter(0, nonNegative('delay', delay(error, attempt)), maxDelay ?? Infinity, 1, chance)
+          : waitAfter(attempt - 1, delay, maxDelay ?? 30_000, factor, chance)
     }
-    pause = waitAfter(attempt - 1, first, longest, factor, jitter ? share(jitter) : 1)
   }
   /* c8 ignore next -- the loop above never ends without a result */
 }

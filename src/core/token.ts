@@ -254,6 +254,14 @@ export abstract class CancellationToken implements Disposable {
     return discover(this, READ)?.kind
   }
 
+  /**
+   * Whether the token can be cancelled at all: false for a `DefaultToken`, and true for every other token, because
+   * `cancel()` cancels it. It stays true once the token is cancelled. C#'s `CanBeCanceled`. A read.
+   */
+  get canBeCancelled(): boolean {
+    return !isNever(own(this))
+  }
+
   /** The reason that was given to `cancel()`, or the reason of a foreign signal. A read. */
   get reason(): unknown {
     return discover(this, READ)?.reason

@@ -61,6 +61,13 @@ for (const { name, make } of kinds) {
       assert.deepEqual(token.turns()[Symbol.iterator]().next(), { done: false, value: 0 })
     })
 
+    it('can be cancelled, before and after it is', () => {
+      const token = make()
+      assert.equal(token.canBeCancelled, true)
+      assert.equal(new Proxy(token, {}).canBeCancelled, true)
+      assert.equal(token.cancel().canBeCancelled, true)
+    })
+
     it('is not iterable: its turns are', async () => {
       const token = make()
       for (const symbol of [Symbol.iterator, Symbol.asyncIterator]) assert.equal(symbol in token, false)
@@ -258,6 +265,8 @@ describe('any token: DefaultToken', () => {
       for (const [, keepsOn] of directPolls) assert.equal(await keepsOn(token), true)
       for (const [, look] of looks) look(token)
       assert.equal(token.isCancelled({ direct: false }), false)
+      assert.equal(token.canBeCancelled, false)
+      assert.equal(new Proxy(token, {}).canBeCancelled, false)
       assert.equal(token.error, undefined)
       assert.equal(token.cancelledBy, undefined)
       assert.equal(token.reason, undefined)

@@ -43,7 +43,18 @@ const methods: Readonly<Record<string | symbol, readonly unknown[]>> = {
   toJSON: [],
   [Symbol.dispose]: [],
 }
-const getters = ['name', 'cancelled', 'error', 'cancelledBy', 'kind', 'reason', 'remaining', 'signal', 'path']
+const getters = [
+  'name',
+  'cancelled',
+  'error',
+  'cancelledBy',
+  'kind',
+  'reason',
+  'remaining',
+  'signal',
+  'path',
+  'canBeCancelled',
+]
 const promising = new Set(['wait', 'race', 'retry', 'sleep', 'checkpoint'])
 
 /** An object that nothing may be written on, as what a callback is called on: a timer, a process, an element of a page. */

@@ -132,6 +132,101 @@ describe('retry', () => {
   })
 })
 
+describe('retry with a delay that follows from the failure', () => {
+  /** A server that says after how many milliseconds to come again. */
+  class Busy extends Error {
+    constructor(readonly retryAfter: number) {
+      super('busy')
+    }
+  }
+  const retryAfter = (error: unknown) => (error as Busy).retryAfter
+
+  /** Starts a retry of which each attempt fails with the next of these delays. Returns when each attempt was. */
+  async function attemptsAt(delays: readonly number[], options?: RetryOptions): Promise<readonly number[]> {
+    using clock = manualClock()
+    const moments: number[] = []
+    const task = async () => {
+      moments.push(clock.now)
+      const next = delays[moments.length - 1]
+      if (next !== undefined) throw new Busy(next)
+    }
+    const whole = NEVER.retry(task, { attempts: Infinity, delay: retryAfter, ...options })
+    await clock.advance(1_000_000)
+    await whole
+    return moments
+  }
+
+  test('waits as long as the function says, with the failure and the number of the attempt', async () => {
+    using clock = manualClock()
+    const asked: unknown[] = []
+    const { calls, work } = flaky(3, clock)
+    const delay = (error: unknown, attempt: number) => {
+      asked.push([error, attempt])
+      return attempt * 10
+    }
+    const whole = NEVER.retry(work, { attempts: 4, delay })
+    await clock.advance(1_000)
+    assert.equal(await whole, 'done')
+    assert.deepEqual(
+      calls.map(({ at }) => at),
+      [0, 10, 30, 60],
+    )
+    assert.deepEqual(asked, [
+      [failures[0], 1],
+      [failures[1], 2],
+      [failures[2], 3],
+    ])
+  })
+
+  test('the wish of a server is not changed, unless maxDelay or jitter is given', async () => {
+    assert.deepEqual(await attemptsAt([40_000, 0, 5]), [0, 40_000, 40_000, 40_005])
+    assert.deepEqual(await attemptsAt([100, 100], { factor: 7 }), [0, 100, 200])
+    assert.deepEqual(await attemptsAt([100, 100], { maxDelay: 60 }), [0, 60, 120])
+    assert.deepEqual(await attemptsAt([100, 100], { jitter: () => 0 }), [0, 50, 100])
+    assert.deepEqual(await attemptsAt([100], { jitter: false }), [0, 100])
+    const [, second] = await attemptsAt([100], { jitter: true })
+    assert.ok(second !== undefined && second >= 50 && second <= 100, String(second))
+  })
+
+  test('a delay that the time does not allow is a RetryBudgetError at once', async () => {
+    using clock = manualClock()
+    for (const wish of [250, Infinity]) {
+      const { calls, work } = flaky(10)
+      const error = await rejection(new TimeoutToken(250).retry(work, { delay: () => wish }))
+      assert.ok(error instanceof RetryBudgetError)
+      assert.equal(error.message, `no time for attempt 2: ${wish} ms wanted, 250 ms left`)
+      assert.deepEqual([calls.length, clock.now, error.cause], [1, 0, failures[0]])
+    }
+    const error = await rejection(NEVER.retry(flaky(10).work, { delay: () => Infinity }))
+    assert.ok(error instanceof RetryBudgetError)
+  })
+
+  test('the function is asked only before another attempt, and what it throws is thrown', async () => {
+    using clock = manualClock()
+    let asked = 0
+    const delay = () => asked++
+    const whole = rejection(NEVER.retry(flaky(10).work, { attempts: 2, delay }))
+    await clock.advance(10)
+    assert.equal(await whole, failures[1])
+    assert.equal(await rejection(NEVER.retry(flaky(10).work, { delay, when: () => false })), failures[0])
+    assert.equal(asked, 1)
+    const fails = () => {
+      throw failures[9]
+    }
+    assert.equal(await rejection(NEVER.retry(flaky(9).work, { delay: fails })), failures[9])
+  })
+
+  test('a cancellation by the function, or during the delay, ends the retry', async () => {
+    using clock = manualClock()
+    const [within, later] = [new SimpleToken(), new SimpleToken()]
+    const byItself = rejection(within.retry(flaky(10).work, { delay: () => (within.cancel(), 5) }))
+    const waiting = rejection(later.retry(flaky(10).work, { delay: () => 60_000 }))
+    await clock.advance(10)
+    later.cancel()
+    assert.deepEqual([await byItself, await waiting], [within.error, later.error])
+  })
+})
+
 describe('retry and cancellation', () => {
   test('no delay stays none, whatever the factor; the event loop turns all the same', async () => {
     using clock = manualClock()
@@ -258,6 +353,39 @@ describe('retry: what is worth it', () => {
     assert.equal(await rejection(NEVER.retry(flaky(9).work, { when: () => false })), failures[0])
   })
 
+  test('when() gets the token, so that it can wait under it', async () => {
+    using clock = manualClock()
+    const token = new SimpleToken({ name: 'import' })
+    const given: unknown[] = []
+    const when = async (_error: unknown, attempt: number, own: CancellationToken) => {
+      given.push(own)
+      await own.sleep(20)
+      return attempt < 3
+    }
+    const whole = rejection(token.retry(flaky(10).work, { attempts: 10, delay: 0, when }))
+    await clock.advance(100)
+    assert.equal(await whole, failures[2])
+    assert.deepEqual(given, [token, token, token])
+  })
+
+  test('a when() that never answers, or that waits under the token, ends with the token', async () => {
+    for (const answer of [
+      () => new Promise<never>(() => {}),
+      // oxlint-disable-next-line unicorn/no-thenable -- on purpose
+      () => ({ then() {} }) as PromiseLike<boolean>,
+      (_error: unknown, _attempt: number, own: CancellationToken) => own.sleep(Infinity).then(() => true),
+    ]) {
+      const token = new SimpleToken()
+      let asked = 0
+      const when = (...args: [unknown, number, CancellationToken]) => (asked++, answer(...args))
+      const whole = rejection(token.retry(flaky(10).work, { delay: 0, when }))
+      while (!asked) await turn()
+      token.cancel()
+      assert.equal(await whole, token.error)
+      assert.equal(asked, 1)
+    }
+  })
+
   test('what when() throws is what is thrown', async () => {
     const when = () => {
       throw failures[9]
@@ -276,6 +404,16 @@ describe('retry: what is worth it', () => {
       [() => NEVER.retry(work, { attempts: 1.5 }), /^RangeError: attempts must be a whole number .* got 1.5$/],
       [() => NEVER.retry(work, { attempts: '3' as never }), /^TypeError: attempts must be a number, got "3"$/],
       [() => NEVER.retry(work, { delay: -1 }), /^RangeError: delay must not be negative or NaN, got -1$/],
+      [() => NEVER.retry(work, { delay: '5' as never }), /^TypeError: delay must be a number, got "5"$/],
+      [() => NEVER.retry(work, { delay: null as never }), /^TypeError: delay must be a number, got null$/],
+      [() => NEVER.retry(work, { delay: () => '5' as never }), /^TypeError: delay must be a number, got "5"$/],
+      [() => NEVER.retry(work, { delay: (() => {}) as never }), /^TypeError: delay must be a number, got undefined$/],
+      [
+        () => NEVER.retry(work, { delay: (async () => 5) as never }),
+        /^TypeError: delay must be a number, got \[object Promise\]$/,
+      ],
+      [() => NEVER.retry(work, { delay: () => -1 }), /^RangeError: delay must not be negative or NaN, got -1$/],
+      [() => NEVER.retry(work, { delay: () => Number.NaN }), /^RangeError: delay must not be .* got NaN$/],
       [() => NEVER.retry(work, { factor: Number.NaN }), /^RangeError: factor must not be negative or NaN, got NaN$/],
       [() => NEVER.retry(work, { maxDelay: -1 }), /^RangeError: maxDelay must not be negative/],
       [

@@ -65,6 +65,19 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
       },
       { delay: 0 },
     ),
+  'a retry with a delay that follows from the failure, and a when that waits': (parent) =>
+    parent.retry(async (_, attempt) => (attempt > 1 ? 1 : Promise.reject(boom)), {
+      delay: () => 0,
+      when: (_error, _attempt, token) => token.checkpoint().then(() => true),
+    }),
+  'a retry whose when never answers': (parent) => {
+    const token = new SimpleToken(parent)
+    const when = () => {
+      token.cancel()
+      return new Promise<never>(nothing)
+    }
+    return token.retry(fail, { when }).catch(refused)
+  },
   'a retry that is cancelled': (parent) => {
     const token = new SimpleToken(parent)
     const whole = token.retry(fail, { delay: 60_000 }).catch(refused)

@@ -149,6 +149,7 @@ for (const [direction, mine, theirs] of [
         }
         assert.ok(mine.from(never) instanceof mine.DefaultToken)
         assert.equal(mine.from(never), mine.from(never))
+        assert.deepEqual([mine.from(never).canBeCancelled, mine.anyOf(never).canBeCancelled], [false, true])
         const all = mine.allOf(never, new mine.SimpleToken().cancel())
         assert.equal(all.cancelled, false)
         assert.throws(() => mine.from(never).cancel(), { code: 'ERR_IMPOSSIBLE_CANCEL' })

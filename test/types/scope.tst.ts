@@ -131,6 +131,13 @@ describe('retry', () => {
       when: (error: unknown) => error instanceof Error,
     })
     expect(token.retry).type.toBeCallableWith(work, { when: async () => true })
+    expect(token.retry).type.toBeCallableWith(work, { delay: (error: unknown, attempt: number) => attempt * 10 })
+    expect(token.retry).type.toBeCallableWith(work, {
+      when: (_: unknown, attempt: number, own: CancellationToken) => own.sleep(attempt).then(() => true),
+    })
+    expect(token.retry).type.not.toBeCallableWith(work, { delay: () => '5' })
+    expect(token.retry).type.not.toBeCallableWith(work, { delay: async () => 5 })
+    expect(token.retry).type.not.toBeCallableWith(work, { delay: () => {} })
     expect(token.retry).type.not.toBeCallableWith(work, { when: () => 5 })
     expect(token.retry).type.not.toBeCallableWith(work, { jitter: 5 })
     expect(token.retry).type.not.toBeCallableWith(work, { attempts: '3' })

@@ -169,6 +169,9 @@ describe('what a token has', () => {
     expect(token.reason).type.toBe<unknown>()
     expect(token.remaining).type.toBe<number>()
     expect(token.name).type.toBe<string | undefined>()
+    expect(token.canBeCancelled).type.toBe<boolean>()
+    // @ts-expect-error Cannot assign to 'canBeCancelled' because it is a read-only property.
+    token.canBeCancelled = false
     expect(token.signal).type.toBe<AbortSignal>()
     expect(String(token)).type.toBe<string>()
     expect(new CounterToken(5).counter).type.toBe<number>()
