@@ -26,9 +26,11 @@ export { CounterToken, type CounterTokenOptions } from './core/tokens/counter.js
 export { allOf } from './core/tokens/all-of.js'
 export { anyOf, type EditorToken, type TokenLike, from } from './core/tokens/from.js'
 
-// Options of waits, races and retries
+// Options of waits, races and retries, and the function that `promise` calls
+export type { Executor } from './core/callbacks.js'
 export type { RaceOptions } from './core/race.js'
 export { RetryBudgetError, type RetryOptions } from './core/retry.js'
+export type { UntilCancelledOptions } from './core/until-cancelled.js'
 export type { WaitOptions } from './core/wait.js'
 
 // Scopes, and the token of the async context

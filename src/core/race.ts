@@ -86,7 +86,8 @@ export function race<Token, T>(
   return race.result
 }
 
-function check(task: unknown): void {
+/** Throws for a value that is no task. */
+export function check(task: unknown): void {
   if (typeof task !== 'function' && !thenOf(task)) throw wrongType('task', 'a promise or a function', task)
 }
 

@@ -12,6 +12,7 @@
 import { isArray, type NamesOf, nonNegative, optional, optionalNonNegative, optionsOf, wrongType } from './arguments.js'
 import { signalOf } from './abort-signal.js'
 import { after, isBefore, isTicking, now } from './clock.js'
+import { type Executor, promiseOf } from './callbacks.js'
 import { bind } from './context.js'
 import { classText, type Form, textOf, treeOf } from './describe.js'
 import { SHOWN, stray, tagOf } from './stray.js'
@@ -59,6 +60,7 @@ import { race, type RaceOptions, type TaskOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { retry, type RetryOptions } from './retry.js'
 import type { Callee } from './traces.js'
+import { untilCancelled, type UntilCancelledOptions } from './until-cancelled.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /**
@@ -422,6 +424,70 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
+   * The result of the task, or `undefined` if this token is cancelled first: a cancellation as a value, without `try`.
+   * tokio's `run_until_cancelled`, Kotlin's `withTimeoutOrNull`.
+   *
+   * The task is a promise or a function, as for {@link race}: a function gets a token of its own, and is not started
+   * under a token that is already cancelled. Only the cancellation of this token becomes `undefined`, whether the task
+   * rejects with it or not (`isCancellation(error, token)`). A task that has failed by then wins over it.
+   *
+   * With `grace`, the task has that many milliseconds, from the cancellation on, to clean up. A failure in this time is
+   * not lost: it rejects. A value is dropped, because it came too late.
+   *
+   * Errors: rejects with the failure of the task, with the cancellation of another token, and with `RangeError` for a
+   * negative `grace`. Without `grace`, a failure after the cancellation is dropped.
+   * Memory: nothing is left on the token or on the promise, as with `race`.
+   *
+   * @example
+   * ```ts
+   * import { type CancellationToken, TimeoutToken } from 'calloff'
+   *
+   * const load = async (token: CancellationToken) => {
+   *   await token.sleep(60_000)
+   *   return 'the page'
+   * }
+   * const page = (await new TimeoutToken(5).untilCancelled(load)) ?? 'the page of yesterday'
+   * console.log(page) // → the page of yesterday
+   * ```
+   */
+  untilCancelled<T>(task: Task<T>, options?: UntilCancelledOptions): Promise<T | undefined> {
+    const node = ownIf(this)
+    return node ? untilCancelled(node, task, options, make) : strayed()
+  }
+
+  /**
+   * A promise for the outcome of an API that calls back, as `new Promise(executor)`, but under this token. The executor
+   * runs at once. It may return a function that stops what it has started. That function is called once if the token
+   * is cancelled before the outcome, and never after a success or a failure. Kotlin's `suspendCancellableCoroutine`.
+   *
+   * Timing: in the call that cancels the token, the promise rejects and the clean-up function is called. If the
+   * executor itself cancels the token, the clean-up function is called as soon as the executor has returned it. Under a
+   * token that is already cancelled the executor is not called. After the cancellation, `resolve` and `reject` do
+   * nothing. A promise that was given to `resolve`, and that is still pending, does not delay the cancellation.
+   *
+   * Errors: rejects with the token's error, with what `reject` was given, and with what the executor throws. An error
+   * that the clean-up function throws surfaces as an uncaught error. A result of the executor that is neither a
+   * function nor undefined (such as the promise of an async executor) is a `TypeError`.
+   * Memory: when the promise has settled, nothing is left on the token.
+   *
+   * @example
+   * ```ts
+   * import { TimeoutToken } from 'calloff'
+   *
+   * const token = new TimeoutToken(5)
+   * const answer = token.promise<string>((resolve) => {
+   *   const timer = setTimeout(resolve, 60_000, 'too late')
+   *   return () => clearTimeout(timer)
+   * })
+   * console.log(await answer.catch((error: Error) => error.name)) // → TimeoutError
+   * ```
+   */
+  promise<T>(executor: Executor<T>): Promise<T> {
+    const node = ownIf(this)
+    return node ? promiseOf(node, executor) : strayed()
+  }
+
+  /**
    * Calls `task` until it succeeds. After a failure it waits for a delay, which grows, and calls `task` again, for as
    * long as there are attempts and time. Each attempt gets a token of its own. That token is cancelled (kind
    * `'dispose'`) when the attempt has failed, so that nothing of it goes on. It is not cancelled after a success: a
@@ -641,6 +707,7 @@ const make = {
   child,
   limit: (ms: number, operation: string, of: TokenNode) => new LimitToken(ms, operation, of),
   isNever,
+  grace: (node: TokenNode, ms: number) => new GraceToken(node as CancellationToken, ms),
 }
 
 /** The text of a token, or of the copy that a test library shows. */

@@ -63,6 +63,11 @@ const numbers: readonly Row[] = [
   { argument: 'timeout', call: (value) => call('waitSync')({ timeout: value }) },
   { argument: 'step', call: (value) => call('waitSync')({ step: value, timeout: 1_000 }) },
   { argument: 'timeout', call: (value) => call('race')(Promise.resolve(), { timeout: value }), promises: true },
+  {
+    argument: 'grace',
+    call: (value) => call('untilCancelled')(Promise.resolve(), { grace: value }),
+    promises: true,
+  },
   { argument: 'ms', call: (value) => call('sleep')(value), promises: true },
   { argument: 'ms', call: (value) => call('every')(value) },
   { argument: 'ms', call: (value) => call('grace')(value) },

@@ -33,6 +33,8 @@ const methods: Readonly<Record<string | symbol, readonly unknown[]>> = {
   waitSync: [{ timeout: 0 }],
   race: [nothing],
   retry: [nothing],
+  promise: [nothing],
+  untilCancelled: [nothing],
   sleep: [5],
   checkpoint: [],
   turns: [],
@@ -55,7 +57,7 @@ const getters = [
   'path',
   'canBeCancelled',
 ]
-const promising = new Set(['wait', 'race', 'retry', 'sleep', 'checkpoint'])
+const promising = new Set(['wait', 'race', 'retry', 'promise', 'untilCancelled', 'sleep', 'checkpoint'])
 
 /** An object that nothing may be written on, as what a callback is called on: a timer, a process, an element of a page. */
 function untouchable(): object {
@@ -155,6 +157,8 @@ describe('24. through a proxy', () => {
       const waiting = proxy.wait()
       const racing = rejection(proxy.race(new Promise(nothing)))
       const sleeping = rejection(proxy.sleep(100_000))
+      const bridged = rejection(proxy.promise(nothing))
+      const until = proxy.untilCancelled(new Promise(nothing), { grace: 0 })
       const within = rejection(scope(proxy, (s) => s.run((child) => child.sleep(100_000))))
       assert.equal(proxy.cancel('why'), proxy)
       const { error } = token
@@ -162,7 +166,8 @@ describe('24. through a proxy', () => {
       assert.equal(proxy.error, error)
       assert.equal(proxy.cancelledBy, token.cancelledBy)
       assert.ok(isCancellation(error, proxy))
-      for (const promise of [waiting, racing, sleeping, within]) assert.equal(await promise, error)
+      for (const promise of [waiting, racing, sleeping, bridged, within]) assert.equal(await promise, error)
+      assert.equal(await until, undefined)
       for (const one of derived) assert.equal(one.error, error)
       assert.equal(told.length, derived.length)
       for (const one of told) assert.equal(one, error)

@@ -27,6 +27,24 @@ const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unkn
     token.cancel()
     return race
   },
+  'a promise of callbacks that has its outcome': (parent) =>
+    parent.promise<void>((resolve) => {
+      setTimeout(resolve, 0)
+      return nothing
+    }),
+  'a promise of callbacks that is cancelled': (parent) => {
+    const token = new SimpleToken(parent)
+    const promise = token.promise(() => nothing).catch(refused)
+    token.cancel()
+    return promise
+  },
+  'untilCancelled with a value': (parent) => parent.untilCancelled(async () => 1, { grace: 60_000 }),
+  'untilCancelled that is cancelled, with a grace': (parent) => {
+    const token = new SimpleToken(parent)
+    const until = token.untilCancelled((own) => own.sleep(60_000), { grace: 60_000 })
+    token.cancel()
+    return until
+  },
   'a sleep': (parent) => parent.sleep(0),
   'a sleep that is cancelled': (parent) => {
     const token = new SimpleToken(parent)

@@ -2,9 +2,11 @@ import { describe, expect, test } from 'tstyche'
 import {
   type CancellationError,
   type CancellationToken,
+  type Executor,
   type RaceOptions,
   type ResultOf,
   SimpleToken,
+  type UntilCancelledOptions,
   type WaitOptions,
   type Task,
 } from 'calloff'
@@ -44,6 +46,49 @@ describe('waiting', () => {
     expect(token.sleep).type.not.toBeCallableWith()
     expect(token.sleep).type.not.toBeCallableWith('5s')
     expect(token.checkpoint).type.not.toBeCallableWith(5)
+  })
+})
+
+describe('a promise of callbacks', () => {
+  test('has the type that resolve takes', () => {
+    expect(token.promise<string>((resolve) => void setTimeout(resolve, 5, 'x'))).type.toBe<Promise<string>>()
+    expect(token.promise((resolve: (value: Row) => void) => resolve({ id: 5 }))).type.toBe<Promise<Row>>()
+    expect(token.promise<void>((resolve) => resolve())).type.toBe<Promise<void>>()
+    expect(token.promise<Row[]>((resolve) => resolve(rows))).type.toBe<Promise<Row[]>>()
+    expect(token.promise(() => {})).type.toBe<Promise<unknown>>()
+    expect<Executor<string>>().type.toBeAssignableFrom(
+      (resolve: (value: string) => void, reject: (error: Error) => void) => (resolve('x'), () => reject(new Error())),
+    )
+  })
+
+  test('takes a function that returns a function or nothing', () => {
+    expect(token.promise<void>).type.toBeCallableWith(() => () => {})
+    expect(token.promise<void>).type.toBeCallableWith(() => async () => {})
+    expect(token.promise<void>).type.not.toBeCallableWith()
+    expect(token.promise<void>).type.not.toBeCallableWith(async () => {})
+    expect(token.promise<void>).type.not.toBeCallableWith((resolve: () => void) => setTimeout(resolve, 5))
+    expect(token.promise<string>).type.not.toBeCallableWith(() => {}, {})
+  })
+})
+
+describe('a cancellation as a value', () => {
+  test('is undefined beside the type of the result', () => {
+    expect(token.untilCancelled(rows)).type.toBe<Promise<Row[] | undefined>>()
+    expect(token.untilCancelled(thenable)).type.toBe<Promise<bigint | undefined>>()
+    expect(token.untilCancelled(() => 5)).type.toBe<Promise<number | undefined>>()
+    expect(token.untilCancelled(async (inner) => inner.wait())).type.toBe<Promise<CancellationError | undefined>>()
+    expect(token.untilCancelled(rows, { grace: 5 })).type.toBe<Promise<Row[] | undefined>>()
+    expect(token.untilCancelled(rows, { grace: undefined })).type.toBe<Promise<Row[] | undefined>>()
+    void token.untilCancelled((inner) => expect(inner).type.toBe<CancellationToken>())
+    expect<{ readonly grace?: number }>().type.toBeAssignableTo<UntilCancelledOptions>()
+  })
+
+  test('takes one task, and known options', () => {
+    expect(token.untilCancelled).type.not.toBeCallableWith()
+    expect(token.untilCancelled).type.not.toBeCallableWith(5)
+    expect(token.untilCancelled).type.not.toBeCallableWith([rows])
+    expect(token.untilCancelled).type.not.toBeCallableWith(rows, { grace: '5s' })
+    expect(token.untilCancelled).type.not.toBeCallableWith(rows, { timeout: 5 })
   })
 })
 
