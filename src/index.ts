@@ -33,6 +33,9 @@ export { RetryBudgetError, type RetryOptions } from './core/retry.js'
 export type { UntilCancelledOptions } from './core/until-cancelled.js'
 export type { WaitOptions } from './core/wait.js'
 
+// Calls of which the latest counts
+export { latest, type Latest, type LatestOptions } from './core/latest.js'
+
 // Scopes, and the token of the async context
 export { NoAmbientError } from './core/context.js'
 export { ScopeClosedError, type ScopeTask } from './core/scope/scope-state.js'

@@ -7,7 +7,7 @@
 import type { CancellationToken } from './token.js'
 
 /** The kinds of the cancellations that a call makes. */
-type KindByCall = 'manual' | 'dispose' | 'race' | 'sibling'
+type KindByCall = 'manual' | 'dispose' | 'race' | 'sibling' | 'superseded'
 
 /** Why a token was cancelled: one word of a small closed set, for policies. The open part is `reason`. */
 export type CancellationKind =
@@ -21,7 +21,13 @@ export type CancellationKind =
   | 'lease'
 
 /** A table, so that the compiler says when a kind is missing. */
-export const KINDS_BY_CALL: Readonly<Record<KindByCall, 1>> = { manual: 1, dispose: 1, race: 1, sibling: 1 }
+export const KINDS_BY_CALL: Readonly<Record<KindByCall, 1>> = {
+  manual: 1,
+  dispose: 1,
+  race: 1,
+  sibling: 1,
+  superseded: 1,
+}
 
 /** The facts that an error is made from. */
 export interface CancellationDetails {

@@ -141,6 +141,7 @@ const NUMBERS: Readonly<Record<CancellationKind, number>> = {
   'process-signal': 9,
   disconnect: 10,
   lease: 11,
+  superseded: 12,
 }
 const KINDS = new Map(Object.entries(NUMBERS).map(([kind, number]) => [number, kind as CancellationKind]))
 

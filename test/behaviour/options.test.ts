@@ -56,6 +56,7 @@ const rows: readonly Row[] = [
     with: (options) => openScope(token, options),
     names: ['name', 'concurrency', 'stuckAfter', 'onStuck', 'trace', 'ambient', 'onLeave'],
   },
+  { call: 'latest', with: (options) => calloff.latest(() => 5, options), names: ['key', 'wait', 'token'] },
   { call: 's.run', with: (options) => scope((s) => s.run(() => 5, options)), names: ['name'] },
   { call: 's.map', with: (options) => scope((s) => s.map([5], () => 5, options)), names: ['name', 'concurrency'] },
   { call: 's.any', with: (options) => scope((s) => s.any([() => 5], options)), names: ['hedge'] },

@@ -1,7 +1,7 @@
 /** What foreign values may look like, at the places where hardly any of them does. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SimpleToken } from 'calloff'
+import { latest, SimpleToken } from 'calloff'
 import type * as argumentsModule from '../../dist/core/arguments.js'
 import type * as contextModule from '../../dist/core/context.js'
 import type * as remoteOriginModule from '../../dist/core/remote-origin.js'
@@ -33,8 +33,9 @@ test('an option that is refused says what to give instead', () => {
 })
 
 test('a kind that has arrived is one of ours, or a cancellation by hand', () => {
-  assert.deepEqual(['timeout', 'lease', 'of a later version', 'toString', 5, undefined].map(kindFrom), [
+  assert.deepEqual(['timeout', 'superseded', 'lease', 'of a later version', 'toString', 5, undefined].map(kindFrom), [
     'timeout',
+    'superseded',
     'lease',
     'manual',
     'manual',
@@ -66,6 +67,17 @@ test('a value that is late is given back in the context of the race', async () =
     token.cancel()
     settle('a connection')
     assert.equal(await late, 'a connection')
+  } finally {
+    bindListeners(before)
+  }
+})
+
+test('a call that had to wait starts in the context of the call', async () => {
+  const before = bindListeners((callback) => callback)
+  try {
+    const run = latest(async (_token, name: string) => name)
+    void run('one')
+    assert.equal(await run('two'), 'two')
   } finally {
     bindListeners(before)
   }

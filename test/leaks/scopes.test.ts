@@ -1,7 +1,7 @@
-/** A scope, and a retry, leave nothing behind on a token that lives long, however they end. */
+/** A scope, a retry, and a call of which the latest counts, leave nothing behind on a token that lives long, however they end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type CancellationToken, isCancellation, openScope, type Scope, scope, SimpleToken } from 'calloff'
+import { type CancellationToken, isCancellation, latest, openScope, type Scope, scope, SimpleToken } from 'calloff'
 import { FLAT, FLAT_SIGNAL, leaves } from './collect.js'
 import { share } from '../effort.js'
 import { delay, nothing } from './lost.js'
@@ -107,4 +107,23 @@ test('tasks that wait for their turn leave nothing on a scope that lives long', 
   const s = openScope(new SimpleToken(), { concurrency: 10 })
   await leaves(FLAT, 50_000, () => s.run(async () => 1))
   await s.close()
+})
+
+const uses100k = share(100_000)
+for (const wait of [true, false]) {
+  test(`${uses100k} calls of which the latest counts leave nothing, { wait: ${wait} }`, async () => {
+    const run = latest((token, _key: number) => token.sleep(60_000), {
+      token: new SimpleToken(),
+      key: (key) => key % 100,
+      wait,
+    })
+    let key = 0
+    await leaves(2 * FLAT, uses100k, () => void run(key++))
+    run.cancel()
+  })
+}
+
+test('calls with keys of their own, that succeed, leave nothing', async () => {
+  const run = latest(async (_token, key: object) => key, { token: new SimpleToken(), key: (key) => key })
+  await leaves(FLAT, uses100k, () => run({}))
 })

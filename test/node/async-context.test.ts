@@ -9,6 +9,7 @@ import {
   ConditionToken,
   CounterToken,
   DefaultToken,
+  latest,
   SimpleToken,
   TimeoutToken,
 } from 'calloff'
@@ -18,6 +19,7 @@ import { node, runtimes, start } from './programs.js'
 
 const context = new AsyncLocalStorage<string>()
 const here = () => context.getStore()
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /** Registers a listener in a context of that name; gives where it ran, as soon as it has. */
 function listenIn(name: string | undefined, token: CancellationToken): { readonly ran: (string | undefined)[] } {
@@ -51,6 +53,18 @@ describe('listeners run in the async context they were registered in', () => {
       listeners.map(({ ran }) => ran),
       [['a'], [undefined], ['b'], ['a']],
     )
+  })
+
+  it('so does a task that had to wait for the call before it', async () => {
+    const ran: (string | undefined)[] = []
+    const run = latest(async () => {
+      ran.push(here())
+      await turn()
+      return here()
+    })
+    void context.run('one', run)
+    assert.equal(await context.run('two', run), 'two')
+    assert.deepEqual(ran, ['one', 'two'])
   })
 
   it('when a deadline passes', () => {

@@ -56,6 +56,7 @@ describe('cancellation errors', () => {
         case 'dispose':
         case 'race':
         case 'sibling':
+        case 'superseded':
           return 1
         case 'timeout':
         case 'condition':
@@ -79,7 +80,7 @@ describe('cancellation errors', () => {
   test('a switch that has them all leaves never; one short does not compile', () => {
     const describeKind = (kind: CancellationKind): string => {
       if (kind === 'manual' || kind === 'timeout' || kind === 'condition' || kind === 'counter') return 'token'
-      if (kind === 'dispose' || kind === 'race' || kind === 'sibling') return 'scope'
+      if (kind === 'dispose' || kind === 'race' || kind === 'sibling' || kind === 'superseded') return 'scope'
       if (kind === 'signal' || kind === 'process-signal' || kind === 'disconnect') return 'outside'
       expect(kind).type.toBe<'lease'>()
       if (kind === 'lease') return 'lease'

@@ -10,8 +10,8 @@ import { after } from '../clock.js'
 import { ambientIf, bind } from '../context.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, READ, subscribe, surface } from '../graph.js'
 import { promiseUnder } from '../promises.js'
-import { type CancellationToken, DefaultToken, SimpleToken, toToken } from '../token.js'
-import type { TokenLike } from '../tokens/from.js'
+import { type CancellationToken, SimpleToken } from '../token.js'
+import { parentOf, type TokenLike } from '../tokens/from.js'
 import { ScopeState, failureOf, failUnlessCancelled, letGo, nothing } from './scope-state.js'
 import { functionOf, Handle, type Scope } from './handle.js'
 import { describeTask, type StuckReport, warn } from './unfinished.js'
@@ -208,13 +208,6 @@ class OpenHandle extends Handle implements OpenScope {
   [Symbol.asyncDispose](): Promise<void> {
     return this.leave()
   }
-}
-
-function parentOf(token: TokenLike): CancellationToken | undefined {
-  if (token === undefined || token === null) return undefined
-  const parent = toToken(token)
-  if (!parent) throw wrongType('token', 'a token, an AbortSignal or an AbortController', token)
-  return parent instanceof DefaultToken ? undefined : parent
 }
 
 /** Makes the parts of a scope. The body, or the block, holds the scope from the beginning (SC1 in scope-state.ts). */

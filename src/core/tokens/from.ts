@@ -51,6 +51,14 @@ export function from(foreign: TokenLike): CancellationToken {
   return token instanceof DefaultToken ? token : new FromToken(token)
 }
 
+/** Returns the parent that a `token` argument stands for. Undefined if the token is absent, or is never cancelled. */
+export function parentOf(token: TokenLike): CancellationToken | undefined {
+  if (token === undefined || token === null) return undefined
+  const parent = toToken(token)
+  if (!parent) throw wrongType('token', 'a token, an AbortSignal or an AbortController', token)
+  return parent instanceof DefaultToken ? undefined : parent
+}
+
 /** Its text is that of the bridge that it derives from. */
 class FromToken extends SimpleToken {
   /** @internal */
