@@ -23,7 +23,7 @@ export { CANCELLED, NEVER } from './core/tokens/constants.js'
 export { CounterToken, type CounterTokenOptions } from './core/tokens/counter.js'
 
 // Combined tokens, and tokens of other systems
-export { allOf } from './core/tokens/all-of.js'
+export { allOf, someOf } from './core/tokens/some-of.js'
 export { anyOf, type EditorToken, type TokenLike, from } from './core/tokens/from.js'
 
 // Options of waits, races and retries, and the function that `promise` calls

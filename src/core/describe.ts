@@ -66,6 +66,15 @@ function ownText(node: Described, form: Form): string[] {
   return [...(form.own ?? []), ...(text ? [`{ ${text} }`] : [])]
 }
 
+/** The sources that the text shows. An `except` has the ancestors of its source among its sources. */
+function shownSources({ sources }: TokenNode, { method }: Form): TokenNode[] {
+  const shown: TokenNode[] = []
+  each(sources, (source) => {
+    if (!method || !shown.length) shown.push(source)
+  })
+  return shown
+}
+
 /**
  * The most pieces of a text. A token that is reached in several ways stands in the text several times, so a ladder of
  * diamonds would fill the memory.
@@ -89,7 +98,7 @@ export function textOf(top: TokenNode): string {
     }
     const own = ownText(at as Described, form)
     const parts: (TokenNode | string)[] = form.method ? [] : own
-    each(at.sources, (source) => parts.push(source))
+    for (const source of shownSources(at, form)) parts.push(source)
     rest.push(form.method ? `.${form.call}(${own.join(', ')})` : ')')
     for (let i = parts.length - 1; i >= 0; i--) {
       rest.push(parts[i] as TokenNode | string)
@@ -122,8 +131,7 @@ export function treeOf(top: TokenNode): string {
         ? `cancelled: ${errorOf(outcome).message}`
         : 'cancelled'
     lines.push(`${first}${line}${state ? ` ${state}` : ''}`)
-    const sources: TokenNode[] = []
-    each(node.sources, (source) => sources.push(source))
+    const sources = shownSources(node, form)
     if (sources.length > 0 && rest.length >= DEEPEST * 3) return void lines.push(`${rest}└─ …`)
     sources.forEach((source, i) => {
       const last = i === sources.length - 1

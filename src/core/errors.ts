@@ -29,6 +29,18 @@ export const KINDS_BY_CALL: Readonly<Record<KindByCall, 1>> = {
   superseded: 1,
 }
 
+/** The closed set of all kinds. */
+export const KINDS: Readonly<Record<CancellationKind, 1>> = {
+  ...KINDS_BY_CALL,
+  timeout: 1,
+  condition: 1,
+  counter: 1,
+  signal: 1,
+  'process-signal': 1,
+  disconnect: 1,
+  lease: 1,
+}
+
 /** The facts that an error is made from. */
 export interface CancellationDetails {
   /** The token where the cancellation started. */

@@ -87,12 +87,16 @@ export interface TokenNode {
   explain(kind: CancellationKind): string
 }
 
-/** An all-of or a grace. */
+/** A some-of (an all-of is one), an except, or a grace. */
 export interface OpaqueNode extends TokenNode {
+  /** How many of its sources must be cancelled. Default: 1. */
+  readonly quorum?: number
+  /** Whether the cancellation of a source counts. If it does not, the source counts as live. Default: it counts. */
+  heeds?(cancellation: Cancellation): boolean
   /** Returns the answer of its own rule, without polling a source. */
   known(mode: Mode, walk: number): Cancellation | undefined
   /**
-   * All its sources are cancelled, `last` as the last one. Returns the cancellation of the node, if it is cancelled by
+   * As many sources as it takes are cancelled, `last` as the last one. Returns the cancellation of the node, if it is cancelled by
    * now.
    */
   conclude(last: Cancellation): Cancellation | undefined
@@ -100,7 +104,7 @@ export interface OpaqueNode extends TokenNode {
   sourceEnded(): Cancellation | undefined
   /**
    * Returns the cancellation by which the node will be cancelled by itself, given the same of each source. Undefined if
-   * it may never be.
+   * it may never be. For a node that has `heeds`, those of a source are without those of the source's ancestors.
    */
   predictEnd(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined
 }
@@ -201,6 +205,12 @@ function sourceAt(node: TokenNode, index: number): TokenNode | undefined {
   const { sources } = node
   return Array.isArray(sources) ? (sources as readonly TokenNode[])[index] : index ? undefined : (sources as TokenNode)
 }
+
+const countOf = ({ sources }: TokenNode): number => (Array.isArray(sources) ? sources.length : 1)
+
+/** How many sources of an opaque node must be live to keep it live. */
+export const neededLive = (node: TokenNode & Pick<OpaqueNode, 'quorum'>): number =>
+  countOf(node) - (node.quorum ?? 1) + 1
 
 // ---- Polls and reads ------------------------------------------------------------------------------------------------
 
@@ -324,8 +334,8 @@ function pollRules(node: TokenNode, mode: Mode, walk: number): boolean {
 
 /**
  * Visits all ancestors. If a cancellation happens meanwhile (a condition may cancel any token), it visits them again.
- * By G7 that comes to an end. An opaque node is live as long as one of its sources is. With `behind`, its other sources
- * are polled all the same, unless it is awake.
+ * By G7 that comes to an end. An opaque node is live as long as too few of its sources are cancelled. Once it is known to
+ * be live, its other sources are polled only with `behind`, and only if it is not awake.
  */
 export function climb(top: TokenNode, mode: Mode, walk: number, behind = false): Cancellation | undefined {
   for (;;) {
@@ -348,10 +358,11 @@ function climbOnce(
 ): Cancellation | undefined {
   let verdict = stateOf(top, mode, walk)
   if (verdict) return verdict
-  // The nodes on the path. For each of them: the index of its next source, and, if it is opaque, the last cancellation
-  // of a source.
+  // The nodes on the path. For each of them: the index of its next source, and, if it is opaque, how many of its sources
+  // are cancelled, and the last of these cancellations.
   const path = [top]
   const next = [0]
+  const ended = [0]
   const last: (Cancellation | undefined)[] = [undefined]
   // The nodes that were found live in this climb: a ladder of diamonds has 2ⁿ ways through it.
   const passed = new Set<TokenNode>()
@@ -365,7 +376,7 @@ function climbOnce(
       if (!known && !verdict) {
         if (source.sources) {
           path[++depth] = source
-          next[depth] = 0
+          next[depth] = ended[depth] = 0
           last[depth] = undefined
           continue
         }
@@ -384,11 +395,16 @@ function climbOnce(
     for (; depth >= 0; depth--) {
       const asker = path[depth] as TokenNode
       if (asker.opaque) {
-        if (verdict) last[depth] = later(last[depth], verdict)
-        else passed.add(asker) // live as long as one of its sources
+        const node = asker as OpaqueNode
+        if (verdict && node.heeds?.(verdict) !== false) {
+          last[depth] = later(last[depth], verdict)
+          ended[depth] = (ended[depth] as number) + 1
+        }
+        const missing = (node.quorum ?? 1) - (ended[depth] as number)
+        const left = countOf(node) - (next[depth] as number)
         // An opaque node that is awake has links: its sources tell it.
-        if ((verdict || (behind && !asker.extras?.links)) && sourceAt(asker, next[depth] as number)) break
-        verdict = passed.has(asker) ? undefined : (asker as OpaqueNode).conclude(last[depth] as Cancellation)
+        if (left > 0 && missing > 0 && (left >= missing || (behind && !node.extras?.links))) break
+        verdict = missing > 0 ? undefined : node.conclude(last[depth] as Cancellation)
         if (!verdict) {
           passed.add(asker)
           continue
@@ -420,9 +436,20 @@ function markAlive(node: TokenNode, started: number): void {
   if (!node.opaque) node.seen = node.rules ? -started : started
 }
 
-/** Returns the later of two cancellations: by the moment when it happened, then by the moment when it was recorded. */
-export function later(a: Cancellation | undefined, b: Cancellation): Cancellation {
-  return !a || b.at > a.at || (b.at === a.at && b.order >= a.order) ? b : a
+/** Compares two cancellations: by the moment when they happened, then by the moment when they were recorded. */
+function byTime(a: Cancellation, b: Cancellation): number {
+  return a.at - b.at || a.order - b.order
+}
+
+/** Returns the cancellations, without those that are undefined, the earliest first. */
+export function inOrder(cancellations: readonly (Cancellation | undefined)[]): Cancellation[] {
+  // oxlint-disable-next-line unicorn/no-array-sort -- its own array, and not every engine has toSorted
+  return cancellations.filter((one) => one !== undefined).sort(byTime)
+}
+
+/** Returns the later of two cancellations. */
+function later(a: Cancellation | undefined, b: Cancellation): Cancellation {
+  return !a || byTime(a, b) <= 0 ? b : a
 }
 
 // ---- Birth ----------------------------------------------------------------------------------------------------------
@@ -646,12 +673,8 @@ function wakeSeveral(child: TokenNode, toWake: TokenNode[]): void {
   // A source may have been cancelled since the last read, and will not report this again. Other sources may be
   // cancelled without a record: they are woken now, and report it then.
   let first: Cancellation | undefined
-  let lives = !child.sources
-  each(child.sources, ({ outcome }) => {
-    first ??= outcome
-    lives ||= !outcome
-  })
-  const over = !child.opaque ? first : lives ? undefined : (child as OpaqueNode).sourceEnded()
+  each(child.sources, ({ outcome }) => (first ??= outcome))
+  const over = first && child.opaque ? (child as OpaqueNode).sourceEnded() : first
   if (over) settle(child, over)
   const extras = extrasOf(child)
   // The child is cancelled, or a listener has stopped the subscription that was to be woken, or the child is awake

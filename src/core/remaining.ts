@@ -1,6 +1,17 @@
 /** The future of a token: when it is cancelled by itself, and by which cancellation. */
 import { keepAlive, now } from './clock.js'
-import { Cancellation, discover, each, epoch, READ, type OpaqueNode, rulesOf, type TokenNode } from './graph.js'
+import type { CancellationKind } from './errors.js'
+import {
+  Cancellation,
+  discover,
+  each,
+  epoch,
+  hasRule,
+  READ,
+  type OpaqueNode,
+  rulesOf,
+  type TokenNode,
+} from './graph.js'
 
 /** A rule that is not opaque. */
 interface Timed extends TokenNode {
@@ -11,9 +22,11 @@ interface Timed extends TokenNode {
   ahead?(isPublished: boolean): Cancellation | undefined
 }
 
+/** The kind of a cancellation that may happen. It is none of the real kinds, so that no `except` leaves it out. */
+const PERHAPS = 'perhaps' as CancellationKind
+
 const aheadOf = (rule: TokenNode) => (rule as Timed).ahead?.(false)
-const perhapsOf = (rule: TokenNode) =>
-  rule.endsItself ? new Cancellation(rule, 'condition', undefined, 0) : aheadOf(rule)
+const perhapsOf = (rule: TokenNode) => (rule.endsItself ? new Cancellation(rule, PERHAPS, undefined, 0) : aheadOf(rule))
 const publishedOf = (rule: TokenNode) => (rule as Timed).ahead?.(true)
 
 /**
@@ -33,6 +46,9 @@ function predict(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
     }
     return first
   }
+  /** The same, without its ancestors. */
+  const ownEndOf = (node: TokenNode) =>
+    node.outcome ?? (known.has(node) ? known.get(node) : hasRule(node) ? ofRule(node) : undefined)
   for (let stack = [top], node: TokenNode | undefined; (node = stack.at(-1));) {
     const current = node
     const depth = stack.length
@@ -49,7 +65,9 @@ function predict(top: TokenNode, ofRule: (rule: TokenNode) => Cancellation | und
     }
     if (stack.length > depth) continue
     stack.pop()
-    if (current.opaque) known.set(current, (current as OpaqueNode).predictEnd(sources.map(endOf)))
+    if (!current.opaque) continue
+    const opaque = current as OpaqueNode
+    known.set(current, opaque.predictEnd(sources.map(opaque.heeds ? ownEndOf : endOf)))
   }
   return endOf(top)
 }
@@ -66,8 +84,7 @@ export function predictPublished(node: TokenNode): Cancellation | undefined {
  */
 export function timeLeft(node: TokenNode, polled: number): number {
   const at = now()
-  const perhaps = (rule: TokenNode) =>
-    rule.polled ? new Cancellation(rule, 'condition', undefined, at) : aheadOf(rule)
+  const perhaps = (rule: TokenNode) => (rule.polled ? new Cancellation(rule, PERHAPS, undefined, at) : aheadOf(rule))
   const end = predict(node, polled ? aheadOf : perhaps)
   return end ? Math.max(0, end.at - at) : Infinity
 }

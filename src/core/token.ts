@@ -14,7 +14,7 @@ import { signalOf } from './abort-signal.js'
 import { after, isBefore, isTicking, now } from './clock.js'
 import { type Executor, promiseOf } from './callbacks.js'
 import { bind } from './context.js'
-import { classText, type Form, textOf, treeOf } from './describe.js'
+import { classText, type Form, quoted, textOf, treeOf } from './describe.js'
 import { SHOWN, stray, tagOf } from './stray.js'
 import {
   CancellationError,
@@ -26,6 +26,7 @@ import {
 } from './errors.js'
 import { BRAND, type ForeignSource, foreignOf, NEVER_BRAND } from './foreign.js'
 import {
+  above,
   adopt,
   byHand,
   call,
@@ -38,6 +39,7 @@ import {
   errorOf,
   fired,
   giveRule,
+  inOrder,
   type Extras,
   extrasOf,
   INDIRECT,
@@ -54,6 +56,7 @@ import {
   subscribe,
   type TokenNode,
 } from './graph.js'
+import { deadlineBehind, kindsOf } from './except.js'
 import { iterate } from './iterate.js'
 import { checkpoint, every, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type TaskOf } from './race.js'
@@ -594,6 +597,36 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
+   * Returns a token that is cancelled with this one, but not by a cancellation of the given kinds: the client may leave
+   * (`'disconnect'`), and the task goes on. A later cancellation of another kind still counts, of this token's parents
+   * and of their parents, too. So does a deadline that passes later. With `'timeout'` among the kinds, deadlines do not
+   * count, for `remaining` neither.
+   *
+   * Limits: this token itself keeps its first cancellation, so a `cancel()` on it that comes later does nothing. A
+   * condition or a counter is not polled once its own token was cancelled by something else. And there is only the one
+   * cancellation to hear of where a token stands for several: an `allOf`, a `someOf`, a `grace`, another `except`, a
+   * token of another thread, process or copy of the package.
+   *
+   * Errors: throws `TypeError` without kinds, and for a kind that does not exist.
+   *
+   * @param kinds the kinds of cancellations that are left out
+   *
+   * @example
+   * ```ts
+   * import { SimpleToken, TimeoutToken } from 'calloff'
+   *
+   * const controller = new AbortController()
+   * const request = new TimeoutToken(60_000, controller.signal)
+   * const report = request.except('signal') // it is written although the client has left
+   * controller.abort()
+   * console.log(request.cancelled, report.cancelled, report.remaining > 59_000) // → true false true
+   * ```
+   */
+  except(...kinds: [CancellationKind, ...CancellationKind[]]): CancellationToken {
+    return new ExceptToken(own(this), kindsOf(kinds))
+  }
+
+  /**
    * A real `AbortSignal`, for `fetch`, streams and other libraries. It is made at the first read, and each read returns
    * the same one. Its reason is `token.error`.
    *
@@ -1098,6 +1131,77 @@ class GraceToken extends CancellationToken {
   /** @internal */
   override form(): Form {
     return { call: 'grace', own: [String(this.#ms)], method: true }
+  }
+}
+
+/** The token that `token.except(…kinds)` returns. */
+class ExceptToken extends CancellationToken {
+  readonly #kinds: ReadonlySet<CancellationKind>
+
+  constructor(source: CancellationToken, kinds: ReadonlySet<CancellationKind>) {
+    super(UNCLONABLE)
+    this.#kinds = kinds
+    // Each ancestor is a source: one that lives on counts, although the token between was cancelled.
+    this.sources = [...above(source, false)]
+    this.rules = this
+    this.seen = 0
+  }
+
+  /** @internal */
+  override get opaque(): boolean {
+    return true
+  }
+
+  /** @internal */
+  override pollOwn(mode: Mode, walk: number): Cancellation | undefined {
+    return climb(this, mode, walk)
+  }
+
+  /** @internal */
+  heeds({ kind }: Cancellation): boolean {
+    return !this.#kinds.has(kind)
+  }
+
+  /** A deadline among its sources whose token was cancelled by something else. That token has no timer any more. */
+  #behind(): Cancellation | undefined {
+    return this.#kinds.has('timeout') ? undefined : deadlineBehind(this.sources as readonly TokenNode[])
+  }
+
+  /** @internal */
+  known(): Cancellation | undefined {
+    const end = this.#behind()
+    return end && readClock() >= end.at ? end : undefined
+  }
+
+  /** @internal */
+  conclude(last: Cancellation): Cancellation {
+    return last
+  }
+
+  /** @internal */
+  sourceEnded(): Cancellation | undefined {
+    const found = this.predictEnd((this.sources as readonly TokenNode[]).map(({ outcome }) => outcome))
+    if (found && (found.order || found.at <= now())) return found
+    this.arm()
+    return undefined
+  }
+
+  /** @internal */
+  override arm(): void {
+    const extras = extrasOf(this)
+    extras.disarm?.()
+    const end = this.#behind()
+    extras.disarm = end && after(end.at - now(), () => settle(this, end), false)
+  }
+
+  /** @internal */
+  predictEnd(sources: readonly (Cancellation | undefined)[]): Cancellation | undefined {
+    return inOrder([...sources, this.#behind()]).find((one) => this.heeds(one))
+  }
+
+  /** @internal */
+  override form(): Form {
+    return { call: 'except', own: [...this.#kinds].map(quoted), method: true }
   }
 }
 

@@ -7,7 +7,17 @@
 import { optional, wrongType } from '../core/arguments.js'
 import { now, type SharedWord } from '../core/clock.js'
 import type { Origin } from '../core/remote-origin.js'
-import { Cancellation, DIRECT, each, INDIRECT, READ, type Mode, settle, type TokenNode } from '../core/graph.js'
+import {
+  Cancellation,
+  DIRECT,
+  each,
+  INDIRECT,
+  neededLive,
+  READ,
+  type Mode,
+  settle,
+  type TokenNode,
+} from '../core/graph.js'
 import { type CommonCount, CounterToken } from '../core/tokens/counter.js'
 import { COUNT } from './layout.js'
 import { isShared } from './memory.js'
@@ -131,8 +141,8 @@ interface Reached {
 
 /**
  * Returns the counters above a shared token, in the order in which a poll reaches them. From now on other threads can
- * count them. An all-of and a grace are cancelled later than their first sources. Of these, the result contains the
- * counters that the first poll reaches.
+ * count them. A some-of (an all-of is one) and a grace are cancelled later than their first sources. Of these, the result
+ * contains the counters that the first poll reaches.
  */
 export function countersAbove(source: TokenNode, isSame: boolean): readonly CountHandle[] {
   const found = new Map<Count, CountHandle>()
@@ -163,7 +173,7 @@ export function countersAbove(source: TokenNode, isSame: boolean): readonly Coun
     const isShared = 'counted' in node
     const sources: Reached[] = []
     each(node.sources, (one) => {
-      if (node.opaque && !isShared && sources.length > 0) return
+      if (node.opaque && !isShared && sources.length === neededLive(node)) return
       sources.push({ node: one, isSame: at.isSame && node.stands === true, ends: ends && (!node.opaque || isShared) })
     })
     stack.push(...sources.toReversed())

@@ -12,6 +12,7 @@ import {
   CounterToken,
   from,
   SimpleToken,
+  someOf,
   TimeoutCancellationError,
   TimeoutToken,
 } from 'calloff'
@@ -49,6 +50,9 @@ export const nestingKinds: readonly Kind[] = [
   { name: 'SharedToken', make: (...nested) => new SharedToken(...nested) },
   { name: 'SharedToken that others know', make: (...nested) => known(new SharedToken(...nested)) },
   { name: 'SharedToken in memory of its own', make: (...nested) => SharedToken.at(memory(), 64, ...nested) },
+  { name: 'someOf in a sum', make: (...nested) => anyOf(someOf(2, new SimpleToken(), new SimpleToken()), ...nested) },
+  { name: 'except in a sum', make: (...nested) => anyOf(new SimpleToken().except('race'), ...nested) },
+  { name: 'except of a sum', make: (...nested) => anyOf(new SimpleToken(), ...nested).except('race') },
   { name: 'allOf in a sum', make: (...nested) => anyOf(allOf(new SimpleToken(), new SimpleToken()), ...nested) },
 ]
 
@@ -69,6 +73,8 @@ export const kinds: readonly Kind[] = [
     make: () => SharedToken.from(structuredClone(share(new TimeoutToken(HOUR)).handle)),
   },
   { name: 'allOf', make: () => allOf(new SimpleToken(), new TimeoutToken(HOUR)) },
+  { name: 'someOf', make: () => someOf(2, new SimpleToken(), new TimeoutToken(HOUR), new SimpleToken()) },
+  { name: 'except', make: () => new TimeoutToken(HOUR, new SimpleToken()).except('timeout', 'disconnect') },
   { name: 'allOf of nothing', make: () => allOf() },
   { name: 'grace', make: () => new SimpleToken().grace(1_000) },
   { name: 'grace of a sum', make: () => new SimpleToken(new TimeoutToken(HOUR)).grace(0) },

@@ -11,6 +11,7 @@ import {
   NEVER,
   scope,
   SimpleToken,
+  someOf,
   TimeoutToken,
 } from 'calloff'
 import { share } from 'calloff/threads'
@@ -41,6 +42,7 @@ const methods: Readonly<Record<string | symbol, readonly unknown[]>> = {
   every: [5],
   iterate: [[]],
   grace: [5],
+  except: ['race'],
   toString: [],
   toJSON: [],
   [Symbol.dispose]: [],
@@ -150,7 +152,16 @@ describe('24. through a proxy', () => {
       assert.equal(proxy.name, token.name)
       assert.equal(proxy.onCancel(nothing).stop(), true)
       assert.equal(proxied(token.onCancel(nothing)).stop(), true)
-      const derived = [proxy.plus(), new SimpleToken(proxy), anyOf(proxy), allOf(proxy), from(proxy), proxy.grace(0)]
+      const derived = [
+        proxy.plus(),
+        new SimpleToken(proxy),
+        anyOf(proxy),
+        allOf(proxy),
+        from(proxy),
+        proxy.grace(0),
+        someOf(1, proxy),
+        proxy.except('race'),
+      ]
       const told: unknown[] = []
       const registrations = [token, ...derived].map((one) => one.onCancel((error) => told.push(error)))
       assert.equal(proxied(registrations[0] as object as { stop(): boolean }).stop(), true)

@@ -40,7 +40,10 @@ export type Rule =
   | { readonly is: 'foreign'; readonly foreign: ModelForeign }
   /** What stands for the signal of a token of ours, given back to us: no poll goes through it, no look either. */
   | { readonly is: 'echo'; readonly of: ModelToken }
-  | { readonly is: 'all' }
+  /** Ends with the k-th of its sources: an all-of with the last of them. */
+  | { readonly is: 'some'; readonly k: number }
+  /** Does not end with a source that ended in one of these ways. Its sources are a token and those above it. */
+  | { readonly is: 'except'; readonly kinds: ReadonlySet<Kind> }
   /** `told`: the first it heard of its source's end. */
   | { readonly is: 'grace'; readonly ms: number; told: Outcome | undefined }
 
@@ -67,6 +70,8 @@ export class ModelToken {
   outcome: Outcome | undefined
   /** Those who still wait to be called, by number. */
   readonly listeners = new Set<number>()
+  /** Its deadline, for those to whom it still counts though the token has ended in another way. */
+  behind: Outcome | undefined
   /** Set once a signal was made of it: the tokens whose end ends it, and the first end it heard of. */
   signal: { readonly over: ReadonlySet<ModelToken>; heard: Outcome | undefined } | undefined
   /** A signal was made of it or of a token below: from then on it ends by itself. */
@@ -79,7 +84,7 @@ export class ModelToken {
 
   /** Does not end with the first of its sources. */
   get opaque(): boolean {
-    return this.rule.is === 'all' || this.rule.is === 'grace'
+    return this.rule.is === 'some' || this.rule.is === 'grace' || this.rule.is === 'except'
   }
 }
 
@@ -215,9 +220,11 @@ export class Model {
             ? rule.deadline
             : rule.is === 'condition'
               ? (rule.next ?? Infinity)
-              : rule.is === 'grace'
-                ? ((rule.told ?? token.sources[0]?.outcome)?.at ?? Infinity) + rule.ms
-                : Infinity
+              : rule.is === 'except'
+                ? (this.#behind(token)?.at ?? Infinity)
+                : rule.is === 'grace'
+                  ? ((rule.told ?? token.sources[0]?.outcome)?.at ?? Infinity) + rule.ms
+                  : Infinity
         if (moment <= until) due.push({ at: Math.max(moment, this.now), token })
       }
       const first = due.reduce<(typeof due)[number] | undefined>(
@@ -268,18 +275,29 @@ export class Model {
 
     const { rule } = token
     const indirect = mode === 'direct' ? 'indirect' : mode
-    if (rule.is === 'all') {
-      if (token.sources.length === 0) return undefined
+    if (rule.is === 'some') {
       let last: Outcome | undefined
-      let lives = false
+      let ended = 0
+      let live = 0
       for (const source of token.sources) {
         const one = this.#poll(source, indirect, visit)
         if (token.outcome !== undefined) return token.outcome
-        if (one === undefined && visit.awake?.has(token) !== false) return undefined
-        if (one === undefined) lives = true
-        else last = this.#lastOf(last, one)
+        if (one === undefined) live++
+        else {
+          last = this.#lastOf(last, one)
+          if (++ended === rule.k) return this.#settle(token, last)
+        }
+        if (live > token.sources.length - rule.k && visit.awake?.has(token) !== false) return undefined
       }
-      return lives ? undefined : this.#settle(token, last as Outcome)
+      return undefined
+    }
+    if (rule.is === 'except') {
+      for (const source of token.sources) {
+        const one = this.#poll(source, indirect, visit)
+        if (token.outcome !== undefined) return token.outcome
+        if (one !== undefined && !rule.kinds.has(one.kind)) return this.#settle(token, one)
+      }
+      return undefined
     }
     if (rule.is === 'grace') {
       const over = this.#graceEnd(token)
@@ -326,6 +344,10 @@ export class Model {
           : new Outcome(token, rule.foreign.over.kind, rule.foreign.over.reason, this.now)
       case 'echo':
         return rule.of.signal?.heard
+      case 'except': {
+        const end = this.#behind(token)
+        return end !== undefined && end.at <= this.now ? end : undefined
+      }
       default:
         return undefined
     }
@@ -336,6 +358,18 @@ export class Model {
     if (token.rule.is !== 'condition' || token.rule.caching) return false
     const { pushed, byItself } = this.#watched()
     return !pushed.has(token) && !byItself.has(token)
+  }
+
+  /** The earliest deadline that still counts for an except. */
+  #behind({ rule, sources }: ModelToken): Outcome | undefined {
+    if (rule.is !== 'except' || rule.kinds.has('timeout')) return undefined
+    const ends = sources.flatMap((one) => {
+      if (one.rule.is !== 'timeout' || one.rule.deadline === Infinity) return []
+      const { outcome } = one
+      if (outcome === undefined || (outcome.origin === one && outcome.kind === 'timeout')) return []
+      return [(one.behind ??= new Outcome(one, 'timeout', undefined, one.rule.deadline))]
+    })
+    return this.#inOrder(ends)[0]
   }
 
   #graceEnd(token: ModelToken): Outcome | undefined {
@@ -372,6 +406,11 @@ export class Model {
       if (this.#isBlurred(a) || this.#isBlurred(b)) throw new Tie()
     }
     return later(a, b)
+  }
+
+  /** By the moment, the earliest first. */
+  #inOrder(outcomes: readonly Outcome[]): Outcome[] {
+    return outcomes.toSorted((a, b) => (a === b ? 0 : this.#lastOf(a, b) === a ? 1 : -1))
   }
 
   /** A signal gives us back the error alone, which a grace shares with its source: whose moment is meant nobody can tell. */
@@ -422,13 +461,14 @@ export class Model {
       const { rule } = token
       const ended = token.sources.flatMap((source) => reached.get(source) ?? [])
       if (ended.length === 0 || !pushed.has(token)) continue
-      if (rule.is === 'all') {
-        const all = token.sources.map((source) => source.outcome)
-        if (all.includes(undefined)) continue
-        reach(
-          token,
-          (all as Outcome[]).reduce((a, b) => this.#lastOf(a, b)),
-        )
+      if (rule.is === 'some') {
+        const all = token.sources.flatMap(({ outcome: one }) => one ?? [])
+        if (all.length >= rule.k) reach(token, this.#inOrder(all)[rule.k - 1] as Outcome)
+      } else if (rule.is === 'except') {
+        const behind = this.#behind(token)
+        const all = token.sources.flatMap(({ outcome: one }) => (one && !rule.kinds.has(one.kind) ? [one] : []))
+        const first = this.#inOrder(behind && behind.at <= this.now ? [...all, behind] : all)[0]
+        if (first !== undefined) reach(token, first)
       } else if (rule.is === 'grace') {
         rule.told ??= ended[0] as Outcome
         const due = rule.told.at + rule.ms
@@ -481,22 +521,30 @@ export class Model {
       const told = rule.told ?? this.peek(token.sources[0] as ModelToken)
       return told !== undefined && this.now >= told.at + rule.ms ? told : undefined
     }
-    if (rule.is === 'all') {
-      const all = token.sources.map((source) => this.peek(source))
-      return all.length === 0 || all.includes(undefined) ? undefined : (all as Outcome[]).reduce((a, b) => later(a, b))
+    if (rule.is === 'some') {
+      const all = token.sources.flatMap((source) => this.peek(source) ?? [])
+      return all.length < Math.max(rule.k, 1) ? undefined : all.slice(0, rule.k).reduce((a, b) => later(a, b))
     }
-    return token.sources.map((source) => this.peek(source)).find((one) => one !== undefined)
+    const heeds = (one: Outcome | undefined) => one !== undefined && !(rule.is === 'except' && rule.kinds.has(one.kind))
+    return token.sources.map((source) => this.peek(source)).find(heeds)
   }
 
   #left(token: ModelToken): number {
     if (this.peek(token) !== undefined) return 0
     const { rule, sources } = token
-    if (rule.is === 'all') return sources.length === 0 ? Infinity : Math.max(...sources.map((one) => this.#left(one)))
+    if (rule.is === 'some')
+      return sources.map((one) => this.#left(one)).toSorted((a, b) => a - b)[rule.k - 1] ?? Infinity
     if (rule.is === 'grace') {
       const told = rule.told ?? this.peek(sources[0] as ModelToken)
       return told === undefined
         ? this.#left(sources[0] as ModelToken) + rule.ms
         : Math.max(0, told.at + rule.ms - this.now)
+    }
+    if (rule.is === 'except') {
+      // In which way one of these will end is not told here.
+      if (sources.some(({ opaque, outcome }) => opaque && outcome === undefined)) throw new Tie()
+      const deadlines = sources.map((one) => (one.rule.is === 'timeout' ? one.rule.deadline : Infinity))
+      return rule.kinds.has('timeout') ? Infinity : Math.max(0, Math.min(Infinity, ...deadlines) - this.now)
     }
     const own = rule.is === 'timeout' ? rule.deadline - this.now : Infinity
     return Math.min(own, ...sources.map((one) => this.#left(one)))

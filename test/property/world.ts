@@ -13,12 +13,14 @@ import {
   NEVER,
   type Registration,
   SimpleToken,
+  someOf,
   TimeoutToken,
 } from 'calloff'
 import { type ManualClock, manualClock } from 'calloff/testing'
 import fc from 'fast-check'
 import {
   type Answer,
+  type Kind,
   Model,
   type ModelForeign,
   type ModelToken,
@@ -41,7 +43,7 @@ export interface Source {
 
 export interface Derivation {
   readonly do: 'derive'
-  readonly kind: 'simple' | 'plus' | 'timeout' | 'counter' | 'condition' | 'all' | 'grace' | 'from'
+  readonly kind: 'simple' | 'plus' | 'timeout' | 'counter' | 'condition' | 'all' | 'some' | 'except' | 'grace' | 'from'
   readonly ms: number
   readonly n: number
   readonly direct: boolean
@@ -97,6 +99,8 @@ export const derivation: fc.Arbitrary<Derivation> = fc.record({
     { weight: 2, arbitrary: fc.constant('counter' as const) },
     { weight: 2, arbitrary: fc.constant('condition' as const) },
     { weight: 2, arbitrary: fc.constant('all' as const) },
+    { weight: 2, arbitrary: fc.constant('some' as const) },
+    { weight: 2, arbitrary: fc.constant('except' as const) },
     { weight: 2, arbitrary: fc.constant('grace' as const) },
     { weight: 1, arbitrary: fc.constant('from' as const) },
   ),
@@ -167,6 +171,13 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
 
 // ---- The world ------------------------------------------------------------------------------------------------------
 
+const EXCEPTIONS: readonly (readonly Kind[])[] = [
+  ['manual'],
+  ['timeout'],
+  ['manual', 'timeout'],
+  ['dispose', 'signal'],
+  ['condition', 'counter', 'manual'],
+]
 const MOST_TOKENS = 14
 /** What is generated as a millisecond. Timers count whole ones, and below it there is room for what tells them apart. */
 const UNIT = 2 ** MOST_TOKENS
@@ -445,7 +456,25 @@ export class World implements Disposable {
       case 'all': {
         const all = nested.map((one) => one.model ?? (this.#never ??= this.#model.derive([], { is: 'none' })))
         show('allOf', [], {})
-        return add(allOf(...engines), () => plain({ is: 'all' }, all))
+        return add(allOf(...engines), () => plain({ is: 'some', k: all.length }, all))
+      }
+      case 'some': {
+        if (nested.length === 0) return
+        const k = 1 + (spec.n % nested.length)
+        const some = nested.map((one) => one.model ?? (this.#never ??= this.#model.derive([], { is: 'none' })))
+        show('someOf', [String(k)], {})
+        return add(someOf(k, ...engines), () => plain({ is: 'some', k }, some))
+      }
+      case 'except': {
+        const entry = this.#at(spec.ms === Infinity ? 0 : spec.ms)
+        const [kind, ...more] = EXCEPTIONS[spec.n] as [Kind, ...Kind[]]
+        if (entry === undefined) return
+        show(`${entry.label}.except`, [kind, ...more], {})
+        const above = new Set([entry.model])
+        for (const one of above) if (!one.opaque) for (const source of one.sources) above.add(source)
+        return add(entry.token.except(kind, ...more), () =>
+          plain({ is: 'except', kinds: new Set([kind, ...more]) }, [...above]),
+        )
       }
       case 'grace': {
         if (first === undefined || first.engine !== this.#byModel.get(first.model as ModelToken)) return

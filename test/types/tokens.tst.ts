@@ -16,6 +16,7 @@ import {
   NEVER,
   type Registration,
   SimpleToken,
+  someOf,
   TimeoutToken,
   type TokenOptions,
 } from 'calloff'
@@ -291,6 +292,22 @@ describe('combining tokens', () => {
     expect(allOf).type.not.toBeCallableWith(null)
     expect(token.plus).type.not.toBeCallableWith('token')
     expect(token.plus).type.not.toBeCallableWith(5_000)
+  })
+
+  test('someOf takes a number and tokens', () => {
+    expect(someOf(2, token, new AbortController().signal)).type.toBe<CancellationToken>()
+    expect(someOf).type.toBeCallableWith(1, token, token)
+    expect(someOf).type.not.toBeCallableWith(token, token)
+    expect(someOf).type.not.toBeCallableWith(1, [token])
+    expect(someOf).type.not.toBeCallableWith('1', token)
+  })
+
+  test('except takes kinds, at least one', () => {
+    expect(token.except('disconnect')).type.toBe<CancellationToken>()
+    expect(token.except).type.toBeCallableWith('disconnect', 'lease')
+    expect(token.except).type.not.toBeCallableWith()
+    expect(token.except).type.not.toBeCallableWith('disconect')
+    expect(token.except).type.not.toBeCallableWith(['disconnect'])
   })
 
   test('grace gives a token', () => {

@@ -12,6 +12,7 @@ import {
   NEVER,
   scope,
   SimpleToken,
+  someOf,
   TimeoutToken,
 } from 'calloff'
 import { SharedToken } from 'calloff/threads'
@@ -34,6 +35,11 @@ const tokens: Readonly<Record<string, () => CancellationToken>> = {
   'deadline above': () => new SimpleToken(new SimpleToken(), new TimeoutToken(HOUR)),
   condition: () => new ConditionToken(() => false),
   shared: () => new SharedToken(),
+  'someOf with one deadline': () => someOf(2, new SimpleToken(), new TimeoutToken(HOUR)),
+  'except its deadline': () => new TimeoutToken(HOUR).except('timeout'),
+  'someOf deadlines': () => someOf(2, new TimeoutToken(HOUR), new SimpleToken(), new TimeoutToken(HOUR)),
+  'except a signal': () => new TimeoutToken(HOUR, new AbortController().signal).except('signal'),
+  'except a condition': () => new SimpleToken(new SharedToken()).except('condition'),
   'allOf deadlines': () => allOf(new TimeoutToken(HOUR), new TimeoutToken(HOUR)),
 }
 

@@ -18,10 +18,24 @@ const all = [
   'deadline above',
   'condition',
   'shared',
+  'someOf with one deadline',
+  'except its deadline',
+  'someOf deadlines',
+  'except a signal',
+  'except a condition',
   'allOf deadlines',
 ]
 /** What may end although this program does nothing more. */
-const ending = ['deadline', 'deadline above', 'condition', 'shared', 'allOf deadlines']
+const ending = [
+  'deadline',
+  'deadline above',
+  'condition',
+  'shared',
+  'someOf deadlines',
+  'except a signal',
+  'except a condition',
+  'allOf deadlines',
+]
 const allButNever = all.slice(1)
 
 /** What is started, and the tokens on which it holds the process. */
