@@ -1,7 +1,16 @@
 /** A scope, a retry, and a call of which the latest counts, leave nothing behind on a token that lives long, however they end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type CancellationToken, isCancellation, latest, openScope, type Scope, scope, SimpleToken } from 'calloff'
+import {
+  type CancellationToken,
+  isCancellation,
+  latest,
+  Limit,
+  openScope,
+  type Scope,
+  scope,
+  SimpleToken,
+} from 'calloff'
 import { FLAT, FLAT_SIGNAL, leaves } from './collect.js'
 import { share } from '../effort.js'
 import { delay, nothing } from './lost.js'
@@ -19,6 +28,8 @@ const calledOff = (parent: CancellationToken, body: (s: Scope) => unknown, optio
   token.cancel()
   return whole
 }
+
+const shared = new Limit(1)
 
 const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unknown>>> = {
   'a scope with nothing to do': (parent) => scope(parent, nothing),
@@ -43,6 +54,44 @@ const uses: Readonly<Record<string, (parent: CancellationToken) => Promise<unkno
     calledOff(parent, (s) => s.run((token) => token.wait()), { stuckAfter: 60_000 }),
   'a map': (parent) => scope(parent, (s) => s.map([1, 2, 3], async (item) => item, { concurrency: 2 })),
   'a map that is cancelled': (parent) => calledOff(parent, (s) => s.map([1, 2, 3], (_item, token) => token.wait())),
+  'a task with a token of its own': (parent) => scope((s) => s.run(async () => 1, { token: parent })),
+  'a task with a token of its own that is cancelled': (parent) =>
+    scope((s) => {
+      const one = new SimpleToken(parent)
+      const cancelled = s.run((token) => token.wait(), { token: one })
+      one.cancel()
+      return cancelled
+    }),
+  'a task that is dropped by its own token while it waits': (parent) =>
+    scope(
+      async (s) => {
+        const one = new SimpleToken(parent)
+        const first = s.run((token) => token.sleep(0), { token: parent })
+        s.run(nothing, { token: one }).catch(refused)
+        one.cancel()
+        await first
+      },
+      { concurrency: 1 },
+    ),
+  'a task whose failure is survived': (parent) => scope(parent, (s) => s.run(fail, { survive: true }).catch(refused)),
+  'a task that is ready, and runs on': (parent) =>
+    scope(parent, async (s) => {
+      await s.start((token, ready) => (ready(), token.wait()))
+      s.cancel()
+    }),
+  'a map with a token of its own': (parent) => scope((s) => s.map([1, 2], async (item) => item, { token: parent })),
+  'a loop over a stream': (parent) =>
+    scope(parent, async (s) => {
+      for await (const _ of s.stream([1, 2, 3], async (item) => item, { concurrency: 2, token: parent }));
+    }),
+  'a loop over a stream that is left': (parent) =>
+    scope(parent, async (s) => {
+      for await (const _ of s.stream([1, 2, 3], async (item) => item, { concurrency: 2, token: parent })) break
+    }),
+  'a scope under a limit that lives long': (parent) =>
+    scope(parent, (s) => s.map([1, 2, 3], async (item) => item), { concurrency: shared }),
+  'a scope under a limit that lives long, cancelled while its tasks wait': (parent) =>
+    calledOff(parent, (s) => [s.run((token) => token.wait()), s.run(nothing), s.run(nothing)], { concurrency: shared }),
   'works that compete': (parent) => scope(parent, (s) => s.any<unknown>([async () => 1, (token) => token.wait()])),
   'works that compete, with a delay between them': (parent) =>
     scope(parent, (s) => s.race<unknown>([async () => 1, (token) => token.wait()], { hedge: 60_000 })),
@@ -126,4 +175,32 @@ for (const wait of [true, false]) {
 test('calls with keys of their own, that succeed, leave nothing', async () => {
   const run = latest(async (_token, key: object) => key, { token: new SimpleToken(), key: (key) => key })
   await leaves(FLAT, uses100k, () => run({}))
+})
+
+test('tasks that are dropped while they wait leave nothing in the queue behind a task that never ends', async () => {
+  const limit = new Limit(1)
+  const root = new SimpleToken()
+  const s = openScope(root, { concurrency: limit })
+  void s.run((token) => token.wait())
+  await leaves(FLAT, 50_000, () => {
+    const one = new SimpleToken()
+    const dropped = s.run(nothing, { token: one }).catch(refused)
+    one.cancel()
+    return dropped
+  })
+  root.cancel()
+  await s.close().catch(refused)
+})
+
+test('a stream without an end is worked off in constant memory', async () => {
+  function* numbers() {
+    for (let n = 0; ; n++) yield n
+  }
+  for (const ordered of [false, true]) {
+    const s = openScope(new SimpleToken())
+    const results = s.stream(numbers(), async (n) => n, { concurrency: 4, ordered })[Symbol.asyncIterator]()
+    await leaves(FLAT, 50_000, () => results.next())
+    await results.return?.()
+    await s.close()
+  }
 })

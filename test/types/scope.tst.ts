@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'tstyche'
 import {
   type CancellationToken,
+  Limit,
   type MapOptions,
   openScope,
   type OpenScope,
@@ -9,6 +10,8 @@ import {
   scope,
   type ScopeOptions,
   type ScopeTask,
+  type StartTask,
+  type StreamOptions,
   type StuckReport,
   type UnfinishedTask,
 } from 'calloff'
@@ -75,6 +78,57 @@ describe('scope', () => {
     expect(s.map).type.not.toBeCallableWith(5, () => 1)
     expect(s.map).type.not.toBeCallableWith([5])
     expect<{ readonly concurrency: 2 }>().type.toBeAssignableTo<MapOptions>()
+  })
+
+  test('one task takes a token, and may fail alone', () => {
+    expect(s.run(() => rows, { token, survive: true })).type.toBe<Promise<Row[]>>()
+    expect(s.run).type.toBeCallableWith(() => 5, { token: new AbortController().signal, survive: undefined })
+    expect(s.run).type.toBeCallableWith(() => 5, { token: null })
+    expect(s.run).type.toBeCallableWith(() => 5, { token: undefined })
+    expect(s.run).type.not.toBeCallableWith(() => 5, { token: 5 })
+    expect(s.run).type.not.toBeCallableWith(() => 5, { survive: 'yes' })
+    expect(s.map).type.toBeCallableWith([5], () => 1, { token })
+    expect(s.map).type.not.toBeCallableWith([5], () => 1, { survive: true })
+  })
+
+  test('start gives what the task is ready with', () => {
+    expect(s.start((_own, ready) => ready())).type.toBe<Promise<void>>()
+    expect(s.start<number>((_own, ready) => ready(5))).type.toBe<Promise<number>>()
+    expect(s.start(async (_own, ready: (row: Row) => void) => ready({ id: 1 }))).type.toBe<Promise<Row>>()
+    void s.start((own) => expect(own).type.toBe<CancellationToken>())
+    expect(s.start).type.toBeCallableWith(() => 5, { name: 'x', token })
+    expect(s.start).type.not.toBeCallableWith(() => 5, { survive: true })
+    expect(s.start).type.not.toBeCallableWith(rows)
+    void s.start<number>((_own, ready) => expect(ready).type.not.toBeCallableWith('x'))
+    expect<() => void>().type.toBeAssignableTo<StartTask<number>>()
+  })
+
+  test('stream gives the results of any source', () => {
+    expect(s.stream(pages, async (page) => page.id)).type.toBe<AsyncIterable<number>>()
+    void s.stream(new Map<string, Row>(), (entry, own, index) => {
+      expect(entry).type.toBe<[string, Row]>()
+      expect(own).type.toBe<CancellationToken>()
+      expect(index).type.toBe<number>()
+    })
+    expect(s.stream).type.toBeCallableWith('text', () => 1, { concurrency: 2, name: 'x', ordered: true, token })
+    expect(s.stream).type.not.toBeCallableWith('text', () => 1, { ordered: 'yes' })
+    expect(s.map).type.not.toBeCallableWith('text', () => 1, { ordered: true })
+    expect<{ readonly ordered: true }>().type.toBeAssignableTo<StreamOptions>()
+  })
+
+  test('a limit is shared', () => {
+    const limit = new Limit(4)
+    expect(limit.max).type.toBe<number>()
+    expect(limit.running).type.toBe<number>()
+    expect(limit.waiting).type.toBe<number>()
+    expect(scope).type.toBeCallableWith(() => 5, { concurrency: limit })
+    expect(openScope).type.toBeCallableWith(token, { concurrency: limit })
+    expect(s.map).type.toBeCallableWith([5], () => 1, { concurrency: limit })
+    expect(s.stream).type.toBeCallableWith([5], () => 1, { concurrency: limit })
+    expect(s.run).type.not.toBeCallableWith(() => 5, { concurrency: limit })
+    expect(scope).type.not.toBeCallableWith(() => 5, { concurrency: { max: 4 } })
+    expect(Limit).type.not.toBeConstructableWith()
+    expect(Limit).type.not.toBeConstructableWith('4')
   })
 
   test('several works give one answer', () => {

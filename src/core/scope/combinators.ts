@@ -4,7 +4,7 @@ import { isCancellation } from '../errors.js'
 import { discover, end, errorOf, READ } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
-import { type ScopeState, dropWaiting, fail, submit, SubmittedTask, nothing, type ScopeTask } from './scope-state.js'
+import { type ScopeState, fail, submit, nothing, type ScopeTask } from './scope-state.js'
 
 /** The options of `any` and `race`. */
 export interface CompeteOptions {
@@ -47,7 +47,6 @@ export function compete<T>(
     answer = give
     stopTimer()
     for (const token of tokens) if (token !== tokens[winner]) end(token, 'race')
-    dropWaiting(state)
   }
   const oneHasSettled = () => {
     working--
@@ -86,10 +85,8 @@ export function compete<T>(
       oneHasSettled()
     }
     working++
-    submit(
-      state,
-      new SubmittedTask<T>(tokens[at] as CancellationToken, task, names[at], undefined, place, succeeded, failed),
-    )
+    const parent = tokens[at] as CancellationToken
+    submit(state, { parent, task, name: names[at], place, resolve: succeeded, reject: failed })
   }
   /**
    * Starts the next task, and further ones as long as they settle within their start. Without `hedge` it starts all.
@@ -114,7 +111,7 @@ export function settleAll(
   state: ScopeState,
   tasks: readonly ScopeTask<unknown>[],
   place: Error | undefined,
-  resolve: (outcomes: PromiseSettledResult<unknown>[]) => void,
+  conclude: (outcomes: PromiseSettledResult<unknown>[]) => void,
 ): void {
   const outcomes: PromiseSettledResult<unknown>[] = []
   const parent: CancellationToken = state.token
@@ -122,13 +119,13 @@ export function settleAll(
   let left = tasks.length
   const settle = (at: number, outcome: PromiseSettledResult<unknown>) => {
     outcomes[at] = outcome
-    if (!--left) resolve(outcomes)
+    if (!--left) conclude(outcomes)
   }
-  if (!left) resolve(outcomes)
+  if (!left) conclude(outcomes)
   tasks.forEach((task, at) => {
-    const fulfilled = (value: unknown) => settle(at, { status: 'fulfilled', value })
-    const rejected = (reason: unknown) => settle(at, { status: 'rejected', reason })
-    submit(state, new SubmittedTask(parent, task, names[at], undefined, place, fulfilled, rejected))
+    const resolve = (value: unknown) => settle(at, { status: 'fulfilled', value })
+    const reject = (reason: unknown) => settle(at, { status: 'rejected', reason })
+    submit(state, { parent, task, name: names[at], place, resolve, reject })
   })
 }
 

@@ -6,8 +6,10 @@
  * SC1. `tasks` has the tasks that have neither settled nor been dropped. The scope is done when `tasks` is empty and
  *     nothing holds the scope. The body holds it until the body has ended. Each call of the scope holds it until the
  *     promise of that call has settled.
- * SC2. A task waits only while `limit` tasks are running. A task that leaves lets the next one in.
- * SC3. While a task waits, the scope listens to its token. A cancellation drops all waiting tasks before it returns.
+ * SC2. A task runs with one place of each of its gates (limit.ts), which it gives back when it leaves. It waits only while
+ *     one of them has no free place.
+ * SC3. While a task waits, it listens to its parent token. A cancellation drops it before `cancel` returns: it leaves the
+ *     queue, and gives back the places that it has got already.
  * SC4. The first failure cancels the token (kind `'sibling'`). Every failure is kept once, in the order of time.
  * SC5. A task settles its promise before it leaves the scope. So a scope ends after all tasks that it has started.
  * SC6. Every count that goes up goes down again, whatever foreign code throws. `submit` throws nothing, and a task that
@@ -19,6 +21,7 @@ import { type Ambient, bind } from '../context.js'
 import { isCancellation, isOurs } from '../errors.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, READ, type Subscriber, subscribe } from '../graph.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
+import { type Concurrency, type Gate, gatesOf } from './limit.js'
 
 /** A task of a scope: a function that is started with a token of its own. */
 export type ScopeTask<T> = (token: CancellationToken) => T | PromiseLike<T>
@@ -32,24 +35,45 @@ export class ScopeClosedError extends Error {
   override readonly name = 'ScopeClosedError'
 }
 
-/** A task that was passed to the scope. */
+export function closedError({ token: { name } }: ScopeState): ScopeClosedError {
+  const shown = name === undefined ? '' : ` ${JSON.stringify(name)}`
+  return new ScopeClosedError(`the scope${shown} is closed and starts no task`)
+}
+
+/** A task, as it is passed to the scope. */
+export interface Submission<T = unknown> {
+  /** The parent of its token. */
+  readonly parent: CancellationToken
+  /** What it needs a place of. Default: the gates of the scope. */
+  readonly gates?: readonly Gate[] | undefined
+  readonly task: ScopeTask<T>
+  readonly name: string | undefined
+  readonly index?: number | undefined
+  readonly place: Error | undefined
+  readonly resolve: (value: T) => void
+  /** Called when it has failed or was cancelled. The token tells which of the two. */
+  readonly reject: (error: unknown, token: CancellationToken) => void
+}
+
+/** A task that has not settled. */
 export class SubmittedTask<T = unknown> {
   readonly began: number = now()
+  readonly gates: readonly Gate[]
+  /** How many of the gates it has a place of. */
+  places = 0
   isWaiting = false
   /** For a task that had to wait: calls a function in the async context of the call that passed the task. */
   within: ((what: () => void) => void) | undefined = undefined
+  /** While it waits: leaves the queue, and listens to its parent token. */
+  quit: (() => void) | undefined = undefined
+  watch: Subscriber | undefined = undefined
 
   constructor(
-    /** The parent of its token. */
-    readonly parent: CancellationToken,
-    readonly task: ScopeTask<T>,
-    readonly name: string | undefined,
-    readonly index: number | undefined,
-    readonly place: Error | undefined,
-    readonly resolve: (value: T) => void,
-    /** Called when it has failed or was cancelled. The token tells which of the two. */
-    readonly reject: (error: unknown, token: CancellationToken) => void,
-  ) {}
+    readonly state: ScopeState,
+    readonly given: Submission<T>,
+  ) {
+    this.gates = given.gates ?? state.gates
+  }
 }
 
 /** The state of a scope. */
@@ -57,119 +81,110 @@ export class ScopeState {
   readonly tasks = new Set<SubmittedTask>()
   /** In the order of time. A failure that wraps an earlier one stands for both. */
   readonly failures = new Set<unknown>()
-  running = 0
   /** See SC1. */
   holds = 1
   isBodyRunning = true
   isDone = false
-  /** The waiting tasks, from `head` on. Some of them may have been dropped. */
-  queue: SubmittedTask[] = []
-  head = 0
-  isAdmitting = false
-  watch: Subscriber | undefined
+  readonly gates: readonly Gate[]
 
   constructor(
     readonly token: CancellationToken,
-    readonly limit: number,
+    readonly concurrency: Concurrency,
     readonly ambient: Ambient | undefined,
     readonly onDone: () => void,
-  ) {}
+  ) {
+    this.gates = gatesOf(concurrency)
+  }
 }
 
 /**
  * Starts a task, or lets it wait for its turn. Where its parent token is cancelled, or a condition throws, it does
  * neither: the task is rejected (SC6).
  */
-export function submit<T>(state: ScopeState, submitted: SubmittedTask<T>): void {
+export function submit<T>(state: ScopeState, given: Submission<T>): void {
+  const { parent, reject } = given
   let dead: Cancellation | undefined
   try {
-    dead = discover(submitted.parent, INDIRECT)
+    dead = discover(parent, INDIRECT)
   } catch (error) {
-    return submitted.reject(error, submitted.parent)
+    return reject(error, parent)
   }
-  if (dead) return submitted.reject(errorOf(dead), submitted.parent)
-  state.tasks.add(submitted as SubmittedTask)
-  if (state.running < state.limit) begin(state, submitted)
-  else enqueue(state, submitted as SubmittedTask)
+  if (dead) return reject(errorOf(dead), parent)
+  const submitted = new SubmittedTask<T>(state, given) as SubmittedTask
+  state.tasks.add(submitted)
+  proceed(submitted)
 }
 
-function begin<T>(state: ScopeState, submitted: SubmittedTask<T>): void {
-  const { ambient } = state
-  const token = new SimpleToken(submitted.parent)
+/** Takes the places that the task still needs, and starts it. If a place is not free, the task waits. */
+function proceed(submitted: SubmittedTask): void {
+  const { gates } = submitted
+  for (; submitted.places < gates.length; submitted.places++) {
+    submitted.quit = (gates[submitted.places] as Gate).enter(() => admitted(submitted))
+    if (submitted.quit) return wait(submitted)
+  }
+  submitted.isWaiting = false
+  submitted.watch?.stop()
+  begin(submitted)
+}
+
+function wait(submitted: SubmittedTask): void {
+  if (submitted.isWaiting) return
+  submitted.isWaiting = true
+  // The task that leaves will start this one, but this one must run in its own async context.
+  submitted.within = bind?.((what: () => void) => what())
+  submitted.watch = subscribe(submitted.given.parent, () => drop(submitted))
+}
+
+/** It has got the place that it waited for. */
+function admitted(submitted: SubmittedTask): void {
+  submitted.quit = undefined
+  submitted.places++
+  // A deadline may have passed that no poll has noticed. And while a cancellation drops one task after the other, each
+  // makes room for the next.
+  if (discover(submitted.given.parent, READ)) drop(submitted)
+  else proceed(submitted)
+}
+
+/** Drops a waiting task, whose parent token is cancelled. */
+function drop(submitted: SubmittedTask): void {
+  if (!submitted.isWaiting) return
+  const { parent, reject } = submitted.given
+  submitted.isWaiting = false
+  submitted.quit?.()
+  submitted.watch?.stop()
+  reject(errorOf(discover(parent, READ) as Cancellation), parent)
+  leave(submitted)
+}
+
+function begin(submitted: SubmittedTask): void {
+  const { task, parent, resolve, reject } = submitted.given
+  const { ambient } = submitted.state
+  const token = new SimpleToken(parent)
   const refuse = (error: unknown) => {
-    submitted.reject(error, token)
-    leave(state, submitted as SubmittedTask)
+    reject(error, token)
+    leave(submitted)
   }
-  let result: T | PromiseLike<T> | undefined
+  let result: unknown
   const start = () => {
-    result = ambient ? ambient.run(token, () => submitted.task(token)) : submitted.task(token)
+    result = ambient ? ambient.run(token, () => task(token)) : task(token)
   }
-  state.running++
   try {
     if (submitted.within) submitted.within(start)
     else start()
   } catch (error) {
     return refuse(error)
   }
-  const fulfil = (value: T) => {
-    submitted.resolve(value)
-    leave(state, submitted as SubmittedTask)
+  const fulfil = (value: unknown) => {
+    resolve(value)
+    leave(submitted)
   }
-  void assimilate(result as T | PromiseLike<T>, fulfil, refuse)
+  void assimilate(result, fulfil, refuse)
 }
 
-function leave(state: ScopeState, submitted: SubmittedTask): void {
+function leave(submitted: SubmittedTask): void {
+  const { state, gates } = submitted
   state.tasks.delete(submitted)
-  state.running--
-  admit(state)
-  finish(state)
-}
-
-function enqueue(state: ScopeState, submitted: SubmittedTask): void {
-  submitted.isWaiting = true
-  // The task that leaves will start this one, but this one must run in its own async context.
-  submitted.within = bind?.((what: () => void) => what())
-  state.queue.push(submitted)
-  state.watch ??= subscribe(state.token, () => dropWaiting(state))
-}
-
-/**
- * Starts as many waiting tasks as may run (SC2). It is not reentrant: a task that ends while it is being started leaves
- * the next start to the loop.
- */
-function admit(state: ScopeState): void {
-  if (state.isAdmitting || !state.queue.length) return
-  state.isAdmitting = true
-  while (state.running < state.limit && state.head < state.queue.length) {
-    const submitted = state.queue[state.head++] as SubmittedTask
-    // A deadline may have passed that no poll has noticed. This read has the waiting tasks dropped then (SC3).
-    if (submitted.isWaiting) discover(submitted.parent, READ)
-    if (!submitted.isWaiting) continue
-    submitted.isWaiting = false
-    begin(state, submitted)
-  }
-  state.isAdmitting = false
-  if (state.head === state.queue.length) {
-    state.queue = []
-    state.head = 0
-    state.watch?.stop()
-    state.watch = undefined
-  } else if (state.head > 1_000 && state.head * 2 > state.queue.length) {
-    state.queue = state.queue.slice(state.head)
-    state.head = 0
-  }
-}
-
-/** Drops the waiting tasks whose parent token is cancelled. */
-export function dropWaiting(state: ScopeState): void {
-  for (const submitted of state.queue) {
-    const dead = submitted.isWaiting && discover(submitted.parent, READ)
-    if (!dead) continue
-    submitted.isWaiting = false
-    state.tasks.delete(submitted)
-    submitted.reject(errorOf(dead), submitted.parent)
-  }
-  admit(state)
+  for (let i = submitted.places; i--;) (gates[i] as Gate).leave()
   finish(state)
 }
 

@@ -4,7 +4,7 @@
  * The handle that the body gets is in handle.ts. The state, which runs tasks, lets them wait and keeps failures, is in
  * scope-state.ts.
  */
-import { type NamesOf, optional, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
+import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } from '../arguments.js'
 import { assimilate } from '../assimilate.js'
 import { after } from '../clock.js'
 import { ambientIf, bind } from '../context.js'
@@ -14,6 +14,7 @@ import { type CancellationToken, SimpleToken } from '../token.js'
 import { parentOf, type TokenLike } from '../tokens/from.js'
 import { ScopeState, failureOf, failUnlessCancelled, letGo, nothing } from './scope-state.js'
 import { functionOf, Handle, type Scope } from './handle.js'
+import { concurrencyOf, type Limit } from './limit.js'
 import { describeTask, type StuckReport, warn } from './unfinished.js'
 
 /** The options of a scope. */
@@ -21,11 +22,11 @@ export interface ScopeOptions {
   /** The name of its token in messages, and of the scope in reports. */
   readonly name?: string | undefined
   /**
-   * How many tasks may run at once: a whole number from 1 on. The other tasks wait, in order. Default: no limit. A task
-   * that waits for another task of the same scope may wait for ever, because it has the place that the other task
-   * needs.
+   * How many tasks may run at once: a whole number from 1 on, or a {@link Limit} that several scopes share. The other
+   * tasks wait, in order. Default: no limit. A task that waits for another task of the same scope, or under the same
+   * limit, may wait for ever, because it has the place that the other task needs.
    */
-  readonly concurrency?: number | undefined
+  readonly concurrency?: number | Limit | undefined
   /** Milliseconds that a cancelled scope gets to end. Then it is reported, once. Default: for ever. */
   readonly stuckAfter?: number | undefined
   /**
@@ -214,7 +215,7 @@ class OpenHandle extends Handle implements OpenScope {
 function makeScope(given: CancellationToken | undefined, options: ScopeOptions | undefined, onDone: () => void) {
   const { name, concurrency, stuckAfter, onStuck, trace, ambient } = optionsOf(options, SCOPE_OPTIONS)
   optional('name', 'string', name)
-  const limit = optionalCount('concurrency', concurrency) ?? Infinity
+  const limit = concurrencyOf(concurrency)
   const ms = optionalNonNegative('stuckAfter', stuckAfter)
   const tell = optional('onStuck', 'function', onStuck) ?? warn
   const traces = optional('trace', 'boolean', trace) ?? true

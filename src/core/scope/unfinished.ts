@@ -62,14 +62,17 @@ function lineOf(place: Error | undefined): string | undefined {
 
 /** What is known of a task when it is passed to the scope, and whether it waits. */
 export interface Known {
-  readonly name: string | undefined
-  readonly index: number | undefined
+  readonly given: {
+    readonly name: string | undefined
+    readonly index?: number | undefined
+    readonly place: Error | undefined
+  }
   readonly began: number
-  readonly place: Error | undefined
   readonly isWaiting: boolean
 }
 
-export function describeTask({ name, index, began, place, isWaiting }: Known): UnfinishedTask {
+export function describeTask({ given, began, isWaiting }: Known): UnfinishedTask {
+  const { name, index, place } = given
   return {
     name: index === undefined ? name : `${name ?? 'map'}[${index}]`,
     state: isWaiting ? 'waiting' : 'running',

@@ -464,7 +464,11 @@ describe('its arguments', () => {
       [() => scope(NEVER, 'work' as never), /^body must be a function, got "work"$/, TypeError],
       [() => scope(body, 5 as never), /^options must be a plain object, got 5$/, TypeError],
       [() => scope(body, { name: 5 as never }), /^name must be a string, got 5$/, TypeError],
-      [() => scope(body, { concurrency: '2' as never }), /^concurrency must be a number, got "2"$/, TypeError],
+      [
+        () => scope(body, { concurrency: '2' as never }),
+        /^concurrency must be a number or a Limit, got "2"$/,
+        TypeError,
+      ],
       [() => scope(body, { concurrency: 0 }), /^concurrency must be a whole number of at least 1, got 0$/, RangeError],
       [() => scope(body, { concurrency: 1.5 }), /^concurrency must be a whole number .* got 1.5$/, RangeError],
       [() => scope(body, { concurrency: -1 }), /^concurrency must not be negative or NaN, got -1$/, RangeError],
