@@ -74,13 +74,22 @@ export default defineConfig({
   buildEnd: ({ outDir }) => writeCopies(outDir, { base, title: name, description }),
   themeConfig: {
     logo: '/logo.svg',
-    nav: [...navigation(), { text: 'Playground', link: '/playground' }, { text: `v${version}`, link: '/all-pages' }],
+    nav: [
+      ...navigation(),
+      { text: 'Playground', link: '/playground' },
+      { text: `v${version}`, link: '/reference/versions' },
+    ],
     sidebar: sidebar(),
     outline: { level: [2, 3] },
     search: {
       provider: 'local',
       options: {
         detailedView: true,
+        // `#` and `+` stay part of a word: C#. Pages that help with a task come before those on how calloff is made.
+        miniSearch: {
+          options: { tokenize: (text) => text.split(/[\s\p{Z}!-"$-*,-/:-@[-`{-~]+/u) },
+          searchOptions: { boostDocument: (id) => (id.includes('/internals/') ? 0.5 : 1) },
+        },
         // Its name is what it shows, and the key beside it.
         translations: { button: { buttonText: 'Search', buttonAriaLabel: '' } },
         _render: (text, env, md) => md.render(text, Object.assign(env, { isSearched: true })),
