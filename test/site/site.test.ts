@@ -251,6 +251,26 @@ describe('the playground', { skip }, () => {
       await part.getByText('(stopped)').waitFor()
     }))
 
+  const programs = [
+    ['a program that ends', 'console.log("one")', 'one\n(ended)'],
+    ['an error', 'console.log("one")\nthrow new TypeError("two")', 'one\nUncaught TypeError: two\n(failed)'],
+    [
+      'another module',
+      'import { manualClock } from "calloff/testing"',
+      "Here only 'calloff' can be imported, not 'calloff/testing'.\n(failed)",
+    ],
+  ] as const
+  for (const [what, program, output] of programs) {
+    it(`shows all that is printed: ${what}`, () =>
+      visit('/playground', async ({ page }) => {
+        const part = page.locator('.ProgramEditor')
+        await part.getByRole('textbox').fill(program)
+        await part.getByRole('button', { name: 'Run' }).click()
+        await part.getByText(/\((ended|failed)\)/).waitFor()
+        assert.equal((await part.locator('.run-output').innerText()).trim(), output)
+      }))
+  }
+
   it('keeps the program in its address', () =>
     visit('/playground', async ({ page }) => {
       const program = 'console.log("from an address: ü & 100 %")'
@@ -268,6 +288,16 @@ describe('the playground', { skip }, () => {
       await page.waitForFunction(() => document.querySelector('.BusyLoop dl')?.textContent?.match(/primes found[1-9]/))
       await part.getByRole('button', { name: 'Cancel' }).click()
       await part.getByText('token "stop button" was cancelled: seen enough').waitFor()
+      assert.match(await part.locator('dl').innerText(), /from cancel\(\) to the loop\s+\d+\.\d\d ms/)
+    }))
+
+  it('takes a deadline below 0 as 0', () =>
+    visit('/playground', async ({ page, complaints }) => {
+      const part = page.locator('.BusyLoop')
+      await part.getByLabel('Deadline').fill('-3')
+      await part.getByRole('button', { name: 'Start' }).click()
+      await part.getByText('token "deadline" ran out of time after 0 ms').waitFor()
+      assert.deepEqual(complaints, [])
     }))
 
   it('draws what a cancel of a token reaches', () =>

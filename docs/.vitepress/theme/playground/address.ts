@@ -25,12 +25,20 @@ export function kept<T>(name: string, first: T, accepts: (value: unknown) => val
   return value
 }
 
-/** Copies the address of the page, and says whether that was allowed. */
-export async function copyLink(): Promise<string> {
-  try {
-    await navigator.clipboard.writeText(location.href)
-    return 'Copied'
-  } catch {
-    return 'Copy the address'
+/** A button that copies the address of the page, and says for two seconds whether that was allowed. */
+export function useLink(): { readonly label: Ref<string>; copy(): Promise<void> } {
+  const first = 'Copy link'
+  const label = ref(first)
+  return {
+    label,
+    async copy() {
+      try {
+        await navigator.clipboard.writeText(location.href)
+        label.value = 'Copied'
+      } catch {
+        label.value = 'Copy the address'
+      }
+      setTimeout(() => (label.value = first), 2_000)
+    },
   }
 }
