@@ -15,6 +15,7 @@ export {
   type ResultOf,
   SimpleToken,
   TimeoutToken,
+  type TimeoutTokenOptions,
   type TokenOptions,
   type Task,
 } from './core/token.js'

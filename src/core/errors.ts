@@ -249,8 +249,9 @@ export function isCancellation(error: unknown, token?: CancellationToken): error
 }
 
 function matches(error: unknown, own: CancellationError | undefined, visited: Set<unknown>): boolean {
-  // fetch and others throw the reason of the foreign signal itself, of whatever type it is.
-  const reason = own && /^(signal|timeout)$/.test(own.kind) ? own.cause : undefined
+  // fetch and others throw the reason of the foreign signal itself, of whatever type it is. The reason of a
+  // TimeoutToken is not: code that throws it has failed.
+  const reason = own && (own.kind === 'signal' || isPlatformTimeout(own.cause)) ? own.cause : undefined
   let shaped = false
   let at = error as Record<string, unknown> | undefined
   while (!visited.has(at)) {

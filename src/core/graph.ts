@@ -545,7 +545,8 @@ export class Subscriber implements Place {
   constructor(
     public owner: TokenNode | undefined,
     readonly listener: ((error: CancellationError) => void) | undefined,
-    readonly quiet: boolean,
+    /** See G6. A function is quiet too. It is called when a deadline above is taken off, or set again. */
+    readonly quiet: boolean | (() => void),
   ) {}
 
   /**
@@ -624,7 +625,11 @@ function mayHaveOpaque({ rules }: TokenNode): boolean {
 }
 
 /** Adds a listener to a live node. The first subscriber wakes the node up (G5). */
-export function subscribe(node: TokenNode, listener: Subscriber['listener'], quiet = false): Subscriber {
+export function subscribe(
+  node: TokenNode,
+  listener: Subscriber['listener'],
+  quiet: Subscriber['quiet'] = false,
+): Subscriber {
   const extras = extrasOf(node)
   const subscriber = new Subscriber(node, listener, quiet)
   const isFirst = isIdle(extras)
@@ -718,6 +723,18 @@ export function isHeard(node: TokenNode): boolean {
     visit(extras?.below, ({ child }) => nodes.add(child))
   }
   return false
+}
+
+/**
+ * Visits the subscribers of a node, and of the nodes that derive from it. `nodes` has those that are visited: more may
+ * be added.
+ */
+export function visitBelow(node: TokenNode, what: (one: Subscriber, nodes: Set<TokenNode>) => void): void {
+  const nodes = new Set([node])
+  for (const { extras } of nodes) {
+    visit(extras?.listeners, (one) => what(one, nodes))
+    visit(extras?.below, ({ child }) => nodes.add(child))
+  }
 }
 
 /** Visits every place in a list. The visited place may leave the list meanwhile. */

@@ -2,7 +2,7 @@
  * Moves of deadlines that other threads or processes know. A listener has published such a deadline. It is called when
  * the deadline is moved, or when an earlier one begins.
  */
-import { onMove, type Subscriber, type TokenNode, visit } from './graph.js'
+import { onMove, type Subscriber, type TokenNode, visitBelow } from './graph.js'
 
 /** Publishes the deadlines of a node and of its ancestors. */
 export interface DeadlineListener {
@@ -21,13 +21,9 @@ export function onDeadlineMoved(subscriber: Subscriber, listener: DeadlineListen
 }
 
 onMove((node) => {
-  const nodes = new Set<TokenNode>([node])
-  for (const { extras } of nodes) {
-    visit(extras?.listeners, (one) => {
-      const listener = listeners.get(one)
-      listener?.publishDeadline()
-      if (listener?.below) nodes.add(listener.below)
-    })
-    visit(extras?.below, ({ child }) => nodes.add(child))
-  }
+  visitBelow(node, (one, nodes) => {
+    const listener = listeners.get(one)
+    listener?.publishDeadline()
+    if (listener?.below) nodes.add(listener.below)
+  })
 })

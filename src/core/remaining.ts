@@ -10,7 +10,9 @@ import {
   READ,
   type OpaqueNode,
   rulesOf,
+  subscribe,
   type TokenNode,
+  visitBelow,
 } from './graph.js'
 
 /** A rule that is not opaque. */
@@ -90,10 +92,32 @@ export function timeLeft(node: TokenNode, polled: number): number {
 }
 
 /**
- * Keeps the process alive for an operation that waits under a live node, if the node may be cancelled although this
- * program does nothing more: by a deadline, a poller, another thread or another process. Returns a function that lets
- * the process go, or undefined if it holds nothing.
+ * Keeps the process alive for an operation that waits under a live node, as long as the node may be cancelled although
+ * this program does nothing more: by a deadline, a poller, another thread or another process. A deadline that is taken
+ * off no longer counts, and one that is set again does. Returns a function that lets the process go, or undefined if
+ * nothing can ever cancel the node so.
  */
 export function holdFor(node: TokenNode): (() => void) | undefined {
-  return node.rules && predict(node, perhapsOf) ? keepAlive() : undefined
+  if (!node.rules || node.outcome) return undefined
+  let letGo: (() => void) | undefined
+  const review = () => {
+    if (predict(node, perhapsOf)) letGo ??= keepAlive()
+    else {
+      letGo?.()
+      letGo = undefined
+    }
+  }
+  review()
+  const place = subscribe(node, undefined, review)
+  return () => {
+    place.stop()
+    letGo?.()
+  }
+}
+
+/** Calls the operations under a node whose deadline was taken off, or set again: see {@link holdFor}. */
+export function reviewHolds(node: TokenNode): void {
+  visitBelow(node, ({ quiet }) => {
+    if (typeof quiet === 'function') quiet()
+  })
 }

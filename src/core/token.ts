@@ -14,6 +14,7 @@ import { signalOf } from './abort-signal.js'
 import { after, isBefore, isTicking, now } from './clock.js'
 import { type Executor, promiseOf } from './callbacks.js'
 import { bind } from './context.js'
+import { moveDeadline } from './deadline.js'
 import { classText, type Form, quoted, textOf, treeOf } from './describe.js'
 import { SHOWN, stray, tagOf } from './stray.js'
 import {
@@ -45,7 +46,6 @@ import {
   INDIRECT,
   READ,
   type Mode,
-  moved,
   own,
   ownIf,
   pathOf,
@@ -87,6 +87,15 @@ export interface TokenOptions {
   readonly cancelled?: boolean | undefined
 }
 
+/** The options of a {@link TimeoutToken}. */
+export interface TimeoutTokenOptions extends TokenOptions {
+  /**
+   * Why the time is limited. When the deadline passes, it becomes `error.cause` and `token.reason`, and the message
+   * ends with its text. Go's `WithTimeoutCause`.
+   */
+  readonly reason?: unknown
+}
+
 export const TOKEN_OPTIONS: NamesOf<TokenOptions> = ['name', 'cancelled']
 
 /** An entry of a race: a promise, or a function. A function is started with a token of its own. */
@@ -104,6 +113,7 @@ export interface Registration extends Disposable {
 
 const POLL_OPTIONS = ['direct'] as const
 const TIMEOUT_OPTIONS = ['max'] as const
+const TIMEOUT_TOKEN_OPTIONS: NamesOf<TimeoutTokenOptions> = ['name', 'cancelled', 'reason']
 
 // `structuredClone` and `postMessage` refuse a symbol, and name it in their message. So a token never arrives as a dead
 // copy.
@@ -795,6 +805,8 @@ function beginWith(
 function heed(node: CancellationToken, options: TokenOptions): void {
   const name = optional('name', 'string', options.name)
   if (name !== undefined) extrasOf(node).name = name
+  const { reason } = options as TimeoutTokenOptions
+  if (reason !== undefined) (node as TimeoutToken).limitedBy = reason
   if (optional('cancelled', 'boolean', options.cancelled)) {
     node.outcome = undefined // a cancellation by hand comes before a source that is cancelled
     settle(node, byHand(node, undefined, node.constructor))
@@ -932,11 +944,16 @@ export class TimeoutToken extends CancellationToken {
   declare static readonly error: typeof CancellationError
 
   /** @internal */ deadline: number
-  /** @internal */ readonly ms: number
+  /** The time that `restart()` gives. @internal */
+  ms: number
+  /** The milliseconds that `extend()` has added since the last restart. @internal */
+  extended: number
+  /** The reason of its options. @internal */
+  limitedBy: unknown
 
   /**
    * @param ms milliseconds from now on: any number from 0 to `Infinity`, fractions too
-   * @param options the options, or the first of the parents
+   * @param options the options (`reason`: why the time is limited), or the first of the parents
    * @param nested parents: tokens, or AbortSignals. This token is cancelled with each of them.
    *
    * @example
@@ -949,9 +966,11 @@ export class TimeoutToken extends CancellationToken {
    * console.log(turns > 0, token.error?.name) // → true TimeoutError
    * ```
    */
-  constructor(ms: number, options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
+  constructor(ms: number, options?: TimeoutTokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]) {
     super(UNCLONABLE)
-    if (arguments.length > 1) begin(this, options, nested)
+    this.extended = 0
+    this.limitedBy = undefined
+    if (arguments.length > 1) begin(this, options, nested, TIMEOUT_TOKEN_OPTIONS)
     this.ms = nonNegative('ms', ms)
     this.deadline = now() + ms
     giveRule(this)
@@ -961,7 +980,11 @@ export class TimeoutToken extends CancellationToken {
    * Returns a token that is cancelled at a point in time: a `Date`, or milliseconds since 1970. With a time that has
    * passed it is cancelled at once.
    */
-  static until(date: Date | number, options?: TokenOptions | TokenOrSignal, ...nested: TokenOrSignal[]): TimeoutToken {
+  static until(
+    date: Date | number,
+    options?: TimeoutTokenOptions | TokenOrSignal,
+    ...nested: TokenOrSignal[]
+  ): TimeoutToken {
     const at = date instanceof Date ? date.getTime() : date
     if (typeof at !== 'number') throw wrongType('date', 'a Date or a number', date)
     if (Number.isNaN(at)) throw new RangeError('date must be a valid date, got NaN')
@@ -969,19 +992,59 @@ export class TimeoutToken extends CancellationToken {
   }
 
   /**
-   * Starts the whole `ms` again, from now on. It revives nothing: it returns false if the token was already cancelled.
-   * For an idle timeout, call it at each sign of life.
+   * Starts the whole time again, from now on. For an idle timeout, call it at each sign of life.
+   *
+   * Returns true if it was in time. It revives nothing: if the token was already cancelled, which includes a deadline
+   * that has passed and that no poll has noticed yet, it changes nothing and returns false.
+   *
+   * @param ms the new time, in milliseconds, also for later calls without `ms`. It may be shorter or longer than the
+   * time before. Default: the time that the token has.
+   *
+   * @example
+   * ```ts
+   * import { TimeoutToken } from 'calloff'
+   *
+   * const download = new TimeoutToken(1_000, { name: 'download' }) // to connect
+   * console.log(download.restart(30_000), download.remaining > 29_000) // → true true
+   * ```
    */
-  restart(): boolean {
+  restart(ms?: number): boolean {
     const node = own(this)
-    if (discover(node, READ) !== undefined) return false
-    node.deadline = now() + node.ms
-    if (node.extras?.disarm) {
-      node.extras.disarm()
-      node.arm()
-      moved(node)
-    }
-    return true
+    const given = optionalNonNegative('ms', ms)
+    if (discover(node, READ)) return false
+    node.ms = given ?? node.ms
+    node.extended = 0
+    return moveDeadline(node, now() + node.ms)
+  }
+
+  /**
+   * Moves the deadline `ms` milliseconds later, once: a later `restart()` gives the same time as before. A token
+   * without a deadline, after `disarm()`, stays without one. Returns true if it was in time, as `restart` does.
+   */
+  extend(ms: number): boolean {
+    const node = own(this)
+    nonNegative('ms', ms)
+    if (discover(node, READ)) return false
+    node.extended += ms
+    return moveDeadline(node, node.deadline + ms)
+  }
+
+  /**
+   * Takes the deadline off, until the next `restart()`: for a limit that counts only until a connection stands. The
+   * token lives on. `cancel()` and its parents still cancel it. Returns true if it was in time, as `restart` does.
+   *
+   * @example
+   * ```ts
+   * import { TimeoutToken } from 'calloff'
+   *
+   * const connecting = new TimeoutToken(5_000, { reason: 'the server does not answer' })
+   * // … once connected:
+   * console.log(connecting.disarm(), connecting.remaining) // → true Infinity
+   * ```
+   */
+  disarm(): boolean {
+    const node = own(this)
+    return !discover(node, READ) && moveDeadline(node, Infinity)
   }
 
   override get cancelled(): boolean {
@@ -999,7 +1062,7 @@ export class TimeoutToken extends CancellationToken {
   }
 
   #over(): Cancellation {
-    return new Cancellation(this, 'timeout', undefined, this.deadline)
+    return new Cancellation(this, 'timeout', this.limitedBy, this.deadline)
   }
 
   /** See ahead(). @internal */
@@ -1020,7 +1083,7 @@ export class TimeoutToken extends CancellationToken {
 
   /** @internal */
   override explain(kind: CancellationKind): string {
-    return kind === 'timeout' ? `ran out of time after ${this.ms} ms` : super.explain(kind)
+    return kind === 'timeout' ? `ran out of time after ${this.ms + this.extended} ms` : super.explain(kind)
   }
 
   /** @internal */
@@ -1029,6 +1092,7 @@ export class TimeoutToken extends CancellationToken {
     return {
       call: classText(this, TimeoutToken, 'TimeoutToken'),
       own: [String(this.ms)],
+      options: { reason: typeof this.limitedBy === 'string' ? this.limitedBy : undefined },
       left: `${left === Infinity ? left : Math.ceil(left)} ms left`,
     }
   }

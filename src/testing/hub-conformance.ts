@@ -328,12 +328,17 @@ function addTokens(add: Add): void {
   add('kinds and names cross from what is exposed (H7)', async (world) => {
     const [here, there] = [await world.hub(), await world.hub()]
     const name = world.name()
-    const exposed = here.expose(name, new SimpleToken(new TimeoutToken(20, { name: 'patience' })))
+    const patience = new TimeoutToken(3_600_000, { name: 'patience', reason: 'the server is slow' })
+    const exposed = here.expose(name, new SimpleToken(patience))
     const token = there.open(name)
     await Promise.all([exposed.ready, token.ready])
+    patience.disarm()
+    patience.extend(1)
+    patience.restart(20) // the deadline of an exposed token may be moved in every way
     await world.ended(token)
     await exposed.delivered
     same(token.kind, 'timeout', 'the kind')
+    same(token.reason, 'the server is slow', 'the reason')
     same(token.error?.name, 'TimeoutError', 'the name of the error')
     same(token.cancelledBy?.name, 'patience', 'the name of the token')
     same(token.who?.token, 'patience', 'the name in who')

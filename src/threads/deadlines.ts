@@ -8,9 +8,10 @@
  * ends the token with that report, and every side reads the same.
  */
 import { isBefore, now } from '../core/clock.js'
-import { type Cancellation, discover, READ, type TokenNode } from '../core/graph.js'
+import { Cancellation, discover, READ, type TokenNode } from '../core/graph.js'
 import { predictPublished } from '../core/remaining.js'
-import { chunkOf, DEADLINE_WORDS, kindOf, MOMENT_WORDS } from './layout.js'
+import { RemoteOrigin } from '../core/remote-origin.js'
+import { chunkOf, DEADLINE_WORDS, kindOf, MOMENT_WORDS, REPORT_WORDS } from './layout.js'
 import { readMoment, writeMoment } from './moments.js'
 import { reportOf, cancellationOf } from './other-thread.js'
 import {
@@ -27,17 +28,49 @@ import { decodeReport, encodeReport, lengthOf } from './reports.js'
 
 const scratch = new Int32Array(DEADLINE_WORDS)
 
+/** The ending of a deadline that was taken off. No cancellation has it: it would leave the token alive. */
+const OFF = 0
+
 const isSame = (a: Cancellation, b: Cancellation) =>
   a.origin === b.origin && a.kind === b.kind && Object.is(a.reason, b.reason)
+
+/**
+ * Whether two cancellations come from one token. A token of another process is a new object each time that it tells its
+ * deadline.
+ */
+const isOfOne = (a: Cancellation, b: Cancellation) =>
+  isSame(a, b) ||
+  (a.kind === b.kind &&
+    a.origin instanceof RemoteOrigin &&
+    b.origin instanceof RemoteOrigin &&
+    a.origin.name === b.origin.name)
+
+/** Returns the text without the length of the time, which would need a new report after each move. */
+const withoutLength = (what: string) => what.replace(/ after \S+ ms/, '')
+
+/** A cancellation whose report is in shared memory. */
+interface Prepared {
+  /** The last one that has this report. */
+  cancellation: Cancellation
+  readonly ending: number
+  /** What happened, as the report has it. */
+  readonly what: string | undefined
+  /** The kind and the whole report. */
+  readonly text: string
+}
 
 /** The side that has made the token. Only this side may write (TH7 in protocol.ts). */
 export class PublishedDeadline {
   readonly #memory: Memory
   readonly #place: Place
-  /** What the other sides know: the cancellation, and the ending that stands for it. */
-  #published: Cancellation | undefined
-  #ending = 0
-  /** The number of words of the report area that are taken for it. */
+  /**
+   * All reports so far. Each is used again for the same cancellation, because the report area is small and a deadline
+   * may be moved without end.
+   */
+  readonly #prepared: Prepared[] = []
+  /** What the other sides know. Undefined before the first deadline, and while there is none. */
+  #published: Prepared | undefined
+  /** The number of words of the report area that are taken. */
   words = 0
 
   constructor(memory: Memory, place: Place) {
@@ -46,42 +79,62 @@ export class PublishedDeadline {
   }
 
   /**
-   * Publishes the next cancellation of the source, unless the other sides know it already. Returns true if it was
-   * published.
+   * Publishes the next cancellation of the source, or that there is none, unless the other sides know it already.
+   * Returns true if it was published.
    */
   tell(source: TokenNode, shared: TokenNode): boolean {
     const next = predictPublished(source)
     const last = this.#published
-    if (!next || (last?.at === next.at && isSame(last, next))) return false
-    if (!last || !isSame(last, next)) this.#prepare(next, shared)
-    this.#published = next
-    writeMoment(next.at, scratch, 0)
-    scratch[MOMENT_WORDS] = this.#ending
-    setDeadline(this.#memory, this.#place, scratch, !last || next.at < last.at)
+    const lastAt = last?.cancellation.at ?? Infinity
+    const prepared = next && this.#prepare(next, shared)
+    if (prepared && next) prepared.cancellation = next
+    if (prepared === last && (next?.at ?? Infinity) === lastAt) return false
+    this.#published = prepared
+    writeMoment(next?.at ?? 0, scratch, 0)
+    scratch[MOMENT_WORDS] = prepared?.ending ?? OFF
+    setDeadline(this.#memory, this.#place, scratch, !!next && next.at < lastAt)
     return true
   }
 
-  #prepare(next: Cancellation, shared: TokenNode): void {
-    const report = reportOf(next, shared, undefined)
+  #prepare(next: Cancellation, shared: TokenNode): Prepared {
+    let report = reportOf(next, shared, undefined)
+    const earlier = this.#prepared.filter(({ cancellation }) => isOfOne(cancellation, next))
+    const known = () =>
+      earlier.find(({ cancellation, what }) => isSame(cancellation, next) && what === report.origin?.what)
+    let found = known()
+    if (found) return found
+    const { origin } = report
+    if (origin && earlier.length > 0) report = { ...report, origin: { ...origin, what: withoutLength(origin.what) } }
+    found = known()
+    if (found) return found
+    const text = `${next.kind} ${String(encodeReport(report, REPORT_WORDS))}`
+    found = this.#prepared.find((one) => one.text === text)
+    if (found) return found
     let words: Int32Array | undefined
-    this.#ending = prepare(this.#memory, this.#place, next.kind, (room) => (words = encodeReport(report, room)))
-    if (words && chunkOf(this.#ending) >= 0) this.words += words.length
+    const ending = prepare(this.#memory, this.#place, next.kind, (room) => (words = encodeReport(report, room)))
+    if (words && chunkOf(ending) >= 0) this.words += words.length
+    found = { cancellation: next, ending, what: report.origin?.what, text }
+    this.#prepared.push(found)
+    return found
   }
 
   /** Returns the ending that stands for a cancellation. Returns undefined for a cancellation that was not published. */
   endingFor(cancellation: Cancellation): number | undefined {
     const published = this.#published
-    return published?.at === cancellation.at && isSame(published, cancellation) ? this.#ending : undefined
+    const isIt = published?.cancellation.at === cancellation.at && isSame(published.cancellation, cancellation)
+    return isIt ? published.ending : undefined
   }
 
   /**
-   * Returns the cancellation that a state stands for, if it is the published one. In that case another side was the
-   * first to notice the deadline. If the source has been cancelled by the same deadline, its cancellation is returned,
-   * so that there is one error.
+   * Returns the cancellation that a state stands for, if it was published. In that case another side was the first to
+   * notice the deadline. If the source has been cancelled by the same deadline, its cancellation is returned, so that
+   * there is one error.
    */
   endedBy(state: number, source: TokenNode): Cancellation | undefined {
-    const published = this.#published
-    if (!published || state !== (this.#place.alive | this.#ending)) return undefined
+    // The deadline may have been moved, or another one may have become the next, after that side had noticed it.
+    const known = [this.#published, ...this.#prepared]
+    const published = known.find((one) => one && state === (this.#place.alive | one.ending))?.cancellation
+    if (!published) return undefined
     const found = discover(source, READ)
     return found && isSame(found, published) ? found : published
   }
@@ -89,15 +142,17 @@ export class PublishedDeadline {
 
 /** A side that has opened the token. */
 export class FollowedDeadline {
-  /** In milliseconds of this thread's clock. */
+  /** In milliseconds of this thread's clock. `Infinity` if there is no deadline, or if it was taken off. */
   at = Infinity
   /** How the token ends then. */
-  ending = 0
+  ending = OFF
   readonly #memory: Memory
   readonly #place: Place
   /** The number of the deadline: see protocol.ts. */
   #due = 0
   #ahead: Cancellation | undefined
+  /** The ending that `#ahead` was read from. */
+  #read = OFF
 
   constructor(memory: Memory, place: Place) {
     this.#memory = memory
@@ -108,9 +163,8 @@ export class FollowedDeadline {
   follow(): boolean {
     if (dueOf(this.#memory, this.#place) === this.#due) return false
     this.#due = readDeadline(this.#memory, this.#place, scratch)
-    this.at = this.#due ? readMoment(scratch, 0) : Infinity
-    this.ending = scratch[MOMENT_WORDS] as number
-    this.#ahead = undefined
+    this.ending = this.#due ? (scratch[MOMENT_WORDS] as number) : OFF
+    this.at = this.ending === OFF ? Infinity : readMoment(scratch, 0)
     return true
   }
 
@@ -119,12 +173,19 @@ export class FollowedDeadline {
   }
 
   /**
-   * Returns the cancellation that the deadline will cause for the shared token, always the same one. Returns undefined
-   * if there is none.
+   * Returns the cancellation that the deadline will cause for the shared token. It is always the same one until the
+   * deadline is moved, and has the same origin after that. Returns undefined if there is none.
    */
   ahead(shared: TokenNode): Cancellation | undefined {
     if (this.at === Infinity) return undefined
-    return (this.#ahead ??= this.#read(shared))
+    if (this.ending !== this.#read) this.#ahead = undefined
+    this.#read = this.ending
+    const last = (this.#ahead ??= this.#readReport(shared))
+    if (last.at === this.at) return last
+    const { origin, kind, reason, error } = last
+    this.#ahead = new Cancellation(origin, kind, reason, this.at)
+    this.#ahead.error = error
+    return this.#ahead
   }
 
   /** Returns the same cancellation if the token has ended and the state stands for it. */
@@ -134,7 +195,7 @@ export class FollowedDeadline {
     return end.at <= now() ? end : undefined
   }
 
-  #read(shared: TokenNode): Cancellation {
+  #readReport(shared: TokenNode): Cancellation {
     const state = this.#place.alive | this.ending
     const report = decodeReport(readReport(this.#memory, this.#place, state, lengthOf))
     return cancellationOf(report, kindOf(state), shared, this.at)

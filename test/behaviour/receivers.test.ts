@@ -110,7 +110,11 @@ describe('23. without its token', () => {
     assert.ok(isStray(thrown(() => Reflect.apply(cancel, new EventTarget(), []))))
     const { counter } = Object.getOwnPropertyDescriptors(CounterToken.prototype)
     assert.ok(isStray(thrown(() => Reflect.apply(counter.get as Method, untouchable(), []))))
-    assert.ok(isStray(thrown(() => Reflect.apply(TimeoutToken.prototype.restart as Method, untouchable(), []))))
+    for (const name of ['restart', 'extend', 'disarm'] as const) {
+      for (const give of [() => undefined, untouchable]) {
+        assert.ok(isStray(thrown(() => Reflect.apply(TimeoutToken.prototype[name] as Method, give(), [5]))), name)
+      }
+    }
   })
 
   it('a registration that is stopped without it says so as well', () => {

@@ -177,3 +177,29 @@ test('the tokens of one parent are summed without anything left on another', asy
   await collect()
   assert.deepEqual([one.cancelled, other.cancelled], [false, false])
 })
+
+const moves: Readonly<Record<string, (token: TimeoutToken, i: number) => boolean>> = {
+  restarted: (token) => token.restart(),
+  'restarted with another time': (token, i) => token.restart(1_000_000 + i),
+  extended: (token) => token.extend(1),
+  'taken off and set again': (token) => token.disarm() && token.restart(),
+}
+
+for (const [how, move] of Object.entries(moves)) {
+  for (const what of ['nothing', 'a listener', 'a race'] as const) {
+    test(`a deadline that is ${how} a hundred thousand times leaves nothing, with ${what} below`, async () => {
+      const token = new TimeoutToken(1_000_000, { reason: 'slow' })
+      const child = new SimpleToken(token)
+      if (what === 'a listener') child.onCancel(nothing)
+      if (what === 'a race') child.race(new Promise<never>(nothing)).catch(nothing)
+      await leaves(FLAT, 100_000, (i) => assert.equal(move(token, i), true))
+      token.cancel()
+    })
+  }
+}
+
+test('a hundred thousand deadlines with a reason leave nothing', async () => {
+  const parent = new SimpleToken()
+  const reason = new Error('slow')
+  await leaves(FLAT, 100_000, () => new TimeoutToken(60_000, { reason }, parent).disarm())
+})

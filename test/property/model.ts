@@ -23,7 +23,7 @@ export interface ModelForeign {
 
 export type Rule =
   | { readonly is: 'none' }
-  | { readonly is: 'timeout'; readonly ms: number; deadline: number }
+  | { readonly is: 'timeout'; ms: number; deadline: number }
   | { readonly is: 'counter'; left: number; readonly direct: boolean }
   | {
       readonly is: 'condition'
@@ -65,6 +65,9 @@ export class Outcome {
     return this.carries === undefined ? this : this.carries.root
   }
 }
+
+/** How a deadline is moved. */
+export type Move = 'restart()' | 'restart(ms)' | 'extend(ms)' | 'disarm()'
 
 export class ModelToken {
   outcome: Outcome | undefined
@@ -184,11 +187,16 @@ export class Model {
     this.#done()
   }
 
-  restart(token: ModelToken): boolean {
+  move(token: ModelToken, how: Move, ms: number): boolean {
     const { rule } = token
-    if (rule.is !== 'timeout') throw new Error('only a timeout can be restarted')
+    if (rule.is !== 'timeout') throw new Error('only the deadline of a timeout can be moved')
     const inTime = this.poll(token, 'look') === undefined
-    if (inTime) rule.deadline = this.now + rule.ms
+    if (inTime) {
+      if (how === 'restart(ms)') rule.ms = ms
+      if (how === 'disarm()') rule.deadline = Infinity
+      else if (how === 'extend(ms)') rule.deadline += ms
+      else rule.deadline = this.now + rule.ms
+    }
     return this.#done(inTime)
   }
 

@@ -25,6 +25,7 @@ import {
   type ModelForeign,
   type ModelToken,
   type Mode,
+  type Move,
   type Outcome,
   type Rule,
   Thrown,
@@ -75,7 +76,7 @@ export type Operation =
   | { readonly do: 'listen'; readonly token: Pick; readonly throws: boolean }
   | { readonly do: 'stop'; readonly listener: Pick }
   | { readonly do: 'signal'; readonly token: Pick }
-  | { readonly do: 'restart'; readonly timeout: Pick }
+  | { readonly do: 'restart'; readonly timeout: Pick; readonly how: Move; readonly ms: number }
   | { readonly do: 'abort'; readonly foreign: Pick; readonly reason: 'none' | 'text' | 'error' | 'timeout' }
 
 const pick = fc.nat(63)
@@ -158,7 +159,15 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('stop' as const), listener: pick }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('signal' as const), token: pick }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const), timeout: pick }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('restart' as const),
+      timeout: pick,
+      how: fc.constantFrom<Move>('restart()', 'restart(ms)', 'extend(ms)', 'disarm()'),
+      ms,
+    }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -311,9 +320,22 @@ export class World implements Disposable {
         const timeouts = this.#entries.filter(({ token }) => token instanceof TimeoutToken)
         const entry = timeouts[operation.timeout % timeouts.length]
         if (entry === undefined) return
-        this.#note(`${entry.label}.restart()`)
-        const inTime = (entry.token as TimeoutToken).restart()
-        assert.equal(inTime, this.#model.restart(entry.model), 'restart()')
+        const { how } = operation
+        // The part below UNIT differs from token to token, so that no two deadlines are of the same moment.
+        const { ms: long } = operation
+        const part = entry.model.rule.is === 'timeout' && how === 'restart(ms)' ? entry.model.rule.ms % UNIT || 0 : 0
+        const span = long === 0 || long === Infinity ? long : long * UNIT + part
+        this.#note(`${entry.label}.${how.replace('ms', String(span))}`)
+        const token = entry.token as TimeoutToken
+        const inTime =
+          how === 'restart()'
+            ? token.restart()
+            : how === 'restart(ms)'
+              ? token.restart(span)
+              : how === 'extend(ms)'
+                ? token.extend(span)
+                : token.disarm()
+        assert.equal(inTime, this.#model.move(entry.model, how, span), how)
         return
       }
       default:

@@ -49,6 +49,36 @@ for (const [direction, mine, theirs] of [
 ] as const) {
   describe(direction, () => {
     for (const [how, build] of Object.entries(combine)) {
+      test(`a token ${how} follows its deadline, nearer, further away, off and on again, and has its reason`, async () => {
+        const moves: readonly ((source: here.TimeoutToken) => unknown)[] = [
+          (source) => source.restart(0),
+          (source) => [source.extend(5), source.restart(0)],
+          (source) => [source.disarm(), source.restart(0)],
+        ]
+        for (const move of moves) {
+          for (const isHeard of [false, true]) {
+            const source = new theirs.TimeoutToken(3_600_000, { name: 'source', reason: 'too slow' })
+            const token = build(mine, source)
+            const registration = isHeard ? token.onCancel(() => {}) : undefined
+            source.restart(1_800_000)
+            const hasDeadline = token.remaining <= 1_800_000
+            source.disarm()
+            assert.equal(token.cancelled, false)
+            assert.ok(token.remaining >= 599_000)
+            source.restart(3_000)
+            // A signal does not tell a deadline.
+            if (hasDeadline) assert.ok(token.remaining <= 3_000 || token.cancelled)
+            move(source)
+            if (!isHeard) assert.equal(source.cancelled, true) // only a poll, or a timer, aborts a signal
+            const error = isHeard ? await token.wait() : token.error
+            assert.equal(token.cancelled, true)
+            assert.equal(error, source.error)
+            assert.deepEqual([token.kind, token.reason, error?.cause], ['timeout', 'too slow', 'too slow'])
+            assert.equal(registration?.stop(), isHeard ? false : undefined)
+          }
+        }
+      })
+
       test(`a token ${how} ends with it, found by a poll`, () => {
         const source = new theirs.SimpleToken({ name: 'source' })
         const token = build(mine, source)

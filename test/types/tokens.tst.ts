@@ -18,6 +18,7 @@ import {
   SimpleToken,
   someOf,
   TimeoutToken,
+  type TimeoutTokenOptions,
   type TokenOptions,
 } from 'calloff'
 
@@ -177,6 +178,17 @@ describe('what a token has', () => {
     expect(String(token)).type.toBe<string>()
     expect(new CounterToken(5).counter).type.toBe<number>()
     expect(new TimeoutToken(5).restart()).type.toBe<boolean>()
+    expect(new TimeoutToken(5).restart).type.toBe<(ms?: number) => boolean>()
+    expect(new TimeoutToken(5).extend).type.toBe<(ms: number) => boolean>()
+    expect(new TimeoutToken(5).disarm).type.toBe<() => boolean>()
+    expect(new TimeoutToken(5).extend).type.not.toBeCallableWith()
+    expect(new TimeoutToken(5).restart).type.not.toBeCallableWith('5')
+    expect(TimeoutToken).type.toBeConstructableWith(5, { reason: new Error('slow'), name: 'x' }, token)
+    expect(TimeoutToken).type.not.toBeConstructableWith(5, { reson: 'slow' })
+    expect(TimeoutToken.until).type.toBeCallableWith(new Date(), { reason: 'slow' }, token)
+    expect(SimpleToken).type.not.toBeConstructableWith({ reason: 'slow' })
+    const options: TimeoutTokenOptions = { reason: 5 }
+    expect(options.reason).type.toBe<unknown>()
   })
 
   test('cancel takes a reason of any type and gives the token, as the kind it is', () => {

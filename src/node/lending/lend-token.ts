@@ -153,7 +153,13 @@ class Lending {
   publishDeadline(): void {
     if (discover(this.#token, READ)) return
     const ahead = predictPublished(this.#token)
-    if (ahead?.at === this.#ahead?.at && ahead?.kind === this.#ahead?.kind) return
+    const last = this.#ahead
+    const isKnown =
+      ahead?.at === last?.at &&
+      ahead?.origin === last?.origin &&
+      ahead?.kind === last?.kind &&
+      Object.is(ahead?.reason, last?.reason)
+    if (isKnown) return
     this.#ahead = ahead
     this.#tellAll()
   }

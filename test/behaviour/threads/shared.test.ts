@@ -388,6 +388,89 @@ describe('share()', () => {
     assert.equal(listening.error?.message, 'token "idle" ran out of time after 100 ms')
   })
 
+  it('carries the reason of a deadline, and one error on this side', () => {
+    using clock = manualClock()
+    const search = new TimeoutToken(100, { name: 'search', reason: new RangeError('slow') })
+    const shared = share(new SimpleToken(search))
+    const opened = there(shared)
+    const last = there(share(opened))
+    clock.tick(100)
+    assert.deepEqual([last.cancelled, opened.cancelled], [true, true])
+    for (const token of [last, opened]) {
+      assert.ok(token.reason instanceof RangeError)
+      assert.deepEqual([token.kind, token.error?.message], ['timeout', search.error?.message])
+    }
+    assert.equal(search.error?.message, 'token "search" ran out of time after 100 ms: slow')
+    assert.deepEqual([shared.error === search.error, shared.reason === search.reason], [true, true])
+  })
+
+  const reason = 'no data for too long, and no sign of when the server will answer'
+  const rounds: Readonly<Record<string, (one: TimeoutToken, other: TimeoutToken, i: number) => void>> = {
+    'restarted in turn': (one, other) => {
+      one.restart()
+      other.restart()
+    },
+    'extended, each time by another time': (one, other, i) => {
+      one.restart()
+      other.extend(i)
+    },
+    'restarted, each time with another time': (one, other, i) => {
+      one.restart(50 + i)
+      other.restart(60 + i)
+    },
+    'taken off in turn': (one, other) => {
+      one.disarm()
+      other.restart()
+      other.disarm()
+      one.restart()
+    },
+  }
+  for (const [how, move] of Object.entries(rounds)) {
+    it(`says who and why however often its deadlines were moved: ${how}`, () => {
+      using clock = manualClock()
+      const one = new TimeoutToken(100, { name: 'one', reason })
+      const other = new TimeoutToken(100, { name: 'other', reason: 'other' })
+      const shared = share(one.plus(other))
+      const opened = there(shared)
+      const second = there(shared)
+      second.onCancel(() => {})
+      const last = there(share(second))
+      for (let i = 1; i <= 300; i++) {
+        move(one, other, i)
+        assert.equal(opened.remaining, shared.remaining)
+        assert.equal(last.remaining, shared.remaining)
+        clock.tick(1)
+      }
+      other.disarm()
+      one.restart(10)
+      clock.tick(10)
+      for (const token of [opened, last]) {
+        assert.equal(token.cancelled, true)
+        assert.deepEqual([token.cancelledBy?.name, token.reason, token.kind], ['one', reason, 'timeout'])
+        assert.match(String(token.error?.message), /^token "one" ran out of time.*: no data for too long/)
+      }
+      assert.equal(shared.error, one.error)
+    })
+  }
+
+  it('has one error for a deadline that the other side has seen pass before it was moved here', () => {
+    using clock = manualClock()
+    for (const move of ['disarm', 'restart', 'another'] as const) {
+      const early = new TimeoutToken(10)
+      const deadline = new TimeoutToken(10, { name: 'deadline', reason })
+      const next = new TimeoutToken(50)
+      const shared = share(deadline.plus(next))
+      const opened = there(shared)
+      // Before this side notices that the deadline has passed: no timer and no poll has run here.
+      early.onCancel(() => assert.equal(opened.cancelled, true))
+      clock.tick(10)
+      if (move === 'another') next.restart(5)
+      else assert.equal(deadline[move](), false)
+      assert.deepEqual([shared.kind, shared.reason, shared.error === deadline.error], ['timeout', reason, true])
+      assert.equal(opened.reason, reason)
+    }
+  })
+
   for (const step of [-60_000, 5_000]) {
     it(`carries a deadline to a thread that was started after the wall clock had been set by ${step} ms`, () => {
       const { handle } = share(new TimeoutToken(10_000))

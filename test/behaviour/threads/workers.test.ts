@@ -57,6 +57,47 @@ describe('a worker in a loop that never yields', () => {
     })
   }
 
+  const moved: Readonly<Record<string, (deadline: TimeoutToken) => void>> = {
+    'is moved nearer': (deadline) => deadline.restart(1),
+    'is taken off, and set again': (deadline) => {
+      deadline.disarm()
+      deadline.restart(1)
+    },
+    'was off, and is set again': (deadline) => deadline.restart(1),
+    'is extended, and moved nearer': (deadline) => {
+      deadline.extend(600_000)
+      deadline.restart(1)
+    },
+  }
+  for (const job of ['loop', 'block', 'wait', 'listen', 'signal', 'race'] as const) {
+    for (const [how, move] of Object.entries(moved)) {
+      it(`sees a deadline pass that ${how} when it has the handle: ${job}`, async () => {
+        const deadline = new TimeoutToken(600_000, { name: 'budget', reason: 'the search is slow' })
+        if (how.startsWith('was off')) deadline.disarm()
+        const token = share(deadline)
+        await crew.start({ job, handle: token.handle, ...(job === 'loop' && { argument: 'keepOn' }) })
+        move(deadline)
+        const { kind, by, reason } = await crew.seen()
+        assert.deepEqual([kind, by, reason], ['timeout', 'budget', 'the search is slow'])
+        assert.equal(token.error, deadline.error)
+      })
+    }
+  }
+
+  for (const job of ['loop', 'block', 'wait', 'listen'] as const) {
+    it(`is not ended by a deadline that was taken off: ${job}`, async () => {
+      const deadline = new TimeoutToken(600_000, { name: 'budget' })
+      const token = share(deadline)
+      await crew.start({ job, handle: token.handle, ...(job === 'loop' && { argument: 'keepOn' }) })
+      assert.deepEqual([deadline.restart(30), deadline.disarm()], [true, true])
+      const passed = new TimeoutToken(60)
+      await passed.wait()
+      deadline.cancel('by hand')
+      const { kind, reason } = await crew.seen()
+      assert.deepEqual([kind, reason], ['manual', 'by hand'])
+    })
+  }
+
   it('is told of a condition above, which this thread asks', async () => {
     let done = false
     const condition = new ConditionToken(() => done, { name: 'done', pollEvery: 1 })

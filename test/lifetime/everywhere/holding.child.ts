@@ -21,6 +21,8 @@ const HOUR = 3_600_000
 const nothing = (): void => {}
 const forever = (): Promise<never> => new Promise(nothing)
 
+const limit = new TimeoutToken(HOUR)
+
 const tokens: Readonly<Record<string, () => CancellationToken>> = {
   NEVER: () => NEVER,
   simple: () => new SimpleToken(),
@@ -40,6 +42,13 @@ const tokens: Readonly<Record<string, () => CancellationToken>> = {
   'someOf deadlines': () => someOf(2, new TimeoutToken(HOUR), new SimpleToken(), new TimeoutToken(HOUR)),
   'except a signal': () => new TimeoutToken(HOUR, new AbortController().signal).except('signal'),
   'except a condition': () => new SimpleToken(new SharedToken()).except('condition'),
+  'deadline that was off': () => (limit.disarm(), limit),
+  'deadline that is taken off': () => (setImmediate(() => limit.disarm()), new SimpleToken(limit)),
+  'deadline that is set again': () => {
+    limit.disarm()
+    setImmediate(() => limit.restart())
+    return allOf(new SimpleToken().cancel(), limit)
+  },
   'allOf deadlines': () => allOf(new TimeoutToken(HOUR), new TimeoutToken(HOUR)),
 }
 
@@ -58,6 +67,12 @@ const starts: Readonly<Record<string, (token: CancellationToken) => Promise<unkn
   untilCancelled: (token) => token.untilCancelled(forever),
   'untilCancelled, with grace': (token) => token.untilCancelled(forever, { grace: 0 }),
   retry: (token) => token.retry(forever),
+  iterate: (token) => {
+    const source: AsyncIterable<never> = { [Symbol.asyncIterator]: () => ({ next: forever }) }
+    const items = token.iterate(source)
+    const iterator = items[Symbol.asyncIterator]()
+    return iterator.next()
+  },
   'scope with endless patience': (token) =>
     scope(token, async (s) => (s.cancel(), await forever()), { stuckAfter: Infinity }),
   'hedge for ever': (token) => scope(token, (s) => s.any([forever, forever], { hedge: Infinity })),

@@ -24,6 +24,9 @@ const all = [
   'except a signal',
   'except a condition',
   'allOf deadlines',
+  'deadline that was off',
+  'deadline that is taken off',
+  'deadline that is set again',
 ]
 /** What may end although this program does nothing more. */
 const ending = [
@@ -35,6 +38,7 @@ const ending = [
   'except a signal',
   'except a condition',
   'allOf deadlines',
+  'deadline that is set again',
 ]
 const allButNever = all.slice(1)
 
@@ -54,11 +58,12 @@ const table: Readonly<Record<string, readonly string[]>> = {
   untilCancelled: ending,
   'untilCancelled, with grace': ending,
   retry: ending,
+  iterate: ending,
   'scope with endless patience': [],
   'hedge for ever': [],
 }
 /** One of each sort is enough where the sorts have been told apart by another row. */
-const some = ['NEVER', 'simple', 'counter', 'deadline']
+const some = ['NEVER', 'simple', 'counter', 'deadline', 'deadline that is taken off', 'deadline that is set again']
 const whole = new Set(['wait', 'race'])
 
 describe('26. the process is held', { concurrency: 2 }, () => {

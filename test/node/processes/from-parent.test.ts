@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, fork, spawn as start, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
+import { createInterface } from 'node:readline'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { CANCELLED, NEVER, SimpleToken, TimeoutToken } from 'calloff'
+import { manualClock } from 'calloff/testing'
 import { fromParent, lendToken, type LentToken, run, spawn, type RunningProcess } from 'calloff/node'
 import { withTime } from '../../enough-time.js'
 import { until } from './tree.js'
@@ -257,9 +260,47 @@ describe('fromParent', { skip }, () => {
     await until(() => output.lines.length > 1, 'it says it again')
     const second = Number(output.lines[1])
     assert.ok(second <= 60_000 && second > 0, String(second))
+    const told = async (move: () => boolean) => {
+      assert.equal(move(), true)
+      const lines = output.lines.length
+      child.stdin?.write('?')
+      await until(() => output.lines.length > lines, 'it says it again')
+      return Number(output.lines.at(-1))
+    }
+    assert.ok((await told(() => deadline.extend(3_600_000))) > 1_800_000, 'further away')
+    assert.equal(await told(() => deadline.disarm()), Infinity)
+    assert.ok((await told(() => deadline.restart(50_000))) <= 50_000, 'on again, nearer')
     deadline.cancel('all the same')
     await ended(child)
     assert.deepEqual([output.told.kind, output.told.name], ['manual', 'limit'])
+  })
+
+  it('tells the reason of a deadline, and whose deadline is the next, though it is of the same moment', async () => {
+    using clock = manualClock()
+    clock.tick(1)
+    const first = new TimeoutToken(3_600_000, { name: 'first', reason: 'too slow' })
+    const second = new TimeoutToken(3_600_000, { name: 'second', reason: 'in vain' })
+    await using lent = await lendToken(first.plus(second))
+    const { path, key } = JSON.parse(lent.env.CALLOFF_PARENT) as { readonly path: string; readonly key: string }
+    const socket = connect(path, () => socket.write(`${key}\n`))
+    const lines = createInterface(socket)[Symbol.asyncIterator]()
+    const next = async () => {
+      const line = (await lines.next()) as IteratorResult<string, undefined>
+      const { ahead } = JSON.parse(line.value ?? '{}') as { readonly ahead?: { readonly [K in string]: unknown } }
+      return ahead && [ahead['kind'], ahead['name'], ahead['what'], String(ahead['reason']).includes('in vain')]
+    }
+    const what = `ran out of time after 3600000 ms in process ${process.pid}`
+    try {
+      assert.deepEqual(await next(), ['timeout', 'first', what, false])
+      first.disarm()
+      assert.deepEqual(await next(), ['timeout', 'second', what, true])
+      second.disarm()
+      assert.equal(await next(), undefined)
+      second.restart(5_000)
+      assert.deepEqual((await next())?.slice(0, 2), ['timeout', 'second'])
+    } finally {
+      socket.destroy()
+    }
   })
 
   it('ends by the deadline even if the parent is busy', async () => {
