@@ -66,13 +66,51 @@ describe('a limit that scopes share', () => {
 
   test('two limits that are taken in any order do not block each other', async () => {
     const [one, other] = [new Limit(1), new Limit(1)]
-    const work = () => turn()
-    const items = Array.from({ length: 20 })
-    await Promise.all([
-      scope((s) => s.map(items, work, { concurrency: one }), { concurrency: other }),
-      scope((s) => s.map(items, work, { concurrency: other }), { concurrency: one }),
-    ])
+    const [first, second] = [puppet(), puppet()]
+    const holders = [
+      scope((s) => s.run(first.work), { concurrency: one }),
+      scope((s) => s.run(second.work), { concurrency: other }),
+    ]
+    const both = [
+      scope((s) => s.map([1, 2, 3], () => turn(), { concurrency: one }), { concurrency: other }),
+      scope((s) => s.map([1, 2, 3], () => turn(), { concurrency: other }), { concurrency: one }),
+    ]
+    await turn()
+    first.resolve(0)
+    second.resolve(0)
+    await Promise.all([...holders, ...both])
     assert.deepEqual([one.running, other.running], [0, 0])
+  })
+
+  test('a task does not overtake those that wait, also where a place has just become free', async () => {
+    const [one, other] = [new Limit(2), new Limit(1)]
+    const root = new SimpleToken()
+    const [holder, first] = [puppet(), puppet()]
+    const busy = scope((s) => s.run(holder.work), { concurrency: other })
+    const cancelled = scope(root, (s) => s.map([1], () => assert.fail('started'), { concurrency: other }), {
+      concurrency: one,
+    })
+    const order: string[] = []
+    await turn()
+    const whole = scope(
+      (s) => {
+        void s.run(first.work)
+        void s.run(() => {
+          root.cancel() // the task that waits for its second place gives back the first
+          void s.run(() => order.push('last'))
+        })
+        void s.run(() => order.push('next'))
+      },
+      { concurrency: one },
+    )
+    await turn()
+    assert.deepEqual([one.running, one.waiting, other.waiting], [2, 2, 1])
+    first.resolve(0)
+    await whole
+    assert.deepEqual(order, ['next', 'last'])
+    assert.equal(await rejection(cancelled), root.error)
+    holder.resolve(0)
+    await busy
   })
 
   test('a task that waits for its second place, and is cancelled, gives back the first', async () => {
