@@ -23,6 +23,8 @@ export { ConditionToken, type ConditionTokenOptions } from './core/tokens/condit
 export { CANCELLED, NEVER } from './core/tokens/constants.js'
 export { CounterToken, type CounterTokenOptions } from './core/tokens/counter.js'
 
+export type { TokenView } from './core/view.js'
+
 // Combined tokens, and tokens of other systems
 export { allOf, someOf } from './core/tokens/some-of.js'
 export { anyOf, type EditorToken, type TokenLike, from } from './core/tokens/from.js'

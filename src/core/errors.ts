@@ -5,6 +5,7 @@
  * libraries of the field check them: `'AbortError'` (`'TimeoutError'` for deadlines) and `'ABORT_ERR'`.
  */
 import type { CancellationToken } from './token.js'
+import type { TokenView } from './view.js'
 
 /** The kinds of the cancellations that a call makes. */
 type KindByCall = 'manual' | 'dispose' | 'race' | 'sibling' | 'superseded'
@@ -238,7 +239,7 @@ export type CancellationLike =
  * }
  * ```
  */
-export function isCancellation(error: unknown, token?: CancellationToken): error is CancellationLike {
+export function isCancellation(error: unknown, token?: TokenView): error is CancellationLike {
   const own = token?.error
   if (token !== undefined && own === undefined) return false
   try {

@@ -263,12 +263,34 @@ export function newWalk(): number {
 }
 
 /**
- * Returns the node that a method was called on: the receiver itself, or the node behind a proxy. Throws for any other
- * receiver.
+ * Returns the node that a method was called on: the receiver itself, or the node behind a proxy or a view. Throws for
+ * any other receiver.
  */
 export function own<N extends TokenNode>(receiver: N): N {
   // Small, so that V8 inlines it into each method.
   return (receiver as N | undefined)?.itself === receiver && receiver ? receiver : standsFor(receiver)
+}
+
+/**
+ * The same, for a method that cancels the token, moves its deadline, or lets other code do that: a view is refused.
+ */
+export function ownToCancel<N extends TokenNode>(receiver: N): N {
+  const node = own(receiver)
+  if (node !== receiver && isView(receiver)) {
+    throw new TypeError('a view must not cancel its token: only the code that has the token itself can')
+  }
+  return node
+}
+
+/** The nodes behind the read-only views of tokens: see view.ts. The views do not show them. */
+export const viewed = new WeakMap<object, TokenNode>()
+
+/** A view has itself under this key, so that it is found through a proxy. */
+export const VIEW: unique symbol = Symbol('calloff.view') as never
+
+/** Whether the value is a view, or a proxy of one. */
+export function isView(value: unknown): boolean {
+  return viewed.has((value as { readonly [VIEW]?: object } | null | undefined)?.[VIEW] as object)
 }
 
 function standsFor<N extends TokenNode>(receiver: N): N {
@@ -279,9 +301,8 @@ function standsFor<N extends TokenNode>(receiver: N): N {
 
 export function ownIf<N extends TokenNode>(receiver: N | undefined): N | undefined {
   const itself = receiver?.itself
-  return itself === receiver || (itself?.itself === itself && typeof itself?.seen === 'number')
-    ? (itself as N)
-    : undefined
+  if (itself === receiver || (itself?.itself === itself && typeof itself?.seen === 'number')) return itself as N
+  return viewed.get((receiver as { readonly [VIEW]?: object } | undefined)?.[VIEW] as object) as N | undefined
 }
 
 /**

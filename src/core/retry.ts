@@ -86,8 +86,9 @@ export function retry<Token, T>(
   task: (token: Token, attempt: number) => T | PromiseLike<T>,
   options: RetryOptions | undefined,
   child: (source: TokenNode) => Token & TokenNode,
+  receiver: CancellationToken,
 ): Promise<T> {
-  return asyncUnder(node, () => tryAgain(node, task, options, child))
+  return asyncUnder(node, () => tryAgain(node, task, options, child, receiver))
 }
 
 async function tryAgain<Token, T>(
@@ -95,6 +96,8 @@ async function tryAgain<Token, T>(
   task: (token: Token, attempt: number) => T | PromiseLike<T>,
   options: RetryOptions | undefined,
   child: (source: TokenNode) => Token & TokenNode,
+  /** What the method was called on: the node, a proxy, or a view. */
+  receiver: CancellationToken,
 ): Promise<T> {
   const given = optionsOf(options, RETRY_OPTIONS)
   if (typeof task !== 'function') throw wrongType('task', 'a function', task)
@@ -125,7 +128,7 @@ async function tryAgain<Token, T>(
       end(token, 'dispose')
       // A cancelled retry has ended. A failure that came at the same time is the last one.
       if (discover(node, READ) || attempt >= attempts) throw error
-      if (when && !isYes(await heeded(node, when(error, attempt, node as CancellationToken)))) throw error
+      if (when && !isYes(await heeded(node, when(error, attempt, receiver)))) throw error
       last = { cause: error }
       const chance = jitter ? share(jitter) : 1
       pause =

@@ -48,6 +48,7 @@ import {
   type Mode,
   own,
   ownIf,
+  ownToCancel,
   pathOf,
   readClock,
   settle,
@@ -64,13 +65,14 @@ import { timeLeft } from './remaining.js'
 import { retry, type RetryOptions } from './retry.js'
 import type { Callee } from './traces.js'
 import { untilCancelled, type UntilCancelledOptions } from './until-cancelled.js'
+import { type TokenView, viewOf } from './view.js'
 import { needsPolls, wait, type WaitOptions, waitSync } from './wait.js'
 
 /**
  * The parents of a token, and the sources of a combined token: tokens of any copy of the package, and what `from()`
- * takes.
+ * takes. Views of tokens, too.
  */
-export type TokenOrSignal = CancellationToken | ForeignSignal
+export type TokenOrSignal = CancellationToken | TokenView | ForeignSignal
 
 /** A platform signal of any realm or polyfill. It is recognised by its shape. */
 export interface ForeignSignal {
@@ -332,7 +334,7 @@ export abstract class CancellationToken implements Disposable {
    * @param reason becomes `error.cause`: an `Error`, or a text that helps the reader of the log
    */
   cancel(reason?: unknown): this {
-    const node = own(this)
+    const node = ownToCancel(this)
     if (!discover(node, READ)) settle(node, byHand(node, reason, cancel))
     return this
   }
@@ -369,10 +371,12 @@ export abstract class CancellationToken implements Disposable {
    */
   onCancel(listener: (error: CancellationError) => void): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
-    const bound = bind ? bind(listener) : listener
     // Mostly the token is live, and no proxy. To find that out with own() takes a tenth more time.
-    if ((this as this | undefined)?.seen === epoch && this.itself === this) return subscribe(this, bound)
+    if ((this as this | undefined)?.seen === epoch && this.itself === this)
+      return subscribe(this, bind ? bind(listener) : listener)
     const node = own(this)
+    if (node !== this) return node.onCancel(listener) // its kind may have a method of its own
+    const bound = bind ? bind(listener) : listener
     if (!discover(node, READ)) return subscribe(node, bound)
     call(bound, node)
     return new Subscriber(undefined, bound, false)
@@ -530,7 +534,7 @@ export abstract class CancellationToken implements Disposable {
     options?: RetryOptions,
   ): Promise<T> {
     const node = ownIf(this)
-    return node ? retry(node, task, options, child) : strayed()
+    return node ? retry(node, task, options, child, this) : strayed()
   }
 
   /**
@@ -598,6 +602,34 @@ export abstract class CancellationToken implements Disposable {
   }
 
   /**
+   * A view of this token without the methods that cancel it: no `cancel`, no dispose, and no other way to them. Pass it
+   * to code that may heed the token, and must not cancel it. It is taken wherever a token is: as a parent, and by
+   * `plus`, `scope`, `share` and a hub. C#'s `CancellationToken`, where the token itself is the source.
+   *
+   * It is the same object at each read. A poll of the view is a poll of the token. A token that is made from a view is
+   * an ordinary one, and can be cancelled.
+   *
+   * Limits: a view prevents mistakes. Code that reads the internal fields of a token that was made from the view finds
+   * the token. And the error of a cancellation names the token where it started, as always: that one is cancelled by
+   * then (but for a condition without caching).
+   *
+   * @example
+   * ```ts
+   * import { SimpleToken, type TokenView } from 'calloff'
+   *
+   * async function plugin(token: TokenView): Promise<string> {
+   *   // token.cancel() does not compile, and would be a TypeError
+   *   return token.keepOn() ? 'running' : 'stopped'
+   * }
+   * const token = new SimpleToken()
+   * console.log(await plugin(token.view), 'cancel' in token.view && token.view.cancel) // → running undefined
+   * ```
+   */
+  get view(): TokenView {
+    return viewOf(own(this), CancellationToken.prototype, UNCLONABLE) as TokenView
+  }
+
+  /**
    * Returns a token that is cancelled `ms` after this one: the time for cleaning up. The time counts from the moment of
    * the cancellation itself. A condition and a foreign signal do not tell that moment: there, it is the moment when the
    * cancellation was noticed. The token carries the same error.
@@ -655,7 +687,7 @@ export abstract class CancellationToken implements Disposable {
    * holds nothing.
    */
   [Symbol.dispose](): void {
-    const node = own(this)
+    const node = ownToCancel(this)
     end(node, 'dispose')
     node.sources = node.rules = undefined
   }
@@ -739,7 +771,7 @@ const { cancel, check } = CancellationToken.prototype
 const readError = Object.getOwnPropertyDescriptor(CancellationToken.prototype, 'error')?.get as Callee
 
 Object.defineProperty(CancellationToken.prototype, SHOWN, { value: ['text'] })
-Object.defineProperty(CancellationToken.prototype, BRAND, { value: needsPolls })
+Object.defineProperty(CancellationToken.prototype, BRAND, { value: (token: TokenNode) => needsPolls(own(token)) })
 Object.defineProperty(CancellationToken.prototype, Symbol.for('Deno.customInspect'), {
   value: (CancellationToken.prototype as unknown as Record<symbol, unknown>)[Symbol.for('nodejs.util.inspect.custom')],
 })
@@ -906,7 +938,7 @@ export class DefaultToken extends CancellationToken {
   /** @throws ImpossibleCancelError always: the token is never cancelled. */
   override cancel(): never {
     throw new ImpossibleCancelError('a DefaultToken never ends, make a SimpleToken to cancel', {
-      token: own(this),
+      token: ownToCancel(this),
       kind: 'manual',
     })
   }
@@ -922,7 +954,7 @@ export class DefaultToken extends CancellationToken {
 
   /** Does nothing. */
   override [Symbol.dispose](): void {
-    own(this)
+    ownToCancel(this)
   }
 
   /** @internal */
@@ -1009,7 +1041,7 @@ export class TimeoutToken extends CancellationToken {
    * ```
    */
   restart(ms?: number): boolean {
-    const node = own(this)
+    const node = ownToCancel(this)
     const given = optionalNonNegative('ms', ms)
     if (discover(node, READ)) return false
     node.ms = given ?? node.ms
@@ -1022,7 +1054,7 @@ export class TimeoutToken extends CancellationToken {
    * without a deadline, after `disarm()`, stays without one. Returns true if it was in time, as `restart` does.
    */
   extend(ms: number): boolean {
-    const node = own(this)
+    const node = ownToCancel(this)
     nonNegative('ms', ms)
     if (discover(node, READ)) return false
     node.extended += ms
@@ -1043,7 +1075,7 @@ export class TimeoutToken extends CancellationToken {
    * ```
    */
   disarm(): boolean {
-    const node = own(this)
+    const node = ownToCancel(this)
     return !discover(node, READ) && moveDeadline(node, Infinity)
   }
 

@@ -32,7 +32,7 @@ import {
   subscribe,
   type TokenNode,
   whatHappened,
-  own,
+  ownToCancel,
 } from '../core/graph.js'
 import { stray } from '../core/stray.js'
 import { onDeadlineMoved } from '../core/moves.js'
@@ -126,10 +126,10 @@ export class SharedToken extends CancellationToken {
   /** The bytes of shared memory that a token needs, for {@link SharedToken.at}. */
   declare static readonly BYTES: number
 
-  // The fields that a poll reads. `view` has the words of the shared memory, and `state` is the index of the state
+  // The fields that a poll reads. `words` is the shared memory, and `state` is the index of the state
   // among them. `alive` is the value of the state while the token is not cancelled. `left` is how many polls may still
   // be plain reads: 0 if a poll must check more than the word.
-  /** @internal */ view: SharedWords
+  /** @internal */ words: SharedWords
   /** @internal */ state: number
   /** @internal */ alive: number
   /** @internal */ left: number
@@ -171,7 +171,7 @@ export class SharedToken extends CancellationToken {
     const { page, place } = given ?? allocate()
     this.counted = counted?.length ? counted : undefined
     this.stands = stands === true && isCounter(nested[0])
-    this.view = page.view
+    this.words = page.view
     this.state = place.slot + STATE
     this.alive = place.alive
     this.left = 0
@@ -254,13 +254,13 @@ export class SharedToken extends CancellationToken {
    * dropped it.
    */
   get handle(): SharedHandle {
-    const token = own(this)
+    const token = ownToCancel(this)
     if (!token.#handle) {
       const { slot, alive } = token.#place
       const apart = token.#from === 'memory'
       if (!apart) remember(token.#page)
       token.#share()
-      const { buffer } = token.view
+      const { buffer } = token.words
       const { name } = token
       const generation = alive / aliveState(1)
       const place = { buffer, byteOffset: slot * 4, generation, apart }
@@ -273,7 +273,7 @@ export class SharedToken extends CancellationToken {
 
   // The state is compared before `left` is written. So nothing is written to a `this` that is no token.
   override get cancelled(): boolean {
-    if (this.left > 1 && this.view[this.state] === this.alive) {
+    if (this.left > 1 && this.words[this.state] === this.alive) {
       this.left--
       return false
     }
@@ -282,7 +282,7 @@ export class SharedToken extends CancellationToken {
 
   override keepOn(): boolean {
     try {
-      if (this.left > 1 && this.view[this.state] === this.alive) {
+      if (this.left > 1 && this.words[this.state] === this.alive) {
         this.left--
         return true
       }
@@ -294,7 +294,7 @@ export class SharedToken extends CancellationToken {
 
   override check(): void {
     try {
-      if (this.left > 1 && this.view[this.state] === this.alive) {
+      if (this.left > 1 && this.words[this.state] === this.alive) {
         this.left--
         return
       }
@@ -307,7 +307,7 @@ export class SharedToken extends CancellationToken {
 
   /** Cancels it, on every side. If several sides cancel at once, one wins, and every side reads its reason. */
   override cancel(reason?: unknown): this {
-    const token = own(this)
+    const token = ownToCancel(this)
     if (!discover(token, READ)) {
       settle(token, token.#end(byHand(token, reason, cancelToken)))
       token.#page.look() // tells other tokens of this thread over the same place
@@ -320,7 +320,7 @@ export class SharedToken extends CancellationToken {
    * in shared memory may be used again. On a side that has opened it, it cancels that side alone.
    */
   override [Symbol.dispose](): void {
-    const token = own(this)
+    const token = ownToCancel(this)
     if (!discover(token, READ)) {
       const mine = new Cancellation(token, 'dispose', undefined, now())
       if (token.#from === 'made') {
@@ -504,7 +504,7 @@ export class SharedToken extends CancellationToken {
 
   /** The word on which a blocked thread sleeps. @internal */
   get word(): SharedWord | readonly SharedWord[] {
-    const { view } = this
+    const { words: view } = this
     if (this.#from === 'memory') return { view, index: this.state, value: this.alive }
     const { bell } = this.#place
     const own = { view, index: bell, value: Atomics.load(view, bell) }
@@ -519,7 +519,7 @@ export class SharedToken extends CancellationToken {
 
   /** @internal */
   known(mode: Mode, walk: number): Cancellation | undefined {
-    if (mode !== READ && --this.left > 0 && this.view[this.state] === this.alive) return undefined
+    if (mode !== READ && --this.left > 0 && this.words[this.state] === this.alive) return undefined
     if (isOver(this.#page.memory, this.#place)) return this.#read()
     this.#follow()
     const followed = this.#followed

@@ -26,6 +26,8 @@ const derivations: Readonly<
   'with a condition': (parent) => new ConditionToken(() => false, parent),
   'with a counter': (parent) => new CounterToken(3, parent),
   'for all of them': (parent, other) => allOf(parent, other),
+  'of a view': (parent) => new SimpleToken(parent.view),
+  'that have a view': (parent) => new SimpleToken(parent).view.plus(),
   'for some of them': (parent, other) => someOf(1, parent, other),
   'except for a kind': (parent, other) => parent.plus(other).except('race'),
   'with a grace': (parent) => parent.grace(1_000),

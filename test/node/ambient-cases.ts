@@ -37,6 +37,16 @@ export const cases: Readonly<Record<string, () => unknown>> = {
     assert.equal(currentToken(), NEVER)
   },
 
+  'within it is a token that derives from a view, where a view was given'() {
+    const token = named('it')
+    const current = withToken(token.view, () => currentToken())
+    current.cancel()
+    assert.equal(token.cancelled, false)
+    const other = withToken(token.view, () => currentToken())
+    token.cancel()
+    assert.equal(other.error, token.error)
+  },
+
   'the innermost one counts, and it is put back, after an error too'() {
     withToken(named('outer'), () => {
       assert.throws(() =>

@@ -13,12 +13,15 @@ import {
   type ForeignSignal,
   from,
   type TokenOrSignal,
+  isCancellation,
   NEVER,
   type Registration,
+  scope,
   SimpleToken,
   someOf,
   TimeoutToken,
   type TimeoutTokenOptions,
+  type TokenView,
   type TokenOptions,
 } from 'calloff'
 
@@ -320,6 +323,37 @@ describe('combining tokens', () => {
     expect(token.except).type.not.toBeCallableWith()
     expect(token.except).type.not.toBeCallableWith('disconect')
     expect(token.except).type.not.toBeCallableWith(['disconnect'])
+  })
+
+  test('a view has all but the ways to cancel it', () => {
+    const { view } = token
+    expect(view).type.toBe<TokenView>()
+    expect(view).type.not.toHaveProperty('cancel')
+    expect(view).type.not.toHaveProperty(Symbol.dispose)
+    expect(view).type.not.toBeAssignableTo<CancellationToken>()
+    expect(view).type.not.toBeAssignableTo<Disposable>()
+    expect(token).type.toBeAssignableTo<TokenView>()
+    expect(view.view).type.toBe<TokenView>()
+    expect(view.plus(token)).type.toBe<CancellationToken>()
+    expect(view.race(async () => 5)).type.toBe<Promise<number>>()
+    expect(view.error).type.toBe<CancellationError | undefined>()
+    // @ts-expect-error -- there is no such method
+    view.cancel()
+  })
+
+  test('a view is taken wherever a token is, and from gives no way back', () => {
+    const { view } = token
+    expect(view).type.toBeAssignableTo<TokenOrSignal>()
+    expect(new SimpleToken(view)).type.toBe<SimpleToken>()
+    expect(new TimeoutToken(5, {}, view, token)).type.toBe<TimeoutToken>()
+    expect(anyOf(view, token)).type.toBe<CancellationToken>()
+    expect(token.plus(view)).type.toBe<CancellationToken>()
+    expect(from(view)).type.toBe<TokenView>()
+    expect(from(token)).type.toBe<CancellationToken>()
+    expect(from(new AbortController())).type.toBe<CancellationToken>()
+    expect(from({} as TokenOrSignal)).type.toBe<TokenView>()
+    expect(scope(view, async () => 5)).type.toBe<Promise<number>>()
+    expect(isCancellation).type.toBeCallableWith(new Error(), view)
   })
 
   test('grace gives a token', () => {

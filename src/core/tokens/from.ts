@@ -1,7 +1,16 @@
 import { wrongType } from '../arguments.js'
 import type { Form } from '../describe.js'
-import { own } from '../graph.js'
-import { type CancellationToken, DefaultToken, isToken, type TokenOrSignal, SimpleToken, toToken } from '../token.js'
+import { isView, own } from '../graph.js'
+import {
+  type CancellationToken,
+  DefaultToken,
+  type ForeignSignal,
+  isToken,
+  type TokenOrSignal,
+  SimpleToken,
+  toToken,
+} from '../token.js'
+import type { TokenView } from '../view.js'
 
 /** Returns a combined token. It is cancelled with the first of the given tokens, as with `plus`. */
 export function anyOf(...tokens: TokenOrSignal[]): CancellationToken {
@@ -23,7 +32,7 @@ export type TokenLike =
   | undefined
 
 /**
- * Returns a token for what the caller has. A token of this package is returned as it is. An `AbortSignal`, an
+ * Returns a token for what the caller has. A token of this package is returned as it is, and so is a view. An `AbortSignal`, an
  * `AbortController`, a VS Code token and a token of another copy of this package become a token. `null` and `undefined`
  * become a `DefaultToken`. To cancel the returned token leaves a foreign one alone.
  *
@@ -43,9 +52,12 @@ export type TokenLike =
  * console.log(search(), search({ signal: AbortSignal.abort('too late') })) // → searching cancelled: too late
  * ```
  */
+export function from(foreign: CancellationToken | ForeignSignal | Exclude<TokenLike, TokenOrSignal>): CancellationToken
+/** The same, where the caller may have a view: then the result is one. */
+export function from(foreign: TokenLike): TokenView
 export function from(foreign: TokenLike): CancellationToken {
   if (foreign === undefined || foreign === null) return new DefaultToken()
-  if (isToken(foreign)) return own(foreign)
+  if (isToken(foreign)) return isView(foreign) ? foreign : own(foreign)
   const token = toToken(foreign)
   if (!token) throw wrongType('foreign', 'a token, an AbortSignal or an AbortController', foreign)
   return token instanceof DefaultToken ? token : new FromToken(token)

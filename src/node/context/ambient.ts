@@ -1,7 +1,8 @@
 /** The token of the async context, so that calls need not pass it on. */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { useAmbient } from '../../core/context.js'
-import type { CancellationToken } from '../../core/token.js'
+import { isView } from '../../core/graph.js'
+import { type CancellationToken, SimpleToken, type TokenOrSignal } from '../../core/token.js'
 import { NEVER } from '../../core/tokens/constants.js'
 import { wrongType } from '../../core/arguments.js'
 import { type TokenLike, from } from '../../core/tokens/from.js'
@@ -40,7 +41,9 @@ export function currentToken(): CancellationToken {
  */
 export function withToken<T>(token: TokenLike, run: () => T): T {
   if (typeof run !== 'function') throw wrongType('run', 'a function', run)
-  return tokens.run(from(token), run)
+  // Not the view itself: the current token is one with all methods.
+  const current = isView(token) ? new SimpleToken(token as TokenOrSignal) : (from(token) as CancellationToken)
+  return tokens.run(current, run)
 }
 
 useAmbient({ current: currentToken, run: (token, what) => tokens.run(token, what) })

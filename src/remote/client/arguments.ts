@@ -1,5 +1,6 @@
 /** Checks the arguments of the methods of a hub and applies defaults. */
 import { type NamesOf, optional, optionsOf, wrongType } from '../../core/arguments.js'
+import { isView } from '../../core/graph.js'
 import { type CancellationToken, type TokenOrSignal, toToken } from '../../core/token.js'
 import type { Topic } from '../contract/engine.js'
 import type { CancelOptions, ExposeOptions, LeaseOptions, OpenOptions, NameOptions } from '../contract/hub.js'
@@ -58,7 +59,9 @@ export function exposeRequest(
   const topic = topicOf(name, runId)
   const source = toToken(token)
   if (!source) throw wrongType('token', 'a token or an AbortSignal', token)
-  return { topic, source, cancellable: optional('cancellable', 'boolean', cancellable) ?? false }
+  const isCancellable = optional('cancellable', 'boolean', cancellable) ?? false
+  if (isCancellable && isView(token)) throw new TypeError('cancellable must not be true for a view of a token')
+  return { topic, source, cancellable: isCancellable }
 }
 
 export interface LeaseRequest {

@@ -7,7 +7,19 @@ import { after, isBefore, now, type SharedWord } from '../../core/clock.js'
 import { type Form, quoted } from '../../core/describe.js'
 import { RemoteOrigin } from '../../core/remote-origin.js'
 import type { CancellationKind } from '../../core/errors.js'
-import { Cancellation, discover, end, errorOf, giveRule, extrasOf, READ, moved, own, settle } from '../../core/graph.js'
+import {
+  Cancellation,
+  discover,
+  end,
+  errorOf,
+  giveRule,
+  extrasOf,
+  READ,
+  moved,
+  own,
+  ownToCancel,
+  settle,
+} from '../../core/graph.js'
 import { begin, CancellationToken, UNCLONABLE } from '../../core/token.js'
 import { type Callee, untraced } from '../../core/traces.js'
 import type { Milestone } from './deferred.js'
@@ -118,7 +130,7 @@ export class RemoteToken extends CancellationToken {
 
   /** Cancels the token here at once, and then everywhere. `await token.delivered` waits until the cancel is stored. */
   override cancel(reason?: unknown): this {
-    const token = own(this)
+    const token = ownToCancel(this)
     if (!discover(token, READ)) {
       const mine = new Cancellation(token, 'manual', reason, now())
       // Sent before the listeners run, because they may take long.
@@ -149,7 +161,7 @@ export class RemoteToken extends CancellationToken {
 
   /** Closes the token: it is cancelled in this process only, with kind `'dispose'`, and this holder counts as finished. The same as its dispose. */
   close(): void {
-    const token = own(this)
+    const token = ownToCancel(this)
     if (token.#isClosed) return
     token.#isClosed = true
     end(token, 'dispose')
@@ -158,7 +170,7 @@ export class RemoteToken extends CancellationToken {
   }
 
   override [Symbol.dispose](): void {
-    own(this).close()
+    ownToCancel(this).close()
   }
 
   /** @internal */

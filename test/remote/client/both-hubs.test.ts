@@ -494,7 +494,10 @@ const cases: readonly Case[] = [
           (options) => () => hub.cancel('name', undefined, options as never),
         ),
         expose: [undefined, 5, {}].map((given) => () => hub.expose('name', given as never)),
-        'expose options': [() => hub.expose('name', token, { cancellable: 1 as never })],
+        'expose options': [
+          () => hub.expose('name', token, { cancellable: 1 as never }),
+          () => hub.expose('name', token.view, { cancellable: true }),
+        ],
         lease: [undefined, {}, { ttl: 99 }, { ttl: 100, timeout: -1 }, { ttl: '1s' }].map(
           (options) => () => hub.lease('name', options as never),
         ),
