@@ -15,6 +15,8 @@ export function kindsOf(given: readonly unknown[]): ReadonlySet<CancellationKind
 /** A token with a deadline of its own. */
 interface Timed extends TokenNode {
   readonly deadline?: number
+  /** Why its time is limited. */
+  readonly limitedBy?: unknown
 }
 
 /**
@@ -26,11 +28,11 @@ const afterwards = new WeakMap<TokenNode, Cancellation>()
 /** Returns the earliest deadline of the nodes that were cancelled by something else. Undefined if there is none. */
 export function deadlineBehind(nodes: readonly Timed[]): Cancellation | undefined {
   const ends = nodes.map((node) => {
-    const { outcome, deadline = Infinity } = node
+    const { outcome, deadline = Infinity, limitedBy } = node
     const isOwn = outcome?.origin === node && outcome.kind === 'timeout'
     if (!outcome || isOwn || deadline === Infinity) return undefined
     let end = afterwards.get(node)
-    if (!end) afterwards.set(node, (end = new Cancellation(node, 'timeout', undefined, deadline)))
+    if (!end) afterwards.set(node, (end = new Cancellation(node, 'timeout', limitedBy, deadline)))
     return end
   })
   return inOrder(ends)[0]

@@ -87,7 +87,7 @@ describe('except', () => {
       using clock = manualClock()
       const client = new AbortController()
       const slow = new TimeoutToken(100, { name: 'slow' }, client.signal)
-      const quick = new TimeoutToken(50, { name: 'quick' }, slow)
+      const quick = new TimeoutToken(50, { name: 'quick', reason: 'the budget' }, slow)
       const jobs = [quick.except('signal'), quick.except('signal', 'lease'), quick.except('timeout', 'signal')] as const
       const [job, same, patient] = jobs
       let told: unknown
@@ -101,9 +101,11 @@ describe('except', () => {
       await clock.advance(39)
       assert.equal(job.cancelled, false)
       await clock.advance(1)
-      if (isHeard) assert.equal((told as Error | undefined)?.message, 'token "quick" ran out of time after 50 ms')
+      if (isHeard)
+        assert.equal((told as Error | undefined)?.message, 'token "quick" ran out of time after 50 ms: the budget')
       assert.equal(job.kind, 'timeout')
       assert.equal(job.cancelledBy, quick)
+      assert.equal(job.reason, 'the budget')
       assert.equal(same.error, job.error)
       assert.equal(quick.kind, 'signal')
       assert.equal(patient.cancelled, false)

@@ -57,7 +57,7 @@ describe('a view', () => {
       assert.equal(from(view), view)
       assert.equal(view.cancel, undefined)
       assert.equal(view[Symbol.dispose], undefined)
-      assert.throws(() => (view.cancel as unknown as () => void)(), TypeError)
+      assert.throws(() => (view.cancel as () => void)(), TypeError)
       const found = reachable(view)
       // A cancelled token is named by its error.
       if (token.error === undefined) {
