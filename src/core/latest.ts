@@ -2,7 +2,8 @@
  * Runs one call of a task at a time, of which the latest counts: a new call cancels the call before it.
  *
  * Invariants
- * LA1. A key has a slot exactly while a call of it runs or waits. `current` runs. `next` waits for it, and is live.
+ * LA1. A key has a slot exactly while a task of it has not settled. `current` is the call of that task. `next` is the
+ *     last call that came after it. It is started in its turn if it is still live.
  * LA2. A slot changes before the tokens of the calls that have lost are cancelled: a listener may make a call.
  * LA3. A call settles its promise before it leaves its slot. It leaves when the task has settled, not before.
  */
@@ -108,12 +109,8 @@ export function latest<A extends readonly unknown[], T>(
       const dead = discover(token, INDIRECT)
       if (dead) return reject(errorOf(dead))
 
-      const watch = subscribe(token, (error) => {
-        const slot = slots.get(id)
-        if (slot?.next === call) slot.next = undefined
-        // A microtask later, so that a task that has failed by now is heard first: its failure says more.
-        soon(() => refuse(error))
-      })
+      // A microtask later, so that a task that has failed by now is heard first: its failure says more.
+      const watch = subscribe(token, (error) => soon(() => refuse(error)))
       const letGo = holdFor(token)
       const rest = () => {
         watch.stop()

@@ -3,6 +3,16 @@
  *
  * @module
  */
+export {
+  cancelEverywhere,
+  CancelEverywhereError,
+  type CancelEverywhereOptions,
+  type CancelEverywhereProblem,
+  type CancelEverywhereReport,
+  type CancelEverywhereRun,
+  type CancelPoint,
+  type CancelPointKind,
+} from './cancel-everywhere.js'
 export { type MemoryEngine, memoryEngine } from '../remote/memory/engine.js'
 export { type ConformanceCase, hubConformance, type HubUnderTest } from './hub-conformance.js'
-export { type ManualClock, manualClock } from './manual-clock.js'
+export { type ManualClock, manualClock, type ManualClockOptions } from './manual-clock.js'

@@ -1,4 +1,4 @@
-import { nonNegative } from '../core/arguments.js'
+import { type NamesOf, nonNegative, optional, optionsOf } from '../core/arguments.js'
 import { type Clock, turn, useClock } from '../core/clock.js'
 
 /** A clock that stands still until `tick` or `advance` moves it. */
@@ -15,6 +15,22 @@ export interface ManualClock extends Disposable {
    */
   uninstall(): void
 }
+
+/** The options of a manual clock. */
+export interface ManualClockOptions {
+  /**
+   * Whether the clock moves by itself: when the program waits, it jumps to the next timer. It
+   * waits for a few turns of the event loop in which no timer is set or removed. It does not know what else the program
+   * waits for: a file, a socket, another thread, a real `setTimeout`. A timer that is set again and again (the poller of
+   * a condition) moves it for ever. Default: false.
+   */
+  readonly auto?: boolean | undefined
+}
+
+const CLOCK_OPTIONS: NamesOf<ManualClockOptions> = ['auto']
+
+/** The turns of the event loop after which an auto clock jumps: in them promises and streams have settled. */
+const IDLE_TURNS = 3
 
 interface Alarm {
   readonly due: number
@@ -41,8 +57,8 @@ interface Alarm {
  * console.log(token.cancelled) // → true
  * ```
  */
-export function manualClock(): ManualClock {
-  const clock = new Manual()
+export function manualClock(options?: ManualClockOptions): ManualClock {
+  const clock = new Manual(optional('auto', 'boolean', optionsOf(options, CLOCK_OPTIONS).auto) ?? false)
   clock.install()
   return clock
 }
@@ -52,6 +68,11 @@ class Manual implements ManualClock {
   /** In the order of their times. Alarms of the same time are in the order in which they were set. */
   readonly #alarms: Alarm[] = []
   #restore: (() => void) | undefined
+  /** The number of timers that were set or removed. */
+  #changes = 0
+  #isWatching = false
+
+  constructor(readonly auto: boolean) {}
 
   readonly #clock: Clock = {
     now: () => this.#now,
@@ -59,9 +80,13 @@ class Manual implements ManualClock {
       const alarm = { due: this.#now + ms, callback }
       const next = this.#alarms.findIndex(({ due }) => due > alarm.due)
       this.#alarms.splice(next === -1 ? this.#alarms.length : next, 0, alarm)
+      this.#changes++
+      if (this.auto && !this.#isWatching) this.#watch()
       return () => {
         const at = this.#alarms.indexOf(alarm)
-        if (at !== -1) this.#alarms.splice(at, 1)
+        if (at === -1) return
+        this.#alarms.splice(at, 1)
+        this.#changes++
       }
     },
     block: (ms) => this.tick(ms),
@@ -96,6 +121,25 @@ class Manual implements ManualClock {
     this.#now = Math.max(this.#now, alarm.due)
     alarm.callback()
     return true
+  }
+
+  /** Jumps to the next alarm whenever nothing has changed for a few turns, as long as there are alarms. */
+  #watch(): void {
+    this.#isWatching = true
+    let seen = this.#changes
+    let idle = 0
+    const look = () => {
+      this.#isWatching = this.#alarms.length > 0
+      if (!this.#isWatching) return
+      // Before the alarm, whose callback may throw.
+      turn(look)
+      idle = seen === this.#changes ? idle + 1 : 0
+      seen = this.#changes
+      if (idle < IDLE_TURNS) return
+      idle = 0
+      this.#ring(Infinity)
+    }
+    turn(look)
   }
 
   uninstall(): void {

@@ -84,6 +84,25 @@ describe('latest', () => {
     assert.equal(await two, 'new')
   })
 
+  test('a success that comes after a deadline that has passed unnoticed is too late', async () => {
+    using program = blocking()
+    const { calls, task } = manual()
+    const one = latest(task, { token: new TimeoutToken(60_000) })('one')
+    program.block(60_000)
+    calls[0]?.resolve('late')
+    assert.equal(await kindOf(one), 'timeout')
+  })
+
+  test('a task that supersedes itself, and then returns, is too late', async () => {
+    let inner: Promise<unknown> | undefined
+    const run = latest((_token, isFirst: boolean) => {
+      if (isFirst) inner = run(false)
+      return isFirst
+    }) as (isFirst: boolean) => Promise<unknown>
+    assert.equal(await kindOf(run(true)), 'superseded')
+    assert.equal(await inner, false)
+  })
+
   test('a task that has failed by the time of the cancellation rejects with its failure', async () => {
     const { calls, task } = manual()
     const search = latest(task)

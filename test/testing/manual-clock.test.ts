@@ -11,6 +11,7 @@ import {
   TimeoutToken,
 } from 'calloff'
 import { type ManualClock, manualClock } from 'calloff/testing'
+import { uncaught } from '../behaviour/helpers.js'
 
 /** Notes, by the manual clock, when each of the promises settles. */
 function watch(clock: ManualClock, promises: Record<string, PromiseLike<unknown>>): string[] {
@@ -27,6 +28,78 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 /** How many timers hold the process. */
 const holding = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+
+describe('a manual clock that moves by itself', () => {
+  it('jumps to the next timer when everything waits', async () => {
+    using clock = manualClock({ auto: true })
+    const seen: (readonly [string, number])[] = []
+    const program = async (name: string, ...delays: number[]) => {
+      for (const ms of delays) {
+        await new SimpleToken().sleep(ms)
+        seen.push([name, clock.now])
+      }
+    }
+    await Promise.all([program('a', 60_000, 3_600_000), program('b', 1_000, 100_000)])
+    assert.deepEqual(seen, [
+      ['b', 1_000],
+      ['a', 60_000],
+      ['b', 101_000],
+      ['a', 3_660_000],
+    ])
+  })
+
+  it('waits while promises go on, and for timers that they set', async () => {
+    using clock = manualClock({ auto: true })
+    const late = new SimpleToken().sleep(1_000).then(() => clock.now)
+    for (let i = 0; i < 1_000; i++) await Promise.resolve()
+    await turn()
+    const early = new SimpleToken().sleep(10).then(() => clock.now)
+    assert.deepEqual(await Promise.all([early, late]), [10, 1_000])
+  })
+
+  it('drives deadlines, which come in the order of their times', async () => {
+    using clock = manualClock({ auto: true })
+    const token = new TimeoutToken(5_000, new TimeoutToken(3_000))
+    assert.equal((await token.wait()).kind, 'timeout')
+    assert.equal(clock.now, 3_000)
+    await assert.rejects(token.grace(500).race(new Promise(() => {})), { kind: 'timeout' })
+    assert.equal(clock.now, 3_500)
+  })
+
+  it('can be moved by hand as well, and stands still after it was uninstalled', async () => {
+    const clock = manualClock({ auto: true })
+    const token = new TimeoutToken(1_000)
+    token.onCancel(() => {})
+    clock.tick(400)
+    assert.equal(token.remaining, 600)
+    clock.uninstall()
+    for (let i = 0; i < 10; i++) await turn()
+    assert.equal(clock.now, 400)
+  })
+
+  it('goes on when a callback throws', async () => {
+    using clock = manualClock({ auto: true })
+    const boom = new Error('boom')
+    let polls = 0
+    const token = new ConditionToken(
+      () => {
+        if (++polls === 3) throw boom
+        return false
+      },
+      { suppressExceptions: false, pollEvery: 100 },
+    )
+    const errors = await uncaught(async () => {
+      using _ = token.onCancel(() => {})
+      await new SimpleToken().sleep(1_050)
+    })
+    assert.deepEqual([errors, clock.now], [[boom], 1_050])
+  })
+
+  it('refuses options that do not exist', () => {
+    assert.throws(() => manualClock({ autos: true } as object), /did you mean "auto"/)
+    assert.throws(() => manualClock({ auto: 5 as never }), /^TypeError: auto must be a boolean, got 5/)
+  })
+})
 
 describe('a manual clock', () => {
   it('is stopped until it is moved, and counts from its making', async () => {
