@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Application } from 'typedoc'
 import { root } from '../installed.mjs'
 import { apiFolder } from './index.mjs'
+import { slugOf } from './slug.mjs'
 
 /** The modules of package.json's exports that have names to import: each with its source. */
 function modules() {
@@ -59,4 +60,37 @@ export async function writeReference() {
     reflection.groups = reflection.groups?.filter(({ children }) => children.length > 0)
   }
   await app.generateOutputs(project)
+  mendAnchors(join(root, 'docs', apiFolder))
+}
+
+/**
+ * Mends links to headings. Where a function and an interface have one name, TypeDoc numbers the second by another rule than
+ * the site: the site counts headings alone. The heading that is meant is the last one of that name.
+ */
+function mendAnchors(folder) {
+  const pages = readdirSync(folder, { recursive: true }).filter((page) => page.endsWith('.md'))
+  const counts = new Map(
+    pages.map((page) => [join(folder, page), countHeadings(readFileSync(join(folder, page), 'utf8'))]),
+  )
+  for (const [path, own] of counts) {
+    const text = readFileSync(path, 'utf8')
+    const mended = text.replaceAll(/\]\(([^)#\s]*)#([\w-]+?)-(\d+)\)/g, (link, page, name, number) => {
+      const found = page === '' ? own : counts.get(join(path, '..', page))
+      const last = (found?.get(name) ?? 0) - 1
+      return last < 0 || Number(number) <= last || found.has(`${name}-${number}`)
+        ? link
+        : `](${page}#${last === 0 ? name : `${name}-${last}`})`
+    })
+    if (mended !== text) writeFileSync(path, mended)
+  }
+}
+
+/** How many headings of a page have each anchor, without the numbers that tell them apart. */
+function countHeadings(text) {
+  const counts = new Map()
+  for (const [, heading] of text.matchAll(/^#{1,6} (.*)$/gm)) {
+    const slug = slugOf(heading.replaceAll('\\', ''))
+    counts.set(slug, (counts.get(slug) ?? 0) + 1)
+  }
+  return counts
 }

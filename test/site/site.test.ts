@@ -130,6 +130,24 @@ describe('the site', { skip, concurrency: 2 }, () => {
     }
   })
 
+  it('has what each link to a heading leads to', () => {
+    const ids = new Map(
+      addresses.map((address) => [
+        address,
+        new Set(Array.from(htmlOf(address).matchAll(/ id="([^"]*)"/g), ([, id]) => id)),
+      ]),
+    )
+    const dead = addresses.flatMap((address) =>
+      Array.from(htmlOf(address).matchAll(/<a [^>]*href="([^"#]*)#([^"]+)"/g)).flatMap(([, path = '', anchor = '']) => {
+        const { origin, pathname } = new URL(path, `http://site${address}`)
+        const there = origin === 'http://site' ? ids.get(pathname) : undefined
+        return there?.has(decodeURIComponent(anchor)) === false ? [`${address}: ${path}#${anchor}`] : []
+      }),
+    )
+    assert.deepEqual(dead, [])
+    assert.ok(ids.size > 50)
+  })
+
   it('leads to every page from llms.txt, as Markdown', () => {
     const links = Array.from(
       readFileSync(join(folder, 'llms.txt'), 'utf8').matchAll(/\]\(([^)]+)\)/g),
