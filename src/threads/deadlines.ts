@@ -8,7 +8,7 @@
  * ends the token with that report, and every side reads the same.
  */
 import { isBefore, now } from '../core/clock.js'
-import { Cancellation, discover, READ, type TokenNode } from '../core/graph.js'
+import { type Cancellation, discover, READ, type TokenNode } from '../core/graph.js'
 import { predictPublished } from '../core/remaining.js'
 import { RemoteOrigin } from '../core/remote-origin.js'
 import { chunkOf, DEADLINE_WORDS, kindOf, MOMENT_WORDS, REPORT_WORDS } from './layout.js'
@@ -35,8 +35,8 @@ const isSame = (a: Cancellation, b: Cancellation) =>
   a.origin === b.origin && a.kind === b.kind && Object.is(a.reason, b.reason)
 
 /**
- * Whether two cancellations come from one token. A token of another process is a new object each time that it tells its
- * deadline.
+ * Whether two cancellations come from one token. A token of another thread or process is a new object each time that its
+ * deadline is read.
  */
 const isOfOne = (a: Cancellation, b: Cancellation) =>
   isSame(a, b) ||
@@ -151,8 +151,6 @@ export class FollowedDeadline {
   /** The number of the deadline: see protocol.ts. */
   #due = 0
   #ahead: Cancellation | undefined
-  /** The ending that `#ahead` was read from. */
-  #read = OFF
 
   constructor(memory: Memory, place: Place) {
     this.#memory = memory
@@ -165,6 +163,7 @@ export class FollowedDeadline {
     this.#due = readDeadline(this.#memory, this.#place, scratch)
     this.ending = this.#due ? (scratch[MOMENT_WORDS] as number) : OFF
     this.at = this.ending === OFF ? Infinity : readMoment(scratch, 0)
+    this.#ahead = undefined
     return true
   }
 
@@ -173,19 +172,12 @@ export class FollowedDeadline {
   }
 
   /**
-   * Returns the cancellation that the deadline will cause for the shared token. It is always the same one until the
-   * deadline is moved, and has the same origin after that. Returns undefined if there is none.
+   * Returns the cancellation that the deadline will cause for the shared token, always the same one until the deadline
+   * is moved. Returns undefined if there is none.
    */
   ahead(shared: TokenNode): Cancellation | undefined {
     if (this.at === Infinity) return undefined
-    if (this.ending !== this.#read) this.#ahead = undefined
-    this.#read = this.ending
-    const last = (this.#ahead ??= this.#readReport(shared))
-    if (last.at === this.at) return last
-    const { origin, kind, reason, error } = last
-    this.#ahead = new Cancellation(origin, kind, reason, this.at)
-    this.#ahead.error = error
-    return this.#ahead
+    return (this.#ahead ??= this.#read(shared))
   }
 
   /** Returns the same cancellation if the token has ended and the state stands for it. */
@@ -195,7 +187,7 @@ export class FollowedDeadline {
     return end.at <= now() ? end : undefined
   }
 
-  #readReport(shared: TokenNode): Cancellation {
+  #read(shared: TokenNode): Cancellation {
     const state = this.#place.alive | this.ending
     const report = decodeReport(readReport(this.#memory, this.#place, state, lengthOf))
     return cancellationOf(report, kindOf(state), shared, this.at)
