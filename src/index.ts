@@ -33,6 +33,7 @@ export { anyOf, type EditorToken, type TokenLike, from } from './core/tokens/fro
 export type { Executor } from './core/callbacks.js'
 export type { RaceOptions } from './core/race.js'
 export { RetryBudgetError, type RetryOptions } from './core/retry.js'
+export type { PendingListener, SettledOptions, SettledReport } from './core/settled.js'
 export type { UntilCancelledOptions } from './core/until-cancelled.js'
 export type { WaitOptions } from './core/wait.js'
 

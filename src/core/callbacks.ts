@@ -3,6 +3,7 @@ import { wrongType } from './arguments.js'
 import { bind } from './context.js'
 import { type CancellationError, isCancellation } from './errors.js'
 import { discover, errorOf, INDIRECT, READ, type Subscriber, subscribe, surface, type TokenNode } from './graph.js'
+import { followResult } from './listener-promises.js'
 import { promiseUnder } from './promises.js'
 import { follow, type Follower, type Reaction, thenOf } from './reactions.js'
 import { holdFor } from './remaining.js'
@@ -28,7 +29,8 @@ export function promiseOf<T>(node: TokenNode, executor: Executor<T>): Promise<T>
     let isOver = false
     /** Whether the executor has called `resolve` or `reject`. A promise that was given to `resolve` may be pending. */
     let isAnswered = false
-    let isCancelled = false
+    /** The error of the cancellation, if that is the outcome. */
+    let cancelledBy: CancellationError | undefined
     let cleanUp: (() => unknown) | undefined
     let watch: Subscriber | undefined = undefined
     let letGo: (() => void) | undefined = undefined
@@ -42,17 +44,18 @@ export function promiseOf<T>(node: TokenNode, executor: Executor<T>): Promise<T>
     }
     const cancelled = (error: CancellationError) => {
       finish()
-      isCancelled = true
+      cancelledBy = error
       rejectCancelled(error)
-      stop()
+      stop(error)
     }
-    const stop = () => {
+    const stop = (error: CancellationError) => {
       const call = cleanUp
       cleanUp = undefined
       try {
-        call?.()
-      } catch (error) {
-        surface(error)
+        const result = call?.()
+        if (call && result !== undefined) followResult(result, call, node, error)
+      } catch (failure) {
+        surface(failure)
       }
     }
     const follower: Follower = {
@@ -104,9 +107,9 @@ export function promiseOf<T>(node: TokenNode, executor: Executor<T>): Promise<T>
       if (returned !== undefined && typeof returned !== 'function') {
         throw wrongType('the result of executor', 'a function or nothing', returned)
       }
-      if (isOver && !isCancelled) return
-      cleanUp = returned && bind ? bind(returned as () => void) : (returned as typeof cleanUp)
-      if (isCancelled) stop()
+      if (isOver && !cancelledBy) return
+      cleanUp = returned && bind ? bind(returned as () => unknown) : (returned as typeof cleanUp)
+      if (cancelledBy) stop(cancelledBy)
     } catch (error) {
       follower.rejected(error)
     }

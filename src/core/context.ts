@@ -6,7 +6,7 @@
  */
 import type { CancellationToken } from './token.js'
 
-export type Binder = <A extends unknown[]>(callback: (...args: A) => void) => (...args: A) => void
+export type Binder = <A extends unknown[], R>(callback: (...args: A) => R) => (...args: A) => R
 
 export let bind: Binder | undefined
 

@@ -565,7 +565,7 @@ export class Subscriber implements Place {
 
   constructor(
     public owner: TokenNode | undefined,
-    readonly listener: ((error: CancellationError) => void) | undefined,
+    readonly listener: ((error: CancellationError) => unknown) | undefined,
     /** See G6. A function is quiet too. It is called when a deadline above is taken off, or set again. */
     readonly quiet: boolean | (() => void),
   ) {}
@@ -863,11 +863,13 @@ function parentsFirst(reached: readonly TokenNode[]): TokenNode[] {
 
 /**
  * Calls one listener of a cancelled node. An error of the listener does not stop the others. It surfaces as uncaught,
- * as the platform does for events.
+ * as the platform does for events. So does the rejection of a promise that the listener returns.
  */
-export function call(listener: (error: CancellationError) => void, node: TokenNode): void {
+export function call(listener: (error: CancellationError) => unknown, node: TokenNode): void {
   try {
-    listener(errorOf(node.outcome as Cancellation))
+    const error = errorOf(node.outcome as Cancellation)
+    const result = listener(error)
+    if (result !== undefined) followResult(result, listener, node, error)
   } catch (error) {
     surface(error)
   }
@@ -917,6 +919,19 @@ const afterFire: ((controller: AbortController) => void)[] = []
 /** Adds a listener for aborts of controllers, for the guards of single platforms: see signal-guards.ts. */
 export function onFire(listener: (controller: AbortController) => void): void {
   afterFire.push(listener)
+}
+
+type FollowResult = (
+  result: unknown,
+  listener: (error: CancellationError) => unknown,
+  node: TokenNode,
+  error: CancellationError,
+) => void
+
+let followResult!: FollowResult
+/** Sets the function that gets what a listener returns, if it is not undefined: see listener-promises.ts. */
+export function onResult(follow: FollowResult): void {
+  followResult = follow
 }
 
 let tell: ((node: TokenNode) => void) | undefined

@@ -63,6 +63,7 @@ import { checkpoint, every, sleep, turns } from './pace.js'
 import { race, type RaceOptions, type TaskOf } from './race.js'
 import { timeLeft } from './remaining.js'
 import { retry, type RetryOptions } from './retry.js'
+import { settled, type SettledOptions, type SettledReport } from './settled.js'
 import type { Callee } from './traces.js'
 import { untilCancelled, type UntilCancelledOptions } from './until-cancelled.js'
 import { type TokenView, viewOf } from './view.js'
@@ -355,6 +356,9 @@ export abstract class CancellationToken implements Disposable {
    * run before listeners of children. On one token, they run in the order in which they were added. When a listener
    * runs, the token and all tokens that derive from it read cancelled.
    *
+   * A listener may return a promise: {@link settled} waits until it has settled. A rejection surfaces as an uncaught
+   * error, as an error that the listener throws does.
+   *
    * Memory: this token holds the listener until the listener is called or stopped, or until the token is garbage. Apart
    * from the token, only its sources hold it. A listener does not keep the process alive, and does not use up a
    * counter. While there is a listener, the deadlines and conditions of the token and of its ancestors have a timer.
@@ -369,7 +373,7 @@ export abstract class CancellationToken implements Disposable {
    * console.log(registration.stop()) // → false
    * ```
    */
-  onCancel(listener: (error: CancellationError) => void): Registration {
+  onCancel(listener: (error: CancellationError) => unknown): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
     // Mostly the token is live, and no proxy. To find that out with own() takes a tenth more time.
     if ((this as this | undefined)?.seen === epoch && this.itself === this)
@@ -395,6 +399,39 @@ export abstract class CancellationToken implements Disposable {
   wait(options?: WaitOptions): Promise<CancellationError> {
     const node = ownIf(this)
     return node ? wait(node, options, make) : strayed()
+  }
+
+  /**
+   * Waits until this token is cancelled, and then until its listeners have reacted: until each promise that a listener
+   * returned has settled. The listeners of the tokens that derive from this one count, too, and the clean-up functions
+   * of {@link promise}. With `timeout` it resolves at the latest then, and the report says who has not reacted.
+   *
+   * The listeners of a `grace` are called later, and are not waited for. Conditions are polled as by `wait`. It keeps
+   * the process alive as `wait` does, and then until all listeners have reacted.
+   *
+   * Errors: rejects with `RangeError` for a negative `timeout`, and with the error of a condition that does not suppress
+   * its errors. A listener that fails has reacted: its error surfaces as an uncaught one.
+   * Memory: the promise of a listener is held until it has settled.
+   *
+   * @example
+   * ```ts
+   * import { SimpleToken } from 'calloff'
+   *
+   * const shutdown = new SimpleToken({ name: 'shutdown' })
+   * shutdown.onCancel(async function flush() {
+   *   await new Promise((resolve) => setTimeout(resolve, 5))
+   * })
+   * shutdown.onCancel(function hang() {
+   *   return new Promise(() => {})
+   * })
+   * shutdown.cancel()
+   * const { pending } = await shutdown.settled({ timeout: 100 })
+   * console.log(pending.map(({ listener, token }) => `${listener} of ${token}`)) // → [ 'hang of shutdown' ]
+   * ```
+   */
+  settled(options?: SettledOptions): Promise<SettledReport> {
+    const node = ownIf(this)
+    return node ? settled(node, options, make) : strayed()
   }
 
   /**
@@ -944,7 +981,7 @@ export class DefaultToken extends CancellationToken {
   }
 
   /** Holds nothing, since the listener is never called. */
-  override onCancel(listener: (error: CancellationError) => void): Registration {
+  override onCancel(listener: (error: CancellationError) => unknown): Registration {
     if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener)
     own(this)
     let kept = true

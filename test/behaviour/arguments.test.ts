@@ -63,6 +63,7 @@ const numbers: readonly Row[] = [
   { argument: 'timeout', call: (value) => call('waitSync')({ timeout: value }) },
   { argument: 'step', call: (value) => call('waitSync')({ step: value, timeout: 1_000 }) },
   { argument: 'timeout', call: (value) => call('race')(Promise.resolve(), { timeout: value }), promises: true },
+  { argument: 'timeout', call: (value) => call('settled')({ timeout: value }), promises: true },
   {
     argument: 'grace',
     call: (value) => call('untilCancelled')(Promise.resolve(), { grace: value }),

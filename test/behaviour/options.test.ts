@@ -39,6 +39,7 @@ const rows: readonly Row[] = [
   { call: 'timeoutFor', with: (options) => token.timeoutFor(options), names: ['max'] },
   { call: 'wait', with: (options) => token.wait(options), names: ['timeout', 'step'] },
   { call: 'waitSync', with: (options) => token.waitSync(options), names: ['timeout', 'step'] },
+  { call: 'settled', with: (options) => token.settled(options), names: ['timeout'] },
   { call: 'untilCancelled', with: (options) => token.untilCancelled(() => 5, options), names: ['grace'] },
   { call: 'race', with: (options) => token.race([() => 5], options), names: ['timeout', 'ambient'] },
   {

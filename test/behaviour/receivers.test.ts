@@ -35,6 +35,7 @@ const methods: Readonly<Record<string | symbol, readonly unknown[]>> = {
   race: [nothing],
   retry: [nothing],
   promise: [nothing],
+  settled: [],
   untilCancelled: [nothing],
   sleep: [5],
   checkpoint: [],
@@ -59,7 +60,7 @@ const getters = [
   'path',
   'canBeCancelled',
 ]
-const promising = new Set(['wait', 'race', 'retry', 'promise', 'untilCancelled', 'sleep', 'checkpoint'])
+const promising = new Set(['wait', 'race', 'retry', 'promise', 'settled', 'untilCancelled', 'sleep', 'checkpoint'])
 
 /** An object that nothing may be written on, as what a callback is called on: a timer, a process, an element of a page. */
 function untouchable(): object {
@@ -171,6 +172,7 @@ describe('24. through a proxy', () => {
       assert.equal(proxied(registrations[0] as object as { stop(): boolean }).stop(), true)
       const waiting = proxy.wait()
       const racing = rejection(proxy.race(new Promise(nothing)))
+      const settling = proxy.settled()
       const sleeping = rejection(proxy.sleep(100_000))
       const bridged = rejection(proxy.promise(nothing))
       const until = proxy.untilCancelled(new Promise(nothing), { grace: 0 })
@@ -183,6 +185,7 @@ describe('24. through a proxy', () => {
       assert.ok(isCancellation(error, proxy))
       for (const promise of [waiting, racing, sleeping, bridged, within]) assert.equal(await promise, error)
       assert.equal(await until, undefined)
+      assert.deepEqual(await settling, { cancelled: true, pending: [] })
       for (const one of derived) assert.equal(one.error, error)
       assert.equal(told.length, derived.length)
       for (const one of told) assert.equal(one, error)

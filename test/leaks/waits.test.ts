@@ -45,6 +45,13 @@ const waits: Readonly<Record<string, (parent: CancellationToken) => Promise<unkn
     token.cancel()
     return until
   },
+  'settled with a listener that returns a promise': (parent) => {
+    const token = new SimpleToken(parent)
+    token.onCancel(() => Promise.resolve())
+    token.cancel()
+    return token.settled({ timeout: 60_000 })
+  },
+  'settled that runs out of time': (parent) => parent.settled({ timeout: 0 }),
   'a sleep': (parent) => parent.sleep(0),
   'a sleep that is cancelled': (parent) => {
     const token = new SimpleToken(parent)

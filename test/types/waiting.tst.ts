@@ -3,8 +3,10 @@ import {
   type CancellationError,
   type CancellationToken,
   type Executor,
+  type PendingListener,
   type RaceOptions,
   type ResultOf,
+  type SettledReport,
   SimpleToken,
   type UntilCancelledOptions,
   type WaitOptions,
@@ -38,6 +40,17 @@ describe('waiting', () => {
     expect(token.waitSync).type.not.toBeCallableWith({ timeout: null })
     expect(token.waitSync).type.not.toBeCallableWith({ timeot: 5 })
     expect<{ readonly timeout?: number }>().type.toBeAssignableTo<WaitOptions>()
+  })
+
+  test('settled gives a report, and a listener may return a promise', () => {
+    expect(token.settled()).type.toBe<Promise<SettledReport>>()
+    expect(token.settled).type.toBeCallableWith({ timeout: 5 })
+    expect(token.settled).type.not.toBeCallableWith(5)
+    expect(token.settled).type.not.toBeCallableWith({ step: 5 })
+    expect<SettledReport['pending'][number]>().type.toBe<PendingListener>()
+    expect(token.onCancel).type.toBeCallableWith(async () => {})
+    expect(token.onCancel).type.toBeCallableWith((error: CancellationError) => error.kind)
+    expect(token.onCancel).type.not.toBeCallableWith((error: string) => error)
   })
 
   test('sleep and checkpoint give nothing', () => {

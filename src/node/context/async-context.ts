@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { type Binder, bindListeners } from '../../core/context.js'
+import type { Listener } from '../../core/listener-promises.js'
 
 /**
  * Once `calloff/node` has been imported, listeners run in the async context (`AsyncLocalStorage`) in which they were
@@ -8,7 +9,9 @@ import { type Binder, bindListeners } from '../../core/context.js'
  */
 const inItsContext: Binder = (callback) => {
   const context = new AsyncResource('calloff.listener', { requireManualDestroy: true })
-  return (...args) => context.runInAsyncScope(callback, undefined, ...args)
+  const bound: typeof callback & Listener = (...args) => context.runInAsyncScope(callback, undefined, ...args)
+  bound.listener = callback // `settled()` shows its name
+  return bound
 }
 
 bindListeners(inItsContext)
