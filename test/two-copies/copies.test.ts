@@ -163,6 +163,31 @@ for (const [direction, mine, theirs] of [
       }
     })
 
+    test('a scope takes tokens and limits of the other copy, and both copies count the tasks of such a limit', async () => {
+      const [one, limit] = [new theirs.SimpleToken(), new theirs.Limit(1)]
+      const order: string[] = []
+      const first = theirs.scope(
+        async (s) => {
+          void s.run((token) => token.sleep(5).then(() => order.push('first')))
+        },
+        { concurrency: limit },
+      )
+      await mine.scope(
+        async (s) => {
+          const dropped = s.run(() => order.push('dropped'), { token: one })
+          const second = s.run(() => order.push('second'))
+          assert.deepEqual([limit.running, limit.waiting], [1, 2])
+          one.cancel()
+          assert.equal(limit.waiting, 1)
+          assert.equal(await dropped.catch((error: unknown) => error), one.error)
+          await second
+        },
+        { concurrency: limit },
+      )
+      await first
+      assert.deepEqual([order, limit.running], [['first', 'second'], 0])
+    })
+
     test('a DefaultToken of the other copy is none: it disappears as ours does', async () => {
       for (const never of [theirs.NEVER, new theirs.DefaultToken(), theirs.from(undefined)]) {
         const source = new mine.SimpleToken()
