@@ -10,7 +10,6 @@ import {
   closedError,
   fail,
   submit,
-  type Submission,
   hold,
   failUnlessCancelled,
   letGo,
@@ -238,7 +237,8 @@ export class Handle implements Scope {
         else failUnlessCancelled(state, error, token)
         reject(error)
       }
-      submit(state, { ...this.#described(task, given, place), task, resolve, reject: refuse })
+      const { name, parent } = this.#described(task, given)
+      submit(state, { parent, task, name, place, resolve, reject: refuse })
       return survive ? () => wasCancelled : undefined
     })
   }
@@ -247,7 +247,7 @@ export class Handle implements Scope {
     const state = this.#state
     const place = this.#traces ? placeOfCaller() : undefined
     return this.#begin<T>((resolve, reject) => {
-      const described = this.#described(task, optionsOf(options, START_OPTIONS), place)
+      const { name, parent } = this.#described(task, optionsOf(options, START_OPTIONS))
       let own: CancellationToken | undefined
       let isReady = false
       let wasCancelled = false
@@ -267,10 +267,10 @@ export class Handle implements Scope {
         if (isReady) return
         const token = own as CancellationToken
         const dead = discover(token, READ)
-        const name = described.name === undefined ? '' : ` ${JSON.stringify(described.name)}`
-        refuse(dead ? errorOf(dead) : new Error(`the task${name} has ended without a call of ready()`), token)
+        const shown = name === undefined ? '' : ` ${JSON.stringify(name)}`
+        refuse(dead ? errorOf(dead) : new Error(`the task${shown} has ended without a call of ready()`), token)
       }
-      submit(state, { ...described, task: begin, resolve: ended, reject: refuse })
+      submit(state, { parent, task: begin, name, place, resolve: ended, reject: refuse })
       return () => wasCancelled
     })
   }
@@ -337,17 +337,13 @@ export class Handle implements Scope {
     })
   }
 
-  /** Checks what is common to all tasks. */
-  #described(task: unknown, { name, token }: StartOptions, place: Error | undefined) {
+  /** The name of a task, and the parent of its token. */
+  #described(task: unknown, { name, token }: StartOptions) {
     const { token: parent } = this.#state
     const given = optional('name', 'string', name)
     const { name: ofFunction } = functionOf('task', task as { readonly name: string })
     const own = parentOf(token)
-    return {
-      name: (given ?? ofFunction) || undefined,
-      parent: own ? new SimpleToken(parent, own) : parent,
-      place,
-    } satisfies Partial<Submission>
+    return { name: (given ?? ofFunction) || undefined, parent: own ? new SimpleToken(parent, own) : parent }
   }
 
   #flow<T, R>(
@@ -357,10 +353,10 @@ export class Handle implements Scope {
     place: Error | undefined,
   ): Omit<Flow<T, R>, 'feed'> {
     const state = this.#state
-    const described = this.#described(task, given, place)
+    const { name, parent } = this.#described(task, given)
     const { max, gate } = concurrencyOf(given.concurrency)
     const limit = Math.min(max, state.concurrency.max)
-    return { ...described, state, items, task, limit, gates: withGate(state.gates, gate) }
+    return { state, parent, items, task, name, place, limit, gates: withGate(state.gates, gate) }
   }
 
   /**
