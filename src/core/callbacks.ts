@@ -61,7 +61,7 @@ export function promiseOf<T>(node: TokenNode, executor: Executor<T>): Promise<T>
     const follower: Follower = {
       fulfilled(value) {
         // A deadline may have passed unnoticed, or a signal is aborted just now, before the listeners are called.
-        const over = isOver ? undefined : discover(node, READ)
+        const over = discover(node, READ)
         if (isOver) return
         if (over) return cancelled(errorOf(over))
         finish()

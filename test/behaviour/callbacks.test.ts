@@ -201,7 +201,7 @@ describe('a promise under a token', () => {
     await turn()
     // A thenable that cancels the token.
     const other = new SimpleToken()
-    const canceller = { then: () => void other.cancel() }
+    const canceller = { then: (yes: () => void) => (other.cancel(), yes()) }
     assert.equal(await rejection(other.promise((resolve) => resolve(canceller as never))), other.error)
   })
 

@@ -31,6 +31,28 @@ function listenIn(name: string | undefined, token: CancellationToken): { readonl
 }
 
 describe('listeners run in the async context they were registered in', () => {
+  it('and so does the clean-up function of a promise of callbacks', async () => {
+    const token = new SimpleToken()
+    const ran: unknown[] = []
+    const promise = context.run('start', () => token.promise(() => () => ran.push(here())))
+    context.run('canceller', () => token.cancel())
+    await assert.rejects(promise)
+    assert.deepEqual(ran, ['start'])
+  })
+
+  it('and settled() shows their names all the same', async () => {
+    const token = new SimpleToken()
+    token.onCancel(function hang() {
+      return new Promise(() => {})
+    })
+    token.cancel()
+    const { pending } = await token.settled({ timeout: 0 })
+    assert.deepEqual(
+      pending.map(({ listener }) => listener),
+      ['hang'],
+    )
+  })
+
   it('when a caller cancels it in another', () => {
     const token = new SimpleToken()
     const { ran } = listenIn('registration', token)
