@@ -65,6 +65,7 @@ for (const { name, make } of kinds) {
       const token = make()
       assert.equal(token.canBeCancelled, true)
       assert.equal(new Proxy(token, {}).canBeCancelled, true)
+      assert.equal(token.view.canBeCancelled, true)
       assert.equal(token.cancel().canBeCancelled, true)
     })
 
@@ -267,6 +268,7 @@ describe('any token: DefaultToken', () => {
       assert.equal(token.isCancelled({ direct: false }), false)
       assert.equal(token.canBeCancelled, false)
       assert.equal(new Proxy(token, {}).canBeCancelled, false)
+      assert.equal(token.view.canBeCancelled, false)
       assert.equal(token.error, undefined)
       assert.equal(token.cancelledBy, undefined)
       assert.equal(token.reason, undefined)

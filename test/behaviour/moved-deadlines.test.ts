@@ -57,6 +57,8 @@ const followers: Readonly<Record<string, (idle: TimeoutToken) => Follower>> = {
     for (let i = 0; i < 20; i++) token = new TimeoutToken(LATER, token)
     return polled(token)
   },
+  'a view': (idle) => polled(new SimpleToken(idle.view)),
+  'a listener of a view': (idle) => listening(new SimpleToken(idle.view)),
   'a grace': (idle) => polled(idle.grace(7), 7),
   'an all-of': (idle) => polled(allOf(new SimpleToken().cancel(), idle)),
   'a some-of': (idle) => polled(someOf(2, new SimpleToken(), new SimpleToken().cancel(), idle)),

@@ -278,7 +278,7 @@ describe('fromParent', { skip }, () => {
   it('tells the reason of a deadline, and whose deadline is the next, though it is of the same moment', async () => {
     using clock = manualClock()
     clock.tick(1)
-    const first = new TimeoutToken(3_600_000, { name: 'first', reason: 'too slow' })
+    const first = new TimeoutToken(3_600_000, { name: 'first', reason: 'in vain' })
     const second = new TimeoutToken(3_600_000, { name: 'second', reason: 'in vain' })
     await using lent = await lendToken(first.plus(second))
     const { path, key } = JSON.parse(lent.env.CALLOFF_PARENT) as { readonly path: string; readonly key: string }
@@ -291,7 +291,7 @@ describe('fromParent', { skip }, () => {
     }
     const what = `ran out of time after 3600000 ms in process ${process.pid}`
     try {
-      assert.deepEqual(await next(), ['timeout', 'first', what, false])
+      assert.deepEqual(await next(), ['timeout', 'first', what, true])
       first.disarm()
       assert.deepEqual(await next(), ['timeout', 'second', what, true])
       second.disarm()
