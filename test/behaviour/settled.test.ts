@@ -1,6 +1,6 @@
 // oxlint-disable unicorn/no-thenable -- the thenables of these tests are meant to be some
 /** token.settled(): a listener that returns a promise has reacted when that has settled. */
-import { describe, it } from 'node:test'
+import { afterEach, describe, it } from 'node:test'
 import assert from 'node:assert/strict'
 import { allOf, type CancellationToken, ConditionToken, CounterToken, NEVER, SimpleToken, TimeoutToken } from 'calloff'
 import { manualClock } from 'calloff/testing'
@@ -9,11 +9,22 @@ import { deadKinds, kinds } from './kinds.js'
 
 const all = { cancelled: true, pending: [] }
 
+const reactions: (() => void)[] = []
+/** What a listener waits for. It ends with the test at the latest, because it holds the process. */
+function reaction(): ReturnType<typeof deferred<void>> {
+  const made = deferred<void>()
+  reactions.push(made.resolve)
+  return made
+}
+afterEach(() => {
+  for (const resolve of reactions.splice(0)) resolve()
+})
+
 describe('settled', () => {
   for (const { name, make } of kinds) {
     it(`of ${name} resolves when it is cancelled and its listeners have reacted`, async () => {
       const token = make()
-      const [first, second] = [deferred<void>(), deferred<void>()]
+      const [first, second] = [reaction(), reaction()]
       token.onCancel(() => first.promise)
       new SimpleToken(new SimpleToken(token)).onCancel(() => second.promise)
       token.onCancel(() => 5)
@@ -33,7 +44,7 @@ describe('settled', () => {
     it(`of ${name} waits for a listener that is added late, and is called at once`, async () => {
       const token = make()
       assert.deepEqual(await token.settled(), all)
-      const late = deferred<void>()
+      const late = reaction()
       token.onCancel(() => late.promise)
       const settled = token.settled()
       assert.equal(await stateOf(settled), 'pending')
@@ -44,7 +55,7 @@ describe('settled', () => {
 
   it('waits for a listener that is added while it waits', async () => {
     const token = new SimpleToken()
-    const [first, second] = [deferred<void>(), deferred<void>()]
+    const [first, second] = [reaction(), reaction()]
     token.onCancel(() => first.promise)
     token.cancel()
     const settled = token.settled()
@@ -104,16 +115,16 @@ describe('settled', () => {
     const parent = new SimpleToken()
     const [token, sibling] = [new SimpleToken(parent), new SimpleToken(parent)]
     const both = allOf(token, sibling)
-    const reactions = [parent, sibling, token, both].map((one) => {
-      const reaction = deferred<void>()
-      one.onCancel(() => reaction.promise)
-      return reaction
+    const made = [parent, sibling, token, both].map((one) => {
+      const mine = reaction()
+      one.onCancel(() => mine.promise)
+      return mine
     })
     parent.cancel()
     const settled = token.settled()
-    reactions[2]?.resolve()
+    made[2]?.resolve()
     assert.equal(await stateOf(settled), 'pending')
-    reactions[3]?.resolve()
+    made[3]?.resolve()
     assert.deepEqual(await settled, all)
     assert.equal((await parent.settled({ timeout: 1 })).pending.length, 2)
   })
@@ -152,7 +163,7 @@ describe('settled', () => {
   it('waits for the clean-up function of a promise of callbacks', async () => {
     for (const early of [false, true]) {
       const token = new SimpleToken()
-      const stopped = deferred<void>()
+      const stopped = reaction()
       const promise = rejection(token.promise(() => (early && token.cancel(), () => stopped.promise)))
       token.cancel()
       assert.equal(await promise, token.error)
