@@ -53,6 +53,23 @@ interface Call {
 interface Slot {
   current: Call
   next: Call | undefined
+  /** The current call, as long as it was not started. */
+  due: Call | undefined
+  isStarting: boolean
+}
+
+/**
+ * Starts the call that is due. It is not reentrant: a task that ends while it is being started leaves the next start to
+ * the loop. So tasks that call again and end at once need no deep stack.
+ */
+function startDue(slot: Slot): void {
+  if (slot.isStarting) return
+  slot.isStarting = true
+  for (let call; (call = slot.due);) {
+    slot.due = undefined
+    call.begin()
+  }
+  slot.isStarting = false
 }
 
 /**
@@ -141,9 +158,9 @@ export function latest<A extends readonly unknown[], T>(
           slots.delete(id)
           return
         }
-        slot.current = next
+        slot.current = slot.due = next
         slot.next = undefined
-        next.begin()
+        startDue(slot)
       }
       const begin = () => {
         try {
@@ -161,8 +178,9 @@ export function latest<A extends readonly unknown[], T>(
 
       const slot = slots.get(id)
       if (!slot) {
-        slots.set(id, { current: call, next: undefined })
-        return begin()
+        const made: Slot = { current: call, next: undefined, due: call, isStarting: false }
+        slots.set(id, made)
+        return startDue(made)
       }
       const { current, next } = slot
       if (waits) slot.next = call

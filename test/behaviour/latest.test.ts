@@ -5,6 +5,7 @@ import {
   CANCELLED,
   type CancellationToken,
   ConditionToken,
+  CounterToken,
   isCancellation,
   latest,
   NEVER,
@@ -182,6 +183,32 @@ describe('latest', () => {
     finish()
     assert.equal(await kindOf(two), 'timeout')
     assert.deepEqual(names, ['one'])
+  })
+
+  test('a call that uses up the counter of its parent rejects, and the call before it leaves the way free', async () => {
+    const { calls, task, names } = manual()
+    const counter = new CounterToken(2, { direct: false })
+    const search = latest(task, { token: counter })
+    const one = search('one')
+    const two = search('two')
+    assert.deepEqual([await kindOf(two), await kindOf(one)], ['counter', 'counter'])
+    calls[0]?.resolve('')
+    await turn()
+    assert.deepEqual(names(), ['one'])
+    assert.equal(await kindOf(search('three')), 'counter')
+  })
+
+  test('tasks that call again and end at once need no deep stack', async () => {
+    const calls = 20_000
+    let started = 0
+    let last: Promise<number> | undefined
+    const again = latest((): number => {
+      if (++started < calls) last = again()
+      return started
+    })
+    void again()
+    assert.equal(started, calls)
+    assert.equal(await last, calls)
   })
 
   test('{ key } keeps one call per key', async () => {
