@@ -3,6 +3,7 @@ import { type NamesOf, optional, optionalNonNegative, optionsOf, wrongType } fro
 import { isCancellation } from '../errors.js'
 import { byHand, discover, errorOf, READ, settle } from '../graph.js'
 import { promiseUnder } from '../promises.js'
+import { thenOf } from '../reactions.js'
 import { type CancellationToken, type ResultOf, SimpleToken } from '../token.js'
 import { parentOf, type TokenLike } from '../tokens/from.js'
 import {
@@ -97,7 +98,7 @@ export interface Scope {
    *
    * Errors: what ends the task before it is ready rejects the promise, and is no failure of the scope: its failure, its
    * cancellation, or an `Error` if it returns without a call of `ready`. It is the caller's to handle. A failure after
-   * that is a failure of the scope.
+   * that is a failure of the scope. `ready` throws `TypeError` for a promise.
    *
    * @example
    * ```ts
@@ -259,6 +260,8 @@ export class Handle implements Scope {
       const begin = (token: CancellationToken) => {
         own = token
         return task(token, (value) => {
+          // The scope would wait for a promise that never settles.
+          if (thenOf(value)) throw new TypeError('ready() takes no promise: await it first')
           isReady = true
           resolve(value)
         })

@@ -26,7 +26,7 @@ export interface Gate {
 let gates = 0
 
 /** Its state is in closures, so that it works behind a proxy, and in a scope of another copy of the package. */
-function makeGate(max: number): Gate {
+function makeGate(max: number, order: number): Gate {
   let running = 0
   let waiting = 0
   let isAdmitting = false
@@ -40,7 +40,7 @@ function makeGate(max: number): Gate {
     waiter.after.before = waiter.before
   }
   return Object.freeze<Gate>({
-    order: gates++,
+    order,
     max,
     running: () => running,
     waiting: () => waiting,
@@ -103,7 +103,7 @@ export class Limit {
   constructor(max: number) {
     if (max === undefined) throw wrongType('max', 'a number', max)
     this.max = optionalCount('max', max) as number
-    Object.defineProperty(this, GATE, { value: makeGate(max) })
+    Object.defineProperty(this, GATE, { value: makeGate(max, ++gates) })
   }
 
   /** How many tasks have a place now. */
@@ -135,9 +135,12 @@ export function concurrencyOf(value: number | Limit | undefined): Concurrency {
   return { max: optionalCount('concurrency', value) ?? Infinity, gate: undefined }
 }
 
-/** The gates of a scope: none where there is no limit. */
+/**
+ * The gates of a scope: none where there is no limit. The gate of one scope comes before all that are shared, so that a
+ * task which waits for its own scope has no place that other scopes could use.
+ */
 export function gatesOf({ max, gate }: Concurrency): readonly Gate[] {
-  return gate ? [gate] : max < Infinity ? [makeGate(max)] : []
+  return gate ? [gate] : max < Infinity ? [makeGate(max, 0)] : []
 }
 
 /** These gates with one more, in order. No gate is in it twice. */

@@ -384,6 +384,17 @@ describe('start', () => {
     })
   })
 
+  test('ready() takes no promise: the scope would wait for it for ever', async () => {
+    const never = new Promise<number>(() => {})
+    // oxlint-disable-next-line unicorn/no-thenable -- it is meant to be one
+    for (const value of [never, { then() {} }]) {
+      await scope(async (s) => {
+        const error = await rejection(s.start((_token, ready) => ready(value)))
+        assert.equal(String(error), 'TypeError: ready() takes no promise: await it first')
+      })
+    }
+  })
+
   test('a cancellation before it is ready rejects with the error of the token, and needs no handler', async () => {
     const one = new SimpleToken()
     const seen = await unhandled(() =>

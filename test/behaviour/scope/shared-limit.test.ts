@@ -82,6 +82,22 @@ describe('a limit that scopes share', () => {
     assert.deepEqual([one.running, other.running], [0, 0])
   })
 
+  test('a task that waits for its own scope has no place that other scopes could use', async () => {
+    const limit = new Limit(2)
+    const holder = puppet()
+    const one = scope(
+      (s) => Promise.all([1, 2].map((n) => s.map([n], (_n, token) => holder.work(token), { concurrency: limit }))),
+      {
+        concurrency: 1,
+      },
+    )
+    await turn()
+    assert.deepEqual([limit.running, limit.waiting], [1, 0])
+    assert.equal(await scope((s) => s.run(() => 'free'), { concurrency: limit }), 'free')
+    holder.resolve(0)
+    await one
+  })
+
   test('a task does not overtake those that wait, also where a place has just become free', async () => {
     const [one, other] = [new Limit(2), new Limit(1)]
     const root = new SimpleToken()
