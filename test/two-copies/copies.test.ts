@@ -188,6 +188,28 @@ for (const [direction, mine, theirs] of [
       assert.deepEqual([order, limit.running], [['first', 'second'], 0])
     })
 
+    test('limits of both copies that are taken in any order do not block each other', async () => {
+      const limits = (one: Package) => Array.from({ length: 4 }, () => new one.Limit(1))
+      const [ours, foreign] = [limits(mine), limits(theirs)]
+      for (const [one, other] of ours.flatMap((a) => foreign.map((b) => [a, b] as const))) {
+        const root = new here.SimpleToken()
+        const go = new here.SimpleToken()
+        const holder = (limit: here.Limit) => mine.scope(root, (s) => s.run(() => go.wait()), { concurrency: limit })
+        const both = (outer: here.Limit, inner: here.Limit) =>
+          mine.scope(root, (s) => s.map([1, 2], () => 'done', { concurrency: inner }), { concurrency: outer })
+        const all = [holder(one), holder(other), both(one, other), both(other, one)]
+        await delay(0)
+        go.cancel()
+        let isDone = false
+        const whole = Promise.allSettled(all).then(() => (isDone = true))
+        for (let turns = 0; turns < 20 && !isDone; turns++) await delay(0)
+        root.cancel()
+        const wasDone = isDone
+        await whole
+        assert.equal(wasDone, true)
+      }
+    })
+
     test('a DefaultToken of the other copy is none: it disappears as ours does', async () => {
       for (const never of [theirs.NEVER, new theirs.DefaultToken(), theirs.from(undefined)]) {
         const source = new mine.SimpleToken()

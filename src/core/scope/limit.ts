@@ -25,6 +25,9 @@ export interface Gate {
 
 let gates = 0
 
+/** Returns the place of a new limit in the order. By the fraction it differs from that of a limit of another copy. */
+const nextOrder = () => ++gates + Math.random()
+
 /** Its state is in closures, so that it works behind a proxy, and in a scope of another copy of the package. */
 function makeGate(max: number, order: number): Gate {
   let running = 0
@@ -103,7 +106,7 @@ export class Limit {
   constructor(max: number) {
     if (max === undefined) throw wrongType('max', 'a number', max)
     this.max = optionalCount('max', max) as number
-    Object.defineProperty(this, GATE, { value: makeGate(max, ++gates) })
+    Object.defineProperty(this, GATE, { value: makeGate(max, nextOrder()) })
   }
 
   /** How many tasks have a place now. */
