@@ -711,7 +711,8 @@ export abstract class CancellationToken implements Disposable {
    *
    * Memory: the signal may be given away and dropped as often as the caller likes. It always fires while there is a
    * listener on it, or on a signal that was composed of it, even if the token itself was dropped. It never warns of too
-   * many listeners.
+   * many listeners. A deadline, a condition, an `allOf`, a `someOf`, a `grace` and an `except` stay in memory with
+   * their signal, as long as one of their sources does, until they are cancelled or disposed of (`using`).
    */
   get signal(): AbortSignal {
     const node = own(this)
