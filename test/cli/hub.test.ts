@@ -41,6 +41,23 @@ describe('calloff and a hub', { skip, concurrency: 4 }, () => {
     )
   })
 
+  it('run --replace ends what runs under the name, and starts when that has ended', async () => {
+    const user = new User()
+    await user.serve()
+    const before = user.start(['run', '--name', 'preview', '--', 'sh', '-c', 'echo up; sleep 60'])
+    await before.printed('up')
+    const after = user.start(['run', '--name', 'preview', '--replace', '--', 'sh', '-c', 'echo again; sleep 60'])
+    const { code, stderr } = await before.ended
+    assert.equal(code, 125)
+    assert.match(stderr, /^calloff: sh was cancelled as preview by process \d+ on .+: another run replaces it\n$/)
+    await after.printed('again')
+    const receipt = await user.run('cancel', 'preview', '--wait', '20s')
+    assert.deepEqual([receipt.code, receipt.stdout], [0, 'preview: cancelled; 1 holder, 1 notified, 1 finished\n'])
+    assert.equal((await after.ended).code, 125)
+    const third = await user.run('run', '--name', 'preview', '--replace', '--', 'echo', 'live again')
+    assert.deepEqual([third.code, third.stdout], [0, 'live again\n'])
+  })
+
   it('cancel --wait fails, and names the holders that have not finished', async () => {
     const user = new User()
     await user.serve()

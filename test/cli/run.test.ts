@@ -405,6 +405,6 @@ describe('calloff run', { skip, concurrency: 4 }, () => {
 
   it('finds no use for a hub without a name', async () => {
     const { code, stderr } = await user.run('run', '--hub', 'unix:/nowhere', '--', 'true')
-    assert.deepEqual([code, stderr], [2, 'calloff: --hub, --run-id and --start need --name\n'])
+    assert.deepEqual([code, stderr], [2, 'calloff: --hub, --run-id, --start and --replace need --name\n'])
   })
 })

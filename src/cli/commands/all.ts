@@ -78,6 +78,9 @@ export const commands: readonly Command[] = [
         help: 'The name at the hub by which other processes can cancel the command.',
       },
       ...RUN,
+      replace: {
+        help: 'Cancel what runs under this name, and start when it has ended. Nothing is started if it has not ended after 30s.',
+      },
       ...HUB,
       ...START,
       'stop-file': { value: 'PATH', is: 'file', help: 'Cancel the command when this file exists.' },
@@ -86,6 +89,7 @@ export const commands: readonly Command[] = [
     examples: [
       ['calloff run --timeout 30s -- npm test', 'at most half a minute'],
       ['calloff run --name deploy-42 --start -- ./deploy.sh', 'cancelled by: calloff cancel deploy-42'],
+      ['calloff run --name preview --replace --start -- make preview', 'ends the preview before, then starts'],
       ['calloff run --foreground --timeout 1h -- python3', 'Ctrl+C interrupts a line, not python'],
       ['calloff run --stop-file /tmp/stop -- make -j8', 'cancelled by: touch /tmp/stop'],
     ],

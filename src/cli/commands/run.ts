@@ -40,7 +40,7 @@ import {
   type Outcome,
   TIMED_OUT,
 } from '../terminal/exit-codes.js'
-import { Failure, UsageError } from '../terminal/errors.js'
+import { Failure, messageOf, UsageError } from '../terminal/errors.js'
 import { leaveFirstPlace } from '../child/first-process.js'
 import { refuseChangedEnvironment } from '../arguments/argument-bytes.js'
 import type { ParsedArguments } from '../arguments/parse.js'
@@ -68,9 +68,12 @@ export async function run(given: ParsedArguments): Promise<Outcome> {
   const name = given.text('name')
   if (
     name === undefined &&
-    (given.text('run-id') !== undefined || given.text('hub') !== undefined || given.has('start'))
+    (given.text('run-id') !== undefined ||
+      given.text('hub') !== undefined ||
+      given.has('start') ||
+      given.has('replace'))
   ) {
-    throw new UsageError('--hub, --run-id and --start need --name')
+    throw new UsageError('--hub, --run-id, --start and --replace need --name')
   }
   if (command === '') throw new UsageError('the command must not be empty')
   refuseChangedEnvironment()
@@ -101,14 +104,30 @@ async function openName(
   name: string,
 ): Promise<{ readonly hub: TokenHub; readonly token: RemoteToken }> {
   const hub = await connect(given)
-  const token = hub.open(name, runIdOf(given))
   try {
+    const token = given.has('replace') ? await replaceBy(hub, given, name) : hub.open(name, runIdOf(given))
     await answered(given, 'nothing was started', token.ready)
+    return { hub, token }
   } catch (error) {
     await close(hub)
     throw error
   }
-  return { hub, token }
+}
+
+/** Cancels what runs under the name, and waits until it has ended. Says so if that takes long. */
+async function replaceBy(hub: TokenHub, given: ParsedArguments, name: string): Promise<RemoteToken> {
+  const token = hub.open(name, { ...runIdOf(given), replace: true })
+  const tell = setTimeout(() => {
+    if (!given.has('quiet')) printMessage(`waiting until what runs under ${visible(name)} has ended`)
+  }, 1_000)
+  try {
+    await token.ready
+    return token
+  } catch (error) {
+    throw new Failure(`nothing was started: ${messageOf(error)}`)
+  } finally {
+    clearTimeout(tell)
+  }
 }
 
 function unlessInterrupted(interrupted: CancellationToken): (error: unknown) => undefined {
@@ -211,7 +230,7 @@ function wordsFor(
   if (timeout?.error === error) return `after ${formatDuration(given.duration('timeout') ?? 0)} (--timeout)`
   if (stopFile?.error === error) return `by the stop file ${visible(given.text('stop-file') ?? '')}`
   const name = visible(given.text('name') ?? '')
-  const why = reasonText(remote?.reason)
+  const why = remote?.kind === 'superseded' ? 'another run replaces it' : reasonText(remote?.reason)
   return `as ${name}${remote?.who ? ` ${byWhom(remote.who)}` : ''}${why && `: ${why}`}`
 }
 

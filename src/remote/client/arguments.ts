@@ -14,17 +14,27 @@ interface CloseOptions {
 }
 
 const RUN_OPTIONS: NamesOf<NameOptions> = ['runId']
-const OPEN_OPTIONS: NamesOf<OpenOptions> = ['runId', 'onDisconnect']
+const OPEN_OPTIONS: NamesOf<OpenOptions> = ['runId', 'onDisconnect', 'replace', 'timeout']
 const CANCEL_OPTIONS: NamesOf<CancelOptions> = ['runId', 'timeout', 'until', 'ttl']
 const EXPOSE_OPTIONS: NamesOf<ExposeOptions> = ['runId', 'cancellable']
 const LEASE_OPTIONS: NamesOf<LeaseOptions> = ['runId', 'ttl', 'timeout']
 const CLOSE_OPTIONS: NamesOf<CloseOptions> = ['timeout']
 
-type OpenRequest = Pick<OpenOptions, 'onDisconnect'> & { readonly topic: Topic }
+type OpenRequest = Pick<OpenOptions, 'onDisconnect'> & {
+  readonly topic: Topic
+  /** How long to wait for the tokens that it replaces, in milliseconds. Undefined if it replaces none. */
+  readonly replaceIn: number | undefined
+}
 
 export function openRequest(name: unknown, options: OpenOptions | undefined): OpenRequest {
-  const given = optionsOf(options, OPEN_OPTIONS)
-  return { topic: topicOf(name, given.runId), onDisconnect: policyOf(given.onDisconnect) }
+  const { runId, onDisconnect, replace, timeout } = optionsOf(options, OPEN_OPTIONS)
+  const replaces = optional('replace', 'boolean', replace) ?? false
+  if (timeout !== undefined && !replaces) throw new TypeError('timeout needs replace: true')
+  return {
+    topic: topicOf(name, runId),
+    onDisconnect: policyOf(onDisconnect),
+    replaceIn: replaces ? period('timeout', timeout ?? 30_000, 0) : undefined,
+  }
 }
 
 export interface CancelRequest {

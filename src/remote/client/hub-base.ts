@@ -47,6 +47,7 @@ import { OpenTokens } from './open-tokens.js'
 import type { Settings } from './options.js'
 import type { PendingCancel, PendingCancels } from './pending-cancels.js'
 import { listingsFrom, receiptFrom, type ReceiptRecord } from './receipts.js'
+import { replace } from './replacement.js'
 import { type RegisteredToken, Registration, type RegistrationHub, type Role } from './registration.js'
 
 export abstract class HubBase implements TokenHub, RegistrationHub {
@@ -56,6 +57,8 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   readonly #process: { readonly host: string; readonly pid: number }
   readonly #newMarkId: () => string
   readonly #listeners = new EventListeners()
+  /** The tokens that wait until the tokens before them have finished. The engine does not know them yet. */
+  readonly #replacing = new Map<Registration, RemoteToken>()
   #stopGiveUp: (() => void) | undefined
 
   /** @param marks a text that is unique to this hub. The ids of marks are derived from it. */
@@ -101,21 +104,56 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   // ---- Methods for callers
 
   open(name: string, options?: OpenOptions): RemoteToken {
-    const { topic, onDisconnect } = openRequest(name, options)
+    const { topic, onDisconnect, replaceIn } = openRequest(name, options)
     const registration = this.register(topic, 'open', onDisconnect)
     const token = new RemoteToken(registration)
-    this.enter(registration, token)
-    const cancellation = this.cancels.first(topic)?.cancellation
-    if (cancellation) token.applyCancel(cancellation, this.whoOf(topic))
+    if (replaceIn === undefined) this.#enterOpen(registration, token)
+    else {
+      this.#replacing.set(registration, token)
+      void this.#replace(registration, token, replaceIn)
+    }
     return token
   }
 
+  #enterOpen(registration: Registration, token: RemoteToken): void {
+    const { topic } = registration
+    this.enter(registration, token)
+    const cancellation = this.cancels.first(topic)?.cancellation
+    if (cancellation) token.applyCancel(cancellation, this.whoOf(topic))
+  }
+
+  async #replace(registration: Registration, token: RemoteToken, timeout: number): Promise<void> {
+    const { topic, readiness, delivery } = registration
+    try {
+      await replace(topic, timeout, {
+        isOver: () => token.readsCancelled,
+        lease: (name, options) => this.lease(name, options),
+        cancel: (within) =>
+          this.#cancel({ topic, until: 'finished', timeout: within, ttl: this.settings.ttl }, 'superseded', undefined),
+        forget: () => keepProcessAlive(() => this.forgetMark(topic)),
+        enter: async () => {
+          // If the token was closed meanwhile, there is nothing to enter.
+          if (!this.#replacing.delete(registration)) return
+          this.#enterOpen(registration, token)
+          await readiness.promise
+        },
+      })
+    } catch (error) {
+      readiness.settle(error as Error)
+      delivery.settle(error as Error)
+      token.close()
+    }
+  }
+
   async cancel(name: string, reason?: unknown, options?: CancelOptions): Promise<Receipt> {
-    const request = cancelRequest(name, options, this.settings.ttl)
+    return this.#cancel(cancelRequest(name, options, this.settings.ttl), 'manual', reason)
+  }
+
+  async #cancel(request: CancelRequest, kind: 'manual' | 'superseded', reason: unknown): Promise<Receipt> {
     if (this.isClosed) throw closed()
     const { topic } = request
     const origin = new SimpleToken({ name: topic.name })
-    const cancellation = new Cancellation(origin, 'manual', reason, now())
+    const cancellation = new Cancellation(origin, kind, reason, now())
     settle(origin, cancellation)
     const counted = this.storeAndCount(request, this.#record(topic, cancellation), cancellation)
     errorOf(cancellation, cancel)
@@ -193,9 +231,11 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
 
   /** @internal */
   leave(registration: Registration): void {
-    if (!this.tokens.remove(registration)) return
     const { topic, readiness, delivery } = registration
-    readiness.settle(closed())
+    const isReplacing = this.#replacing.delete(registration)
+    if (isReplacing || this.tokens.has(registration)) readiness.settle(closed())
+    if (isReplacing) delivery.settle(closed())
+    if (!this.tokens.remove(registration)) return
     const pending = this.cancels.first(topic)
     if (pending) {
       pending.stored.promise.then(
@@ -255,6 +295,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     this.stopGiveUp()
     const disconnected = this.disconnect()
     this.cancels.close()
+    for (const token of this.#replacing.values()) token.close()
     for (const registration of this.tokens.all) {
       registration.token?.close()
       this.leave(registration)

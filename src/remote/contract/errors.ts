@@ -2,6 +2,7 @@
 export type HubErrorCode =
   | 'ERR_HUB_AUTH'
   | 'ERR_HUB_CLOSED'
+  | 'ERR_HUB_HELD'
   | 'ERR_HUB_JOURNAL'
   | 'ERR_HUB_PROTOCOL'
   | 'ERR_HUB_REFUSED'

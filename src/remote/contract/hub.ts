@@ -151,6 +151,14 @@ export interface NameOptions {
 export interface OpenOptions extends NameOptions {
   /** Replaces the option of the hub for this token. */
   readonly onDisconnect?: 'keep' | 'cancel' | undefined
+  /**
+   * Whether this token takes the place of all tokens of the name that are open: they are cancelled (kind `'superseded'`), and the token is
+   * `ready` when all of them have finished, as a receipt says. Then the name is live again, also if it was cancelled before. Of
+   * several processes that replace the name at once one comes after the other, and the last one stays. Default: false.
+   */
+  readonly replace?: boolean | undefined
+  /** With `replace`: how long to wait for the tokens before, in milliseconds. Default: 30,000. */
+  readonly timeout?: number | undefined
 }
 
 /** The options of `hub.cancel`. */
@@ -198,7 +206,7 @@ export interface Exposure extends Disposable {
  * Timing: everything that does not return a promise works on local memory, connected or not.
  *
  * Errors: `TypeError` and `RangeError` for bad input; methods that return promises reject with them. {@link HubError} with a
- * `code`: `ERR_HUB_CLOSED`, `ERR_HUB_UNREACHABLE`, `ERR_HUB_AUTH`, `ERR_HUB_PROTOCOL`, `ERR_HUB_REFUSED`, `ERR_LEASE_HELD`.
+ * `code`: `ERR_HUB_CLOSED`, `ERR_HUB_UNREACHABLE`, `ERR_HUB_AUTH`, `ERR_HUB_PROTOCOL`, `ERR_HUB_HELD`, `ERR_HUB_REFUSED`, `ERR_LEASE_HELD`.
  *
  * Memory: a token that is dropped is garbage, and other processes learn that it is gone. A token with listeners is kept. The hub
  * does not keep the process alive. Pending promises and undelivered cancels do.
@@ -211,6 +219,9 @@ export interface TokenHub extends AsyncDisposable {
    *
    * Timing: returns at once; `await token.ready` waits until the state of the hub has been read. Each call makes a token of its own,
    * which is a holder of its own.
+   *
+   * With `replace`, start the task when `ready` has resolved. If the tokens before have not finished in time, `ready` rejects with
+   * `ERR_HUB_HELD`, which names their processes, and the token is closed. The name stays cancelled then.
    *
    * @param name 1 to 256 bytes of UTF-8
    */
