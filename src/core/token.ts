@@ -406,8 +406,9 @@ export abstract class CancellationToken implements Disposable {
    * returned has settled. The listeners of the tokens that derive from this one count, too, and the clean-up functions
    * of {@link promise}. With `timeout` it resolves at the latest then, and the report says who has not reacted.
    *
-   * The listeners of a `grace` are called later, and are not waited for. Conditions are polled as by `wait`. It keeps
-   * the process alive as `wait` does, and then until all listeners have reacted.
+   * The listeners of a `grace` are called later, and are not waited for. A listener that awaits `settled` of its own
+   * token waits for itself: give a `timeout` there. Conditions are polled as by `wait`. It keeps the process alive as
+   * `wait` does, and then until all listeners have reacted.
    *
    * Errors: rejects with `RangeError` for a negative `timeout`, and with the error of a condition that does not suppress
    * its errors. A listener that fails has reacted: its error surfaces as an uncaught one.

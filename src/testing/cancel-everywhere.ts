@@ -12,8 +12,8 @@ export interface CancelEverywhereOptions<S = never> {
   /** Makes fresh state before each run. `fn` and `check` get it. Default: the state is undefined. */
   readonly setup?: (() => S | PromiseLike<S>) | undefined
   /**
-   * Milliseconds of real time that a run has to settle, after the cancellation and before it. A run that is never
-   * cancelled, and takes longer, is cancelled then. Default: 5,000.
+   * Milliseconds of real time that a run has to settle, after the cancellation and before it, and the same for `setup`
+   * and `check`. A run that is never cancelled, and takes longer, is cancelled then. Default: 5,000.
    */
   readonly timeout?: number | undefined
   /** The most points of each kind that are tried. Default: 500. */
@@ -166,7 +166,7 @@ class Test<S> {
   /** Runs `fn` once, cancelled at the point, and checks what is left. Without a point, it counts the points. */
   async run(point: CancelPoint | undefined): Promise<Run> {
     const { fn } = this // called without a receiver
-    const state = (await this.#setup?.()) as S
+    const state = (await inTime('setup', this.#timeout, () => this.#setup?.())) as S
     const run = new Run(point, this.#maxPoints, false)
     const outcome = await run.settle((token) => fn(token, state), this.#timeout)
     const found = outcome ? await this.#problemOf(run, state, outcome) : { problem: 'unsettled' as const }
@@ -182,7 +182,8 @@ class Test<S> {
     try {
       const { check } = this
       const point = run.isReached ? run.point : undefined
-      if ((await check(state, { point, token, outcome })) === false) throw new Error('it has returned false')
+      const kept = await inTime('it', this.#timeout, () => check(state, { point, token, outcome }))
+      if (kept === false) throw new Error('it has returned false')
     } catch (cause) {
       return { problem: 'check', cause }
     }
@@ -201,7 +202,7 @@ class Test<S> {
     let place: Place | undefined
     if (point && point.kind !== 'start') {
       const { fn } = this
-      const state = (await this.#setup?.()) as S
+      const state = (await inTime('setup', this.#timeout, () => this.#setup?.())) as S
       const again = new Run(point, this.#maxPoints, true)
       await again.settle((token) => fn(token, state), this.#timeout)
       end(again.token, 'dispose')
@@ -320,6 +321,16 @@ class Run {
 
 const aMicrotask = Promise.resolve()
 const nothing = () => {}
+
+/** Returns what the function returns, or rejects if that has not settled in time. */
+async function inTime(name: string, ms: number, what: () => unknown): Promise<unknown> {
+  const result = Promise.resolve(what())
+  let isSettled = false
+  const settled = () => void (isSettled = true)
+  await within(ms, result.then(settled, settled))
+  if (!isSettled) throw new Error(`${name} has not settled within ${ms} ms`)
+  return result
+}
 
 /** Waits for a promise that fulfils, for so many milliseconds of real time at most. */
 async function within(ms: number, settled: Promise<void>): Promise<void> {

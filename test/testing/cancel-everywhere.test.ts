@@ -309,6 +309,26 @@ describe('cancelEverywhere finds', () => {
     assert.match(error.message, /^fn has not settled within 20 ms after a cancellation at poll 2 \(sleep\), at /)
   })
 
+  it('a check and a setup that never settle', async () => {
+    const never = () => new Promise<never>(() => {})
+    await assert.rejects(
+      cancelEverywhere(() => {}, never, { timeout: 20 }),
+      (error: CancelEverywhereError) => {
+        assert.deepEqual([error.problem, error.point], ['check', undefined])
+        assert.match(error.message, /: it has not settled within 20 ms$/)
+        return true
+      },
+    )
+    await assert.rejects(
+      cancelEverywhere(
+        () => {},
+        () => {},
+        { setup: never, timeout: 20 },
+      ),
+      /^Error: setup has not settled within 20 ms$/,
+    )
+  })
+
   it('a function that never settles', async () => {
     const error = await failure(() => new Promise(() => {}), undefined, { timeout: 20, maxPoints: 5 })
     assert.equal(error.problem, 'unsettled')
