@@ -337,8 +337,6 @@ describe('combining tokens', () => {
     expect(view.plus(token)).type.toBe<CancellationToken>()
     expect(view.race(async () => 5)).type.toBe<Promise<number>>()
     expect(view.error).type.toBe<CancellationError | undefined>()
-    // @ts-expect-error -- there is no such method
-    view.cancel()
   })
 
   test('a view is taken wherever a token is, and from gives no way back', () => {
