@@ -47,17 +47,17 @@ export async function settled<Token>(
   if (cancellation.origin === limit) return { cancelled: false, pending: [] }
   const error = errorOf(cancellation)
   const letGo = keepAlive()
+  let isInTime = true
   try {
     // A listener that is added meanwhile is called at once, and must react, too.
     for (let all; (all = pendingOf(node, error)).length;) {
       await race(limit, Promise.all(all.map(({ done }) => done)), undefined, make)
     }
-    return { cancelled: true, pending: [] }
   } catch {
-    return { cancelled: true, pending: pendingOf(node, error).map(reportOf) }
-  } finally {
-    letGo()
+    isInTime = false
   }
+  letGo()
+  return { cancelled: true, pending: isInTime ? [] : pendingOf(node, error).map(reportOf) }
 }
 
 /** The listeners of the node, and of the nodes that derive from it, that have not reacted yet. */
