@@ -41,12 +41,13 @@ const suites = {
   },
   // These wait more than they work. With more files at a time, leases run out for want of time.
   integration: { pick: isIntegration, lanes: cores + 1 },
-  docs: { pick: (file) => file.startsWith('docs/') },
+  docs: { pick: (file) => file.startsWith('docs/'), limit: 3 * LIMIT },
   // Mapped stack traces are kept in memory, which is no good where memory is measured.
   leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
-  package: { pick: (file) => file.startsWith('package/') },
+  // A compiler for each of many settings, and a program for each block, in few files.
+  package: { pick: (file) => file.startsWith('package/'), limit: 3 * LIMIT },
   clients: { prepare: prepareClients, flags: [] },
-  site: { pick: (file) => file.startsWith('site/'), prepare: prepareSite },
+  site: { pick: (file) => file.startsWith('site/'), prepare: prepareSite, limit: 3 * LIMIT },
   soak: {
     pick: (file) => file.includes('/soak/') || file.startsWith('cluster/'),
     env: { CALLOFF_SOAK: String(soak) },
