@@ -176,11 +176,10 @@ describe('a view', () => {
 
   it('cannot be cloned, and has a tag of its own', () => {
     const { view } = new SimpleToken()
-    assert.throws(() => structuredClone(view), { name: 'DataCloneError', message: /share\(\)/ })
+    assert.throws(() => structuredClone(view), { name: 'DataCloneError' })
     const tag = Object.prototype.toString.call(view)
     assert.match(tag, /#\d+\]$/)
     assert.notEqual(tag, Object.prototype.toString.call(new SimpleToken().view))
-    assert.notDeepEqual(view, new SimpleToken().view)
   })
 
   it('has methods that say so where they are called without it', () => {
