@@ -43,7 +43,7 @@ const suites = {
   integration: { pick: isIntegration, lanes: cores + 1 },
   docs: { pick: (file) => file.startsWith('docs/'), limit: 3 * LIMIT },
   // Mapped stack traces are kept in memory, which is no good where memory is measured.
-  leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'] },
+  leaks: { pick: (file) => file.startsWith('leaks/'), flags: ['--expose-gc'], limit: 3 * LIMIT },
   // A compiler for each of many settings, and a program for each block, in few files.
   package: { pick: (file) => file.startsWith('package/'), limit: 3 * LIMIT },
   clients: { prepare: prepareClients, flags: [] },

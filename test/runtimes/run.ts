@@ -34,7 +34,7 @@ const wanted = [...processes, chromium].filter(
 )
 const suites = [
   suite('behaviour'),
-  suite('leaks', { collects: true }),
+  suite('leaks', { collects: true, timeout: 3 * LIMIT }),
   suite('processes', { needsPrograms: true }, 'node/processes'),
   suite('streams', { needsPrograms: true }, 'node/streams'),
   suite('lifetime', { needsPrograms: true }, 'lifetime/everywhere'),
