@@ -1,20 +1,8 @@
 import type { Form } from './describe.js'
-import { type CancellationKind, KINDS_BY_CALL } from './errors.js'
+import { type CancellationKind, KINDS } from './errors.js'
 import { Cancellation, extrasOf, makeError, reasonTextOf, type TokenNode, whatHappened } from './graph.js'
 import type { Crossed } from './reasons.js'
 import { CancellationToken, UNCLONABLE } from './token.js'
-
-// A table, so that the compiler says when a kind is missing.
-const KINDS: Readonly<Record<CancellationKind, 1>> = {
-  ...KINDS_BY_CALL,
-  timeout: 1,
-  condition: 1,
-  counter: 1,
-  signal: 1,
-  'process-signal': 1,
-  disconnect: 1,
-  lease: 1,
-}
 
 /** Returns the kind that has arrived. An unknown value, or a kind of a later version, becomes `'manual'`. */
 export function kindFrom(kind: unknown): CancellationKind {

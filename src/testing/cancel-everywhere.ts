@@ -332,7 +332,7 @@ async function inTime(name: string, ms: number, what: () => unknown): Promise<un
   return result
 }
 
-/** Waits for a promise that fulfils, for so many milliseconds of real time at most. */
+/** Waits until the promise is fulfilled, or until `ms` milliseconds of real time have passed. */
 async function within(ms: number, settled: Promise<void>): Promise<void> {
   const letGo = keepAlive()
   let stop = nothing

@@ -154,6 +154,25 @@ for (const [place, begin] of places) {
       before.close()
     })
 
+    it('that is cancelled at any moment before it is ready is cancelled for all, and says so', async () => {
+      const hub = await world()
+      const [here, there] = [await hub(), await hub()]
+      for (let turns = 0; turns < 30; turns++) {
+        const name = `report-${turns}`
+        const before = here.open(name)
+        await before.ready
+        before.onCancel(() => before.close())
+        const token = there.open(name, { replace: true })
+        for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve))
+        token.cancel('not wanted')
+        await token.delivered
+        await token.ready
+        const late = here.open(name)
+        await late.ready
+        assert.deepEqual([turns, token.reason, late.cancelled], [turns, 'not wanted', true])
+      }
+    })
+
     it('that is cancelled while it waits stays cancelled, everywhere', async () => {
       const hub = await world()
       const [here, there] = [await hub(), await hub()]
