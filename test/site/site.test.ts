@@ -1,6 +1,8 @@
 /** The built site, served as a host of static files serves it, in a real browser. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -106,6 +108,34 @@ describe('every page of the site', { skip, concurrency: 2 }, () => {
 })
 
 describe('the site', { skip, concurrency: 2 }, () => {
+  it('keeps the outline in its place while the text of a page is on its way', async () => {
+    const html = htmlOf('/learn/why')
+    const cut = html.indexOf('<div class="content-container"')
+    assert.ok(cut > html.indexOf('class="aside-container"'), 'the outline comes before the text')
+    let sendRest!: () => void
+    const late = createServer((request, response) => {
+      if (request.url === '/') {
+        response.writeHead(200, { 'content-type': 'text/html' }).write(html.slice(0, cut))
+        sendRest = () => response.end(html.slice(cut))
+      } else response.writeHead(302, { location: site.address + request.url }).end()
+    }).listen(0, '127.0.0.1')
+    await new Promise((resolve) => late.once('listening', resolve))
+    const page = await context!.newPage()
+    try {
+      await page.goto(`http://127.0.0.1:${(late.address() as AddressInfo).port}/`, { waitUntil: 'commit' })
+      const outline = page.locator('.aside-container')
+      await outline.waitFor()
+      const early = await outline.boundingBox()
+      sendRest()
+      await page.locator('.content-container').waitFor()
+      assert.deepEqual(early?.x, (await outline.boundingBox())?.x)
+    } finally {
+      await page.close()
+      late.closeAllConnections()
+      late.close()
+    }
+  })
+
   it('has each heading under the anchor that GitHub gives it', () => {
     const { slugOf } = slugs
     for (const address of addresses) {
