@@ -51,6 +51,11 @@ export { openScope, type OpenScope, type OpenScopeOptions, scope, type ScopeOpti
 export type { CompeteOptions } from './core/scope/combinators.js'
 export type { StuckReport, UnfinishedTask } from './core/scope/unfinished.js'
 
+// Observers
+export { trace } from './core/observers.js'
+export type { CancelEvent, LateErrorEvent, Observer, ScopeEvent, TaskEvent, TaskOutcome } from './core/observers.js'
+export type { LateOperation } from './core/observation.js'
+
 // Errors
 export {
   CancellationError,

@@ -34,6 +34,7 @@ import {
   CounterCancellationError,
   TimeoutCancellationError,
 } from './errors.js'
+import { reports } from './observation.js'
 import { SHOWN, stray, tagOf } from './stray.js'
 import { type Callee, traced, tracer, untraced } from './traces.js'
 import type { CancellationToken } from './token.js'
@@ -123,6 +124,9 @@ export class Cancellation {
     readonly at: number,
   ) {}
 }
+
+/** A cancellation that `grace` repeats later. It has the error of the first one. */
+export class GraceCancellation extends Cancellation {}
 
 /**
  * Returns the one error of a cancellation. If the error is made now, its stack begins with the caller of `callee`,
@@ -632,7 +636,13 @@ export class Extras {
 
 /** Returns the rare fields of a node, and makes them when they are first needed. */
 export function extrasOf(node: TokenNode): Extras {
-  return (node.extras ??= new Extras())
+  return node.extras ?? makeExtras(node)
+}
+
+function makeExtras(node: TokenNode): Extras {
+  const extras = (node.extras = new Extras())
+  reports?.noticed(node)
+  return extras
 }
 
 /** Whether a node has no subscriber: neither a listener, nor a child with a subscriber. */
@@ -784,12 +794,23 @@ export function settle(node: TokenNode, cancellation: Cancellation): void {
   if (node.outcome) return
   record(node, cancellation)
   if (node.extras) announce(node)
+  else reports?.reached([node])
+}
+
+/**
+ * Gives a cancellation of another thread or process to the node that stands for its origin. Call `settle` then with the
+ * token that it reaches here.
+ */
+export function attribute(origin: TokenNode, cancellation: Cancellation): void {
+  origin.outcome = cancellation
+  origin.seen = 0
 }
 
 function record(node: TokenNode, cancellation: Cancellation): void {
-  node.outcome = cancellation
-  node.seen = 0
-  cancellation.order ||= ++epoch
+  attribute(node, cancellation)
+  if (cancellation.order) return
+  cancellation.order = ++epoch
+  reports?.recorded(node, cancellation)
 }
 
 function announce(origin: TokenNode): void {
@@ -817,6 +838,8 @@ function announce(origin: TokenNode): void {
   }
   for (const node of reached) rest(node)
   if (several) reached = parentsFirst(reached)
+  // Before anything else hears of it. So each cancellation is reported before those that it causes.
+  reports?.reached(reached)
   // Then the listeners for deadlines (moves.ts) and the signals of the platform are called.
   each(live, moved)
   for (const node of reached) if (firesAll || node === origin || node.opaque) fire(node)

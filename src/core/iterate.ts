@@ -2,6 +2,7 @@
 import { wrongType } from './arguments.js'
 import type { CancellationError } from './errors.js'
 import { discover, errorOf, INDIRECT, READ, type Subscriber, subscribe, type TokenNode } from './graph.js'
+import { reports } from './observation.js'
 import { handled, promiseUnder } from './promises.js'
 import { holdFor } from './remaining.js'
 
@@ -156,6 +157,9 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
   let isClosing = false
   let closing: Promise<unknown> = Promise.resolve()
 
+  /** Its caller has left, so only observers hear of it. */
+  const failedLate = (error: unknown) => reports?.failedLate(error, 'iterate', node)
+
   const close = () => {
     // A source that cancels the token while it closes is not closed again.
     if (!isClosing) {
@@ -181,7 +185,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
     isOver = true
     for (const { fail } of pending) fail(error)
     pending.clear()
-    close().catch(nothing)
+    close().catch(failedLate)
     rest()
   }
   const rejectCancelled = (error: CancellationError) => {
@@ -211,6 +215,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
         resolve(result)
       }
       const rejected = (error: unknown) => {
+        if (!pending.has(ends)) failedLate(error)
         settle()
         close().catch(nothing)
         reject(error)
@@ -244,7 +249,7 @@ function items<T>(node: TokenNode, source: Source<T>): AsyncIterableIterator<T, 
       missed = undefined
       const closed = close().then(() => DONE)
       if (discover(node, READ)) {
-        closed.catch(nothing)
+        closed.catch(failedLate)
         return Promise.resolve(DONE)
       }
       const promise = wait(closed, true)

@@ -12,6 +12,7 @@ import { soon } from './clock.js'
 import { bind } from './context.js'
 import { isCancellation } from './errors.js'
 import { byHand, discover, end, errorOf, INDIRECT, READ, settle, subscribe } from './graph.js'
+import { reports } from './observation.js'
 import { promiseUnder } from './promises.js'
 import { awaitedThenOf, follow } from './reactions.js'
 import { holdFor } from './remaining.js'
@@ -133,7 +134,10 @@ export function latest<A extends readonly unknown[], T>(
         watch.stop()
         letGo?.()
       }
+      let isOver = false
       const refuse = (error: unknown) => {
+        if (isOver) return reports?.failedLate(error, 'latest', token)
+        isOver = true
         rest()
         // A client that rejects in the moment of the cancellation may say less than the token.
         reject(isCancellation(error, token) ? token.error : error)

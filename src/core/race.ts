@@ -16,6 +16,7 @@ import {
   surface,
   type TokenNode,
 } from './graph.js'
+import { reports } from './observation.js'
 import { handled } from './promises.js'
 import { follow, type Follower, type Reaction, thenOf } from './reactions.js'
 import { holdFor } from './remaining.js'
@@ -153,7 +154,7 @@ class Race<Token, T> implements Follower {
   private follow(promise: unknown): boolean {
     const then = thenOf(promise)
     if (!then) return false
-    const reaction = follow(promise as object, then, this.isOver && !this.late ? undefined : this)
+    const reaction = follow(promise as object, then, this.isOver && !this.late && !reports ? undefined : this)
     const { reactions } = this
     if (this.isOver) return true
     // One reaction or several: a race of one promise needs no array.
@@ -177,7 +178,7 @@ class Race<Token, T> implements Follower {
   }
 
   rejected(error: unknown): void {
-    if (this.isOver) return
+    if (this.isOver) return reports?.failedLate(error, 'race', this.node, this.children)
     this.finish()
     // A client that rejects in the moment of the cancellation may say less than the token, because its signal is
     // aborted first.
@@ -192,8 +193,8 @@ class Race<Token, T> implements Follower {
     this.letGo?.()
     const { late, reactions } = this
     this.reactions = undefined
-    // With `late` it goes on following the promises.
-    each(reactions, (one) => (late ? one.linger() : one.leave(this)))
+    // With `late`, and for observers, it goes on following the promises.
+    each(reactions, (one) => (late || reports ? one.linger() : one.leave(this)))
     if (this.children) for (const child of this.children) end(child, 'race')
   }
 

@@ -12,6 +12,7 @@ import { waitAfter } from './backoff.js'
 import { turn } from './clock.js'
 import type { CancellationError } from './errors.js'
 import { discover, end, errorOf, INDIRECT, READ, subscribe, type TokenNode } from './graph.js'
+import { reports } from './observation.js'
 import { sleep } from './pace.js'
 import { asyncUnder } from './promises.js'
 import { awaitedThenOf, follow, type Reaction } from './reactions.js'
@@ -154,16 +155,21 @@ function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
     const subscriber = dead ? undefined : subscribe(node, callOff)
     if (dead) callOff(errorOf(dead))
     let reaction: Reaction | undefined = undefined
+    let isOver = false
     const rest = () => {
+      isOver = true
       subscriber?.stop()
       letGo?.()
-      reaction?.leave(follower)
+      // For observers it goes on following the promise.
+      if (reports) reaction?.linger()
+      else reaction?.leave(follower)
     }
     const fulfilled = (value: T) => {
       rest()
       resolve(value)
     }
     const rejected = (error: unknown) => {
+      if (isOver) return reports?.failedLate(error, 'retry', node)
       rest()
       reject(error)
     }

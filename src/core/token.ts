@@ -43,6 +43,7 @@ import {
   inOrder,
   type Extras,
   extrasOf,
+  GraceCancellation,
   INDIRECT,
   READ,
   type Mode,
@@ -57,6 +58,7 @@ import {
   subscribe,
   type TokenNode,
 } from './graph.js'
+import { reports } from './observation.js'
 import { deadlineBehind, kindsOf } from './except.js'
 import { iterate } from './iterate.js'
 import { checkpoint, every, sleep, turns } from './pace.js'
@@ -1045,6 +1047,7 @@ export class TimeoutToken extends CancellationToken {
     this.ms = nonNegative('ms', ms)
     this.deadline = now() + ms
     giveRule(this)
+    reports?.deadlineMade(this)
   }
 
   /**
@@ -1235,7 +1238,7 @@ class GraceToken extends CancellationToken {
   }
 
   #later({ origin, kind, reason, at }: Cancellation): Cancellation {
-    return new Cancellation(origin, kind, reason, at + this.#ms)
+    return new GraceCancellation(origin, kind, reason, at + this.#ms)
   }
 
   /** @internal */

@@ -14,6 +14,7 @@ import { after, now, type SharedWord } from '../core/clock.js'
 import { classText, type Form } from '../core/describe.js'
 import type { CancellationKind } from '../core/errors.js'
 import {
+  attribute,
   above,
   byHand,
   Cancellation,
@@ -378,7 +379,7 @@ export class SharedToken extends CancellationToken {
     this.#followed?.follow()
     const foreseen = this.#published?.endedBy(state, this.sources as TokenNode) ?? this.#followed?.endedBy(state, this)
     const found = foreseen ?? this.#preferOwn(this.#readReport(state))
-    if (found.origin instanceof OtherThread) settle(found.origin, found)
+    if (found.origin instanceof OtherThread) attribute(found.origin, found)
     return found
   }
 

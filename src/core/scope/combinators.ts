@@ -2,6 +2,7 @@
 import { bind } from '../context.js'
 import { isCancellation } from '../errors.js'
 import { discover, end, errorOf, READ } from '../graph.js'
+import { reports } from '../observation.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { alarm } from '../wait.js'
 import { type ScopeState, fail, submit, nothing, type ScopeTask } from './scope-state.js'
@@ -75,6 +76,7 @@ export function compete<T>(
     }
     const failed = (error: unknown, own: CancellationToken) => {
       errors[at] = error
+      if (answer) reports?.failedLate(error, failuresCount ? 'race' : 'any', own)
       const wasCancelled = isCancellation(error, own)
       isCancelled ||= wasCancelled
       // A cancellation from outside decides nothing: one of the tasks may still tell of a failure.

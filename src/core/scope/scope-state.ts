@@ -20,6 +20,8 @@ import { now } from '../clock.js'
 import { type Ambient, bind } from '../context.js'
 import { isCancellation, isOurs } from '../errors.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, READ, type Subscriber, subscribe } from '../graph.js'
+import { reports } from '../observation.js'
+import type { ScopeEvent, TaskEvent, TaskOutcome } from '../observers.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { type Concurrency, type Gate, gatesOf } from './limit.js'
 
@@ -85,6 +87,8 @@ export class ScopeState {
   holds = 1
   isBodyRunning = true
   isDone = false
+  /** What observers get for it, if there were any when it started. */
+  event: ScopeEvent | undefined = undefined
   readonly gates: readonly Gate[]
 
   constructor(
@@ -160,13 +164,23 @@ function begin(submitted: SubmittedTask): void {
   const { task, parent, resolve, reject } = submitted.given
   const { ambient } = submitted.state
   const token = new SimpleToken(parent)
+  let event: TaskEvent | undefined
+  const ended = (state: TaskOutcome['state'], error?: unknown) => {
+    if (event) reports?.taskEnded(event, { state, error })
+  }
   const refuse = (error: unknown) => {
+    ended(isCancellation(error, token) ? 'cancelled' : 'failed', error)
     reject(error, token)
     leave(submitted)
   }
   let result: unknown
-  const start = () => {
+  const call = () => {
     result = ambient ? ambient.run(token, () => task(token)) : task(token)
+  }
+  const start = () => {
+    event = reports?.taskStarted(submitted, token)
+    if (event && reports) reports.within(event, call)
+    else call()
   }
   try {
     if (submitted.within) submitted.within(start)
@@ -175,6 +189,7 @@ function begin(submitted: SubmittedTask): void {
     return refuse(error)
   }
   const fulfil = (value: unknown) => {
+    ended('succeeded')
     resolve(value)
     leave(submitted)
   }

@@ -9,13 +9,14 @@ import { assimilate } from '../assimilate.js'
 import { after } from '../clock.js'
 import { ambientIf, bind } from '../context.js'
 import { type Cancellation, discover, end, errorOf, INDIRECT, READ, subscribe, surface } from '../graph.js'
+import { reports } from '../observation.js'
 import { promiseUnder } from '../promises.js'
 import { type CancellationToken, SimpleToken } from '../token.js'
 import { parentOf, type TokenLike } from '../tokens/from.js'
 import { ScopeState, failureOf, failUnlessCancelled, letGo, nothing } from './scope-state.js'
 import { functionOf, Handle, type Scope } from './handle.js'
 import { concurrencyOf, type Limit } from './limit.js'
-import { describeTask, type StuckReport, warn } from './unfinished.js'
+import { describeTask, placeOfCaller, type StuckReport, warn } from './unfinished.js'
 
 /** The options of a scope. */
 export interface ScopeOptions {
@@ -109,6 +110,7 @@ export function scope<T>(
   options?: ScopeOptions,
 ): Promise<T>
 export function scope<T>(...given: unknown[]): Promise<T> {
+  const place = reports && placeOfCaller()
   return promiseUnder<T>(undefined, (resolve, reject, rejectCancelled) => {
     const [token, body, options] = (typeof given[0] === 'function' ? [undefined, ...given] : given) as [
       TokenLike,
@@ -127,7 +129,7 @@ export function scope<T>(...given: unknown[]): Promise<T> {
     })
     const dead = discover(state.token, INDIRECT)
     if (dead) return rejectCancelled(errorOf(dead))
-    begin()
+    begin(place)
     const returned = (result: T) => {
       value = result
       leave(state)
@@ -136,10 +138,14 @@ export function scope<T>(...given: unknown[]): Promise<T> {
       isCancelled = !failUnlessCancelled(state, error, state.token)
       leave(state)
     }
-    const { ambient } = state
-    let result: T | PromiseLike<T>
-    try {
+    const { ambient, event } = state
+    let result!: T | PromiseLike<T>
+    const call = () => {
       result = ambient ? ambient.run(state.token, () => body(handle)) : body(handle)
+    }
+    try {
+      if (event && reports) reports.within(event, call)
+      else call()
     } catch (error) {
       return threw(error)
     }
@@ -175,8 +181,9 @@ export function openScope(token?: TokenLike, options?: OpenScopeOptions): OpenSc
     throw wrongType('onLeave', "'wait' or 'cancel'", onLeave)
   }
   let settle = nothing
+  const place = reports && placeOfCaller()
   const { state, traces, begin } = makeScope(parentOf(token), others, () => settle())
-  begin()
+  begin(place)
   let closing: Promise<void> | undefined
   const close = () =>
     (closing ??= promiseUnder<void>(undefined, (resolve, reject, rejectCancelled) => {
@@ -227,7 +234,8 @@ function makeScope(given: CancellationToken | undefined, options: ScopeOptions |
     stop()
     onDone()
   })
-  const begin = () => {
+  const begin = (place: Error | undefined) => {
+    state.event = reports?.scopeStarted(state, traces ? place : undefined)
     if (ms !== undefined) stop = watch(state, ms, tell)
   }
   return { state, traces, handle: new Handle(state, traces), begin }
@@ -240,14 +248,16 @@ function makeScope(given: CancellationToken | undefined, options: ScopeOptions |
 function watch(state: ScopeState, stuckAfter: number, onStuck: (report: StuckReport) => void): () => void {
   const { token } = state
   const tell = () => {
+    const report: StuckReport = {
+      scope: token.name,
+      error: errorOf(discover(token, READ) as Cancellation),
+      stuckAfter,
+      isBodyRunning: state.isBodyRunning,
+      unfinished: Array.from(state.tasks, describeTask),
+    }
+    reports?.stuck(report)
     try {
-      onStuck({
-        scope: token.name,
-        error: errorOf(discover(token, READ) as Cancellation),
-        stuckAfter,
-        isBodyRunning: state.isBodyRunning,
-        unfinished: Array.from(state.tasks, describeTask),
-      })
+      onStuck(report)
     } catch (error) {
       surface(error)
     }
@@ -279,5 +289,6 @@ function conclude(state: ScopeState, isCancelled: boolean): { readonly error: un
   const counts = dead && (isCancelled || dead.origin !== token)
   const outcome = failures.size ? { error: failureOf(state) } : counts ? { error: errorOf(dead) } : undefined
   end(token, 'dispose')
+  if (state.event) reports?.scopeEnded(state.event, outcome, failures.size > 0)
   return outcome
 }

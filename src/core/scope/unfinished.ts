@@ -53,7 +53,7 @@ export function placeOfCaller(): Error {
 /**
  * Returns the caller's line of the stack, on every JavaScript engine. V8 begins a stack with the message, and each line with `at`.
  */
-function lineOf(place: Error | undefined): string | undefined {
+export function lineOf(place: Error | undefined): string | undefined {
   const stack: unknown = place?.stack // it has another type where a program prepares stacks
   if (typeof stack !== 'string') return undefined
   const lines = stack.split('\n').filter((line) => /:\d+(:\d+)?\)?$/.test(line))
@@ -71,13 +71,17 @@ export interface Known {
   readonly isWaiting: boolean
 }
 
-export function describeTask({ given, began, isWaiting }: Known): UnfinishedTask {
-  const { name, index, place } = given
+export function nameOf({ given: { name, index } }: Known): string | undefined {
+  return index === undefined ? name : `${name ?? 'map'}[${index}]`
+}
+
+export function describeTask(task: Known): UnfinishedTask {
+  const { given, began, isWaiting } = task
   return {
-    name: index === undefined ? name : `${name ?? 'map'}[${index}]`,
+    name: nameOf(task),
     state: isWaiting ? 'waiting' : 'running',
     age: now() - began,
-    startedAt: lineOf(place),
+    startedAt: lineOf(given.place),
   }
 }
 
@@ -100,9 +104,14 @@ declare const console: { warn(text: string): void }
 
 /** Reports where no `onStuck` was given: by a warning of the process, where there is a process. */
 export function warn(report: StuckReport): void {
+  emitWarning(textOf(report), 'StuckScopeWarning', 'CALLOFF_STUCK_SCOPE')
+}
+
+/** Warns by a warning of the process, where there is a process, and on the console elsewhere. */
+export function emitWarning(text: string, type: string, code: string): void {
   const { process } = globalThis as { process?: { emitWarning?(text: string, type: string, code: string): void } }
   /* c8 ignore next -- a browser has no process */
-  if (process?.emitWarning) process.emitWarning(textOf(report), 'StuckScopeWarning', 'CALLOFF_STUCK_SCOPE')
+  if (process?.emitWarning) process.emitWarning(text, type, code)
   // eslint-disable-next-line no-console
-  else console.warn(textOf(report))
+  else console.warn(text)
 }

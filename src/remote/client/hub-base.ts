@@ -8,7 +8,7 @@
  * HB2. A token that is opened while a cancel of its name is pending has the same cancellation: the same error, the same reason.
  */
 import { after, now, readWall } from '../../core/clock.js'
-import { Cancellation, errorOf, settle } from '../../core/graph.js'
+import { Cancellation, errorOf, attribute } from '../../core/graph.js'
 import { type TokenOrSignal, type Registration as Listening, SimpleToken } from '../../core/token.js'
 import type { Callee } from '../../core/traces.js'
 import type { MarkRecord, Topic, TopicReport } from '../contract/engine.js'
@@ -154,7 +154,7 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     const { topic } = request
     const origin = new SimpleToken({ name: topic.name })
     const cancellation = new Cancellation(origin, kind, reason, now())
-    settle(origin, cancellation)
+    attribute(origin, cancellation)
     const counted = this.storeAndCount(request, this.#record(topic, cancellation), cancellation)
     errorOf(cancellation, cancel)
     this.tokens.applyCancel(topic, cancellation, this.whoOf(topic))

@@ -5,7 +5,7 @@ import { hostname } from 'node:os'
 import process from 'node:process'
 import { now, readWall } from '../../core/clock.js'
 import { receivedCancellation, kindFrom, reasonTextIn } from '../../core/remote-origin.js'
-import { type Cancellation, settle } from '../../core/graph.js'
+import { type Cancellation, attribute } from '../../core/graph.js'
 import { type Crossed, decodeReason, encodeReason } from '../../core/reasons.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { MarkRecord } from './engine.js'
@@ -79,6 +79,6 @@ export function cancellationFrom(record: MarkRecord): { readonly found: Cancella
   const who = { host, pid, token: token || undefined }
   const origin = new OtherProcess(who, record.what)
   const found = receivedCancellation(origin, kindFrom(record.kind), reasonOf(record), now())
-  settle(origin, found)
+  attribute(origin, found)
   return { found, who }
 }

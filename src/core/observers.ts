@@ -1,0 +1,391 @@
+/** Observers: code that looks on and never decides, such as tracing, metrics and an inspector. */
+import { wrongType } from './arguments.js'
+import { now } from './clock.js'
+import { type CancellationError, type CancellationKind, isCancellation } from './errors.js'
+import { type Cancellation, errorOf, GraceCancellation, type TokenNode } from './graph.js'
+import { type LateOperation, type Reports, reportTo } from './observation.js'
+import type { ScopeState, SubmittedTask } from './scope/scope-state.js'
+import { describeTask, emitWarning, lineOf, nameOf, type StuckReport, type UnfinishedTask } from './scope/unfinished.js'
+import type { CancellationToken } from './token.js'
+import { tracer } from './traces.js'
+
+/** A new cancellation. */
+export interface CancelEvent {
+  /** The first token that the cancellation has reached. For one that started here, it is the token where it started. */
+  readonly token: CancellationToken
+  /** The token where the cancellation started: `error.token`. It may stand for a token of another process. */
+  readonly origin: CancellationToken
+  readonly kind: CancellationKind
+  readonly reason: unknown
+  /** The moment when it happened, in milliseconds as `performance.now()` gives them. It may be noticed later. */
+  readonly at: number
+  /**
+   * How many tokens it has reached at once: `token`, and those that derive from it and have a listener. Other tokens
+   * that derive from it find out when they are polled.
+   */
+  readonly reached: number
+  /**
+   * The one error of this cancellation, the same that every token gives. If nothing has read it before, it is made when
+   * this is read. Where it is read while the observer is called, its stack shows the code that has cancelled.
+   */
+  readonly error: CancellationError
+  /**
+   * For a deadline: the stack of the code that made it, one frame a line. Undefined for other kinds, and unless an
+   * observer with `deadlines: true` was there when the deadline was made.
+   */
+  readonly madeAt: string | undefined
+}
+
+/** A failure that its caller cannot hear any more, because the operation has settled before. */
+export interface LateErrorEvent {
+  readonly error: unknown
+  /** The operation that has dropped the error. */
+  readonly operation: LateOperation
+  /** The token of the operation. */
+  readonly token: CancellationToken
+}
+
+/** A scope. An observer gets the same object at the start and at the end. */
+export interface ScopeEvent {
+  /** The scope's own token. */
+  readonly token: CancellationToken
+  readonly name: string | undefined
+  /** The moment of the start, in milliseconds as `performance.now()` gives them. */
+  readonly since: number
+  /** Where it was started, as a line of a stack. */
+  readonly startedAt: string | undefined
+  /** Whether the body, or the block of an open scope, has not ended. */
+  readonly isBodyRunning: boolean
+  /** Returns the tasks that have not settled, in the order in which they were passed to the scope. */
+  unfinished(): UnfinishedTask[]
+}
+
+/** A task of a scope. An observer gets the same object at the start and at the end. */
+export interface TaskEvent {
+  /** The task's own token. */
+  readonly token: CancellationToken
+  /** The scope of the task. Undefined if the scope was started before there was an observer. */
+  readonly scope: ScopeEvent | undefined
+  /** The given name, else the name of the function. Of an item of `map`, with its index. */
+  readonly name: string | undefined
+  /** The moment of the start, in milliseconds as `performance.now()` gives them. */
+  readonly since: number
+  /** Where it was passed to the scope, as a line of a stack. Undefined for a scope with `trace: false`. */
+  readonly startedAt: string | undefined
+}
+
+/** How a task, or a scope, has ended. A cancellation of its own token is no failure. */
+export interface TaskOutcome {
+  readonly state: 'succeeded' | 'failed' | 'cancelled'
+  /** What it has thrown. Undefined if it has succeeded. */
+  readonly error: unknown
+}
+
+/**
+ * Code that wants to hear what happens. Each method is optional, and is called in the same tick in which it happens. What a
+ * method returns is ignored. If a method throws, or returns a promise that rejects, the library goes on, and warns once for each
+ * observer: by a warning of the process where there is one (`ObserverWarning`), else on the console.
+ */
+export interface Observer {
+  /**
+   * A token was cancelled. It is called once for each cancellation, however many tokens it reaches. All tokens that it
+   * reaches at once are cancelled by then, and none of their listeners was called. A deadline that passes is reported
+   * when it is noticed: by a poll, or by the timer of a listener. `grace` repeats a cancellation, and is not reported.
+   */
+  cancel?(event: CancelEvent): void
+  /**
+   * A task has failed, and the race, or the other operation it belonged to, had settled before. Nothing else tells of
+   * this failure. A cancellation is no failure.
+   */
+  lateError?(event: LateErrorEvent): void
+  /** A scope with `stuckAfter` has not stopped in time. It is called beside `onStuck`. */
+  stuck?(report: StuckReport): void
+  scopeStart?(scope: ScopeEvent): void
+  scopeEnd?(scope: ScopeEvent, outcome: TaskOutcome): void
+  /** A task has started. A task that waits for its turn is reported when it starts. */
+  taskStart?(task: TaskEvent): void
+  /** A task that was reported to start has settled. */
+  taskEnd?(task: TaskEvent, outcome: TaskOutcome): void
+  /**
+   * Called with each body of a scope and each task, in place of a direct call: `run` starts it, and returns when its
+   * synchronous part is over. An observer can so set a context (`AsyncLocalStorage.run`) for the task. If the observer
+   * does not call `run`, the library does. `run` does nothing at a further call, and throws nothing.
+   */
+  around?(event: ScopeEvent | TaskEvent, run: () => void): void
+  /**
+   * A token has got its first listener or signal, or was made with a name. Keep a `WeakRef` of it: an observer that
+   * holds the token keeps it alive.
+   */
+  notice?(token: CancellationToken): void
+  /**
+   * Whether the place where each deadline is made is kept for `CancelEvent.madeAt`. That takes about 2 µs for each
+   * `TimeoutToken`. Default: false.
+   */
+  readonly deadlines?: boolean
+}
+
+const METHODS = [
+  'cancel',
+  'lateError',
+  'stuck',
+  'scopeStart',
+  'scopeEnd',
+  'taskStart',
+  'taskEnd',
+  'around',
+  'notice',
+] as const
+
+/** The observers, in the order in which they were added. It is replaced at each change, so that a loop over it goes on. */
+let observers: readonly { readonly observer: Observer; isMuted: boolean }[] = []
+
+/**
+ * Adds an observer, for this thread and this copy of the package. To dispose what it returns removes the observer again.
+ * Observers are called in the order in which they were added. An observer hears nothing of what happened before.
+ *
+ * Cost: without an observer, a cancellation, a scope and a task pay one check each, and a poll, a derive and a listener
+ * pay nothing.
+ * Memory: the library holds the observer until it is removed. What an observer gets holds the token.
+ *
+ * @throws TypeError if `observer` is no object, or if a member of it has the wrong type
+ *
+ * @example
+ * ```ts
+ * import { SimpleToken, trace } from 'calloff'
+ *
+ * const request = new SimpleToken({ name: 'request' })
+ * {
+ *   using _ = trace({ cancel: ({ kind, reason, origin }) => console.log(kind, origin.name, reason) })
+ *   request.cancel('the client has left') // → manual request the client has left
+ * }
+ * new SimpleToken().cancel() // no observer any more
+ * ```
+ */
+export function trace(observer: Observer): Disposable {
+  if (typeof observer !== 'object' || observer === null) throw wrongType('observer', 'an object', observer)
+  for (const name of METHODS) {
+    const method: unknown = observer[name]
+    if (method !== undefined && typeof method !== 'function') throw wrongType(`observer.${name}`, 'a function', method)
+  }
+  const { deadlines } = observer
+  if (deadlines !== undefined && typeof deadlines !== 'boolean') {
+    throw wrongType('observer.deadlines', 'a boolean', deadlines)
+  }
+  const entry = { observer, isMuted: false }
+  const change = (next: typeof observers) => {
+    observers = next
+    keepsPlaces = observers.some((one) => one.observer.deadlines)
+    reportTo(observers.length ? toObservers : undefined)
+  }
+  change([...observers, entry])
+  return { [Symbol.dispose]: () => change(observers.filter((one) => one !== entry)) }
+}
+
+/** Calls one method of each observer. */
+function tell(call: (observer: Observer) => unknown): void {
+  for (const entry of observers) {
+    try {
+      const result = call(entry.observer)
+      if (result !== undefined) void Promise.resolve(result).then(undefined, (error: unknown) => warn(entry, error))
+    } catch (error) {
+      warn(entry, error)
+    }
+  }
+}
+
+function warn(entry: (typeof observers)[number], error: unknown): void {
+  if (entry.isMuted) return
+  entry.isMuted = true
+  let text = 'an observer of calloff has failed'
+  try {
+    text += `: ${String(Object(error) === error ? ((error as Error).stack ?? error) : error)}`
+  } catch {
+    // It has no text.
+  }
+  emitWarning(text, 'ObserverWarning', 'CALLOFF_OBSERVER')
+}
+
+// ---- What observers get
+
+class ReportedCancel implements CancelEvent {
+  readonly token: CancellationToken
+  readonly #cancellation: Cancellation
+
+  constructor(
+    node: TokenNode,
+    cancellation: Cancellation,
+    readonly reached: number,
+  ) {
+    this.token = node as CancellationToken
+    this.#cancellation = cancellation
+  }
+
+  get origin(): CancellationToken {
+    return this.#cancellation.origin as CancellationToken
+  }
+
+  get kind(): CancellationKind {
+    return this.#cancellation.kind
+  }
+
+  get reason(): unknown {
+    return this.#cancellation.reason
+  }
+
+  get at(): number {
+    return this.#cancellation.at
+  }
+
+  get error(): CancellationError {
+    return errorOf(this.#cancellation)
+  }
+
+  get madeAt(): string | undefined {
+    const { origin, kind } = this.#cancellation
+    return kind === 'timeout' ? framesOf(places.get(origin)) : undefined
+  }
+}
+
+class ReportedScope implements ScopeEvent {
+  readonly since: number = now()
+  readonly token: CancellationToken
+  readonly #state: ScopeState
+  readonly #place: Error | undefined
+
+  constructor(state: ScopeState, place: Error | undefined) {
+    this.token = state.token
+    this.#state = state
+    this.#place = place
+  }
+
+  get name(): string | undefined {
+    return this.token.name
+  }
+
+  get startedAt(): string | undefined {
+    return lineOf(this.#place)
+  }
+
+  get isBodyRunning(): boolean {
+    return this.#state.isBodyRunning
+  }
+
+  unfinished(): UnfinishedTask[] {
+    return Array.from(this.#state.tasks, describeTask)
+  }
+}
+
+class ReportedTask implements TaskEvent {
+  readonly since: number = now()
+  readonly token: CancellationToken
+  readonly #task: SubmittedTask
+
+  constructor(task: SubmittedTask, token: TokenNode) {
+    this.token = token as CancellationToken
+    this.#task = task
+  }
+
+  get scope(): ScopeEvent | undefined {
+    return this.#task.state.event
+  }
+
+  get name(): string | undefined {
+    return nameOf(this.#task)
+  }
+
+  get startedAt(): string | undefined {
+    return lineOf(this.#task.given.place)
+  }
+}
+
+/** Where deadlines were made, while an observer asks for it. */
+const places = new WeakMap<TokenNode, { readonly stack?: unknown }>()
+let keepsPlaces = false
+
+/** Returns the frames of a stack, without the message that V8 puts before them. */
+function framesOf(place: { readonly stack?: unknown } | undefined): string | undefined {
+  const stack = place?.stack // it has another type where a program prepares stacks
+  return typeof stack === 'string' ? stack.replace(/^\w*Error.*\n/, '').replaceAll(/^ +/gm, '') : undefined
+}
+
+// ---- What the library reports
+
+/** The new cancellations that were recorded and not reported yet, each with the first node that has it. */
+let fresh: (readonly [TokenNode, Cancellation])[] = []
+
+const toObservers: Reports = {
+  recorded(node, cancellation) {
+    if (!(cancellation instanceof GraceCancellation)) fresh.push([node, cancellation])
+  },
+  reached(nodes) {
+    const all = fresh
+    if (!all.length) return
+    fresh = []
+    for (const [node, cancellation] of all) {
+      let count = 0
+      for (const { outcome } of nodes) if (outcome === cancellation) count++
+      const event = new ReportedCancel(node, cancellation, count)
+      tell((observer) => observer.cancel?.(event))
+    }
+  },
+  noticed: (node) => tell((observer) => observer.notice?.(node as CancellationToken)),
+  deadlineMade(node) {
+    if (!keepsPlaces) return
+    const place = {}
+    const capture = tracer()
+    if (capture) capture(place, node.constructor)
+    places.set(node, capture ? place : new Error())
+  },
+  failedLate(error, operation, node, tokens) {
+    const isCalledOff = [node, ...(tokens ?? [])].some((token) => isCancellation(error, token as CancellationToken))
+    if (isCalledOff || isCancellation(error)) return
+    const event: LateErrorEvent = { error, operation, token: node as CancellationToken }
+    tell((observer) => observer.lateError?.(event))
+  },
+  stuck: (report) => tell((observer) => observer.stuck?.(report)),
+  scopeStarted(state, place) {
+    const event = new ReportedScope(state, place)
+    tell((observer) => observer.scopeStart?.(event))
+    return event
+  },
+  scopeEnded(event, outcome, isFailure) {
+    const state = !outcome ? 'succeeded' : isFailure ? 'failed' : 'cancelled'
+    const ended: TaskOutcome = { state, error: outcome?.error }
+    tell((observer) => observer.scopeEnd?.(event, ended))
+  },
+  taskStarted(task, token) {
+    const event = new ReportedTask(task, token)
+    tell((observer) => observer.taskStart?.(event))
+    return event
+  },
+  taskEnded: (event, outcome) => tell((observer) => observer.taskEnd?.(event, outcome)),
+  within(event, run) {
+    let thrown: { readonly error: unknown } | undefined
+    let isRun = false
+    let call = () => {
+      if (isRun) return
+      isRun = true
+      try {
+        run()
+      } catch (error) {
+        thrown = { error }
+      }
+    }
+    const direct = call
+    // The first observer is the outermost.
+    for (const entry of Array.from(observers).reverse()) {
+      const inner = call
+      if (!entry.observer.around) continue
+      call = () => {
+        try {
+          entry.observer.around?.(event, inner)
+        } catch (error) {
+          warn(entry, error)
+        }
+      }
+    }
+    call()
+    direct()
+    if (thrown) throw thrown.error
+  },
+}
