@@ -148,7 +148,7 @@ module.exports = {
       name: 'graph-rests-on-the-ground',
       severity: 'error',
       from: { path: '^src/core/graph\\.ts$' },
-      to: { pathNot: '^src/core/(clock|errors|stray|traces)\\.ts$', ...atRunTime },
+      to: { pathNot: '^src/core/(clock|errors|observation|stray|traces)\\.ts$', ...atRunTime },
     },
     {
       name: 'token-knows-no-kinds',

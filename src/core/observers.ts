@@ -362,7 +362,7 @@ const toObservers: Reports = {
   within(event, run) {
     let thrown: { readonly error: unknown } | undefined
     let isRun = false
-    let call = () => {
+    const call = () => {
       if (isRun) return
       isRun = true
       try {
@@ -371,21 +371,19 @@ const toObservers: Reports = {
         thrown = { error }
       }
     }
-    const direct = call
     // The first observer is the outermost.
-    for (const entry of Array.from(observers).reverse()) {
-      const inner = call
-      if (!entry.observer.around) continue
-      call = () => {
+    const nested = observers.reduceRight((inner, entry) => {
+      if (!entry.observer.around) return inner
+      return () => {
         try {
           entry.observer.around?.(event, inner)
         } catch (error) {
           warn(entry, error)
         }
       }
-    }
+    }, call)
+    nested()
     call()
-    direct()
     if (thrown) throw thrown.error
   },
 }

@@ -154,9 +154,12 @@ class Race<Token, T> implements Follower {
   private follow(promise: unknown): boolean {
     const then = thenOf(promise)
     if (!then) return false
-    const reaction = follow(promise as object, then, this.isOver && !this.late && !reports ? undefined : this)
+    const reaction = follow(promise as object, then, this.isOver && !this.late ? undefined : this)
     const { reactions } = this
-    if (this.isOver) return true
+    if (this.isOver) {
+      if (!this.late) this.leave(reaction)
+      return true
+    }
     // One reaction or several: a race of one promise needs no array.
     if (!reactions) this.reactions = reaction
     else if (Array.isArray(reactions)) reactions.push(reaction)
@@ -193,9 +196,14 @@ class Race<Token, T> implements Follower {
     this.letGo?.()
     const { late, reactions } = this
     this.reactions = undefined
-    // With `late`, and for observers, it goes on following the promises.
-    each(reactions, (one) => (late || reports ? one.linger() : one.leave(this)))
+    // With `late` it goes on following the promises.
+    each(reactions, (one) => (late ? one.linger() : this.leave(one)))
     if (this.children) for (const child of this.children) end(child, 'race')
+  }
+
+  private leave(reaction: Reaction): void {
+    reaction.leave(this)
+    if (reports) reaction.unheard = (error) => this.rejected(error)
   }
 
   private giveBack(value: T): void {

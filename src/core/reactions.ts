@@ -28,6 +28,11 @@ export class Reaction {
   private first: Follower | undefined = undefined
   private others: Set<Follower> | undefined = undefined
   isSettled = false
+  /**
+   * For observers: called with the failure if no follower hears it. It is that of the last follower that has left, so a
+   * promise that lives long keeps one of them, however many have left it.
+   */
+  unheard: ((error: unknown) => void) | undefined = undefined
   /** See `lingering`. */
   next: Reaction | undefined = undefined
 
@@ -60,7 +65,9 @@ export class Reaction {
 
   refuse(error: unknown): void {
     this.settle()
-    for (let one; (one = this.take());) one.rejected(error)
+    let one = this.take()
+    if (!one) this.unheard?.(error)
+    for (; one; one = this.take()) one.rejected(error)
   }
 
   private take(): Follower | undefined {

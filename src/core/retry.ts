@@ -155,21 +155,17 @@ function heeded<T>(node: TokenNode, given: T | PromiseLike<T>): Promise<T> {
     const subscriber = dead ? undefined : subscribe(node, callOff)
     if (dead) callOff(errorOf(dead))
     let reaction: Reaction | undefined = undefined
-    let isOver = false
     const rest = () => {
-      isOver = true
       subscriber?.stop()
       letGo?.()
-      // For observers it goes on following the promise.
-      if (reports) reaction?.linger()
-      else reaction?.leave(follower)
+      reaction?.leave(follower)
+      if (reaction && reports) reaction.unheard = (error) => reports?.failedLate(error, 'retry', node)
     }
     const fulfilled = (value: T) => {
       rest()
       resolve(value)
     }
     const rejected = (error: unknown) => {
-      if (isOver) return reports?.failedLate(error, 'retry', node)
       rest()
       reject(error)
     }

@@ -1,7 +1,7 @@
 /** What waits on a token that lives long leaves nothing behind when it is over. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type CancellationToken, ConditionToken, isCancellation, SimpleToken } from 'calloff'
+import { type CancellationToken, ConditionToken, isCancellation, SimpleToken, trace } from 'calloff'
 import { FLAT, FLAT_SIGNAL, leaves } from './collect.js'
 import { delay, nothing } from './lost.js'
 
@@ -138,6 +138,19 @@ const races: Readonly<
     return attempts
   },
 }
+
+test('under an observer, races leave one of them on a promise that lives long', async () => {
+  using _ = trace({ lateError: nothing })
+  const parent = new SimpleToken()
+  const promise = new Promise<unknown>(nothing)
+  await leaves(FLAT, 10_000, () => parent.race<unknown>([promise, Promise.resolve(1)]))
+  await leaves(FLAT, 10_000, () => {
+    const own = new SimpleToken(parent)
+    const attempts = own.retry(() => promise).catch(refused)
+    own.cancel()
+    return attempts
+  })
+})
 
 for (const [what, begin] of Object.entries(races)) {
   test(`a race leaves nothing on a promise that lives long: ${what}`, async () => {

@@ -249,6 +249,11 @@ export class World implements Disposable {
     globalThis.reportError = () => void this.#uncaught++
   }
 
+  /** The errors that the tokens have said. */
+  get errors(): readonly CancellationError[] {
+    return [...this.#outcomes.keys()]
+  }
+
   [Symbol.dispose](): void {
     globalThis.reportError = this.#reportError
     this.#clock.uninstall()

@@ -188,11 +188,10 @@ describe('an observer that fails', () => {
 })
 
 describe('an observer of late failures', () => {
-  const late = async (body: (fail: () => void) => Promise<unknown>) => {
+  const late = async (body: () => Promise<unknown>) => {
     const events: LateErrorEvent[] = []
     await under({ lateError: (event) => void events.push(event) }, async () => {
-      let fail!: () => void
-      await body(() => fail?.()).catch(() => {})
+      await body().catch(() => {})
       await new Promise((resolve) => setTimeout(resolve))
     })
     return events.map(({ error, operation }) => `${operation}: ${(error as Error).message}`)
@@ -212,6 +211,31 @@ describe('an observer of late failures', () => {
       const race = token.race(() => promise)
       token.cancel()
       await race.catch(() => {})
+      fail()
+    })
+    assert.deepEqual(heard, ['race: disk full'])
+  })
+
+  it('hears once of a promise that many races have left, and not while one of them waits for it', async () => {
+    for (const waits of [false, true]) {
+      const { promise, fail } = failing()
+      const heard = await late(async () => {
+        for (let i = 0; i < 10; i++) await new SimpleToken().race([promise, Promise.resolve(i)])
+        const last = waits && new SimpleToken().race(promise).catch(() => {})
+        fail()
+        await last
+      })
+      assert.deepEqual(heard, waits ? [] : ['race: disk full'])
+    }
+  })
+
+  it('hears of a promise that was given to a race under a cancelled token', async () => {
+    const { promise, fail } = failing()
+    const heard = await late(async () => {
+      await new SimpleToken()
+        .cancel()
+        .race(promise)
+        .catch(() => {})
       fail()
     })
     assert.deepEqual(heard, ['race: disk full'])
