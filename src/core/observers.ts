@@ -15,7 +15,9 @@ export interface CancelEvent {
   readonly token: CancellationToken
   /** The token where the cancellation started: `error.token`. It may stand for a token of another process. */
   readonly origin: CancellationToken
+  /** Why, in one word: `error.kind`. */
   readonly kind: CancellationKind
+  /** What was given as the reason, of any type: `error.cause`. */
   readonly reason: unknown
   /** The moment when it happened, in milliseconds as `performance.now()` gives them. It may be noticed later. */
   readonly at: number
@@ -38,6 +40,7 @@ export interface CancelEvent {
 
 /** A failure that its caller cannot hear any more, because the operation has settled before. */
 export interface LateErrorEvent {
+  /** What the task has thrown. */
   readonly error: unknown
   /** The operation that has dropped the error. */
   readonly operation: LateOperation
@@ -49,6 +52,7 @@ export interface LateErrorEvent {
 export interface ScopeEvent {
   /** The scope's own token. */
   readonly token: CancellationToken
+  /** The name of the scope. */
   readonly name: string | undefined
   /** The moment of the start, in milliseconds as `performance.now()` gives them. */
   readonly since: number
@@ -100,7 +104,9 @@ export interface Observer {
   lateError?(event: LateErrorEvent): void
   /** A scope with `stuckAfter` has not stopped in time. It is called beside `onStuck`. */
   stuck?(report: StuckReport): void
+  /** A scope has started. Its body was not called yet. */
   scopeStart?(scope: ScopeEvent): void
+  /** A scope that was reported to start has ended: its body and all its tasks have settled. */
   scopeEnd?(scope: ScopeEvent, outcome: TaskOutcome): void
   /** A task has started. A task that waits for its turn is reported when it starts. */
   taskStart?(task: TaskEvent): void
@@ -141,7 +147,7 @@ let observers: readonly { readonly observer: Observer; isMuted: boolean }[] = []
 
 /**
  * Adds an observer, for this thread and this copy of the package. To dispose what it returns removes the observer again.
- * Observers are called in the order in which they were added. An observer hears nothing of what happened before.
+ * Observers are called in the order in which they were added. An observer hears nothing that happened before.
  *
  * Cost: without an observer, a cancellation, a scope and a task pay one check each, and a poll, a derive and a listener
  * pay nothing.
@@ -198,7 +204,7 @@ function warn(entry: (typeof observers)[number], error: unknown): void {
   entry.isMuted = true
   let text = 'an observer of calloff has failed'
   try {
-    text += `: ${String(Object(error) === error ? ((error as Error).stack ?? error) : error)}`
+    text += `: ${String((Object(error) as Error).stack ?? error)}`
   } catch {
     // It has no text.
   }

@@ -15,7 +15,7 @@ import fc from 'fast-check'
 import { runs } from './runs.js'
 import { derivation, operation, World } from './world.js'
 
-test('each cancellation is reported once, with the token that has it, and changes nothing of what tokens say', async () => {
+test('each cancellation is reported once, with the token that has it, and tokens say the same as without an observer', async () => {
   let reported = 0
   await fc.assert(
     fc.asyncProperty(
@@ -50,8 +50,8 @@ test('each cancellation is reported once, with the token that has it, and change
   assert.ok(reported > 0)
 })
 
-test('a cancellation is reported before all that its listeners cancel', async () => {
-  await fc.assert(
+test('a cancellation is reported before all that its listeners cancel', () => {
+  fc.assert(
     fc.property(fc.array(fc.nat(20), { minLength: 2, maxLength: 20 }), (causes) => {
       // Each token is cancelled by a listener of an earlier one.
       const tokens = causes.map(() => new SimpleToken())
@@ -108,7 +108,7 @@ test('each task that has started is reported to end, or is unfinished', async ()
           for (const event of scopes) {
             const names = event.unfinished().flatMap(({ name, state }) => (state === 'running' ? [name] : []))
             const started = [...running].flatMap(([{ name }, its]) => (its === event ? [name] : []))
-            assert.deepEqual(names.toSorted(), started.toSorted())
+            assert.deepEqual(new Set(names), new Set(started))
           }
         }
         let count = 0
@@ -132,7 +132,7 @@ test('each task that has started is reported to end, or is unfinished', async ()
             void s.run(() => {
               throw new Error('at once')
             }, options)
-          } else void s.run((token) => work(s, token as SimpleToken, one), options)
+          } else void s.run((token) => work(s, token, one), options)
         }
         const root = new SimpleToken()
         const whole = scope(

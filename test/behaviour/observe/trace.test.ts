@@ -119,7 +119,7 @@ describe('an observer of cancellations', () => {
     assert.match(stack ?? '', /trace\.test/)
   })
 
-  it('hears nothing after its end, nor of what was before', async () => {
+  it('hears nothing after its end, and nothing that was before', async () => {
     const heard: unknown[] = []
     new SimpleToken().cancel()
     await under({ cancel: (event) => void heard.push(event) }, () => {})
@@ -130,7 +130,17 @@ describe('an observer of cancellations', () => {
 
 describe('an observer that fails', () => {
   it('harms no other observer, no listener and no caller, and is named once', async () => {
-    const warnings: unknown[] = []
+    for (const [error, text] of [
+      [new Error('it is broken'), /it is broken/],
+      ['it is broken', /has failed: it is broken/],
+      [Object.create(null), /^an observer of calloff has failed$/],
+    ] as const) {
+      await fails(error, text)
+    }
+  })
+
+  async function fails(broken: unknown, text: RegExp): Promise<void> {
+    const warnings: string[] = []
     const { process, console } = globalThis as unknown as {
       process?: { emitWarning?: unknown }
       console: { warn: unknown }
@@ -138,13 +148,13 @@ describe('an observer that fails', () => {
     const places = [process ? { at: process, key: 'emitWarning' } : { at: console, key: 'warn' }] as const
     const [{ at, key }] = places as unknown as [{ at: Record<string, unknown>; key: string }]
     const before = at[key]
-    at[key] = (...given: unknown[]) => warnings.push(given)
+    at[key] = (warning: string) => warnings.push(warning)
     try {
       let others = 0
       let listeners = 0
       const bad: Observer = {
         cancel() {
-          throw new Error('the observer is broken')
+          throw broken
         },
         taskStart: () => Promise.reject(new Error('and this is its promise')) as never,
         around() {
@@ -169,11 +179,11 @@ describe('an observer that fails', () => {
       assert.ok(others > 0)
       assert.equal(listeners, 1)
       assert.equal(warnings.length, 1)
-      assert.match(String(warnings[0]), /the observer is broken/)
+      assert.match(warnings[0] ?? '', text)
     } finally {
       at[key] = before
     }
-  })
+  }
 
   it('is refused where a member has the wrong type', () => {
     for (const [observer, text] of [
@@ -341,6 +351,16 @@ describe('an observer of scopes and tasks', () => {
     assert.deepEqual(heard.toSorted(), expected.toSorted())
     assert.equal(heard[0], 'work starts true')
     assert.equal(heard.at(-1), 'work failed')
+  })
+
+  it('can ask a scope for its state, and sees no lines where the scope keeps none', async () => {
+    const heard: unknown[] = []
+    const observer: Observer = {
+      taskStart: ({ scope: its, startedAt }) =>
+        void heard.push(its?.isBodyRunning, its?.startedAt, startedAt, its?.unfinished().length),
+    }
+    await under(observer, () => scope((s) => s.run(async () => {}), { trace: false }))
+    assert.deepEqual(heard, [true, undefined, undefined, 1])
   })
 
   it('sets a context around each body and task, and cannot start one twice', async () => {
