@@ -33,7 +33,7 @@ module.exports = {
       comment:
         'The package has one at run time: what Windows needs to start a program. See docs/internals/decisions/tinyexec.md.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/remote/(nats|postgres|redis)/' },
+      from: { path: '^src/', pathNot: '^src/(opentelemetry|remote/(nats|postgres|redis))/' },
       to: { dependencyTypes: npm, pathNot: '^node_modules/tinyexec/' },
     },
     {
@@ -68,6 +68,19 @@ module.exports = {
       to: { dependencyTypes: npm, pathNot: '^node_modules/(@types/)?pg/' },
     },
     {
+      name: 'opentelemetry-knows-its-api-alone',
+      comment: 'The SDK is the choice of the program.',
+      severity: 'error',
+      from: { path: '^src/opentelemetry/' },
+      to: { pathNot: '^(src/(opentelemetry|core)/|node_modules/@opentelemetry/api/)' },
+    },
+    {
+      name: 'opentelemetry-is-loaded-by-its-users',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/opentelemetry/' },
+      to: { path: '^src/opentelemetry/', ...atRunTime },
+    },
+    {
       name: 'core-stands-alone',
       severity: 'error',
       from: { path: '^src/core/' },
@@ -83,7 +96,7 @@ module.exports = {
     {
       name: 'universal-part-knows-no-node',
       severity: 'error',
-      from: { path: '^src/(core/|testing/|threads/|index\\.ts$)' },
+      from: { path: '^src/(core/|opentelemetry/|testing/|threads/|index\\.ts$)' },
       to: { dependencyTypes: ['core'] },
     },
     {
@@ -141,7 +154,7 @@ module.exports = {
     {
       name: 'clock-and-errors-are-the-ground',
       severity: 'error',
-      from: { path: '^src/core/(clock|errors|stray|traces)\\.ts$' },
+      from: { path: '^src/core/(clock|errors|observation|stray|traces)\\.ts$' },
       to: { path: '.', ...atRunTime },
     },
     {

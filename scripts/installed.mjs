@@ -12,8 +12,10 @@ export function announce(what) {
 
 /** Stops with one line if the development dependencies are missing and cannot be installed. */
 export function ensureInstalled() {
-  // npm writes this file when it is through with all of them.
-  if (existsSync(`${root}/node_modules/.package-lock.json`)) return
+  // npm writes this file when it is through with all of them. A dependency may have been added since.
+  const { devDependencies } = JSON.parse(readFileSync(`${root}/package.json`, 'utf8'))
+  const isThere = (name) => existsSync(`${root}/node_modules/${name}/package.json`)
+  if (existsSync(`${root}/node_modules/.package-lock.json`) && Object.keys(devDependencies).every(isThere)) return
   announce('installing the development dependencies with `npm ci`, which takes a minute or two')
   const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
     cwd: root,

@@ -26,6 +26,8 @@ export interface CancelEvent {
    * that derive from it find out when they are polled.
    */
   readonly reached: number
+  /** Returns the tokens that it has reached at once: parents come before the tokens that derive from them. */
+  tokens(): CancellationToken[]
   /**
    * The one error of this cancellation, the same that every token gives. If nothing has read it before, it is made when
    * this is read. Where it is read while the observer is called, its stack shows the code that has cancelled.
@@ -215,15 +217,22 @@ function warn(entry: (typeof observers)[number], error: unknown): void {
 
 class ReportedCancel implements CancelEvent {
   readonly token: CancellationToken
+  readonly reached: number
   readonly #cancellation: Cancellation
+  readonly #nodes: readonly TokenNode[]
 
-  constructor(
-    node: TokenNode,
-    cancellation: Cancellation,
-    readonly reached: number,
-  ) {
+  /** `nodes` has those that were reached, and perhaps others. */
+  constructor(node: TokenNode, cancellation: Cancellation, nodes: readonly TokenNode[]) {
     this.token = node as CancellationToken
     this.#cancellation = cancellation
+    this.#nodes = nodes
+    let count = 0
+    for (const { outcome } of nodes) if (outcome === cancellation) count++
+    this.reached = count
+  }
+
+  tokens(): CancellationToken[] {
+    return this.#nodes.filter(({ outcome }) => outcome === this.#cancellation) as CancellationToken[]
   }
 
   get origin(): CancellationToken {
@@ -328,9 +337,7 @@ const toObservers: Reports = {
     if (!all.length) return
     fresh = []
     for (const [node, cancellation] of all) {
-      let count = 0
-      for (const { outcome } of nodes) if (outcome === cancellation) count++
-      const event = new ReportedCancel(node, cancellation, count)
+      const event = new ReportedCancel(node, cancellation, nodes)
       tell((observer) => observer.cancel?.(event))
     }
   },

@@ -250,6 +250,11 @@ function encodeError(
   return shorten(`${name}: ${message}…`, limit, withText({}))
 }
 
+/** Returns a reason as readable text of at most `most` characters, and an ellipsis where it was cut. Throws nothing. */
+export function readable(reason: unknown, most: number): string {
+  return clip(written(reason, most), most)
+}
+
 /** Encodes a text, shortened where it has to be. Undefined if nothing fits. */
 export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string | undefined {
   return shorten(text, limit, (part) => {

@@ -250,6 +250,7 @@ function watch(state: ScopeState, stuckAfter: number, onStuck: (report: StuckRep
   const tell = () => {
     const report: StuckReport = {
       scope: token.name,
+      token,
       error: errorOf(discover(token, READ) as Cancellation),
       stuckAfter,
       isBodyRunning: state.isBodyRunning,

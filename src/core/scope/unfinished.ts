@@ -1,6 +1,7 @@
 /** What a scope reports of its tasks: the name, the age, and the place in the program. */
 import { now } from '../clock.js'
 import type { CancellationError } from '../errors.js'
+import type { CancellationToken } from '../token.js'
 
 /** A task of a scope that has not settled. */
 export interface UnfinishedTask {
@@ -20,6 +21,8 @@ export interface UnfinishedTask {
 export interface StuckReport {
   /** The name of the scope. */
   readonly scope: string | undefined
+  /** The scope's own token. */
+  readonly token: CancellationToken
   /** The error of the cancellation. It says where the cancellation started, and why. */
   readonly error: CancellationError
   /** Milliseconds since the cancellation. */

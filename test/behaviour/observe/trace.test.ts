@@ -42,9 +42,23 @@ describe('an observer of cancellations', () => {
     assert.equal(event.kind, 'manual')
     assert.equal(event.reason, 'why')
     assert.equal(event.reached, 2)
+    assert.deepEqual(event.tokens(), [root, child])
     assert.equal(event.error, child.error)
     assert.equal(event.madeAt, undefined)
     assert.ok(event.at <= performance.now())
+  })
+
+  it('is told the tokens that each cancellation has reached', async () => {
+    const reached: unknown[] = []
+    const root = new SimpleToken({ name: 'root' })
+    const gone = new SimpleToken({ name: 'gone' }, root)
+    const below = new SimpleToken({ name: 'below' }, gone)
+    for (const token of [root, below]) token.onCancel(() => {})
+    await under({ cancel: (event) => void reached.push(event.tokens().map(({ name }) => name)) }, () => {
+      gone.cancel()
+      root.cancel()
+    })
+    assert.deepEqual(reached, [['gone', 'below'], ['root']])
   })
 
   it('hears of it after all tokens are cancelled, and before any listener', async () => {
@@ -389,7 +403,9 @@ describe('an observer of scopes and tasks', () => {
   it('hears of a scope that does not stop', async () => {
     using clock = manualClock()
     const heard: unknown[] = []
-    await under({ stuck: ({ scope: name, unfinished }) => void heard.push(name, unfinished[0]?.name) }, async () => {
+    const stuck: Observer['stuck'] = ({ scope: name, token, unfinished }) =>
+      void heard.push(name, token.cancelledBy === token, unfinished[0]?.name)
+    await under({ stuck }, async () => {
       let finish!: () => void
       const held = openScope(undefined, { name: 'held', stuckAfter: 100, onStuck: () => {} })
       void held.run(() => new Promise<void>((resolve) => (finish = resolve)), { name: 'deaf' })
@@ -398,7 +414,7 @@ describe('an observer of scopes and tasks', () => {
       finish()
       await held.close()
     })
-    assert.deepEqual(heard, ['held', 'deaf'])
+    assert.deepEqual(heard, ['held', true, 'deaf'])
   })
 })
 
