@@ -117,7 +117,8 @@ export interface Observer {
   /**
    * Called with each body of a scope and each task, in place of a direct call: `run` starts it, and returns when its
    * synchronous part is over. An observer can so set a context (`AsyncLocalStorage.run`) for the task. If the observer
-   * does not call `run`, the library does. `run` does nothing at a further call, and throws nothing.
+   * does not call `run`, the library does. `run` does nothing at a further call, and throws nothing. For an open scope,
+   * whose block is not called by the library, `run` does nothing.
    */
   around?(event: ScopeEvent | TaskEvent, run: () => void): void
   /**
@@ -252,7 +253,7 @@ class ReportedCancel implements CancelEvent {
   }
 
   get error(): CancellationError {
-    return errorOf(this.#cancellation)
+    return errorOf(this.#cancellation, telling ? reached : undefined)
   }
 
   get madeAt(): string | undefined {
@@ -325,22 +326,29 @@ function framesOf(place: { readonly stack?: unknown } | undefined): string | und
 
 // ---- What the library reports
 
+/** How many calls of `reached` are running. Stacks begin with the caller of it, so that they show the code that has cancelled. */
+let telling = 0
+
 /** The new cancellations that were recorded and not reported yet, each with the first node that has it. */
 let fresh: (readonly [TokenNode, Cancellation])[] = []
+
+function reached(nodes: readonly TokenNode[]): void {
+  const all = fresh
+  if (!all.length) return
+  fresh = []
+  telling++
+  for (const [node, cancellation] of all) {
+    const event = new ReportedCancel(node, cancellation, nodes)
+    tell((observer) => observer.cancel?.(event))
+  }
+  telling--
+}
 
 const toObservers: Reports = {
   recorded(node, cancellation) {
     if (!(cancellation instanceof GraceCancellation)) fresh.push([node, cancellation])
   },
-  reached(nodes) {
-    const all = fresh
-    if (!all.length) return
-    fresh = []
-    for (const [node, cancellation] of all) {
-      const event = new ReportedCancel(node, cancellation, nodes)
-      tell((observer) => observer.cancel?.(event))
-    }
-  },
+  reached,
   noticed: (node) => tell((observer) => observer.notice?.(node as CancellationToken)),
   deadlineMade(node) {
     if (!keepsPlaces) return

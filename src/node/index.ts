@@ -2,14 +2,19 @@
  * Tokens for the Node platform, which also work in Bun and Deno: signals, child processes, requests, streams, the async
  * context.
  *
- * Importing this module makes listeners run in the async context in which they were registered.
+ * Importing this module makes listeners run in the async context in which they were registered, and publishes on
+ * `node:diagnostics_channel` what happens.
  *
  * @module
  */
 import './context/async-context.js'
+import './diagnostics/channels.js'
 
 export { currentToken, withToken } from './context/ambient.js'
 export { type ProcessSignalArgument, ProcessSignalToken } from './signals/process-signals.js'
+
+// What is published on node:diagnostics_channel
+export type { ScopeMessage, TaskMessage } from './diagnostics/channels.js'
 
 // Child processes
 export { ProcessError, type ProcessErrorDetails } from './processes/errors.js'

@@ -36,6 +36,7 @@ const suites = [
   suite('behaviour'),
   suite('leaks', { collects: true, timeout: 3 * LIMIT }),
   suite('processes', { needsPrograms: true }, 'node/processes'),
+  suite('channels', { needsPrograms: true }, 'node/diagnostics'),
   suite('streams', { needsPrograms: true }, 'node/streams'),
   suite('lifetime', { needsPrograms: true }, 'lifetime/everywhere'),
   suite('requests', { needsPrograms: true }, 'node/requests'),

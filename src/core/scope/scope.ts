@@ -184,6 +184,7 @@ export function openScope(token?: TokenLike, options?: OpenScopeOptions): OpenSc
   const place = reports && placeOfCaller()
   const { state, traces, begin } = makeScope(parentOf(token), others, () => settle())
   begin(place)
+  if (state.event) reports?.within(state.event, nothing)
   let closing: Promise<void> | undefined
   const close = () =>
     (closing ??= promiseUnder<void>(undefined, (resolve, reject, rejectCancelled) => {

@@ -132,6 +132,7 @@ describe('an observer of cancellations', () => {
       using _ = new SimpleToken()
     })
     assert.match(stack ?? '', /trace\.test/)
+    assert.doesNotMatch(stack ?? '', /observers\./) // the frames are few
   })
 
   it('hears nothing after its end, and nothing that was before', async () => {
