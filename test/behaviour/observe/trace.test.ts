@@ -401,6 +401,47 @@ describe('an observer of scopes and tasks', () => {
     assert.deepEqual(inside, ['body', 'task'])
   })
 
+  it('is called for the start of an open scope, whose block the library does not run', async () => {
+    const heard: unknown[] = []
+    const observer: Observer = {
+      around({ name }, run) {
+        heard.push(`${name} starts`)
+        run()
+        heard.push(`${name} has started`)
+      },
+      scopeEnd: ({ name }) => void heard.push(`${name} ends`),
+    }
+    await under(observer, () => openScope(undefined, { name: 'held' }).close())
+    assert.deepEqual(heard, ['held starts', 'held has started', 'held ends'])
+  })
+
+  it('hears no more once it has left, also where it leaves at a start', async () => {
+    const starts = ['scopeStart', 'taskStart'] as const
+    for (const leaving of starts) {
+      const heard: string[] = []
+      const hear = (name: string) => {
+        heard.push(name)
+        if (name === leaving) tracing[Symbol.dispose]()
+      }
+      const observer: Observer = {
+        scopeStart: () => hear('scopeStart'),
+        taskStart: () => hear('taskStart'),
+        around: (_, run) => {
+          hear('around')
+          run()
+        },
+      }
+      let tracing = trace(observer)
+      assert.equal(await scope((s) => s.run(async () => 'run')), 'run')
+      tracing = trace(observer)
+      const held = openScope()
+      assert.equal(await held.run(async () => 'run'), 'run')
+      await held.close()
+      const before = leaving === 'scopeStart' ? ['scopeStart'] : ['scopeStart', 'around', 'taskStart']
+      assert.deepEqual(heard, [...before, ...before])
+    }
+  })
+
   it('hears of a scope that does not stop', async () => {
     using clock = manualClock()
     const heard: unknown[] = []
