@@ -62,12 +62,18 @@ export {
   type CancellationDetails,
   type CancellationKind,
   type CancellationLike,
+  type CancellationRecord,
   ConditionCancellationError,
   CounterCancellationError,
+  type ErrorRecord,
   ImpossibleCancelError,
   isCancellation,
   TimeoutCancellationError,
 } from './core/errors.js'
+
+// Tokens and errors as data, for logs
+export { inspect, type ParentReport, type ScopeReport, type TokenReport } from './core/inspect.js'
+export { serializeCancellation, type SerializeOptions } from './core/log-record.js'
 
 // Deadlines that travel in headers
 export {

@@ -17,8 +17,10 @@ export interface Form {
   readonly through?: boolean
   /** Its options. An option that has its default is undefined. */
   readonly options?: Readonly<Record<string, unknown>>
-  /** The polls or the time that it has left, for the tree. */
-  readonly left?: string
+  /** Milliseconds until its own deadline. */
+  readonly ms?: number | undefined
+  /** How many polls its own counters have left. */
+  readonly polls?: readonly number[] | undefined
 }
 
 /** A node that can describe itself. */
@@ -52,6 +54,10 @@ export const classText = ({ constructor }: object, own: unknown, literal: string
 const valueText = (value: unknown): string =>
   typeof value === 'string' ? quoted(value) : typeof value === 'function' ? functionText(value) : String(value)
 
+/** Returns the time and the polls that a rule has left. */
+const leftText = ({ ms, polls = [] }: Form): string =>
+  (ms === undefined ? polls : [`${Math.max(0, Math.ceil(ms))} ms`, ...polls]).map((left) => `${left} left`).join(', ')
+
 /** Returns the node's own arguments and options, without its sources. */
 function ownText(node: Described, form: Form): string[] {
   const { outcome } = node
@@ -66,8 +72,17 @@ function ownText(node: Described, form: Form): string[] {
   return [...(form.own ?? []), ...(text ? [`{ ${text} }`] : [])]
 }
 
+/** Returns the name of a token, or without one its call: `TimeoutToken(5000)`. */
+export function labelOf(node: Described): string {
+  const { call, own = [] } = node.form()
+  return node.name ?? `${call}(${own.join(', ')})`
+}
+
+/** Returns the call of a node without its sources: `TimeoutToken(5000, { name: 'query' })`. */
+export const callOf = (node: Described, form: Form): string => `${form.call}(${ownText(node, form).join(', ')})`
+
 /** The sources that the text shows. An `except` has the ancestors of its source among its sources. */
-function shownSources({ sources }: TokenNode, { method }: Form): TokenNode[] {
+export function shownSources({ sources }: TokenNode, { method }: Form): TokenNode[] {
   const shown: TokenNode[] = []
   each(sources, (source) => {
     if (!method || !shown.length) shown.push(source)
@@ -123,14 +138,13 @@ export function treeOf(top: TokenNode): string {
     if (lines.length >= MOST_LINES) return
     if (lines.length === MOST_LINES - 1) return void lines.push(`${first}…`)
     const form = node.form()
-    const line = `${form.call}(${ownText(node, form).join(', ')})`
     const { outcome } = node
     const state = !outcome
-      ? form.left
+      ? leftText(form)
       : outcome.origin === node || node === top
         ? `cancelled: ${errorOf(outcome).message}`
         : 'cancelled'
-    lines.push(`${first}${line}${state ? ` ${state}` : ''}`)
+    lines.push(`${first}${callOf(node, form)}${state ? ` ${state}` : ''}`)
     const sources = shownSources(node, form)
     if (sources.length > 0 && rest.length >= DEEPEST * 3) return void lines.push(`${rest}└─ …`)
     sources.forEach((source, i) => {

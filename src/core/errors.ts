@@ -52,6 +52,38 @@ export interface CancellationDetails {
   readonly reason?: unknown
 }
 
+/** An error as a plain object for logs, which JSON can express. It also has the properties of the error itself. */
+export interface ErrorRecord {
+  /** The class of the error, as the serializer of pino has it. For an error of calloff, its `name`. */
+  readonly type?: string | undefined
+  readonly name?: string | undefined
+  readonly message?: string | undefined
+  readonly code?: string | number | undefined
+  readonly stack?: string | undefined
+  /** Why the token was cancelled, in one word. Undefined for an error that is no cancellation. */
+  readonly kind?: CancellationKind | undefined
+  /** The cause of an error that is none of calloff. */
+  readonly cause?: unknown
+  /** The errors of an `AggregateError`. */
+  readonly errors?: unknown
+  readonly [property: string]: unknown
+}
+
+/** The record of a cancellation, or of an error that wraps one. */
+export interface CancellationRecord extends ErrorRecord {
+  readonly kind: CancellationKind
+  /** The name of the token where the cancellation started. Without a name, the call that makes such a token. */
+  readonly cancelledBy?: string | undefined
+  /** The tokens from the one where it started to the one that was given, each as in `cancelledBy`. */
+  readonly path?: readonly string[] | undefined
+  /** The reason that was given to `cancel()`. */
+  readonly reason?: unknown
+  /** The moment of the cancellation, by the wall clock: `'2026-11-30T09:12:44.120Z'`. */
+  readonly at?: string | undefined
+  /** Milliseconds since that moment. */
+  readonly ago?: number | undefined
+}
+
 // `Symbol.for`, so that two copies of the package, and the realms of one process, recognise the errors of each other.
 const brand = Symbol.for('calloff.CancellationError')
 
@@ -90,6 +122,22 @@ export class CancellationError extends Error {
   /** Why, in one word. */
   get kind(): CancellationKind {
     return this.#details.kind
+  }
+
+  /** Returns what JSON and loggers show of the error. {@link serializeCancellation} returns more. */
+  toJSON(): CancellationRecord {
+    const { name, message, code, kind, token, cause } = this
+    return { name, message, code, kind, cancelledBy: token?.name, reason: textIn(cause) }
+  }
+}
+
+/** Returns the text of a primitive reason, or the message of a reason that has one. */
+function textIn(reason: unknown): string | undefined {
+  try {
+    const text: unknown = Object(reason) === reason ? (reason as Error).message : reason
+    return text === undefined ? text : plain(text) || undefined
+  } catch {
+    return undefined // a getter or a proxy that throws
   }
 }
 

@@ -74,12 +74,12 @@ function formOfObject(value: object, stacks: boolean, inner: (one: unknown) => u
   return '$' in value ? tagged('object', entries) : Object.fromEntries(entries)
 }
 
-const kindOfObject = (value: object) => Object.prototype.toString.call(value)
+export const kindOfObject = (value: object): string => Object.prototype.toString.call(value)
 
-const isRecord = (value: object) => kindOfObject(value) === '[object Object]'
+export const isRecord = (value: object): boolean => kindOfObject(value) === '[object Object]'
 
 /** Whether it is an error of any realm. A `DOMException` is one, too. */
-function isError(value: object): value is Error {
+export function isError(value: object): value is Error {
   return value instanceof Error || /^\[object (Error|DOMException)\]$/.test(kindOfObject(value))
 }
 
@@ -111,11 +111,11 @@ function headOf(error: Error): ErrorForm {
 }
 
 /** Returns a property, or undefined where its getter throws. */
-function partOf(error: Error, key: string): unknown {
-  return attempt(() => (error as unknown as Record<string, unknown>)[key])
+export function partOf(object: object, key: string): unknown {
+  return attempt(() => (object as Record<string, unknown>)[key])
 }
 
-function attempt<T>(what: () => T): T | undefined {
+export function attempt<T>(what: () => T): T | undefined {
   try {
     return what()
   } catch {
@@ -125,7 +125,7 @@ function attempt<T>(what: () => T): T | undefined {
 
 // ---- Readable text
 
-function plainText(value: unknown): string {
+export function plainText(value: unknown): string {
   // oxlint-disable-next-line typescript/no-base-to-string -- better than nothing
   return attempt(() => String(value)) ?? 'a reason that has no text'
 }
@@ -164,7 +164,7 @@ function written(reason: unknown, most: number): string {
 }
 
 /** Returns the first `most` characters of a text, with an ellipsis for the rest. It cuts no character in half. */
-function clip(text: string, most: number): string {
+export function clip(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most).replace(/[\uD800-\uDBFF]$/, '')}…`
 }
 

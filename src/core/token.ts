@@ -1162,12 +1162,11 @@ export class TimeoutToken extends CancellationToken {
 
   /** @internal */
   override form(): Form {
-    const left = Math.max(0, this.deadline - now())
     return {
       call: classText(this, TimeoutToken, 'TimeoutToken'),
       own: [String(this.ms)],
       options: { reason: typeof this.limitedBy === 'string' ? this.limitedBy : undefined },
-      left: `${left === Infinity ? left : Math.ceil(left)} ms left`,
+      ms: this.deadline - now(),
     }
   }
 }

@@ -585,12 +585,12 @@ export class SharedToken extends CancellationToken {
 
   /** @internal */
   override form(): Form {
-    const left = Math.max(0, Math.ceil((this.#followed?.at ?? Infinity) - now()))
-    const counters = this.counted?.map(({ count }) => `${count.left} left`) ?? []
-    const all = left < Infinity ? [`${left} ms left`, ...counters] : counters
-    const state = all.length > 0 ? { left: all.join(', ') } : undefined
     if (this.#from === 'made') return { call: classText(this, SharedToken, 'SharedToken') }
-    if (this.#from === 'handle') return { call: 'SharedToken.from', own: ['handle'], ...state }
+    if (this.#from === 'handle') {
+      const { at = Infinity } = this.#followed ?? {}
+      const polls = this.counted?.map(({ count }) => count.left)
+      return { call: 'SharedToken.from', own: ['handle'], ms: at < Infinity ? at - now() : undefined, polls }
+    }
     return { call: 'SharedToken.at', own: ['buffer', String(this.#place.slot * 4)] }
   }
 }

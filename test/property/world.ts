@@ -8,6 +8,7 @@ import {
   ConditionToken,
   CounterToken,
   from,
+  inspect as reportOf,
   isCancellation,
   type TokenOrSignal,
   NEVER,
@@ -71,7 +72,7 @@ export type Operation =
   | {
       readonly do: 'look'
       readonly token: Pick
-      readonly at: 'error' | 'cancelledBy' | 'reason' | 'remaining' | 'text' | 'tree'
+      readonly at: 'error' | 'cancelledBy' | 'reason' | 'remaining' | 'text' | 'tree' | 'report'
     }
   | { readonly do: 'listen'; readonly token: Pick; readonly throws: boolean }
   | { readonly do: 'stop'; readonly listener: Pick }
@@ -150,7 +151,7 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('look' as const),
       token: pick,
-      at: fc.constantFrom('error', 'cancelledBy', 'reason', 'remaining', 'remaining', 'text', 'tree'),
+      at: fc.constantFrom('error', 'cancelledBy', 'reason', 'remaining', 'remaining', 'text', 'tree', 'report'),
     }),
   },
   {
@@ -605,13 +606,21 @@ export class World implements Disposable {
 
   #look(entry: Entry, at: (Operation & { do: 'look' })['at']): void {
     const { token, model, label } = entry
-    this.#note(at === 'text' ? `String(${label})` : at === 'tree' ? `inspect(${label})` : `${label}.${at}`)
-    if (at === 'remaining') {
+    this.#note(
+      at === 'text' ? `String(${label})` : at === 'tree' || at === 'report' ? `inspect(${label})` : `${label}.${at}`,
+    )
+    if (at === 'remaining' || at === 'report') {
       // Through an all-of or a grace it may be the first to notice that a token above is over, or not: that goes by what is cached.
       const isUnseen = (one: ModelToken) => one.outcome === undefined && this.#model.peek(one) !== undefined
       if (!isUnseen(model) && isBelow(model, ({ opaque }) => opaque) && isBelow(model, isUnseen)) throw new Tie()
-      const { remaining } = token
+      const { remaining, ...report } = at === 'report' ? reportOf(token) : token
       assert.equal(remaining, this.#model.remaining(model), `${label}.remaining`)
+      if (!('state' in report)) return
+      const { state, cancellation, isOrigin } = report
+      const outcome = this.#model.ask(model, 'look')
+      assert.equal(state, outcome ? 'cancelled' : 'live', `${label}: state`)
+      assert.equal(cancellation?.kind, outcome?.kind, `${label}: kind`)
+      assert.equal(isOrigin, outcome?.origin === model, `${label}: isOrigin`)
       return
     }
     const seen = at === 'text' ? String(token) : at === 'tree' ? inspect(token) : token[at]

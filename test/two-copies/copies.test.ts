@@ -48,6 +48,55 @@ for (const [direction, mine, theirs] of [
   ['ours in theirs', there, here],
 ] as const) {
   describe(direction, () => {
+    test('a token and a scope can be inspected', async () => {
+      const source = new theirs.SimpleToken({ name: 'upload' })
+      const { name, state, text, call } = mine.inspect(source)
+      assert.deepEqual([name, state, text, call], ['upload', 'live', "from(SimpleToken({ name: 'upload' }))", 'from'])
+      source.cancel('stop')
+      const { cancellation } = mine.inspect(source.view)
+      assert.deepEqual([cancellation?.cancelledBy, cancellation?.reason], ['upload', 'stop'])
+      assert.equal(mine.inspect(theirs.NEVER).state, 'live')
+      const works = theirs.openScope(undefined, { name: 'works' })
+      const task = works.run((token) => token.wait(), { name: 'load' })
+      const report = mine.inspect(works)
+      assert.deepEqual([report.name, report.token.name, report.isBodyRunning], ['works', 'works', undefined])
+      assert.deepEqual(
+        report.tasks.map((one) => one.name),
+        ['load'],
+      )
+      works.cancel()
+      await task
+      await works.close()
+    })
+
+    test('the record of an error says who, how and why', () => {
+      for (const name of ['upload', undefined]) {
+        const source = new theirs.SimpleToken({ name }).cancel({ ticket: 7 })
+        const token = new mine.SimpleToken({ name: 'part' }, source)
+        for (const one of [{}, { token }, { token: source }]) {
+          const {
+            at: _at,
+            ago: _ago,
+            path,
+            ...record
+          } = mine.serializeCancellation(source.error, { ...one, stack: false })
+          const start = name ?? 'CancellationToken'
+          // Between the two is the token that stands here for theirs.
+          assert.equal((path as string[] | undefined)?.[0], one.token && start)
+          assert.equal((path as string[] | undefined)?.at(-1) === 'part', one.token === token)
+          assert.deepEqual(record, {
+            type: 'AbortError',
+            name: 'AbortError',
+            message: `token ${name ? `"${name}" ` : ''}was cancelled`,
+            code: 'ABORT_ERR',
+            kind: 'manual',
+            cancelledBy: start,
+            reason: { ticket: 7 },
+          })
+        }
+      }
+    })
+
     for (const [how, build] of Object.entries(combine)) {
       test(`a token ${how} follows its deadline, nearer, further away, off and on again, and has its reason`, async () => {
         const moves: readonly ((source: here.TimeoutToken) => unknown)[] = [

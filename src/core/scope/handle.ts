@@ -226,6 +226,11 @@ export class Handle implements Scope {
     return this.#state.token
   }
 
+  /** For `inspect`. @internal */
+  get state(): ScopeState {
+    return this.#state
+  }
+
   run<T>(task: ScopeTask<T>, options?: TaskOptions): Promise<T> {
     const state = this.#state
     const place = this.#traces ? placeOfCaller() : undefined

@@ -154,7 +154,7 @@ export class CounterToken extends CancellationToken {
       call: classText(this, CounterToken, 'CounterToken'),
       own: [String(this.#initial)],
       options: { direct: this.#direct ? undefined : false },
-      left: `${this.counter} left`,
+      polls: [this.counter],
     }
   }
 }

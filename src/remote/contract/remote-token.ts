@@ -303,8 +303,7 @@ export class LeaseToken extends RemoteToken {
 
   /** @internal */
   override form(): Form {
-    const left = Math.max(0, Math.ceil(this.deadline - now()))
-    return { ...super.form(), call: 'hub.lease', left: `${left} ms left` }
+    return { ...super.form(), call: 'hub.lease', ms: this.deadline - now() }
   }
 }
 
