@@ -66,7 +66,43 @@ function frame(x, y, width, height, title) {
 const cancelled = { kind: 'cancelled' }
 const cancelling = { cancelling: true }
 
+/** Three traces of examples/observe, as `node scripts/record-trace.mjs` has written them down. */
+function traces() {
+  const rows = JSON.parse(readFileSync(`${root}/docs/diagrams/trace.json`, 'utf8'))
+  const [left, right, height] = [170, 660, 24]
+  const shapes = []
+  let y = 14
+  for (const { spans } of rows) {
+    const total = Math.max(...spans.map(({ end }) => end))
+    const at = (ms) => Math.round(left + (ms / total) * (right - left))
+    for (const { name, depth, start, end, status, outcome, event } of spans) {
+      const kind = status === 'error' ? 'failed' : outcome === 'succeeded' ? 'live' : 'cancelled'
+      shapes.push(
+        text(12 + depth * 16, y + 16, name, 'code start'),
+        `<rect class="box ${kind}" x="${at(start)}" y="${y + 3}" width="${Math.max(3, at(end) - at(start))}" height="${height - 6}" rx="4"/>`,
+      )
+      if (event !== undefined && depth === 0) {
+        const x = at(event.time)
+        shapes.push(moment(x, y, y + spans.length * height))
+        const label = `${event.kind}: ${event.by}`
+        shapes.push(text(left + 8, y + 16, label, `note start ${kind === 'failed' ? 'red' : 'orange'}`))
+      }
+      y += height
+    }
+    shapes.push(text(right, y + 12, `${Math.round(total)} ms`, 'note'))
+    y += 30
+  }
+  return {
+    title:
+      'Three traces: a client that has left, a deadline that has passed, Ctrl+C. Only the deadline has the status ERROR',
+    width: 700,
+    height: y,
+    shapes,
+  }
+}
+
 const pictures = {
+  trace: traces(),
   'token-tree': {
     title:
       'A tree of tokens: a cancel of one request reaches its children, and neither the server nor the other request',

@@ -17,17 +17,22 @@ export interface Facts {
   readonly at: number | undefined
 }
 
-/** Adds the event to a span. `token` is the token of the span that was cancelled. */
-export function addCancellation(span: Span, token: CancellationToken, { kind, reason, origin, at }: Facts): void {
+/** Adds the event to a span. `tokens` are the tokens of the span that were cancelled, parents first. */
+export function addCancellation(
+  span: Span,
+  tokens: readonly CancellationToken[],
+  { kind, reason, origin, at }: Facts,
+): void {
   const attributes: Attributes = {
     'calloff.kind': kind,
     'calloff.cancelled_by': readable(origin.name ?? String(origin), LONGEST),
   }
   if (reason !== undefined) attributes['calloff.reason'] = readable(reason, LONGEST)
-  const names = token.path.flatMap(({ name }) => name ?? [])
+  const names = tokens[0]?.path.flatMap(({ name }) => name ?? []) ?? []
   if (names.length > 0) attributes['calloff.path'] = readable(names.join(' > '), LONGEST)
-  const left = timeLeftOf(token)
-  if (kind !== 'timeout' && left < Infinity) attributes['calloff.remaining'] = left
+  const left =
+    kind === 'timeout' ? Infinity : tokens.reduce((least, token) => Math.min(least, timeLeftOf(token)), Infinity)
+  if (left < Infinity) attributes['calloff.remaining'] = Math.round(left)
   span.addEvent('cancellation', attributes, at)
 }
 

@@ -1,6 +1,7 @@
 /** The cancellations in the spans of the program, and in the spans of scopes and tasks. */
 import { type Context, context, type Span, trace as api, type Tracer } from '@opentelemetry/api'
 import { isOurs } from '../core/errors.js'
+import { each, type TokenNode } from '../core/graph.js'
 import type { CancelEvent, Observer, ScopeEvent, TaskEvent, TaskOutcome } from '../core/observers.js'
 import { readable } from '../core/reasons.js'
 import { RemoteOrigin } from '../core/remote-origin.js'
@@ -50,8 +51,8 @@ export class CancellationSpans implements Observer {
     this.#times.set(origin, at)
     const treatment = this.treatmentOf(kind)
     if (treatment === 'ignore') return
-    for (const [span, token] of this.#register.of(event)) {
-      this.#tell(span, token, event)
+    for (const [span, tokens] of this.#register.of(event)) {
+      this.#tell(span, tokens, event)
       // The end of a span that was made here decides its status: code may end well although it was cancelled.
       if (treatment === 'error' && !this.#ownSpans.has(span)) setError(span, kind, event.error.message)
       linkToCanceller(span, event)
@@ -59,9 +60,11 @@ export class CancellationSpans implements Observer {
   }
 
   scopeStart(scope: ScopeEvent): void {
-    const { name } = scope
+    const { name, token } = scope
+    // A token that the program has just combined has no listener yet: a task would be the first, in a span of its own.
+    each((token as TokenNode).sources, (parent) => this.#register.notice(parent as CancellationToken))
     if (this.wanted.scopes) this.#start(scope, name === undefined ? 'scope' : `scope ${name}`, name, context.active())
-    else this.#register.set(scope.token, api.getActiveSpan())
+    else this.#register.set(token, api.getActiveSpan())
   }
 
   taskStart(task: TaskEvent): void {
@@ -114,7 +117,7 @@ export class CancellationSpans implements Observer {
     const treatment = kind && this.treatmentOf(kind)
     // A token without a listener finds out late that it is cancelled.
     if (state === 'cancelled' && kind && origin && treatment !== 'ignore' && span?.isRecording()) {
-      const isNew = this.#tell(span, token, { kind, origin, reason: token.reason, at: this.#times.get(origin) })
+      const isNew = this.#tell(span, [token], { kind, origin, reason: token.reason, at: this.#times.get(origin) })
       if (isNew && treatment === 'error' && !this.#ownSpans.has(span)) setError(span, kind, token.error?.message ?? '')
     }
     const own = this.#own.get(event)?.span
@@ -131,12 +134,12 @@ export class CancellationSpans implements Observer {
   }
 
   /** Adds the event, unless the span has it. Returns whether it has added it. */
-  #tell(span: Span, token: CancellationToken, facts: Facts): boolean {
+  #tell(span: Span, tokens: readonly CancellationToken[], facts: Facts): boolean {
     let told = this.#told.get(span)
     if (!told) this.#told.set(span, (told = new WeakSet()))
     if (told.has(facts.origin)) return false
     told.add(facts.origin)
-    addCancellation(span, token, facts)
+    addCancellation(span, tokens, facts)
     return true
   }
 }

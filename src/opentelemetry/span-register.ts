@@ -42,28 +42,31 @@ export class SpanRegister {
   }
 
   /**
-   * Returns the spans of the tokens that a cancellation has reached, each with the first of its tokens. If no token has a
-   * span, returns the active span.
+   * Returns the spans of the tokens that a cancellation has reached, each with its tokens: parents come first. If no
+   * token has a span, returns the active span.
    */
-  of(event: CancelEvent): Map<Span, CancellationToken> {
-    const found = new Map<Span, CancellationToken>()
+  of(event: CancelEvent): Map<Span, CancellationToken[]> {
+    const found = new Map<Span, CancellationToken[]>()
     let isKnown = false
     const add = (token: CancellationToken) => {
       const span = this.#spans.get(token)
       isKnown ||= span !== undefined
-      if (span?.isRecording() && !found.has(span)) found.set(span, token)
+      if (!span?.isRecording()) return
+      const tokens = found.get(span)
+      if (tokens) tokens.push(token)
+      else found.set(span, [token])
     }
     for (const token of event.tokens()) add(token)
     // A token of the whole program, such as one for a signal of the process. The platform carries its cancellation to
     // the signals of the tokens that derive from it, without the graph. So these tokens are asked.
-    if (!this.#spans.has(event.token) && (event.token as TokenNode).extras?.controller) {
+    if (!this.#spans.get(event.token)?.isRecording() && (event.token as TokenNode).extras?.controller) {
       for (const reference of this.#tokens) {
         const token = reference.deref()
         if (token?.cancelledBy === event.origin) add(token)
       }
     }
     const active = isKnown ? undefined : trace.getActiveSpan()
-    if (active?.isRecording()) found.set(active, event.token)
+    if (active?.isRecording()) found.set(active, [event.token])
     return found
   }
 }

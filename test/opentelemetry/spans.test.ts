@@ -106,6 +106,33 @@ describe('a cancellation in a span of the program', () => {
     assert.deepEqual(sdk.span('bystander').events, [])
   })
 
+  it('stands in the span around a scope, also where a task is the first to use the token', async () => {
+    await instrumented({ scopes: true, tasks: true }, async () => {
+      const stop = new SimpleToken({ name: 'stop' })
+      const working = inSpan('request', () =>
+        scope(stop.plus(new TimeoutToken(60_000)), (s) => s.run((token) => token.wait(), { name: 'waits' })),
+      )
+      stop.cancel()
+      await working.catch(() => {})
+    })
+    for (const name of ['request', 'scope', 'task waits']) {
+      assert.deepEqual(cancellationsIn(sdk.span(name)), ['manual: stop'], name)
+      assert.ok(Number(sdk.span(name).events[0]?.attributes?.['calloff.remaining']) > 0, name)
+    }
+  })
+
+  it('stands in every span also if the token was first used in a span that has ended', async () => {
+    await instrumented({}, async () => {
+      const stop = new SimpleToken()
+      const use = () => new SimpleToken(stop).signal
+      await inSpan('first', () => void use())
+      const working = inSpan('second', () => new Promise((resolve) => use().addEventListener('abort', resolve)))
+      stop.cancel()
+      await working
+    })
+    assert.equal(cancellationsIn(sdk.span('second')).length, 1)
+  })
+
   it('stands in the active span where no token belongs to a span', async () => {
     await instrumented({}, async () => {
       const token = new SimpleToken()

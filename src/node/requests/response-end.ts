@@ -78,9 +78,12 @@ function watchStream(response: Http2ServerResponse, stream: ServerHttp2Stream, e
 
 type Listening = readonly [EventEmitter, string, () => void]
 
-/** Adds the listeners. Returns a function that removes them. */
+/**
+ * Adds the listeners. Returns a function that removes them. They come before those that are there: a tracer that watches
+ * the response ends the span of the request at its end, and must not do so before the token is cancelled.
+ */
 function listen(all: readonly Listening[]): () => void {
-  for (const [emitter, event, listener] of all) emitter.on(event, listener)
+  for (const [emitter, event, listener] of all) emitter.prependListener(event, listener)
   return () => {
     for (const [emitter, event, listener] of all) emitter.off(event, listener)
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type CancellationToken, SimpleToken } from 'calloff'
@@ -184,6 +184,21 @@ describe('a response of node:http that ends', () => {
       await assertWhole(exchange, client)
     })
   }
+
+  it('is cancelled before code that has watched the response for longer hears of its end', async () => {
+    const seen: boolean[] = []
+    const server = createServer((req, res) => {
+      res.on('close', () => seen.push(token.cancelled))
+      const token = fromRequest(req, res)
+      socket.destroy()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    socket.write('GET / HTTP/1.1\r\nhost: localhost\r\n\r\n')
+    while (seen.length === 0) await turn()
+    server.close()
+    assert.deepEqual(seen, [true])
+  })
 
   it('a large one, to a client that is slow but stays', async () => {
     await using site = await Site.open(({ res }) => void res.end(big))
