@@ -4,6 +4,7 @@
  * @module
  */
 export { connectHub } from './connect.js'
+export type { HubCancel, HubMessage, HubSource } from './client/hub-channel.js'
 export { HubError, type HubErrorCode } from './contract/errors.js'
 export { type ServerLimits, type ServerOptions, TokenServer } from './server/token-server.js'
 

@@ -21,6 +21,7 @@ import type { HubEvent, HubOptions, HubState } from '../contract/hub.js'
 import { keepProcessAlive } from '../contract/keep-alive.js'
 import { thisProcess } from '../contract/mark.js'
 import { LeaseToken } from '../contract/remote-token.js'
+import { placeOf } from '../registry/place.js'
 import { restoreError, restoreEvent, type WorkerEvent } from './messages.js'
 import { WorkerConnection, type WorkerTarget } from './worker-connection.js'
 
@@ -32,6 +33,7 @@ export class BackgroundHub extends HubBase {
   readonly worker: WorkerConnection
   /** The outbox of the worker decides whether a cancel gets a mark of its own (CO2). */
   protected readonly cancels = new PendingCancels()
+  protected readonly engine: string
   /** The ids of tokens that were closed while there was no worker. */
   readonly #left = new Set<number>()
   #state: HubState = 'connecting'
@@ -61,6 +63,8 @@ export class BackgroundHub extends HubBase {
   private constructor(settings: Settings, target: WorkerTarget, program: string | URL | undefined) {
     // The hub in the worker has the same session and different mark ids.
     super(settings, thisProcess(), `${target.session} in the background`)
+    // A URL that is not valid is refused by the worker.
+    this.engine = URL.canParse(target.url) ? placeOf(new URL(target.url)) : ''
     this.worker = new WorkerConnection(target, settings, program, {
       event: (event) => this.#hear(event),
       lost: (error, retryIn) => {
@@ -151,7 +155,7 @@ export class BackgroundHub extends HubBase {
       case 'ready':
         return this.tokens.get(event.id)?.readiness.settle(event.error && restoreError(event.error))
       case 'stored':
-        return this.#stored(event.topic, event.id)
+        return this.#stored(event.topic, event.id, event.mark)
       case 'extended': {
         const token = this.tokens.get(event.id)?.token
         if (token instanceof LeaseToken) token.extend(event.expiry)
@@ -166,12 +170,13 @@ export class BackgroundHub extends HubBase {
     }
   }
 
-  #stored(topic: Topic, id: string): void {
+  #stored(topic: Topic, id: string, mark: MarkRecord): void {
     const pending = this.cancels.of(topic).find(({ record }) => record.id === id)
     if (!pending) return
     this.cancels.remove(pending)
-    pending.stored.resolve(pending.record)
+    pending.stored.resolve(mark)
     for (const { delivery } of this.tokens.of(topic)) delivery.settle()
+    this.acknowledged(topic, mark, id)
   }
 
   /** Sends a new worker the whole state of the last one (BH3). A lease is not taken again: its token is cancelled at its deadline. */

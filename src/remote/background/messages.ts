@@ -59,8 +59,8 @@ export type WorkerEvent =
   /** A token is cancelled, though its name was not. */
   | { readonly type: 'cancelled-here'; readonly id: number; readonly kind: 'disconnect' | 'lease' }
   | { readonly type: 'ready'; readonly id: number; readonly error?: PlainError | undefined }
-  /** The cancel with that mark id is stored, or another mark was stored first. */
-  | { readonly type: 'stored'; readonly topic: Topic; readonly id: string }
+  /** The cancel with that mark id is stored, or another mark was stored first: `mark`. */
+  | { readonly type: 'stored'; readonly topic: Topic; readonly id: string; readonly mark: MarkRecord }
   /** A lease was renewed. */
   | { readonly type: 'extended'; readonly id: number; readonly expiry: Expiry }
   | { readonly type: 'event'; readonly event: PlainEvent }

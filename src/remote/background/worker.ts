@@ -129,7 +129,7 @@ class WorkerHub extends HubClient {
     const pending = super.store(topic, record, ttl, undefined)
     // The other thread counts the cancels that are not stored when the hub is closed.
     pending.stored.promise.then(
-      () => this.#post({ type: 'stored', topic, id: record.id }),
+      (mark) => this.#post({ type: 'stored', topic, id: record.id, mark }),
       () => {},
     )
     return pending
@@ -138,6 +138,9 @@ class WorkerHub extends HubClient {
   protected override cancelBy(mark: MarkRecord, registrations: readonly Registration[]): void {
     this.#post({ type: 'cancelled', ids: registrations.map(({ id }) => id), mark })
   }
+
+  /** The hub in the other thread publishes. */
+  protected override publish(): void {}
 
   async #call(request: RequestOf<'call'>): Promise<void> {
     const { call } = request

@@ -16,7 +16,7 @@ import { type PendingCancel, PendingCancels } from './pending-cancels.js'
 
 export class CancelOutbox extends PendingCancels {
   readonly #connection: Connection
-  readonly #stored: (topic: Topic, mark: MarkRecord) => void
+  readonly #stored: (pending: PendingCancel, mark: MarkRecord) => void
   readonly #tell: (event: HubEvent) => void
   /** Functions that stop the timers of refused cancels. */
   readonly #pauses = new Map<PendingCancel, () => void>()
@@ -24,7 +24,7 @@ export class CancelOutbox extends PendingCancels {
   /** @param stored is called before the promise of the cancel settles. */
   constructor(
     connection: Connection,
-    stored: (topic: Topic, mark: MarkRecord) => void,
+    stored: (pending: PendingCancel, mark: MarkRecord) => void,
     tell: (event: HubEvent) => void,
   ) {
     super()
@@ -71,7 +71,7 @@ export class CancelOutbox extends PendingCancels {
       if (!this.isFirst(pending)) return
       const next = this.remove(pending)
       if (next) this.#offer(next)
-      this.#stored(topic, mark)
+      this.#stored(pending, mark)
       stored.resolve(mark)
     } catch (error) {
       // Over a later link it is offered anyway.

@@ -43,6 +43,7 @@ import {
 } from './arguments.js'
 import { EventListeners } from './event-listeners.js'
 import { ExposedToken } from './exposed-token.js'
+import { cancelOf, type HubCancel, isHeard, messageOf, publish } from './hub-channel.js'
 import { OpenTokens } from './open-tokens.js'
 import type { Settings } from './options.js'
 import type { PendingCancel, PendingCancels } from './pending-cancels.js'
@@ -71,6 +72,8 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   // ---- What subclasses do over the connection
 
   abstract readonly state: HubState
+  /** The server, as text without secrets. */
+  protected abstract readonly engine: string
   /** @internal */
   abstract readonly worker: RegistrationHub['worker']
   protected abstract readonly cancels: PendingCancels
@@ -155,7 +158,9 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     const origin = new SimpleToken({ name: topic.name })
     const cancellation = new Cancellation(origin, kind, reason, now())
     attribute(origin, cancellation)
-    const counted = this.storeAndCount(request, this.#record(topic, cancellation), cancellation)
+    const record = this.#record(topic, cancellation)
+    const counted = this.storeAndCount(request, record, cancellation)
+    this.#sent(topic, record)
     errorOf(cancellation, cancel)
     this.tokens.applyCancel(topic, cancellation, this.whoOf(topic))
     return receiptFrom(await keepProcessAlive(() => counted))
@@ -215,7 +220,9 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
 
   /** @internal */
   deliver(topic: Topic, cancellation: Cancellation, callee: Callee | undefined): void {
-    this.store(topic, this.#record(topic, cancellation), this.settings.ttl, cancellation)
+    const record = this.#record(topic, cancellation)
+    this.store(topic, record, this.settings.ttl, cancellation)
+    this.#sent(topic, record)
     if (callee) errorOf(cancellation, callee)
     this.tokens.applyCancel(topic, cancellation, this.whoOf(topic))
   }
@@ -264,14 +271,30 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     this.entered(registration)
   }
 
-  /** Cancels tokens here by the mark of another process. All of them share one error. */
-  protected cancelBy(mark: MarkRecord, registrations: Iterable<Registration>): void {
+  /** Cancels tokens here by the mark of another process. All of them share one error. They have the same topic. */
+  protected cancelBy(mark: MarkRecord, registrations: readonly Registration[]): void {
     const { found, who } = cancellationFrom(mark)
+    if (isHeard()) this.#received(mark, registrations)
     for (const { token } of registrations) token?.applyCancel(found, who)
   }
 
   protected tell(event: HubEvent): void {
+    if (isHeard()) this.publish(messageOf(event))
     this.#listeners.tell(event)
+  }
+
+  /** Publishes on `calloff:hub`. It must be heard. */
+  protected publish(message: ReturnType<typeof messageOf> | HubCancel): void {
+    publish({ hub: this, engine: this.engine, ...message })
+  }
+
+  protected publishCancel(...[type, topic, mark, id, tokens]: Parameters<typeof cancelOf>): void {
+    if (isHeard()) this.publish(cancelOf(type, topic, mark, id, tokens))
+  }
+
+  /** A cancel of its own was stored. `mark` is the mark that is stored, `id` that of the cancel. */
+  protected acknowledged(topic: Topic, mark: MarkRecord, id: string): void {
+    this.publishCancel('cancel-acknowledged', topic, mark, id)
   }
 
   /** The connection is lost. Tokens with `onDisconnect: 'cancel'` are cancelled after `disconnectAfter`, unless `stopGiveUp` is called first. */
@@ -302,6 +325,19 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
     }
     this.tell({ type: 'closed' })
     await disconnected
+  }
+
+  #received(mark: MarkRecord, registrations: readonly Registration[]): void {
+    // A mark of this hub itself may come back to tokens that it has cancelled.
+    const live = registrations.filter(({ token }) => token?.readsCancelled === false)
+    const [first] = live
+    if (first) this.publishCancel('cancel-received', first.topic, mark, mark.id, live.length)
+  }
+
+  /** A cancel that another one stands for (CO2) is not sent. */
+  #sent(topic: Topic, record: MarkRecord): void {
+    if (!isHeard() || !this.cancels.of(topic).some((pending) => pending.record === record)) return
+    this.publishCancel('cancel-sent', topic, record, record.id)
   }
 
   #record(topic: Topic, cancellation: Cancellation): MarkRecord {

@@ -38,6 +38,7 @@ export class HubClient extends HubBase {
   readonly #sync: RegistrySync
   readonly #leases = new Map<Registration, LeaseKeeper>()
   protected readonly cancels: CancelOutbox
+  protected readonly engine: string
   /** @internal */
   readonly worker = undefined
   #stopTimers = () => {}
@@ -47,6 +48,7 @@ export class HubClient extends HubBase {
     const { session: id, host, pid, random } = environment
     super(settings, environment, id)
     this.#environment = environment
+    this.engine = engine.place
     const { timeout, first, most, sessionTtl: ttl } = settings
     const event = (one: HubEvent) => this.tell(one)
     this.#connection = new Connection(
@@ -59,7 +61,7 @@ export class HubClient extends HubBase {
       cancel: (registrations, mark) => this.cancelBy(mark, registrations),
       event,
     })
-    this.cancels = new CancelOutbox(this.#connection, (topic, mark) => this.#stored(topic, mark), event)
+    this.cancels = new CancelOutbox(this.#connection, (pending, mark) => this.#stored(pending, mark), event)
   }
 
   /** Makes the first connection. */
@@ -144,9 +146,10 @@ export class HubClient extends HubBase {
     }
   }
 
-  #stored(topic: Topic, mark: MarkRecord): void {
+  #stored({ topic, record }: PendingCancel, mark: MarkRecord): void {
     // First of all, because a process that awaits the delivery may end then.
     for (const registration of this.tokens.of(topic)) this.#sync.announce(registration)
+    this.acknowledged(topic, mark, record.id)
     this.#sync.onMarkStored(topic, mark)
   }
 

@@ -6,6 +6,7 @@ import type { Engine } from '../contract/engine.js'
 import { HubError } from '../contract/errors.js'
 import { SocketEngine } from '../wire/socket-engine.js'
 import { pipeOf } from '../wire/socket-path.js'
+import { placeOf } from './place.js'
 import { isScheme, type Scheme } from './schemes.js'
 
 /** Makes the engine for a URL of one scheme. */
@@ -16,7 +17,7 @@ const engines: Readonly<Record<Scheme, Make>> = {
   'unix:': (url, { key }) => {
     const path = decodeURIComponent(url.pathname)
     if (!path.startsWith('/')) throw new RangeError(`url must be unix: with an absolute path, got ${url.href}`)
-    return new SocketEngine(url.href, { path }, key)
+    return new SocketEngine(placeOf(url), { path }, key)
   },
   'pipe:': (url, { key }) => {
     if (process.platform !== 'win32')
@@ -58,11 +59,6 @@ function addressOf(url: URL): { readonly host: string; readonly port: number } {
 /** An IP address has no name to check a certificate against. */
 function serverName(host: string): string {
   return /^[\d.]+$|:/.test(host) ? '' : host
-}
-
-/** Returns the URL without its secrets. */
-function placeOf({ protocol, host }: URL): string {
-  return `${protocol}//${host}`
 }
 
 /** Returns the engine for a URL, or the engine that was passed. */
