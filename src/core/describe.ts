@@ -55,7 +55,7 @@ const valueText = (value: unknown): string =>
   typeof value === 'string' ? quoted(value) : typeof value === 'function' ? functionText(value) : String(value)
 
 /** Returns the time and the polls that a rule has left. */
-const leftText = ({ ms, polls = [] }: Form): string =>
+export const leftText = ({ ms, polls = [] }: Form): string =>
   (ms === undefined ? polls : [`${Math.max(0, Math.ceil(ms))} ms`, ...polls]).map((left) => `${left} left`).join(', ')
 
 /** Returns the node's own arguments and options, without its sources. */

@@ -3,12 +3,14 @@
  * context.
  *
  * Importing this module makes listeners run in the async context in which they were registered, and publishes on
- * `node:diagnostics_channel` what happens.
+ * `node:diagnostics_channel` what happens. If the environment variable `CALLOFF_INSPECT` is set, it also starts
+ * `calloff/inspector`.
  *
  * @module
  */
 import './context/async-context.js'
 import './diagnostics/channels.js'
+import '../inspector/on-demand.js'
 
 export { currentToken, withToken } from './context/ambient.js'
 export { type ProcessSignalArgument, ProcessSignalToken } from './signals/process-signals.js'

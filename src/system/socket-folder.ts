@@ -61,17 +61,36 @@ export function isOwnFolder(folder: string): boolean {
 
 /** Removes the socket and then its folder, if both are ours. Leaves everything else unchanged. Throws nothing. */
 export function removeSocketFolder(folder: string, socket: string): void {
-  if (!isOwnFolder(folder)) return
-  const path = join(folder, socket)
-  try {
-    if (lstatSync(path).isSocket()) unlinkSync(path)
-  } catch {
-    // It was never made, or it is removed already.
-  }
+  if (!removeSocket(folder, socket)) return
   try {
     rmdirSync(folder)
   } catch {
     // It holds other files, or it is removed already.
+  }
+}
+
+/**
+ * Removes the socket alone, if it and its folder are ours. Returns whether the folder is. Leaves everything else
+ * unchanged. Throws nothing.
+ */
+export function removeSocket(folder: string, socket: string): boolean {
+  if (!isOwnFolder(folder)) return false
+  const path = join(folder, socket)
+  try {
+    const found = lstatSync(path)
+    if (found.isSocket() && isMine(found)) unlinkSync(path)
+  } catch {
+    // It was never made, or it is removed already.
+  }
+  return true
+}
+
+/** Returns whether a process with this id is there, of any user. */
+export function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

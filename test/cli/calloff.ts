@@ -84,6 +84,13 @@ export class User {
     return watched(child)
   }
 
+  /** Starts another program of Node. */
+  node(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
+    const stdio = ['ignore', 'pipe', 'pipe'] as const
+    const child = spawn(process.execPath, args, { env: { ...this.env, ...env }, stdio: [...stdio], cwd: this.folder })
+    return watched(child)
+  }
+
   /** Runs it to its end; with nothing to read. */
   run(...args: string[]): Promise<Ended> {
     return this.start(args, { stdio: ['ignore', 'pipe', 'pipe'] }).ended

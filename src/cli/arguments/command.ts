@@ -20,7 +20,7 @@ export interface Option {
 export interface Operands {
   /** The text in the help: `NAME…`. */
   readonly label: string
-  readonly is: 'command' | 'name' | 'none' | 'prefix' | 'shell' | 'command-name'
+  readonly is: 'command' | 'name' | 'none' | 'prefix' | 'process' | 'shell' | 'command-name'
   readonly least: number
   readonly most: number
 }

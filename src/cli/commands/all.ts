@@ -216,6 +216,38 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./watch.js')).watch,
   },
   {
+    name: 'tree',
+    summary: 'Show the tokens, scopes and tasks of a running process, and what has not stopped.',
+    about: [
+      'Asks a process that was started with node --import calloff/inspector, or with CALLOFF_INSPECT=1 if it loads calloff/node. Without an operand it lists the processes that can be asked. A number is the id of a process. A name asks all its holders at the hub that are on this host.',
+      'It shows the tokens that something listens to or waits on, the scopes with their unfinished tasks, where each was started, what was cancelled in the last minute, and what has not stopped since. A process whose main thread is busy says so, since when, and in which task.',
+    ],
+    operands: { label: '[PID | NAME]', is: 'process', least: 0, most: 1 },
+    options: {
+      watch: { short: 'w', help: 'Ask again and again, until Ctrl+C.' },
+      every: { value: 'TIME', is: 'duration', help: 'Time between two questions of --watch. Default: 1s.' },
+      cancel: {
+        value: 'PATH',
+        help: 'Cancel one token of the process: @12, or names such as server/import. The process must have been started with CALLOFF_INSPECT=cancel.',
+      },
+      reason: { short: 'r', value: 'TEXT', help: 'The reason for --cancel.' },
+      ...HUB,
+      ...JSON_OUT,
+    },
+    examples: [
+      ['calloff tree', 'the processes that can be asked'],
+      ['calloff tree 4711', ''],
+      ['calloff tree 4711 --watch', ''],
+      ['calloff tree deploy-42', 'the holders of a name on this host'],
+      ["calloff tree 4711 --cancel server/import --reason 'takes too long'", ''],
+    ],
+    exits: [
+      ['1', 'no process could be asked, or the cancel was refused'],
+      ['130', 'Ctrl+C, with --watch'],
+    ],
+    load: async () => (await import('./tree.js')).tree,
+  },
+  {
     name: 'forget',
     summary: 'Forget that a name was cancelled, so that it can be used again.',
     about: ['Tokens that are cancelled stay cancelled. Tokens that are opened from now on are live.'],

@@ -10,7 +10,7 @@ import { Failure, messageOf, UsageError } from '../terminal/errors.js'
 import type { ParsedArguments } from '../arguments/parse.js'
 import { hubText, urlOf } from '../connect/hub.js'
 import { readOrMakeKey, usualKeyFile } from '../connect/key-file.js'
-import { makeOwnFolder, ownHub } from '../connect/runtime-folder.js'
+import { makeOwnFolder, ownHub } from '../../system/runtime-folder.js'
 import { printMessage, printResult } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 

@@ -7,7 +7,7 @@ import { carrierOf } from '../../remote/registry/schemes.js'
 import { formatDuration } from '../terminal/duration.js'
 import { Failure, messageOf, UsageError } from '../terminal/errors.js'
 import type { ParsedArguments } from '../arguments/parse.js'
-import { ownFolder, ownHub, refuseForeign, urlOfSocket } from './runtime-folder.js'
+import { ownFolder, ownHub, refuseForeign, urlOfSocket } from '../../system/runtime-folder.js'
 import { printMessage } from '../terminal/output.js'
 import { visible } from '../terminal/visible.js'
 

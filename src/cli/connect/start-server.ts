@@ -10,7 +10,7 @@ import { presenceAt } from '../../system/socket-folder.js'
 import { Failure } from '../terminal/errors.js'
 import { JOURNAL_IN_USE } from '../terminal/exit-codes.js'
 import type { Place } from './hub.js'
-import { makeOwnFolder } from './runtime-folder.js'
+import { makeOwnFolder } from '../../system/runtime-folder.js'
 
 const BIN = fileURLToPath(new URL('calloff.js', import.meta.url))
 /** Milliseconds in which the server must listen. */

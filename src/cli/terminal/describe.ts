@@ -12,7 +12,7 @@ export function reasonText(reason: unknown): string {
 }
 
 /** `by process 4711 on build-7` */
-export function byWhom({ host, pid }: Who): string {
+export function byWhom({ host, pid }: Pick<Who, 'host' | 'pid'>): string {
   return `by process ${pid} on ${visible(host)}`
 }
 

@@ -39,3 +39,9 @@ export function formatDuration(ms: number): string {
   }
   return parts.join('') || '0s'
 }
+
+/** Returns an age for people: milliseconds below a second, whole seconds above. */
+export function formatAge(ms: number): string {
+  const age = Math.max(0, ms)
+  return formatDuration(age < 1_000 ? age : Math.floor(age / 1_000) * 1_000)
+}

@@ -88,45 +88,26 @@ const REST_OF_SCREEN = '\u001B[J'
  * Uses the whole terminal, and restores it at the end and while the program is stopped (Ctrl+Z). In the background it
  * draws nothing, because the terminal belongs to another program.
  */
-export class TableScreen implements Screen {
-  readonly #where: string
-  readonly #paint = paintFor(1)
-  readonly #draw = () => this.#write()
-  /** Whether the terminal shows what it showed before the watch, and not the table. */
+export class FullScreen {
+  readonly #lines: (columns: number) => readonly string[]
+  readonly #redraw = () => this.draw()
+  /** Whether the terminal shows what it showed before, and not these lines. */
   #isAway = true
-  #listings: readonly Listing[] | undefined
-  #trouble: string | undefined
-  #size = { columns: 80, rows: 24 }
 
-  constructor(where: string) {
-    this.#where = where
+  /** @param lines returns what is to be seen, in lines of at most so many columns */
+  constructor(lines: (columns: number) => readonly string[]) {
+    this.#lines = lines
     // Of the command line, only this class uses `process.stdout`. It needs the size of the terminal, and here no
     // command shares the descriptor.
-    process.stdout.on('resize', this.#draw)
+    process.stdout.on('resize', this.#redraw)
     process.on('SIGTSTP', this.#suspend)
-    process.on('SIGCONT', this.#draw)
-    this.#write()
-  }
-
-  show(listings: readonly Listing[]): void {
-    this.#listings = listings
-    this.#write()
-  }
-
-  connected(): void {
-    this.#trouble = undefined
-    this.#write()
-  }
-
-  disconnected(error: Error): void {
-    this.#trouble = messageOf(error)
-    this.#write()
+    process.on('SIGCONT', this.#redraw)
   }
 
   close(): void {
-    process.stdout.off('resize', this.#draw)
+    process.stdout.off('resize', this.#redraw)
     process.off('SIGTSTP', this.#suspend)
-    process.off('SIGCONT', this.#draw)
+    process.off('SIGCONT', this.#redraw)
     this.#leave()
   }
 
@@ -137,7 +118,7 @@ export class TableScreen implements Screen {
 
   /**
    * Stops the process by the signal itself, because the shell waits for that. If the system does not stop the process,
-   * the next read of the hub draws the table again.
+   * the next call of {@link draw} shows the lines again.
    */
   readonly #suspend = () => {
     this.#leave()
@@ -146,29 +127,65 @@ export class TableScreen implements Screen {
     process.on('SIGTSTP', this.#suspend)
   }
 
-  #write(): void {
+  draw(): void {
     if (!hasTerminal()) return
     if (this.#isAway) printResult(ENTER)
     this.#isAway = false
     const { columns, rows } = process.stdout
-    this.#size = { columns, rows }
-    const now = new Date()
-    const lines = [this.#title(now), '', ...this.#body(now)]
+    const lines = this.#lines(columns)
     const shown = lines.slice(0, rows - 1)
     if (lines.length > rows - 1) shown.splice(-1, 1, `… ${lines.length - shown.length + 1} more`)
     printResult(`${HOME}${shown.map((one) => `${one}${REST_OF_LINE}\n`).join('')}${REST_OF_SCREEN}`)
   }
+}
 
-  #title(now: Date): string {
-    const time = now.toTimeString().slice(0, 8)
-    if (this.#trouble === undefined) return cutTo(`${time}  ${this.#where}`, this.#size.columns)
-    const state = this.#listings ? 'the hub is lost, waiting for it' : 'waiting for the hub'
-    return this.#paint('red', cutTo(`${time}  ${this.#where}: ${state} (${this.#trouble})`, this.#size.columns))
+/** Shows the names as a table. */
+export class TableScreen implements Screen {
+  readonly #where: string
+  readonly #paint = paintFor(1)
+  readonly #screen = new FullScreen((columns) => this.#lines(columns))
+  #listings: readonly Listing[] | undefined
+  #trouble: string | undefined
+
+  constructor(where: string) {
+    this.#where = where
+    this.#screen.draw()
   }
 
-  #body(now: Date): string[] {
+  show(listings: readonly Listing[]): void {
+    this.#listings = listings
+    this.#screen.draw()
+  }
+
+  connected(): void {
+    this.#trouble = undefined
+    this.#screen.draw()
+  }
+
+  disconnected(error: Error): void {
+    this.#trouble = messageOf(error)
+    this.#screen.draw()
+  }
+
+  close(): void {
+    this.#screen.close()
+  }
+
+  #lines(columns: number): readonly string[] {
+    const now = new Date()
+    return [this.#title(now, columns), '', ...this.#body(now, columns)]
+  }
+
+  #title(now: Date, columns: number): string {
+    const time = now.toTimeString().slice(0, 8)
+    if (this.#trouble === undefined) return cutTo(`${time}  ${this.#where}`, columns)
+    const state = this.#listings ? 'the hub is lost, waiting for it' : 'waiting for the hub'
+    return this.#paint('red', cutTo(`${time}  ${this.#where}: ${state} (${this.#trouble})`, columns))
+  }
+
+  #body(now: Date, columns: number): string[] {
     if (!this.#listings) return this.#trouble === undefined ? ['connecting …'] : []
     if (this.#listings.length === 0) return ['no name is open or cancelled']
-    return tableOfListings(this.#listings, this.#paint, now, this.#size.columns)
+    return tableOfListings(this.#listings, this.#paint, now, columns)
   }
 }

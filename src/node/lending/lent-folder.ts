@@ -7,7 +7,13 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import { after } from '../../core/clock.js'
-import { isOwnFolder, LONGEST_SOCKET_PATH, presenceAt, removeSocketFolder } from '../../system/socket-folder.js'
+import {
+  isOwnFolder,
+  isThere,
+  LONGEST_SOCKET_PATH,
+  presenceAt,
+  removeSocketFolder,
+} from '../../system/socket-folder.js'
 
 const NAME = /^calloff-(\d+)-[^-]{6}$/
 const SOCKET = 's'
@@ -64,13 +70,5 @@ async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const [, pid] = NAME.exec(name) ?? []
     if (pid !== undefined && !isThere(Number(pid))) await removeIfDead(join(folder, name, SOCKET))
-  }
-}
-
-function isThere(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }

@@ -3,7 +3,6 @@ import { chmodSync, lstatSync, mkdirSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import process from 'node:process'
-import { Failure } from '../terminal/errors.js'
 
 const isWindows = process.platform === 'win32'
 
@@ -23,21 +22,28 @@ export function urlOfSocket(path: string): string {
  * the folder for temporary files.
  */
 export function ownFolder(): string {
-  const given = process.env['XDG_RUNTIME_DIR']
-  if (given && isAbsolute(given)) return join(given, 'calloff')
-  return join(tmpdir(), `calloff-${process.getuid?.() ?? userInfo().username}`)
+  return ownFolders()[0] as string
 }
 
-/** Makes the folder, for this user alone. Errors: {@link Failure} if it exists and another user could change it. */
-export function makeOwnFolder(): string {
-  const folder = ownFolder()
+/** Returns all folders in which a process of this user may have put a socket, with {@link ownFolder} as the first. */
+export function ownFolders(): string[] {
+  const name = `calloff-${process.getuid?.() ?? userInfo().username}`
+  const given = process.env['XDG_RUNTIME_DIR']
+  const folders = given && isAbsolute(given) ? [join(given, 'calloff')] : []
+  // A path of a socket may be too long in the others.
+  for (const temporary of isWindows ? [tmpdir()] : [tmpdir(), '/tmp']) folders.push(join(temporary, name))
+  return [...new Set(folders)]
+}
+
+/** Makes the folder, for this user alone. Errors: an `Error` if it exists and another user could change it. */
+export function makeOwnFolder(folder: string = ownFolder()): string {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   refuseForeign(folder)
   return folder
 }
 
 /**
- * Checks the folder. Errors: {@link Failure} if it belongs to another user, who could put any socket there. A folder
+ * Checks the folder. Errors: an `Error` if it belongs to another user, who could put any socket there. A folder
  * that does not exist is no error.
  */
 export function refuseForeign(folder: string): void {
@@ -45,7 +51,7 @@ export function refuseForeign(folder: string): void {
   const found = lstatSync(folder, { throwIfNoEntry: false })
   if (!found) return
   const me = process.getuid?.()
-  if (!found.isDirectory()) throw new Failure(`refusing to use ${folder}: it is not a folder`)
-  if (found.uid !== me) throw new Failure(`refusing to use ${folder}: it belongs to user ${found.uid}, not to you`)
+  if (!found.isDirectory()) throw new Error(`refusing to use ${folder}: it is not a folder`)
+  if (found.uid !== me) throw new Error(`refusing to use ${folder}: it belongs to user ${found.uid}, not to you`)
   if ((found.mode & 0o077) !== 0) chmodSync(folder, 0o700)
 }
