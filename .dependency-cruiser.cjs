@@ -132,7 +132,8 @@ module.exports = {
       from: { path: '^src/cli/' },
       to: {
         path: '^src/',
-        pathNot: '^src/(cli/|system/|inspector/(ask|paths|place|report)\\.ts$|core/nearest\\.ts$|remote/registry/schemes\\.ts$|index\\.ts$|[^/]+/index\\.ts$)',
+        pathNot:
+          '^src/(cli/|system/|inspector/(ask|paths|place|report)\\.ts$|core/nearest\\.ts$|remote/registry/schemes\\.ts$|index\\.ts$|[^/]+/index\\.ts$)',
       },
     },
     {
