@@ -111,7 +111,7 @@ export function cut(text: string): string {
   return text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT - 1)}…`
 }
 
-// ---- Checks of what another process has sent. Texts may still contain any characters.
+// ---- Checks of answers from another process. Texts may still contain any characters.
 
 /** The text is not an answer in this format. */
 export class BadReportError extends Error {}
