@@ -11,7 +11,7 @@ import {
 import type { Place } from './place.js'
 
 /** Milliseconds for an answer. A process that is stopped (SIGSTOP) accepts connections and does not answer. */
-const PATIENCE = 10_000
+const PATIENCE = 20_000
 
 const SILENT = 'has ended the connection without an answer'
 

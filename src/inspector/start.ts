@@ -35,6 +35,9 @@ const BEAT = 500
 const JOURNAL_PACE = 250
 const JOURNAL_NODES = 200
 
+/** Also where a program replaces `Date` later. */
+const wallClock = Date.now
+
 let inspector: Inspector | undefined
 
 /**
@@ -163,7 +166,7 @@ class Inspector {
   }
 
   #beat(): void {
-    this.#state.beat(Date.now())
+    this.#state.beat(wallClock())
     this.#knowledge.restoreBudget()
     this.#knowledge.forgetOld()
   }

@@ -6,7 +6,7 @@
  */
 import { chmodSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import { clearTimeout, setTimeout } from 'node:timers'
+import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { ThreadData, ToMain, ToThread } from './messages.js'
 import {
@@ -20,8 +20,12 @@ import {
 import { SharedState } from './shared-state.js'
 import { framesOfMainThread } from './frames.js'
 
-/** Milliseconds that the main thread may take to answer. */
-const PATIENCE = 500
+/** Milliseconds between two looks whether the main thread, which has not answered yet, is alive. */
+const LOOK = 500
+/** Milliseconds without a sign of life, after which it counts as busy. It gives one every 500 ms. */
+const STALE = 1_500
+/** How many times is looked before it counts as busy in spite of its signs of life. */
+const MOST_LOOKS = 20
 /** Milliseconds after which a connection is closed, whatever it waits for. */
 const CONNECTION_TIME = 60_000
 const MOST_CONNECTIONS = 16
@@ -107,12 +111,15 @@ class Thread {
   /** Resolves with undefined if the main thread does not answer in time. */
   #ask(message: ToMain & { readonly id: number }): Promise<ToThread | undefined> {
     return new Promise((resolve) => {
+      let looks = 0
       const done = (answer: ToThread | undefined) => {
-        clearTimeout(limit)
+        clearInterval(looking)
         this.#waiting.delete(message.id)
         resolve(answer)
       }
-      const limit = setTimeout(done, PATIENCE, undefined)
+      const looking = setInterval(() => {
+        if (++looks >= MOST_LOOKS || Date.now() - this.#state.lastBeat > STALE) done(undefined)
+      }, LOOK)
       this.#waiting.set(message.id, done)
       this.#say(message)
     })

@@ -609,7 +609,7 @@ describe('calloff tree, asking what is not calloff', { concurrency: 2, skip: noS
     const { child, pid } = await asked(user, HANGING)
     child.kill('SIGSTOP')
     const { stdout, code } = await user.run('tree', pid)
-    assert.deepEqual([stdout, code], [`process ${pid}: did not answer within 10s\n`, 1])
+    assert.deepEqual([stdout, code], [`process ${pid}: did not answer within 20s\n`, 1])
     child.kill('SIGCONT')
     assert.match((await user.run('tree', pid)).stdout, /has not stopped/)
   })
