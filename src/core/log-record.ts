@@ -189,7 +189,7 @@ function makeRecorder(stacks: boolean): Recorder {
     return {
       kind: found.kind,
       cancelledBy: attempt(() => nameOf(found.token)),
-      path: token && shortened(token.path.map(nameOf)),
+      path: token && namesOf(token.path),
       reason: copy(found.cause, inside),
       at: at === undefined ? at : attempt(() => new Date(readWall() - now() + at).toISOString()),
       ago: at === undefined ? at : Math.max(0, Math.round(now() - at)),
@@ -228,10 +228,12 @@ function nameOf(token: CancellationToken): string {
   return clip(label, LONGEST)
 }
 
-function shortened(path: readonly string[]): readonly string[] {
+/** Returns the names of the tokens of a path: of a long one, those of both ends. */
+function namesOf(path: readonly CancellationToken[]): string[] {
   const half = MOST_TOKENS / 2
-  if (path.length <= MOST_TOKENS) return path
-  return [...path.slice(0, half), `… ${path.length - MOST_TOKENS} more`, ...path.slice(-half)]
+  if (path.length <= MOST_TOKENS) return path.map(nameOf)
+  const more = `… ${path.length - MOST_TOKENS} more`
+  return [...path.slice(0, half).map(nameOf), more, ...path.slice(-half).map(nameOf)]
 }
 
 /** Returns the moment of a cancellation on the clock in use, if a token that is known here has recorded it. */

@@ -151,6 +151,9 @@ describe('the record of a cancellation', () => {
     assert.match((list as string[]).at(-1) as string, /^… \d+ more$/)
     const { reason: properties } = written(new SimpleToken().cancel(wide).error)
     assert.match((properties as Record<string, string>)['…'] as string, /^\d+ more$/)
+    const wrapped = new Error('query failed', { cause: new SimpleToken().cancel(wide).error })
+    const { kind, cause, message } = written(wrapped)
+    assert.deepEqual([kind, cause, message], ['manual', '…', 'query failed'])
   })
 
   test('has the path from the start to the given token', () => {
