@@ -263,6 +263,30 @@ export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string 
   })
 }
 
+/** A version, a trace, a span and flags, as W3C's `traceparent` has them. Ids of zeros are none. */
+const TRACE_PARENT = /^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/
+
+/**
+ * Returns an encoded reason (empty for none) with the trace of the code that has cancelled. A version of calloff that
+ * knows of no traces reads the same reason. Where the two do not fit, the trace is left out.
+ */
+export function withTrace(encoded: string, trace: string, limit: number, sizeOf: SizeOf): string {
+  if (!TRACE_PARENT.test(trace)) return encoded
+  const form: unknown = encoded === '' ? formOf(undefined, false) : JSON.parse(encoded)
+  const { $: [tag, inner, says] = [] as unknown[] } = Object(form) as { $?: unknown[] }
+  const whole = tag === 'said' ? tagged(tag, inner, says, trace) : tagged('said', form, formSays(form), trace)
+  const text = JSON.stringify(whole)
+  return sizeOf(text) <= limit ? text : encoded
+}
+
+/** Returns the trace in an encoded reason that has come from elsewhere; undefined if it has none. */
+export function traceIn(encoded: string): string | undefined {
+  return attempt(() => {
+    const { $: [tag, , , trace] = [] as unknown[] } = Object(JSON.parse(encoded)) as { $?: unknown[] }
+    return tag === 'said' && typeof trace === 'string' && TRACE_PARENT.test(trace) ? trace : undefined
+  })
+}
+
 /**
  * Decodes a reason that has come from `where`. Foreign memory and wires are not trusted: a text that is no reason of
  * calloff is undefined.
@@ -275,7 +299,8 @@ function crossed(form: unknown, where: string): Crossed {
   if (typeof form === 'string') return { reason: form, saying: undefined }
   const { $: [tag, inner, says] = [] as unknown[] } = Object(form) as { $?: unknown[] }
   if (tag !== 'said') return { reason: valueOf(form, where), saying: undefined }
-  return { reason: valueOf(inner, where), saying: { text: typeof says === 'string' ? says : undefined } }
+  const text = typeof says === 'string' ? says : undefined
+  return { reason: valueOf(inner, where), saying: formSays(inner) === text ? undefined : { text } }
 }
 
 /** Returns the value of a form. A form that is unknown, or deeper than `encodeReason` writes any, is undefined. */

@@ -18,6 +18,8 @@ export interface Origin {
 
 /** Represents a token of another thread or process that has started a cancellation. */
 export class RemoteOrigin extends CancellationToken {
+  /** The trace of the code that has cancelled it, as a `traceparent`, if it is known. @internal */
+  trace: string | undefined = undefined
   readonly #call: string
   readonly #what: string
 

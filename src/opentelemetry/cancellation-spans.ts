@@ -1,5 +1,5 @@
 /** The cancellations in the spans of the program, and in the spans of scopes and tasks. */
-import { type Context, context, type Span, trace as api, type Tracer } from '@opentelemetry/api'
+import { type Context, context, type Span, type SpanContext, trace as api, type Tracer } from '@opentelemetry/api'
 import { isOurs } from '../core/errors.js'
 import { each, type TokenNode } from '../core/graph.js'
 import type { CancelEvent, Observer, ScopeEvent, TaskEvent, TaskOutcome } from '../core/observers.js'
@@ -10,6 +10,7 @@ import { addCancellation, type Facts, LONGEST, setError } from './cancellation-e
 import type { CancellationTreatment } from './policy.js'
 import type { ScopeEnds } from './scope-ends.js'
 import { SpanRegister } from './span-register.js'
+import { contextOf } from './trace-parent.js'
 
 /** Which spans are made. */
 export interface Wanted {
@@ -33,7 +34,11 @@ export class CancellationSpans implements Observer {
   readonly #ownSpans = new WeakSet<Span>()
   /** The cancellations that a span has got an event for, by the tokens where they started. */
   readonly #told = new WeakMap<Span, WeakSet<CancellationToken>>()
-  readonly #times = new WeakMap<CancellationToken, number>()
+  /** Of the cancellations that were reported, by the tokens where they started. */
+  readonly #reported = new WeakMap<
+    CancellationToken,
+    { readonly at: number; readonly canceller: SpanContext | undefined }
+  >()
 
   constructor(
     readonly treatmentOf: (kind: Facts['kind']) => CancellationTreatment,
@@ -48,14 +53,13 @@ export class CancellationSpans implements Observer {
   cancel(event: CancelEvent): void {
     if (this.ends.isEnd(event)) return
     const { origin, kind, at } = event
-    this.#times.set(origin, at)
+    this.#reported.set(origin, { at, canceller: cancellerOf(event) })
     const treatment = this.treatmentOf(kind)
     if (treatment === 'ignore') return
     for (const [span, tokens] of this.#register.of(event)) {
       this.#tell(span, tokens, event)
       // The end of a span that was made here decides its status: code may end well although it was cancelled.
       if (treatment === 'error' && !this.#ownSpans.has(span)) setError(span, kind, event.error.message)
-      linkToCanceller(span, event)
     }
   }
 
@@ -117,7 +121,12 @@ export class CancellationSpans implements Observer {
     const treatment = kind && this.treatmentOf(kind)
     // A token without a listener finds out late that it is cancelled.
     if (state === 'cancelled' && kind && origin && treatment !== 'ignore' && span?.isRecording()) {
-      const isNew = this.#tell(span, [token], { kind, origin, reason: token.reason, at: this.#times.get(origin) })
+      const isNew = this.#tell(span, [token], {
+        kind,
+        origin,
+        reason: token.reason,
+        at: this.#reported.get(origin)?.at,
+      })
       if (isNew && treatment === 'error' && !this.#ownSpans.has(span)) setError(span, kind, token.error?.message ?? '')
     }
     const own = this.#own.get(event)?.span
@@ -140,6 +149,10 @@ export class CancellationSpans implements Observer {
     if (told.has(facts.origin)) return false
     told.add(facts.origin)
     addCancellation(span, tokens, facts)
+    const canceller = this.#reported.get(facts.origin)?.canceller
+    if (canceller && canceller.traceId !== span.spanContext().traceId) {
+      span.addLink({ context: canceller, attributes: { 'calloff.kind': facts.kind } })
+    }
     return true
   }
 }
@@ -158,10 +171,8 @@ function typeOf(error: unknown): string {
 /** The kinds of which the code that cancels is the cause. A timer, for one, runs in a context that says nothing. */
 const BY_CODE: ReadonlySet<string> = new Set<Facts['kind']>(['manual', 'dispose', 'superseded'])
 
-/** Links a span to the span of the code that has cancelled it, if that belongs to another trace. */
-function linkToCanceller(span: Span, { kind, origin }: CancelEvent): void {
-  if (!BY_CODE.has(kind) || origin instanceof RemoteOrigin) return
-  const active = api.getActiveSpan()?.spanContext()
-  if (!active || active.traceId === span.spanContext().traceId) return
-  span.addLink({ context: active, attributes: { 'calloff.kind': kind } })
+/** Returns the span of the code that has cancelled, here or in another process. */
+function cancellerOf({ kind, origin }: CancelEvent): SpanContext | undefined {
+  if (origin instanceof RemoteOrigin) return origin.trace === undefined ? undefined : contextOf(origin.trace)
+  return BY_CODE.has(kind) ? api.getActiveSpan()?.spanContext() : undefined
 }

@@ -1,10 +1,12 @@
 import { type Meter, metrics, trace as api, type Tracer } from '@opentelemetry/api'
 import { type NamesOf, optional, optionsOf, wrongType } from '../core/arguments.js'
 import { trace } from '../core/observers.js'
+import { carryTraces } from '../core/trace-context.js'
 import { CancellationSpans } from './cancellation-spans.js'
 import { Measures } from './measures.js'
 import { type CancellationPolicy, policyOf } from './policy.js'
 import { ScopeEnds } from './scope-ends.js'
+import { currentTraceParent } from './trace-parent.js'
 
 /** The options of `instrument`. */
 export interface InstrumentOptions {
@@ -46,6 +48,9 @@ const OPTIONS: NamesOf<InstrumentOptions> = ['tracer', 'meter', 'policy', 'scope
  * Status: `policy` decides it. A span of the program gets the status when the cancellation comes. A span of a scope or a
  * task gets it at its end: the status is unset where the code has ended well.
  *
+ * Over a hub: a cancel carries the trace of the code that calls it (W3C `traceparent`). Where it arrives, the span gets a
+ * link to that trace.
+ *
  * Metrics: the counter `calloff.cancellations`, by `calloff.kind`; the histogram `calloff.scope.stop.duration` (s), from
  * the cancellation of a scope to its end; the up-down counters `calloff.active_tasks` and `calloff.stuck_scopes`.
  *
@@ -73,8 +78,10 @@ export function instrument(options?: InstrumentOptions): Disposable {
   const spans = new CancellationSpans(policyOf(given.policy), { tracer, scopes, tasks }, ends)
   const measures = new Measures(meter, ends)
   const all = [ends, spans, measures].map((observer) => trace(observer))
+  const stopCarrying = carryTraces(currentTraceParent)
   return {
     [Symbol.dispose]() {
+      stopCarrying()
       for (const one of all) one[Symbol.dispose]()
       measures[Symbol.dispose]()
     },

@@ -7,7 +7,7 @@ import type * as reasonsModule from '../../dist/core/reasons.js'
 import { runs } from '../property/runs.js'
 
 const file = new URL('../../../dist/core/reasons.js', import.meta.url)
-const { decodeReason, encodeLine, encodeReason } = (await import(file.href)) as typeof reasonsModule
+const { decodeReason, encodeLine, encodeReason, traceIn, withTrace } = (await import(file.href)) as typeof reasonsModule
 
 test('text that is no reason of ours is none, and no error', () => {
   for (const text of ['', 'stop', '{', '{"$":5}', '{"$":["bigint","x"]}', '['.repeat(100_000)]) {
@@ -96,4 +96,45 @@ test('a line that does not fit at all is none', () => {
   assert.equal(encodeLine('a line', 100, sizeOf), '"a line"')
   assert.equal(encodeLine('a line', 7, sizeOf), '"a li…"')
   assert.equal(encodeLine('a line', 2, sizeOf), undefined)
+})
+
+const TRACE = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+const sizeInCharacters = (text: string) => text.length
+
+test('a reason with a trace arrives as it does without, and the trace arrives too', () => {
+  const reasons = fc.oneof(
+    fc.string(),
+    fc.integer(),
+    fc.jsonValue(),
+    fc.string().map((text) => new RangeError(text)),
+  )
+  fc.assert(
+    fc.property(reasons, fc.option(fc.string(), { nil: undefined }), (reason, said) => {
+      const text = encodeReason(reason, said, false, 10_000, sizeInCharacters) ?? ''
+      const traced = withTrace(text, TRACE, 20_000, sizeInCharacters)
+      assert.equal(traceIn(traced), TRACE)
+      assert.deepEqual(decodeReason(traced, 'a test'), decodeReason(text, 'a test'))
+    }),
+    runs(1_000),
+  )
+  const none = withTrace('', TRACE, 1_000, sizeInCharacters)
+  assert.equal(traceIn(none), TRACE)
+  assert.deepEqual(decodeReason(none, 'a test'), { reason: undefined, saying: undefined })
+})
+
+test('a trace is left out where it does not fit, and where it is none', () => {
+  assert.equal(withTrace('"stop"', TRACE, 80, sizeInCharacters), '"stop"')
+  for (const trace of ['', 'x', TRACE.toUpperCase(), `${TRACE}-more`, TRACE.replace('00', 'ff'), `${TRACE}\n`]) {
+    assert.equal(withTrace('"stop"', trace, 1_000, sizeInCharacters), '"stop"', trace)
+  }
+})
+
+test('what is no trace in a reason from elsewhere is none, and no error', () => {
+  const zeros = [TRACE.replace(/-\w{32}/, `-${'0'.repeat(32)}`), TRACE.replace(/-\w{16}-/, `-${'0'.repeat(16)}-`)]
+  for (const trace of ['', 7, null, [TRACE], { TRACE }, 'x'.repeat(100_000), ...zeros]) {
+    assert.equal(traceIn(JSON.stringify({ $: ['said', 'stop', 'stop', trace] })), undefined)
+  }
+  for (const text of ['', '{', '"stop"', 'null', '{"$":7}', '{"$":null}', `{"$":["error",1,2,"${TRACE}"]}`]) {
+    assert.equal(traceIn(text), undefined, text)
+  }
 })

@@ -6,7 +6,8 @@ import process from 'node:process'
 import { now, readWall } from '../../core/clock.js'
 import { receivedCancellation, kindFrom, reasonTextIn } from '../../core/remote-origin.js'
 import { type Cancellation, attribute } from '../../core/graph.js'
-import { type Crossed, decodeReason, encodeReason } from '../../core/reasons.js'
+import { type Crossed, decodeReason, encodeReason, traceIn, withTrace } from '../../core/reasons.js'
+import { currentTrace } from '../../core/trace-context.js'
 import type { CancellationToken } from '../../core/token.js'
 import type { MarkRecord } from './engine.js'
 import type { Mark, Who } from './hub.js'
@@ -46,11 +47,13 @@ export function markIdsOf(session: string): () => string {
 export function recordOf(cancellation: Cancellation, id: string, { host, pid, token }: Who): MarkRecord {
   const { origin, kind, reason } = cancellation
   const name = (origin as CancellationToken).name ?? token
+  const text =
+    reason === undefined ? '' : (encodeReason(reason, reasonTextIn(cancellation), true, REASON_BYTES, sizeOf) ?? '')
+  const trace = currentTrace?.()
   return {
     id,
     kind,
-    reason:
-      reason === undefined ? '' : (encodeReason(reason, reasonTextIn(cancellation), true, REASON_BYTES, sizeOf) ?? ''),
+    reason: trace === undefined ? text : withTrace(text, trace, REASON_BYTES, sizeOf),
     host,
     pid,
     token: name === undefined ? '' : cut(name, NAME_BYTES),
@@ -78,6 +81,7 @@ export function cancellationFrom(record: MarkRecord): { readonly found: Cancella
   const { host, pid, token } = record
   const who = { host, pid, token: token || undefined }
   const origin = new OtherProcess(who, record.what)
+  origin.trace = traceIn(record.reason)
   const found = receivedCancellation(origin, kindFrom(record.kind), reasonOf(record), now())
   attribute(origin, found)
   return { found, who }
