@@ -10,7 +10,7 @@ import { apiReports } from './generate/api-reports.mjs'
 import { cliPages } from './generate/cli-pages.mjs'
 import { diagrams } from './generate/diagrams.mjs'
 import { lockFiles } from './generate/lock-files.mjs'
-import { terminalPicture } from './generate/terminal-picture.mjs'
+import { terminalPicture, treePicture } from './generate/terminal-picture.mjs'
 import { ensureInstalled, root } from './installed.mjs'
 
 const isCheck = process.argv.includes('--check')
@@ -35,9 +35,9 @@ const files = [
 ]
 const hasTmux = spawnSync('tmux', ['-V']).status === 0
 // Process numbers are to be seen in it, which differ each time.
-if (!isCheck && !isOfApi && hasTmux) files.push(...(await terminalPicture()))
+if (!isCheck && !isOfApi && hasTmux) files.push(...(await terminalPicture()), ...(await treePicture()))
 if (!isCheck && !isOfApi && !hasTmux)
-  console.error('calloff: tmux is not installed, so docs/reference/cli/terminal.svg stays as it is')
+  console.error('calloff: tmux is not installed, so the pictures of docs/reference/cli stay as they are')
 
 for (const [path, text] of files) {
   if (textOf(path) === text) continue

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -14,14 +14,14 @@ const [WIDTH, HEIGHT, MARGIN, HEAD] = [8.4, 19, 14, 28]
 class Terminal {
   #socket
 
-  constructor(folder, name, rows) {
+  constructor(folder, name, rows, columns = COLUMNS) {
     this.name = name
     this.rows = rows
     this.#socket = join(folder, `${rows}.tmux`)
     const { TMUX: _tmux, NO_COLOR: _none, CALLOFF_HUB: _hub, ...env } = process.env
     const PATH = `${join(folder, 'bin')}:${process.env.PATH}`
     this.#tmux(
-      ['-f', '/dev/null', 'new-session', '-d', '-x', `${COLUMNS}`, '-y', `${rows}`, 'bash --norc --noprofile'],
+      ['-f', '/dev/null', 'new-session', '-d', '-x', `${columns}`, '-y', `${rows}`, 'bash --norc --noprofile'],
       { env: { ...env, PATH, HOME: folder, XDG_RUNTIME_DIR: folder, TERM: 'xterm-256color' }, cwd: folder },
     )
     this.type(`PS1='$ '; HISTFILE=; clear`)
@@ -37,10 +37,14 @@ class Terminal {
 
   async shows(text) {
     const limit = performance.now() + PATIENCE
-    while (!text.test(this.#tmux(['capture-pane', '-p']).trimEnd())) {
+    while (!text.test(this.text.trimEnd())) {
       if (performance.now() > limit) throw new Error(`${this.name} does not show ${text}`)
       await pause(50)
     }
+  }
+
+  get text() {
+    return this.#tmux(['capture-pane', '-p'])
   }
 
   /** Its lines, with their colours. */
@@ -68,6 +72,7 @@ function piecesOf(line) {
       for (const code of part.split(';').map(Number)) {
         if (code === 0 || code === 39 || code === 22) style = ''
         else if (code === 1) style += ' font-weight="bold"'
+        else if (code === 2) style += ` fill="${DIM}"`
         else if (COLOURS[code]) style += ` fill="${COLOURS[code]}"`
       }
       return ''
@@ -91,15 +96,102 @@ function windowOf({ name, lines, rows }, top) {
   return { drawn, height, width }
 }
 
+/** A folder in which `calloff` is a program. */
+function newFolder() {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'calloff-picture-')))
+  mkdirSync(join(folder, 'bin'))
+  const start = `exec '${process.execPath}' '${root}/dist/bin/calloff.js' "$@"`
+  writeFileSync(join(folder, 'bin', 'calloff'), `#!/bin/sh\n${start}\n`, { mode: 0o755 })
+  return folder
+}
+
+/** One picture of windows, one below the other. */
+function pictureOf(title, terminals) {
+  let top = 0
+  const drawn = []
+  let width = 0
+  for (const terminal of terminals) {
+    const window = windowOf(terminal, top)
+    drawn.push(...window.drawn)
+    top += window.height + 12
+    width = window.width
+  }
+  const size = `width="${width}" height="${top - 12}"`
+  const font = 'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14"'
+  const start = `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font} fill="${TEXT}">`
+  return [start, `<title>${title}</title>`, ...drawn, '</svg>', ''].join('\n')
+}
+
+const HANGING_JOB = `import { scope, SimpleToken } from 'calloff'
+
+const server = new SimpleToken({ name: 'server' })
+
+async function fetchPages() {
+  await new Promise(() => {}) // nothing here knows the token
+}
+
+async function importAll() {
+  await scope(server, async (s) => {
+    s.run(fetchPages)
+    s.run(async function save(token) {
+      await token.sleep(60_000)
+    })
+  }, { name: 'import' })
+}
+
+setInterval(() => {}, 1_000)
+setTimeout(() => server.cancel('the user has left'), 100)
+await importAll()
+`
+
+/**
+ * A job that does not stop, and what \`calloff tree\` shows of it, as docs/reference/cli/tree.svg. Needs tmux and the built
+ * library. It is what the command has written; only the id of the process, its folder, the ages and the version of Node are
+ * always the same.
+ */
+export async function treePicture() {
+  const folder = newFolder()
+  mkdirSync(join(folder, 'node_modules'))
+  symlinkSync(root, join(folder, 'node_modules', 'calloff'))
+  writeFileSync(join(folder, 'import.mjs'), HANGING_JOB)
+  const terminal = new Terminal(folder, 'a job that does not stop', 20, 200)
+  try {
+    terminal.type('node --import calloff/inspector import.mjs &')
+    await terminal.shows(/^\[1\] \d+$/m)
+    const pid = /^\[1\] (\d+)$/m.exec(terminal.text)[1]
+    for (let shown = ''; !shown.includes('has not stopped'); await pause(100)) {
+      const env = { ...process.env, XDG_RUNTIME_DIR: folder }
+      const { stdout } = spawnSync(join(folder, 'bin', 'calloff'), ['tree', pid], { encoding: 'utf8', env })
+      shown = stdout
+    }
+    terminal.type('clear')
+    await terminal.shows(/^\$$/)
+    terminal.type(`calloff tree ${pid}`)
+    await terminal.shows(/has not stopped(.*\n)*\$$/)
+    const always = (line) =>
+      line
+        .replaceAll(pid, '4711')
+        .replaceAll(folder, '/app')
+        .replaceAll(/node \d+\.\d+\.\d+/g, 'node 24.1.0')
+        .replaceAll(/cancelled (\S*?)\d+m?s ago/g, 'cancelled 30s ago')
+        .replaceAll(/for (\d+m?s)+/g, 'for 42s')
+        .replace(/^( *)\d+m?s ago: /, '$130s ago: ')
+    const shown = { name: terminal.name, rows: terminal.rows, lines: terminal.lines.map((line) => always(line)) }
+    const title = 'calloff tree shows a scope that was cancelled and has not stopped, and its task'
+    return [['docs/reference/cli/tree.svg', pictureOf(title, [shown])]]
+  } finally {
+    // The shell ends its job with it.
+    terminal.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
 /**
  * Two terminals, in one of which a command runs that is cancelled from the other, as docs/reference/cli/terminal.svg. Needs tmux and the built
  * library. What is to be seen is what the commands have written; only the prompts are made shorter.
  */
 export async function terminalPicture() {
-  const folder = mkdtempSync(join(tmpdir(), 'calloff-picture-'))
-  mkdirSync(join(folder, 'bin'))
-  const program = (name, text) => writeFileSync(join(folder, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
-  program('calloff', `exec '${process.execPath}' '${root}/dist/bin/calloff.js' "$@"`)
+  const folder = newFolder()
   writeFileSync(
     join(folder, 'deploy.sh'),
     `#!/bin/sh\nfor step in build upload migrate; do echo "$step …"; sleep 0.4; done\nexec sleep 60\n`,
@@ -117,13 +209,8 @@ export async function terminalPicture() {
     await here.shows(/wrong branch\n\$$/)
     here.type('echo $?')
     await here.shows(/125\n\$$/)
-    const first = windowOf(here, 0)
-    const second = windowOf(there, first.height + 12)
-    const size = `width="${first.width}" height="${first.height + 12 + second.height}"`
-    const font = 'font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monospace" font-size="14"'
-    const title = '<title>A command that runs in one terminal is cancelled from another one</title>'
-    const svg = [`<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font} fill="${TEXT}">`, title]
-    return [['docs/reference/cli/terminal.svg', [...svg, ...first.drawn, ...second.drawn, '</svg>', ''].join('\n')]]
+    const title = 'A command that runs in one terminal is cancelled from another one'
+    return [['docs/reference/cli/terminal.svg', pictureOf(title, [here, there])]]
   } finally {
     here.close()
     there.close()
