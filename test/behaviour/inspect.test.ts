@@ -175,14 +175,19 @@ describe('the report of a token', () => {
     assert.deepEqual([call, parents.map(({ text }) => text)], ['from', ['from(AbortSignal)']])
   })
 
-  it('of a chain of a million tokens is short, and says what it leaves out', () => {
-    let token: CancellationToken = new SimpleToken({ name: 'top' })
-    for (let i = 0; i < 1_000_000; i++) token = i % 50_000 ? new SimpleToken(token) : new TimeoutToken(1e9, token)
-    let depth = 0
-    let last: ParentReport = inspect(token)
-    for (; last.parents[0]; last = last.parents[0]) depth++
-    assert.deepEqual([depth, last.moreParents], [20, 1])
-  })
+  for (const [what, length, every] of [
+    ['a million tokens', 1_000_000, Infinity],
+    ['many tokens with many deadlines', 20_000, 500],
+  ] as const) {
+    it(`of a chain of ${what} is short, and says what it leaves out`, () => {
+      let token: CancellationToken = new SimpleToken({ name: 'top' })
+      for (let i = 1; i < length; i++) token = i % every ? new SimpleToken(token) : new TimeoutToken(1e9, token)
+      let depth = 0
+      let last: ParentReport = inspect(token)
+      for (; last.parents[0]; last = last.parents[0]) depth++
+      assert.deepEqual([depth, last.moreParents], [20, 1])
+    })
+  }
 
   it('of a token of very many parents says how many it leaves out', () => {
     const { parents, moreParents } = inspect(allOf(...Array.from({ length: 100_000 }, () => new SimpleToken())))
