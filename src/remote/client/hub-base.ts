@@ -273,6 +273,11 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
 
   /** Cancels tokens here by the mark of another process. All of them share one error. They have the same topic. */
   protected cancelBy(mark: MarkRecord, registrations: readonly Registration[]): void {
+    const [first] = registrations
+    if (!first) return
+    // A mark of this hub may come back before the cancel that has made it has returned (HB2).
+    const own = this.cancels.of(first.topic).find(({ record }) => record.id === mark.id)?.cancellation
+    if (own) return this.tokens.applyCancel(first.topic, own, this.whoOf(first.topic))
     const { found, who } = cancellationFrom(mark)
     if (isHeard()) this.#received(mark, registrations)
     for (const { token } of registrations) token?.applyCancel(found, who)
@@ -328,7 +333,6 @@ export abstract class HubBase implements TokenHub, RegistrationHub {
   }
 
   #received(mark: MarkRecord, registrations: readonly Registration[]): void {
-    // A mark of this hub itself may come back to tokens that it has cancelled.
     const live = registrations.filter(({ token }) => token?.readsCancelled === false)
     const [first] = live
     if (first) this.publishCancel('cancel-received', first.topic, mark, mark.id, live.length)

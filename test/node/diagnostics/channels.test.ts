@@ -47,12 +47,12 @@ describe('calloff:cancel', () => {
   })
 
   it('shows in the stack who has cancelled, where no call says it and however late it is read', async () => {
-    const [event] = await heard<CancelEvent>('calloff:cancel', () => {
+    const [event] = await heard<CancelEvent>('calloff:cancel', function theCanceller() {
       // eslint-disable-next-line @typescript-eslint/no-unused-vars -- it is there to be disposed
       using _ = new SimpleToken()
     })
     await new Promise((resolve) => setTimeout(resolve))
-    assert.match(event?.error.stack ?? '', /channels\.test/)
+    assert.match(event?.error.stack ?? '', /theCanceller/)
   })
 
   it('shows where a deadline was made', async () => {

@@ -130,6 +130,27 @@ for (const [place, { skip: why, start }] of Object.entries(servers)) {
         assert.ok(received > 0 && order.indexOf('here', received) > received, order.join())
       })
 
+      it('does not count as received what the hub itself has cancelled, however soon its mark comes back', async () => {
+        await using server = await start()
+        using hearing = new Hearing()
+        await using hub = await connect(server.url)
+        const token = hub.open('report-7')
+        await token.ready
+        // The mark comes back while this thread has not got to the end of the cancel.
+        const block = (message: unknown) => {
+          if ((message as HubMessage).type === 'cancel-sent')
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+        }
+        diagnostics.subscribe('calloff:hub', block)
+        token.cancel()
+        diagnostics.unsubscribe('calloff:hub', block)
+        assert.equal(token.cancelledBy, token)
+        await token.delivered
+        await hub.close()
+        const types = hearing.of(hub).map(({ type }) => type)
+        assert.deepEqual(types, ['connected', 'cancel-sent', 'cancel-acknowledged', 'closed'])
+      })
+
       it('publishes a cancel by name, and of an exposed token', async () => {
         await using server = await start()
         using hearing = new Hearing()
