@@ -96,7 +96,7 @@ export class CancellationSpans implements Observer {
     const active = context.active()
     const own = scope && this.#own.get(scope)
     const span = api.getSpan(active)
-    if (!own || (span?.isRecording() && span !== own.outer)) return active
+    if (!own || (span && span !== own.outer)) return active
     return api.setSpan(active, own.span)
   }
 

@@ -61,6 +61,12 @@ describe('a cancellation in a span of the program', () => {
     assert.equal(attributes['error.type'], undefined)
   })
 
+  it('says how much time a deadline had left that was cancelled itself', async () => {
+    await instrumented({}, () => inSpan('work', () => void new TimeoutToken(60_000).cancel()))
+    const left = Number(sdk.span('work').events[0]?.attributes?.['calloff.remaining'])
+    assert.ok(left > 0 && left <= 60_000)
+  })
+
   it('stands in the span of the work that a deadline ends, whatever runs when the timer rings', async () => {
     using clock = manualClock()
     await instrumented({}, async () => {
