@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -620,15 +619,18 @@ describe('calloff tree, asking what is not calloff', { concurrency: 2, skip: noS
     async () => {
       const user = new User()
       const folder = join(user.folder, 'calloff')
-      mkdirSync(folder, { mode: 0o777 })
+      mkdirSync(folder)
       chmodSync(user.folder, 0o755)
       chownSync(folder, anotherUser, anotherUser)
-      const left = spawnSync(process.execPath, [
-        '-e',
-        `process.setuid(${anotherUser}); require('node:net').createServer().listen(${JSON.stringify(join(folder, 'inspect-1-00000000'))}, () => process.kill(process.pid, 'SIGKILL'))`,
-      ])
-      assert.equal(left.signal, 'SIGKILL')
+      const path = JSON.stringify(join(folder, 'inspect-1-00000000'))
+      const text = `process.setuid(${anotherUser})
+      require('node:net').createServer(() => console.log('asked')).listen(${path}, () => console.log('listens'))`
+      const theirs = user.node(['-e', text])
+      await theirs.printed('listens')
       assert.match((await user.run('tree')).stderr, /no process can be asked/)
+      assert.equal((await user.run('tree', '1')).code, 1)
+      theirs.child.kill('SIGKILL')
+      assert.equal((await theirs.ended).stdout, 'listens\n')
       assert.equal(readdirSync(folder).length, 1, 'it is left where it is')
     },
   )

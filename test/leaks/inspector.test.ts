@@ -1,6 +1,6 @@
 /** What the inspector keeps of the tokens that it has noticed. On Node, Bun and Deno. */
 import assert from 'node:assert/strict'
-import { after, describe, it } from 'node:test'
+import { after, before, describe, it } from 'node:test'
 import { scope, SimpleToken } from 'calloff'
 import { FLAT, isBrowser, leaves, survivors } from './collect.js'
 
@@ -9,16 +9,15 @@ const skip = isBrowser && 'it is for processes'
 describe('under the inspector', { skip }, () => {
   let inspector: Disposable | undefined
   after(() => inspector?.[Symbol.dispose]())
-  const start = async () => {
+  before(async () => {
     // No module for a page.
     const name = 'calloff/inspector'
     const { startInspector } = (await import(name)) as { startInspector(): Disposable }
     inspector = startInspector()
-  }
+  })
   const server = new SimpleToken({ name: 'server' })
 
   it('tokens that are made, listened to and dropped leave nothing', async () => {
-    await start()
     await leaves(FLAT, 300_000, () => new SimpleToken({ name: 'request' }, server).onCancel(() => {}).stop())
   })
 
