@@ -7,7 +7,7 @@ import { ProcessSignalToken } from 'calloff/node'
 import { startTelemetry } from './telemetry.js'
 
 const stopTelemetry = startTelemetry((line) => console.log(JSON.stringify(line)))
-// After the instrumentations are there.
+// Loaded after the instrumentations, which patch what it imports.
 const { startShop, startUpstream, urlOf } = await import('./server.js')
 
 using stop = new ProcessSignalToken('SIGINT', 'SIGTERM')

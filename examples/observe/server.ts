@@ -1,4 +1,4 @@
-/** A page from three other servers, of which one answers at once and two do not. */
+/** A page made of three answers of another server. One comes at once, the other two take longer than a client waits. */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,7 +12,7 @@ async function listening(server: Server, port = 0): Promise<Server> {
   return server
 }
 
-/** The other servers, in one: it answers `/stock` after 20 ms, and nothing else within a minute. */
+/** The other server. It answers `/stock` after 20 ms, and everything else after a minute. */
 export function startUpstream(): Promise<Server> {
   const server = createServer((req, res) => {
     const timer = setTimeout(() => res.end('42'), req.url === '/stock' ? 20 : 60_000)
@@ -39,7 +39,7 @@ async function answer(req: IncomingMessage, res: ServerResponse, upstream: strin
         void parts[0]?.then(
           () => res.writeProcessing(),
           () => {},
-        ) // 102: the client knows that there is more to come
+        ) // 102 Processing: tells the client that the answer is under way
         return Promise.all(parts)
       },
       { name: 'page' },

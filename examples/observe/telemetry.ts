@@ -21,8 +21,9 @@ export interface SpanLine {
   readonly id: string
   readonly parent: string | undefined
   readonly name: string
-  /** Milliseconds since 1970, and how many it took. */
+  /** Milliseconds since 1970. */
   readonly start: number
+  /** Milliseconds. */
   readonly duration: number
   readonly status: 'unset' | 'ok' | 'error'
   readonly attributes: Readonly<Record<string, unknown>>
@@ -39,10 +40,10 @@ export interface MetricLine {
   readonly values: Readonly<Record<string, number>>
 }
 
-/** Starts it. To await the returned function writes the metrics, and ends it. */
+/** Starts telemetry. The returned function writes the metrics and stops telemetry. */
 export function startTelemetry(write: (line: SpanLine | MetricLine) => void): () => Promise<void> {
   const others = [new HttpInstrumentation(), new UndiciInstrumentation()]
-  createRequire(import.meta.url)('node:http') // the instrumentation changes it when it is required
+  createRequire(import.meta.url)('node:http') // the instrumentation patches it at this moment
 
   const exporter = {
     export(spans: ReadableSpan[], done: (result: { code: number }) => void) {

@@ -1,8 +1,8 @@
-/** The clients of the page: one leaves, one waits longer than the deadline, one is there when Ctrl+C is pressed. */
+/** The clients of the page: the first leaves, the deadline of the second passes, the third waits when Ctrl+C is pressed. */
 import { once } from 'node:events'
 import { type ClientRequest, get, type IncomingMessage } from 'node:http'
 
-/** A client whose request is under way. */
+/** Sends a request, and returns when the server has begun to answer it. */
 async function visitor(url: string): Promise<ClientRequest> {
   const request = get(url, { agent: false })
   await once(request, 'information') // 102 Processing
@@ -15,7 +15,7 @@ async function statusOf(request: ClientRequest): Promise<number | undefined> {
   return response.statusCode
 }
 
-/** Visits the page of a server. `pressCtrlC` sends it the signal. Returns the status codes of the two that stay. */
+/** Visits the page of a server. `pressCtrlC` sends it the signal. Returns the status codes of the two clients that stay. */
 export async function visit(url: string, pressCtrlC: () => void): Promise<(number | undefined)[]> {
   const leaving = (await visitor(url)).on('error', () => {})
   leaving.destroy()

@@ -25,7 +25,7 @@ export interface ParentReport {
   readonly cancellation: CancellationRecord | undefined
   /** Whether the cancellation started at this token. False for a live token. */
   readonly isOrigin: boolean
-  /** Milliseconds until its own deadline. Undefined for a token without one, `Infinity` for one that was taken off. */
+  /** Milliseconds until its own deadline. Undefined for a token without one, `Infinity` after `disarm()`. */
   readonly timeLeft: number | undefined
   /** How many polls its own counter has left. A shared token has the number of each counter that it carries. */
   readonly pollsLeft: readonly number[]
@@ -57,13 +57,13 @@ export interface ScopeReport {
   readonly isDone: boolean | undefined
   /** How many tasks may run at once. Undefined for a scope of another copy of the package. */
   readonly concurrency: number | undefined
-  /** Milliseconds since it was started. Known only where there was an observer (`trace`) when it was started. */
+  /** Milliseconds since it was started. Undefined if there was no observer (`trace`) at that moment. */
   readonly age: number | undefined
-  /** Where it was started, as a line of a stack. Known only where `age` is. */
+  /** Where it was started, as a line of a stack. Undefined if `age` is, and for a scope with `trace: false`. */
   readonly startedAt: string | undefined
   /** The tasks that have not settled, in the order in which they were passed to the scope. */
   readonly tasks: readonly UnfinishedTask[]
-  /** How many more tasks have not settled, that the report leaves out. */
+  /** How many more unfinished tasks there are, which the report leaves out. */
   readonly moreTasks: number
 }
 
@@ -73,12 +73,12 @@ const DEEPEST = 20
 const MOST_TASKS = 100
 
 /**
- * Returns a token as data: its kind, name and state, what is left of its time and its polls, who cancelled it, who
- * listens, and the same of its parents. JSON can express it; there, `Infinity` is `null`.
+ * Returns a token as data: its kind, name and state, the time and the polls that are left, its cancellation, the number
+ * of listeners, and the same for its parents. JSON can express it; there, `Infinity` is `null`.
  *
  * It is a read: it calls no condition, and uses up no counter. A deadline that has passed counts, as for `token.error`.
- * The parents are reported as they were last recorded. A report has at most 100 tokens, 20 levels deep. The age of a
- * token is not known.
+ * The parents are reported as they were last recorded. A report has at most 100 tokens and 20 levels of
+ * parents. It does not have the age of a token, which is not recorded.
  *
  * Errors: throws `TypeError` for a value that is neither a token, nor a view, nor a scope.
  *
@@ -95,7 +95,7 @@ const MOST_TASKS = 100
  */
 export function inspect(token: TokenView): TokenReport
 /**
- * Returns a scope as data: its token, and its unfinished tasks with name, state, age and the line where they were
+ * Returns a scope as data: its token, and its unfinished tasks with name, state, age (ms) and the line where they were
  * started. A report has at most 100 tasks.
  *
  * @example

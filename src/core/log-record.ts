@@ -43,19 +43,19 @@ const FIELDS = ['type', 'name', 'message', 'code', 'stack', 'kind', 'cause', 'er
  * Returns an error as a plain object for a log: the `err` serializer of pino, and the same for other loggers.
  *
  * For a cancellation, the record says the kind, the name of the token where it started, the reason and the moment. So a
- * log can tell what was intended from what has failed. An error that wraps a cancellation has these fields as well, from
- * the error that it wraps. For any other error, the record is what a plain serializer returns: the class, the name, the
+ * log can tell an intended cancellation from a failure. For an error that wraps a cancellation, the record has
+ * these fields of the wrapped error as well. For any other error, the record is what a plain serializer returns: the class, the name, the
  * message, the stack, the causes, and the properties of the error.
  *
  * JSON can express the record, whatever the error or the reason holds: a circle, a big integer, a getter that throws. A
  * long text is cut, and so is a large object. It reads the token, and never polls it.
  *
  * Limits: the `kind` of an error of another library is known only with its token, or where the error is the platform's
- * `TimeoutError`. The moment of a cancellation that has come from another thread or process is known only with the token.
+ * `TimeoutError`. The moment of a cancellation from another thread or process is known only with the token.
  *
- * Errors: throws `TypeError` for a wrong option, and nothing for any error.
+ * Errors: throws `TypeError` for a wrong option. Whatever `error` is, it throws nothing else.
  *
- * @param error what was thrown. For a value that is no error, `message` is its text.
+ * @param error what was thrown. For a value that is not an error, `message` is its text.
  *
  * @example
  * ```ts
@@ -125,7 +125,7 @@ function makeRecorder(stacks: boolean): Recorder {
     if (isError(value)) return recordOf(value, undefined, above)
     if (isToken(value)) return nameOf(value)
     const inside = [...above, value]
-    // The elements of these may be many, and are for no reader.
+    // There may be many elements, and no reader needs them.
     if (ArrayBuffer.isView(value)) return kindOfObject(value)
     const { toJSON } = value as { readonly toJSON?: unknown }
     if (typeof toJSON === 'function') return copy(toJSON.call(value), inside)
@@ -136,7 +136,7 @@ function makeRecorder(stacks: boolean): Recorder {
     return list
   }
 
-  /** Copies the enumerable properties of an object, but for those in `without`. A getter that throws is left out. */
+  /** Copies the enumerable properties of an object, except those in `without`. A getter that throws is left out. */
   function copyOfProperties(value: object, without: readonly string[], inside: readonly object[]): object {
     const keys = Object.keys(value).filter((key) => !without.includes(key))
     const entries: [string, unknown][] = []
@@ -236,7 +236,7 @@ function namesOf(path: readonly CancellationToken[]): string[] {
   return [...path.slice(0, half).map(nameOf), more, ...path.slice(-half).map(nameOf)]
 }
 
-/** Returns the moment of a cancellation on the clock in use, if a token that is known here has recorded it. */
+/** Returns the moment of a cancellation on the clock in use. Undefined if neither the token nor the error's token has recorded it. */
 function momentOf(error: CancellationError, token: CancellationToken | undefined): number | undefined {
   for (const one of [token, error.token]) {
     const outcome = isToken(one) ? own(one).outcome : undefined

@@ -1,15 +1,15 @@
 /**
  * What the library reports to observers, and the one variable that says whether there are any.
  *
- * Without an observer, each place that could report checks this variable and does nothing else. No poll, no derive and
- * no listener of a token that has listeners already gets to such a place. `observers.ts` has the public function.
+ * Without an observer, each place that could report checks this variable and does nothing else. Polling a token, deriving
+ * one, and adding a listener to a token that has one never reach such a place. `observers.ts` has the public function.
  */
 import type { Cancellation, TokenNode } from './graph.js'
 import type { ScopeState, SubmittedTask } from './scope/scope-state.js'
 import type { StuckReport } from './scope/unfinished.js'
 import type { ScopeEvent, TaskEvent, TaskOutcome } from './observers.js'
 
-/** The functions of the library that may lose a failure, because they have settled before. */
+/** The functions of the library that drop a failure of a task that comes after they have settled. */
 export type LateOperation = 'any' | 'iterate' | 'latest' | 'race' | 'retry'
 
 /** Where the library reports. No method throws. */
@@ -21,7 +21,7 @@ export interface Reports {
   /** A node has got its first listener, signal or name. */
   noticed(node: TokenNode): void
   deadlineMade(node: TokenNode): void
-  /** `tokens`: those that the code which failed had. Their cancellations are no failures. */
+  /** `tokens` are those that were passed to the code that failed. Their cancellations are not failures. */
   failedLate(error: unknown, operation: LateOperation, node: TokenNode, tokens?: readonly TokenNode[]): void
   stuck(report: StuckReport): void
   scopeStarted(state: ScopeState, place: Error | undefined): ScopeEvent

@@ -1,4 +1,4 @@
-/** Observers: code that looks on and never decides, such as tracing, metrics and an inspector. */
+/** Observers: code that is told what happens and changes nothing, such as tracing, metrics and an inspector. */
 import { wrongType } from './arguments.js'
 import { now } from './clock.js'
 import { type CancellationError, type CancellationKind, isCancellation } from './errors.js'
@@ -29,18 +29,18 @@ export interface CancelEvent {
   /** Returns the tokens that it has reached at once: parents come before the tokens that derive from them. */
   tokens(): CancellationToken[]
   /**
-   * The one error of this cancellation, the same that every token gives. If nothing has read it before, it is made when
-   * this is read. Where it is read while the observer is called, its stack shows the code that has cancelled.
+   * The one error of this cancellation, the same that every token gives. It is made when it is first read. If that is
+   * while the observer is called, its stack shows the code that has cancelled.
    */
   readonly error: CancellationError
   /**
-   * For a deadline: the stack of the code that made it, one frame a line. Undefined for other kinds, and unless an
-   * observer with `deadlines: true` was there when the deadline was made.
+   * For a deadline: the stack of the code that made it, one frame a line. Undefined for other kinds, and if there was no
+   * observer with `deadlines: true` when the deadline was made.
    */
   readonly madeAt: string | undefined
 }
 
-/** A failure that its caller cannot hear any more, because the operation has settled before. */
+/** A failure that reaches no caller, because it comes after the operation has settled. */
 export interface LateErrorEvent {
   /** What the task has thrown. */
   readonly error: unknown
@@ -72,7 +72,7 @@ export interface TaskEvent {
   readonly token: CancellationToken
   /** The scope of the task. Undefined if the scope was started before there was an observer. */
   readonly scope: ScopeEvent | undefined
-  /** The given name, else the name of the function. Of an item of `map`, with its index. */
+  /** The given name, else the name of the function. For an item of `map`, it ends with the index. */
   readonly name: string | undefined
   /** The moment of the start, in milliseconds as `performance.now()` gives them. */
   readonly since: number
@@ -80,7 +80,7 @@ export interface TaskEvent {
   readonly startedAt: string | undefined
 }
 
-/** How a task, or a scope, has ended. A cancellation of its own token is no failure. */
+/** How a task, or a scope, has ended. A cancellation of its own token is not a failure. */
 export interface TaskOutcome {
   readonly state: 'succeeded' | 'failed' | 'cancelled'
   /** What it has thrown. Undefined if it has succeeded. */
@@ -88,37 +88,37 @@ export interface TaskOutcome {
 }
 
 /**
- * Code that wants to hear what happens. Each method is optional, and is called in the same tick in which it happens. What a
- * method returns is ignored. If a method throws, or returns a promise that rejects, the library goes on, and warns once for each
- * observer: by a warning of the process where there is one (`ObserverWarning`), else on the console.
+ * Code that is told what happens. Each method is optional, and is called in the tick of the event. What a method returns is
+ * ignored. If a method throws, or returns a promise that rejects, the library goes on, and warns once for each observer: by a
+ * warning of the process (`ObserverWarning`), or on the console of a runtime that has no such warnings.
  */
 export interface Observer {
   /**
-   * A token was cancelled. It is called once for each cancellation, however many tokens it reaches. All tokens that it
-   * reaches at once are cancelled by then, and none of their listeners was called. A deadline that passes is reported
-   * when it is noticed: by a poll, or by the timer of a listener. `grace` repeats a cancellation, and is not reported.
+   * A token was cancelled. This is called once for each cancellation, however many tokens it reaches. At that moment all
+   * tokens that it reaches at once are cancelled, and none of their listeners was called yet. A deadline that passes is
+   * reported when a poll, or the timer of a listener, notices it. `grace` repeats a cancellation, and is not reported.
    */
   cancel?(event: CancelEvent): void
   /**
-   * A task has failed, and the race, or the other operation it belonged to, had settled before. Nothing else tells of
-   * this failure. A cancellation is no failure.
+   * A task has failed after its race, or other operation, has settled. Nothing else reports this failure. A cancellation
+   * is not a failure.
    */
   lateError?(event: LateErrorEvent): void
-  /** A scope with `stuckAfter` has not stopped in time. It is called beside `onStuck`. */
+  /** A scope with `stuckAfter` has not stopped in time. This is called just before `onStuck`. */
   stuck?(report: StuckReport): void
   /** A scope has started. Its body was not called yet. */
   scopeStart?(scope: ScopeEvent): void
-  /** A scope that was reported to start has ended: its body and all its tasks have settled. */
+  /** A scope has ended: its body and all its tasks have settled. Its start was reported to an observer. */
   scopeEnd?(scope: ScopeEvent, outcome: TaskOutcome): void
   /** A task has started. A task that waits for its turn is reported when it starts. */
   taskStart?(task: TaskEvent): void
-  /** A task that was reported to start has settled. */
+  /** A task has settled. Its start was reported to an observer. */
   taskEnd?(task: TaskEvent, outcome: TaskOutcome): void
   /**
-   * Called with each body of a scope and each task, in place of a direct call: `run` starts it, and returns when its
-   * synchronous part is over. An observer can so set a context (`AsyncLocalStorage.run`) for the task. If the observer
-   * does not call `run`, the library does. `run` does nothing at a further call, and throws nothing. For an open scope,
-   * whose block is not called by the library, `run` does nothing.
+   * Starts the body of a scope, or a task, by a call of `run`, which returns when the synchronous part has returned. So
+   * an observer can set a context for the task (`AsyncLocalStorage.run`). If the observer does not call `run`, the
+   * library does. A further call of `run` does nothing. `run` never throws. For an open scope `run` does nothing, because
+   * the library does not call its block.
    */
   around?(event: ScopeEvent | TaskEvent, run: () => void): void
   /**
@@ -127,7 +127,7 @@ export interface Observer {
    */
   notice?(token: CancellationToken): void
   /**
-   * Whether the place where each deadline is made is kept for `CancelEvent.madeAt`. That takes about 2 µs for each
+   * Whether the library records where each deadline is made, for `CancelEvent.madeAt`. That takes about 2 µs for each
    * `TimeoutToken`. Default: false.
    */
   readonly deadlines?: boolean
@@ -149,11 +149,11 @@ const METHODS = [
 let observers: readonly { readonly observer: Observer; isMuted: boolean }[] = []
 
 /**
- * Adds an observer, for this thread and this copy of the package. To dispose what it returns removes the observer again.
- * Observers are called in the order in which they were added. An observer hears nothing that happened before.
+ * Adds an observer, for this thread and this copy of the package. Disposing what it returns removes the observer.
+ * Observers are called in the order in which they were added. An observer is told nothing that happened before.
  *
- * Cost: without an observer, a cancellation, a scope and a task pay one check each, and a poll, a derive and a listener
- * pay nothing.
+ * Cost: without an observer, each cancellation, scope and task, and the first listener of a token, cost one check. Polling
+ * a token, deriving one and adding a further listener cost nothing.
  * Memory: the library holds the observer until it is removed. What an observer gets holds the token.
  *
  * @throws TypeError if `observer` is no object, or if a member of it has the wrong type
@@ -358,8 +358,8 @@ const toObservers: Reports = {
     places.set(node, capture ? place : new Error())
   },
   failedLate(error, operation, node, tokens) {
-    const isCalledOff = [node, ...(tokens ?? [])].some((token) => isCancellation(error, token as CancellationToken))
-    if (isCalledOff || isCancellation(error)) return
+    const isOwn = [node, ...(tokens ?? [])].some((token) => isCancellation(error, token as CancellationToken))
+    if (isOwn || isCancellation(error)) return
     const event: LateErrorEvent = { error, operation, token: node as CancellationToken }
     tell((observer) => observer.lateError?.(event))
   },

@@ -1,4 +1,4 @@
-/** Asks a process, over its socket. What it answers is checked by report.ts. */
+/** Asks a process, over its socket. report.ts checks the answer. */
 import { connect } from 'node:net'
 import {
   cancelAnswerFrom,
@@ -10,12 +10,12 @@ import {
 } from './report.js'
 import type { Place } from './place.js'
 
-/** Milliseconds for an answer. A process that is stopped (SIGSTOP) accepts connections and does not answer. */
-const PATIENCE = 20_000
+/** The most milliseconds that an answer may take. A process that is stopped (SIGSTOP) accepts connections and does not answer. */
+const TIMEOUT = 20_000
 
 const SILENT = 'has ended the connection without an answer'
 
-/** The process did not answer, or what it has answered is no answer. */
+/** The process gave no answer, or one that is too long. */
 export class NoAnswerError extends Error {}
 
 /** Asks for the state of a process. Errors: {@link NoAnswerError}, `BadReportError`. */
@@ -38,7 +38,7 @@ function answerOf({ path }: Place, question: Question): Promise<string> {
       socket.destroy()
       reject(new NoAnswerError(why))
     }
-    const limit = setTimeout(fail, PATIENCE, `did not answer within ${PATIENCE / 1_000}s`)
+    const limit = setTimeout(fail, TIMEOUT, `did not answer within ${TIMEOUT / 1_000}s`)
     socket.once('error', ({ code, message }: NodeJS.ErrnoException) => {
       if (code === 'ECONNREFUSED' || code === 'ENOENT') fail('has ended')
       else if (code === 'ECONNRESET' || code === 'EPIPE') fail(SILENT)
@@ -47,7 +47,7 @@ function answerOf({ path }: Place, question: Question): Promise<string> {
     socket.on('data', (part: Buffer) => {
       parts.push(part)
       bytes += part.length
-      if (bytes > LONGEST_ANSWER) fail('has sent too long an answer')
+      if (bytes > LONGEST_ANSWER) fail('has sent an answer that is too long')
     })
     socket.once('end', () => {
       clearTimeout(limit)

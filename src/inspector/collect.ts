@@ -1,4 +1,4 @@
-/** The one observer of this thread, which collects what the inspector tells. */
+/** The one observer of this thread, which collects what the inspector reports. */
 // Loaded first: the library itself cancels a token there.
 import '../core/tokens/constants.js'
 import { trace } from '../core/observers.js'

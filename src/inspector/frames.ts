@@ -3,8 +3,8 @@ import type { Debugger, Session } from 'node:inspector'
 import process from 'node:process'
 import { clearTimeout, setTimeout } from 'node:timers'
 
-/** Milliseconds for the main thread to get to a place where it can be paused. It does not in a blocking call of the system. */
-const PATIENCE = 500
+/** Milliseconds in which the main thread must come to a place where it can be paused. In a blocking system call it does not. */
+const TIMEOUT = 500
 const MOST_FRAMES = 8
 
 /**
@@ -31,7 +31,7 @@ export async function framesOfMainThread(): Promise<string[]> {
 function paused(session: Session): Promise<string[]> {
   return new Promise((resolve) => {
     const urls = new Map<string, string>()
-    const limit = setTimeout(resolve, PATIENCE, [])
+    const limit = setTimeout(resolve, TIMEOUT, [])
     session.on('Debugger.scriptParsed', ({ params }) => void urls.set(params.scriptId, params.url))
     session.once('Debugger.paused', ({ params }) => {
       clearTimeout(limit)

@@ -3,8 +3,8 @@
  *
  * Invariants
  * IK1. Nothing here polls a token, calls a condition, or lets a deadline be noticed. What is read are records.
- * IK2. A token that has no scope and no task is held by a `WeakRef` alone. Of those that are collected, at most as many
- *     references are kept as of those that live, and 1,000.
+ * IK2. A token that belongs to no scope and no task is held by a `WeakRef` alone. References to collected tokens are removed
+ *     when there are 1,000 references, and then each time their number has doubled.
  * IK3. A scope and a task are held from their start to their end. Of cancellations and late failures the last 100 are
  *     held, for a minute.
  */
@@ -24,11 +24,11 @@ import {
   type Snapshot,
 } from './report.js'
 
-/** Returns the text that is shown instead of a reason, or of an error that has come too late. */
+/** Returns the text that is shown instead of a reason, or instead of a failure that no caller could get. */
 export type Redact = (value: unknown) => string
 
 const MINUTE = 60_000
-/** The number of references from which on those to collected tokens are removed. */
+/** From this number of references on, those to collected tokens are removed. */
 const LEAST_PURGE = 1_000
 const LONGEST_PATH_UP = 10_000
 const PLACES = 32
@@ -57,9 +57,9 @@ export class Knowledge implements Observer {
   redact: Redact | undefined
   /** Called when a scope or a task has started or ended. */
   onChange: (() => void) | undefined
-  /** Where the task is written that runs. */
+  /** Where the running task is written. */
   state: SharedState | undefined
-  /** How many places may be written there until {@link restoreBudget} is called: the text of a stack takes 20 µs. */
+  /** How many places may be written to `state` until {@link restoreBudget} is called: the text of a stack takes 20 µs. */
   #budget = PLACES
   #noticed = new Set<WeakRef<CancellationToken>>()
   #purgeAt = LEAST_PURGE
@@ -69,7 +69,6 @@ export class Knowledge implements Observer {
   #cancels: Heard<CancelEvent>[] = []
   #lateErrors: Heard<LateErrorEvent>[] = []
   readonly #ids = new WeakMap<TokenNode, number>()
-  /** Of tasks that wait: they have no token yet. */
   #lastId = 0
 
   // ---- What it hears
@@ -121,7 +120,7 @@ export class Knowledge implements Observer {
   }
 
   cancel(event: CancelEvent): void {
-    // The end of each scope, and each loser of a race, is one. Those would push out what a user wants to know.
+    // Each end of a scope and each loser of a race is one. They would push out the cancellations that a user asks for.
     if (event.kind === 'dispose' || event.kind === 'race') return
     this.#cancels.push({ heard: wallClock(), event })
     if (this.#cancels.length > 2 * MOST_EVENTS) this.#cancels = this.#cancels.slice(-MOST_EVENTS)
@@ -198,6 +197,7 @@ export class Knowledge implements Observer {
     return id
   }
 
+  /** Returns an id. A task that waits gets one in each snapshot, because it has no token yet. */
   nextId(): number {
     return ++this.#lastId
   }
@@ -367,7 +367,7 @@ function recordOf(node: TokenNode): Cancellation | undefined {
   return undefined
 }
 
-/** Returns the moment on the wall clock of one that the library has noted. */
+/** Converts a moment of the library's clock to the wall clock. */
 const momentOf = (at: number): number => wallClock() - (now() - at)
 
 /** Returns the first line of a stack that is a place in the program. */

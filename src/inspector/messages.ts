@@ -20,6 +20,6 @@ export type ToMain =
 export type ToThread =
   | { readonly type: 'pong'; readonly id: number }
   | { readonly type: 'tree'; readonly id: number; readonly snapshot: Snapshot }
-  /** Not asked for: what to tell while the main thread does not answer. */
+  /** Sent unasked: what the thread reports while the main thread does not answer. */
   | { readonly type: 'journal'; readonly snapshot: Snapshot }
   | { readonly type: 'cancel'; readonly id: number; readonly answer: CancelAnswer }

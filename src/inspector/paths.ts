@@ -6,7 +6,7 @@ export function stepOf({ name, id }: NodeReport): string {
   return name || `@${id}`
 }
 
-/** Returns the nodes that a path may mean: `@12`, or the names from some token above it down to it. */
+/** Returns the nodes that a path may mean: `@12`, or the names from any ancestor down to it. */
 export function nodesAt(path: string, nodes: readonly NodeReport[]): readonly NodeReport[] {
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const isEnd = (node: NodeReport, rest: string, seen: ReadonlySet<number>): boolean => {

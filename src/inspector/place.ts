@@ -4,7 +4,7 @@
  * Invariants
  * IP1. A socket is made, asked and removed only in a folder that is this user's own (SF1, SF2 in socket-folder.ts). So
  *     each socket there was made by a process of this user.
- * IP2. The socket has the mode 0600. It is in the folder before it has that mode, which no other user can enter.
+ * IP2. The socket has the mode 0600. Until it has that mode, only the folder protects it, which no other user can enter.
  * IP3. A socket is removed only by its own process, or if its process is not there and the kernel refuses connections.
  *     The process id alone is not enough: it may be that of another container.
  */
@@ -19,7 +19,7 @@ const isWindows = process.platform === 'win32'
 const NAME = /^(?:calloff-)?inspect-(\d{1,10})-[0-9a-f]{8}$/
 const PIPES = '\\\\.\\pipe\\'
 
-/** A socket, or a pipe on Windows, and the process that its name tells. */
+/** A socket, or a pipe on Windows, and the process that is in its name. */
 export interface Place {
   readonly pid: number
   readonly folder: string
@@ -44,7 +44,7 @@ export function removePlace({ folder, name }: Place): void {
   if (!isWindows) removeSocket(folder, name)
 }
 
-/** Returns the places of the processes of this user that may be asked. Removes the sockets that processes which were killed have left. */
+/** Returns the places of the processes of this user that may be asked. Removes the sockets of killed processes. */
 export async function findPlaces(): Promise<readonly Place[]> {
   const found: Place[] = []
   for (const folder of isWindows ? [PIPES] : ownFolders()) {

@@ -6,7 +6,7 @@
 
 /** A token, a scope or a task. A scope and a task stand for their own tokens. */
 export interface NodeReport {
-  /** Different for each node of the process. The same in all its reports. */
+  /** Different for each node of the process. The same in all its reports, except for a task that waits. */
   readonly id: number
   readonly what: 'token' | 'scope' | 'task'
   readonly name?: string | undefined
@@ -16,7 +16,7 @@ export interface NodeReport {
   readonly left?: string | undefined
   /** The nodes that it derives from, or belongs to. */
   readonly parents: readonly number[]
-  /** A task may wait for its turn. */
+  /** Only a task can be `'waiting'`: for its turn. */
   readonly state: 'live' | 'waiting' | 'cancelled'
   /** The moment of its start. Undefined for a token. */
   readonly since?: number | undefined
@@ -39,7 +39,7 @@ export interface CancelReport {
   readonly cancelledAt?: string | undefined
 }
 
-/** A failure that its caller could not hear any more. */
+/** A failure that reached no caller, because the operation had settled. */
 export interface LateReport {
   readonly at: number
   readonly operation: string
@@ -78,9 +78,9 @@ export interface ProcessReport {
   readonly since: number
   /** Such as `node 24.1.0`. */
   readonly runtime: string
-  /** Whether it lets itself be cancelled by a question. */
+  /** Whether `calloff tree --cancel` may cancel its tokens. */
   readonly mayCancel: boolean
-  /** If the main thread did not answer in time. Then the snapshot is the last one that it has sent. */
+  /** Defined if the main thread did not answer in time. The snapshot is then the last one that it has sent. */
   readonly busy?: BusyReport | undefined
   readonly snapshot?: Snapshot | undefined
 }

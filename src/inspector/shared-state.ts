@@ -94,7 +94,7 @@ export class SharedState {
     Atomics.store(this.#words, CLAIM, id)
   }
 
-  /** The main thread takes it, or the other one withdraws it. Returns true for the first one of them. */
+  /** The main thread takes the cancel, or the other thread withdraws it. Returns true for the first of the two. */
   claim(id: number): boolean {
     return Atomics.compareExchange(this.#words, CLAIM, id, 0) === id
   }

@@ -1,4 +1,4 @@
-/** The inspector: what the main thread does for it. The socket belongs to a thread of its own, thread.ts. */
+/** The inspector: what the main thread does for it. The socket belongs to a thread of its own, worker.ts. */
 import { basename, relative } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import process from 'node:process'
@@ -16,11 +16,11 @@ import { newPlace, type Place, removePlace } from './place.js'
 import { type CancelAnswer, cut, MOST_EVENTS, type NodeReport } from './report.js'
 import { SharedState } from './shared-state.js'
 
-/** What the inspector tells, and to what extent. */
+/** The options of `startInspector`. */
 export interface InspectorOptions {
   /**
-   * Returns the text that is shown instead of a reason, or of an error that has come too late. If it throws, a text
-   * that says so is shown. Default: the text, or the message of an error.
+   * Returns the text that is shown instead of a reason, or instead of a failure that no caller could get. If it throws, a
+   * text that says so is shown. Default: the reason as text; for an error, its message.
    */
   readonly redact?: ((value: unknown) => string) | undefined
   /** Whether `calloff tree --cancel` may cancel tokens. Default: whether `CALLOFF_INSPECT` is `cancel`. */
@@ -31,7 +31,7 @@ const OPTIONS: NamesOf<InspectorOptions> = ['redact', 'allowCancel']
 
 /** Milliseconds between two signs of life in the shared memory. */
 const BEAT = 500
-/** The least number of milliseconds between two snapshots that are not asked for, and the most nodes of one. */
+/** The least milliseconds between two snapshots that the main thread sends unasked, and the most nodes of such a snapshot. */
 const JOURNAL_PACE = 250
 const JOURNAL_NODES = 200
 
@@ -46,9 +46,10 @@ let inspector: Inspector | undefined
  *
  * Only the main thread can be asked. In another thread this does nothing.
  *
- * Memory: a thread, and a socket in the user's own folder, which no other user can open. They do not keep the process
- * alive. Tokens are not kept alive. Scopes and tasks are known that start later than this is called.
- * To dispose what it returns stops the inspector.
+ * Memory: a thread, and a socket in the user's own folder, by which no other user can ask. They do not keep the process
+ * alive. Scopes and tasks are held until they end, and the last cancellations and late failures for a minute. No other token
+ * is kept alive. Scopes and tasks that started before this call are not shown.
+ * Disposing what it returns stops the inspector.
  *
  * Errors: if the thread or its socket cannot be made, the process goes on, with a warning (`InspectorWarning`).
  *
@@ -201,7 +202,7 @@ class Inspector {
     if (!this.mayCancel) {
       return {
         refused:
-          'it was not started to allow that; start it with CALLOFF_INSPECT=cancel, or startInspector({ allowCancel: true })',
+          'it does not allow that; start it with CALLOFF_INSPECT=cancel, or startInspector({ allowCancel: true })',
       }
     }
     const { nodes } = this.#knowledge.snapshot()

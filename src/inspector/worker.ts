@@ -1,7 +1,7 @@
 /**
  * The thread of the inspector: it owns the socket, so that it answers even while the main thread is busy.
  *
- * A question is passed on to the main thread. If that does not answer in time, the thread tells what it knows itself:
+ * A question is passed on to the main thread. If that does not answer in time, the thread reports what it knows itself:
  * since when, in which task, and the last snapshot.
  */
 import { chmodSync } from 'node:fs'
@@ -20,11 +20,11 @@ import {
 import { SharedState } from './shared-state.js'
 import { framesOfMainThread } from './frames.js'
 
-/** Milliseconds between two looks whether the main thread, which has not answered yet, is alive. */
+/** Milliseconds between two checks of the signs of life, while the main thread has not answered. */
 const LOOK = 500
 /** Milliseconds without a sign of life, after which it counts as busy. It gives one every 500 ms. */
 const STALE = 1_500
-/** How many times is looked before it counts as busy in spite of its signs of life. */
+/** After so many checks it counts as busy in spite of its signs of life. */
 const MOST_LOOKS = 20
 /** Milliseconds after which a connection is closed, whatever it waits for. */
 const CONNECTION_TIME = 60_000

@@ -13,7 +13,7 @@ export interface Facts {
   readonly kind: CancellationKind
   readonly reason: unknown
   readonly origin: CancellationToken
-  /** As `performance.now()` gives it. Undefined if it is not known: then the event has the time of now. */
+  /** As `performance.now()` gives it. Undefined if it is not known: the event then has the present time. */
   readonly at: number | undefined
 }
 

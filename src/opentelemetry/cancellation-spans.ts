@@ -32,9 +32,9 @@ export class CancellationSpans implements Observer {
   readonly #register = new SpanRegister()
   readonly #own = new WeakMap<ScopeEvent | TaskEvent, OwnSpan>()
   readonly #ownSpans = new WeakSet<Span>()
-  /** The cancellations that a span has got an event for, by the tokens where they started. */
+  /** For each span, the cancellations of which it has an event, by the tokens where they started. */
   readonly #told = new WeakMap<Span, WeakSet<CancellationToken>>()
-  /** Of the cancellations that were reported, by the tokens where they started. */
+  /** When each reported cancellation happened, and the span of the code that cancelled, by the token where it started. */
   readonly #reported = new WeakMap<
     CancellationToken,
     { readonly at: number; readonly canceller: SpanContext | undefined }
@@ -58,14 +58,14 @@ export class CancellationSpans implements Observer {
     if (treatment === 'ignore') return
     for (const [span, tokens] of this.#register.of(event)) {
       this.#tell(span, tokens, event)
-      // The end of a span that was made here decides its status: code may end well although it was cancelled.
+      // A span that was made here gets its status at its end: code may succeed although its token was cancelled.
       if (treatment === 'error' && !this.#ownSpans.has(span)) setError(span, kind, event.error.message)
     }
   }
 
   scopeStart(scope: ScopeEvent): void {
     const { name, token } = scope
-    // A token that the program has just combined has no listener yet: a task would be the first, in a span of its own.
+    // A token that the program has just combined has no listener yet. Its first would be that of a task, in the span of that task.
     each((token as TokenNode).sources, (parent) => this.#register.notice(parent as CancellationToken))
     if (this.wanted.scopes) this.#start(scope, name === undefined ? 'scope' : `scope ${name}`, name, context.active())
     else this.#register.set(token, api.getActiveSpan())
@@ -88,9 +88,9 @@ export class CancellationSpans implements Observer {
   }
 
   /**
-   * Returns the context for the span of a task: the active one, with the span of the scope where the active span says
-   * less. This is so in an open scope, where no context follows the program over an `await` (browsers), and for a task
-   * that had to wait, which the end of another task starts.
+   * Returns the context for the span of a task: the active one, or the one with the span of the scope if the active span
+   * is not inside that. It is not inside in an open scope, in browsers (the active span is lost at an `await`), and for a
+   * task that had to wait, because the end of another task starts it.
    */
   #contextFor({ scope }: TaskEvent): Context {
     const active = context.active()
@@ -119,7 +119,7 @@ export class CancellationSpans implements Observer {
     const span = this.#register.get(token)
     const { kind, cancelledBy: origin } = token
     const treatment = kind && this.treatmentOf(kind)
-    // A token without a listener finds out late that it is cancelled.
+    // A token without a listener notices late that it is cancelled.
     if (state === 'cancelled' && kind && origin && treatment !== 'ignore' && span?.isRecording()) {
       const isNew = this.#tell(span, [token], {
         kind,
@@ -168,7 +168,7 @@ function typeOf(error: unknown): string {
   }
 }
 
-/** The kinds of which the code that cancels is the cause. A timer, for one, runs in a context that says nothing. */
+/** The kinds for which the active span is that of the code that cancels. For a timer, for example, the active span says nothing. */
 const BY_CODE: ReadonlySet<string> = new Set<Facts['kind']>(['manual', 'dispose', 'superseded'])
 
 /** Returns the span of the code that has cancelled, here or in another process. */

@@ -13,13 +13,13 @@ export interface InstrumentOptions {
   /** Makes the spans of scopes and tasks. Default: the tracer `calloff` of the global provider. */
   readonly tracer?: Tracer | undefined
   /**
-   * Makes the metrics. Default: the meter `calloff` of the global provider. The provider must be set before `instrument`
-   * is called: later, it is not noticed.
+   * Makes the metrics. Default: the meter `calloff` of the global provider. Set the provider before `instrument` is called:
+   * a provider that is set later gets no metrics.
    */
   readonly meter?: Meter | undefined
   /**
-   * How cancellations are shown, by their kinds. Default: `timeout` and `lease` are errors, because nothing in the
-   * program wanted them. All other kinds are intended, and leave the status of a span as it is.
+   * How cancellations are shown, by their kinds. Default: `timeout` and `lease` are errors, because no code asked for
+   * them. All other kinds are intended, and leave the status of a span as it is.
    */
   readonly policy?: CancellationPolicy | undefined
   /** Whether each scope gets a span. Default: false. */
@@ -31,30 +31,30 @@ export interface InstrumentOptions {
 const OPTIONS: NamesOf<InstrumentOptions> = ['tracer', 'meter', 'policy', 'scopes', 'tasks']
 
 /**
- * Shows cancellations in the spans and the metrics of OpenTelemetry, for this thread and this copy of the package. To
- * dispose what it returns ends this. Spans that it has made and that have not ended are never ended then.
+ * Shows cancellations in the spans and the metrics of OpenTelemetry, for this thread and this copy of the package.
+ * Disposing what it returns stops that. Spans of scopes and tasks that are open at that moment are then never ended.
  *
  * Each cancellation adds an event `cancellation` to a span, with these attributes: `calloff.kind`,
  * `calloff.cancelled_by` (the name of the token where it started, else its text), `calloff.reason` (as text),
- * `calloff.path` (the names on the way to the token of the span) and `calloff.remaining` (the milliseconds that a
- * deadline has left). Texts are cut at 256 characters.
+ * `calloff.path` (the names of the tokens from there to the token of the span) and `calloff.remaining` (the milliseconds
+ * that were left until the deadline, if there was one and it had not passed). Texts are cut at 256 characters.
  *
  * Which span: a token belongs to the span that was active when it got its name, or its first listener or signal. The
  * token of a scope or a task belongs to the span in which the scope or the task has started, or to its own span. The
- * event stands in the span of each token that the cancellation reaches. So the event of a deadline stands in the span of
- * the work that it ends, whatever runs when the timer rings. If no token belongs to a span, the event stands in the
- * active one. A span that has ended gets no event.
+ * span of each token that the cancellation reaches gets the event. So the span of the task that a deadline cancels gets
+ * the event of that deadline, whichever span is active when the timer fires. If no token belongs to a span, the active span
+ * gets the event. A span that has ended gets no event.
  *
  * Status: `policy` decides it. A span of the program gets the status when the cancellation comes. A span of a scope or a
- * task gets it at its end: the status is unset where the code has ended well.
+ * task gets it at its end: the status is unset if the code has succeeded.
  *
- * Over a hub: a cancel carries the trace of the code that calls it (W3C `traceparent`). Where it arrives, the span gets a
- * link to that trace.
+ * Over a hub: a cancel carries the trace of the code that cancels (W3C `traceparent`). The span of a token that this cancel
+ * reaches in another process gets a link to that trace.
  *
- * Metrics: the counter `calloff.cancellations`, by `calloff.kind`; the histogram `calloff.scope.stop.duration` (s), from
- * the cancellation of a scope to its end; the up-down counters `calloff.active_tasks` and `calloff.stuck_scopes`.
+ * Metrics: the counter `calloff.cancellations`, by `calloff.kind`; the histogram `calloff.scope.stop.duration` (seconds from
+ * the cancellation of a scope to its end); the up-down counters `calloff.active_tasks` and `calloff.stuck_scopes`.
  *
- * Memory: what it keeps of a token is garbage with the token.
+ * Memory: running tasks and stuck scopes are held until they end. No other token is kept alive.
  *
  * @throws TypeError if an option has the wrong type, or if `policy` has a kind or a treatment that does not exist
  *

@@ -14,9 +14,9 @@ export class Measures implements Observer, Disposable {
   readonly #durations: Histogram
   readonly #activeTasks: UpDownCounter
   readonly #stuckScopes: UpDownCounter
-  /** When the cancellations that started at a token did so. */
+  /** The moment of each cancellation, by the token where it started. */
   readonly #times = new WeakMap<CancellationToken, number>()
-  /** Only what was reported to start is reported to end. */
+  /** The running tasks. A task that is here when the metrics end is subtracted. */
   readonly #tasks = new Set<TaskEvent>()
   readonly #scopes = new WeakSet<CancellationToken>()
   readonly #stuck = new Set<CancellationToken>()
@@ -76,7 +76,7 @@ export class Measures implements Observer, Disposable {
     if (this.#tasks.delete(task)) this.#activeTasks.add(-1)
   }
 
-  /** What is not heard of any more counts no longer. */
+  /** Subtracts the tasks and scopes that are still counted, because their ends will not be reported. */
   [Symbol.dispose](): void {
     if (this.#tasks.size > 0) this.#activeTasks.add(-this.#tasks.size)
     if (this.#stuck.size > 0) this.#stuckScopes.add(-this.#stuck.size)

@@ -5,8 +5,8 @@ import { nearest } from '../core/nearest.js'
 
 /**
  * How a cancellation is shown. `'unset'`: by an event, and the status of the span stays as it is. `'error'`: by an
- * event, and the span gets the status ERROR and the attribute `error.type`. `'ignore'`: neither. Metrics count it in any
- * case.
+ * event, and the span gets the status ERROR and the attribute `error.type`. `'ignore'`: neither. The metrics count
+ * it in any case.
  */
 export type CancellationTreatment = 'unset' | 'error' | 'ignore'
 
@@ -15,7 +15,7 @@ export type CancellationPolicy = { readonly [K in CancellationKind]?: Cancellati
 
 const TREATMENTS: readonly unknown[] = ['unset', 'error', 'ignore'] satisfies CancellationTreatment[]
 
-/** A deadline has passed, or another process was lost. All other kinds are intended: they are no errors. */
+/** A deadline has passed, or a lease was lost. All other kinds are intended: they are not errors. */
 const DEFAULTS: CancellationPolicy = { timeout: 'error', lease: 'error' }
 
 /** Returns the treatment of each kind. Throws `TypeError` for a kind or a treatment that does not exist. */

@@ -2,8 +2,8 @@ import type { CancelEvent, Observer, ScopeEvent } from '../core/observers.js'
 import type { CancellationToken } from '../core/token.js'
 
 /**
- * Knows the scopes, and tells the end of a scope from a cancellation: a scope whose work is done cancels its own token
- * (kind `'dispose'`), and nothing of it is left that this could stop.
+ * Tells the end of a scope from a cancellation: when its body and all its tasks have ended, a scope cancels its own token
+ * (kind `'dispose'`), and this stops nothing.
  */
 export class ScopeEnds implements Observer {
   readonly #scopes = new WeakMap<CancellationToken, ScopeEvent>()

@@ -7,12 +7,12 @@ import type { TokenNode } from '../core/graph.js'
 import type { CancelEvent } from '../core/observers.js'
 import type { CancellationToken } from '../core/token.js'
 
-/** The number of tokens from which on those that are gone are looked for. */
+/** From this number of references on, those to collected tokens are removed. */
 const FEW = 1_024
 
 export class SpanRegister {
   readonly #spans = new WeakMap<CancellationToken, Span>()
-  /** The tokens of spans that still record, and some that are gone. */
+  /** References to the tokens of spans that still record, and to some tokens that are collected. */
   #tokens: WeakRef<CancellationToken>[] = []
   #most = FEW
 
@@ -57,8 +57,8 @@ export class SpanRegister {
       else found.set(span, [token])
     }
     for (const token of event.tokens()) add(token)
-    // A token of the whole program, such as one for a signal of the process. The platform carries its cancellation to
-    // the signals of the tokens that derive from it, without the graph. So these tokens are asked.
+    // A token of the whole program, such as one for a signal of the process. The platform passes its cancellation
+    // to the signals of the tokens that derive from it, and the event does not list these tokens. So each is read.
     if (!this.#spans.get(event.token)?.isRecording() && (event.token as TokenNode).extras?.controller) {
       for (const reference of this.#tokens) {
         const token = reference.deref()

@@ -1,7 +1,7 @@
 /** Spans as W3C's `traceparent`. */
 import { isSpanContextValid, type SpanContext, trace } from '@opentelemetry/api'
 
-/** Returns the active span, undefined if there is none. */
+/** Returns the active span as text. Undefined if there is none. */
 export function currentTraceParent(): string | undefined {
   const context = trace.getActiveSpan()?.spanContext()
   if (!context || !isSpanContextValid(context)) return undefined

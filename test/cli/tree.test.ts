@@ -249,14 +249,14 @@ describe('a process whose main thread is busy', () => {
     assert.deepEqual([all, stderr, code], ['ready\ndone\n', '', 0])
   })
 
-  it('tells what it has told last, if the task has awaited something before', async () => {
+  it('shows its last report, if the task has awaited something before', async () => {
     const user = new User()
     // Until the snapshot was sent, which happens while the event loop runs.
     const { pid } = await asked(user, busy('await new Promise((resolve) => setTimeout(resolve, 400))'))
     const { stdout } = await user.run('tree', pid)
     assert.match(
       stdout,
-      /busy since .*\n(.*\n)* +(?:at )?crunch .*\n(.*\n)*what it has told \S+ ago:\n(.*\n)*.*task numbers @/,
+      /busy since .*\n(.*\n)* +(?:at )?crunch .*\n(.*\n)*its last report, from \S+ ago:\n(.*\n)*.*task numbers @/,
     )
     writeFileSync(join(user.folder, 'stop'), '')
   })
@@ -313,7 +313,7 @@ describe('calloff tree --cancel', { concurrency: 2 }, () => {
     const { pid } = await asked(user, job)
     const { stderr, code } = await user.run('tree', pid, '--cancel', 'server')
     assert.equal(code, 1)
-    assert.match(stderr, /has refused: it was not started to allow that; start it with CALLOFF_INSPECT=cancel/)
+    assert.match(stderr, /has refused: it does not allow that; start it with CALLOFF_INSPECT=cancel/)
     assert.equal((await reportOf(user, pid)).snapshot.cancels.length, 0)
   })
 
@@ -563,7 +563,7 @@ describe('calloff tree, asking what is not calloff', { concurrency: 2, skip: noS
           `${stdout}${stderr}`,
           args.includes('--json')
             ? /^$|has sent|without an answer|too long/
-            : /has sent what calloff tree does not understand|without an answer|too long an answer/,
+            : /has sent an answer that calloff tree does not understand|without an answer|too long/,
         )
       }
     })

@@ -58,11 +58,11 @@ function linesOf(operand: string | undefined, all: readonly Asked[]): string[] {
   ])
 }
 
-/** Asks the processes that the operand means. Errors: {@link Failure} if there are none. */
+/** Asks the processes that the operand stands for. Errors: {@link Failure} if there are none. */
 async function askAll(given: ParsedArguments, operand: string | undefined): Promise<readonly Asked[]> {
   const places = await placesFor(given, operand)
   const asked = await Promise.all(places.map((place) => ask(place, operand === undefined ? 'process' : 'tree')))
-  // A process that has ended meanwhile is not there any more.
+  // A process that has ended meanwhile is not listed.
   return operand === undefined ? asked.filter(({ trouble }) => trouble !== 'has ended') : asked
 }
 
@@ -113,13 +113,13 @@ async function ask(place: Place, what: 'process' | 'tree'): Promise<Asked> {
 function troubleOf(error: unknown): string {
   if (error instanceof NoAnswerError) return visible(error.message)
   if (error instanceof BadReportError)
-    return `has sent what calloff tree does not understand: ${visible(error.message)}`
+    return `has sent an answer that calloff tree does not understand: ${visible(error.message)}`
   throw error
 }
 
 async function cancelIn(given: ParsedArguments, operand: string | undefined, path: string): Promise<number> {
   if (operand === undefined || given.has('watch'))
-    throw new UsageError('--cancel needs PID or NAME, and does not watch')
+    throw new UsageError('--cancel needs PID or NAME, and cannot be used with --watch')
   const [place, ...others] = await placesFor(given, operand)
   if (!place) return FAILED
   if (others.length > 0) {
@@ -127,7 +127,7 @@ async function cancelIn(given: ParsedArguments, operand: string | undefined, pat
   }
   const { pid } = place
   const answer = await askToCancel(place, path, given.text('reason')).catch((error: unknown) => {
-    throw new Failure(`process ${pid} ${troubleOf(error)}; whether it has cancelled is not known`)
+    throw new Failure(`process ${pid} ${troubleOf(error)}; it is not known whether it has cancelled the token`)
   })
   if (given.has('json')) printResult(`${toJson({ pid, ...answer })}\n`)
   if ('refused' in answer) {
@@ -180,12 +180,12 @@ async function askAgain(given: ParsedArguments, operand: string | undefined): Pr
   }
 }
 
-/** A line with colours is not cut, because it would lose the end of a colour. */
+/** Does not cut a line with colours, because the line would lose the end of a colour. */
 function cutLine(line: string, columns: number): string {
   return line.includes('\u001B') ? line : cutTo(line, columns)
 }
 
-/** What makes a new drawing of it: everything but the ages. */
+/** Returns what is compared to see whether something has changed: everything except the ages. */
 function shapeOf(all: readonly Asked[]): string {
   return JSON.stringify(
     all.map(({ pid, report, trouble }) => [

@@ -36,7 +36,7 @@ export function tableOfProcesses(
 export function linesOfReport(report: ProcessReport, paint: Paint, now: number): string[] {
   const { snapshot } = report
   const lines = [titleOf(report, paint, now), ...busyLines(report, paint, now)]
-  if (!snapshot) return [...lines, '', 'it has told nothing about its tokens']
+  if (!snapshot) return [...lines, '', 'it has not reported its tokens yet']
   const view = new TreeView(snapshot, paint, now)
   return [...lines, '', ...view.tree(), ...view.cancels(), ...view.lateErrors(), ...view.unstopped()]
 }
@@ -61,11 +61,11 @@ function busyLines({ busy, snapshot, runtime }: ProcessReport, paint: Paint, now
     lines.push(
       paint(
         'dim',
-        `  where it is cannot be told ${runtime.startsWith('node') ? 'at this moment' : `on ${visible(runtime)}`}`,
+        `  the running calls are not known ${runtime.startsWith('node') ? 'at this moment' : `on ${visible(runtime)}`}`,
       ),
     )
   }
-  if (snapshot) lines.push(`what it has told ${formatAge(now - snapshot.at)} ago:`)
+  if (snapshot) lines.push(`its last report, from ${formatAge(now - snapshot.at)} ago:`)
   return lines
 }
 

@@ -1,19 +1,19 @@
 /**
- * Publishes on `node:diagnostics_channel` what observers hear. docs/reference/observability.md is the contract.
+ * Publishes on `node:diagnostics_channel` what observers are told. docs/reference/observability.md is the contract.
  *
  * Invariants
- * DC1. There is an observer exactly while one of its channels has a subscriber or a store. So a channel that is not heard costs nothing.
- * DC2. No other code decides that: a change of the subscribers goes through the methods of the channel object, also where it is made by
- *      `diagnostics_channel.subscribe` or by a `TracingChannel`. Node, Bun and Deno have no event for it.
+ * DC1. There is an observer exactly while one of its channels has a subscriber or a store. So a channel without them costs nothing.
+ * DC2. Every change of the subscribers goes through the methods of the channel object, even if `diagnostics_channel.subscribe` or a
+ *      `TracingChannel` makes it. So these methods are replaced (`watch`): Node, Bun and Deno have no event for such a change.
  * DC3. The channels are kept in memory. Node itself keeps a channel without subscribers weakly, and would make another one.
  */
 import { type Channel, channel, tracingChannel } from 'node:diagnostics_channel'
 import { type Observer, type ScopeEvent, type TaskEvent, type TaskOutcome, trace } from '../../core/observers.js'
 
 interface TraceMessage {
-  /** How it has ended. Not there before the end. */
+  /** How it has ended. Absent before the end. */
   outcome?: TaskOutcome
-  /** What it has thrown, if it has failed. Not there before the end, nor after a success or a cancellation. */
+  /** What it has thrown, if it has failed. Absent before the end, and after a success or a cancellation. */
   error?: unknown
 }
 
@@ -48,10 +48,10 @@ function watch(one: Channel, changed: () => void): void {
   }
 }
 
-/** See DC3. Exported, because the cells of exports live as long as the module, while other variables may be garbage. */
+/** See DC3. Exported, because an export lives as long as the module, while an engine may collect other variables. */
 export const kept: Channel[] = []
 
-/** Lets an observer look on while one of the channels is heard (DC1). */
+/** Has an observer exactly while one of the channels has a subscriber or a store (DC1). */
 function observeFor(channels: readonly Channel[], observer: Observer): void {
   let tracing: Disposable | undefined
   const changed = () => {
@@ -79,7 +79,7 @@ function publishTrace<E extends ScopeEvent | TaskEvent>(
   const started = (event: E) => void messages.set(event, messageOf(event))
   const ended = (event: E, outcome: TaskOutcome) => {
     const message = messages.get(event)
-    if (!message) return // it has started before the channel was heard
+    if (!message) return // it started before the channel had a subscriber
     message.outcome = outcome
     if (outcome.state === 'failed') {
       message.error = outcome.error

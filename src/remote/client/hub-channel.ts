@@ -37,12 +37,12 @@ export interface HubCancel {
 
 type Renamed<E> = E extends { readonly type: 'disconnected' } ? Omit<E, 'type'> & { readonly type: 'lost' } : E
 
-/** What `calloff:hub` publishes: the events of all hubs of this thread, with `'lost'` for `'disconnected'`, and the ways of cancels. */
+/** What `calloff:hub` publishes: the events of all hubs of this thread, with `'lost'` for `'disconnected'`, and cancels that are sent, acknowledged and received. */
 export type HubMessage = HubSource & (Renamed<HubEvent> | HubCancel)
 
 const hubs = channel('calloff:hub')
 
-/** Whether to make messages. */
+/** Whether there is a subscriber, so that messages must be made. */
 export function isHeard(): boolean {
   return hubs.hasSubscribers
 }
