@@ -661,10 +661,13 @@ export function subscribe(
   listener: Subscriber['listener'],
   quiet: Subscriber['quiet'] = false,
 ): Subscriber {
-  const extras = extrasOf(node)
+  const isNew = !node.extras
+  const extras = (node.extras ??= new Extras())
   const subscriber = new Subscriber(node, listener, quiet)
   const isFirst = isIdle(extras)
   extras.listeners = join(extras.listeners, subscriber)
+  // Not before: an observer may cancel the token, and the listener must hear it.
+  if (isNew) reports?.noticed(node)
   if (isFirst && (node.sources || node.rules)) wake(node)
   return subscriber
 }
@@ -682,6 +685,8 @@ function wake(node: TokenNode): void {
     const answer = ownAnswer(at, READ, newWalk())
     if (answer) settle(at, answer)
     const { sources } = at
+    // An observer may cancel a source that it notices. So it hears of all of them before their outcomes are read.
+    if (reports) each(sources, extrasOf)
     if (at.opaque || Array.isArray(sources)) wakeSeveral(at, toWake)
     else if (sources && (sources as TokenNode).outcome) settle(at, (sources as TokenNode).outcome as Cancellation)
     else {

@@ -145,8 +145,15 @@ const METHODS = [
   'notice',
 ] as const
 
+interface Entry {
+  readonly observer: Observer
+  readonly deadlines: boolean
+  isMuted: boolean
+  isRemoved: boolean
+}
+
 /** The observers, in the order in which they were added. It is replaced at each change, so that a loop over it goes on. */
-let observers: readonly { readonly observer: Observer; isMuted: boolean }[] = []
+let observers: readonly Entry[] = []
 
 /**
  * Adds an observer, for this thread and this copy of the package. Disposing what it returns removes the observer.
@@ -180,29 +187,37 @@ export function trace(observer: Observer): Disposable {
   if (deadlines !== undefined && typeof deadlines !== 'boolean') {
     throw wrongType('observer.deadlines', 'a boolean', deadlines)
   }
-  const entry = { observer, isMuted: false }
+  const entry: Entry = { observer, deadlines: deadlines ?? false, isMuted: false, isRemoved: false }
   const change = (next: typeof observers) => {
     observers = next
-    keepsPlaces = observers.some((one) => one.observer.deadlines)
+    keepsPlaces = observers.some((one) => one.deadlines)
     reportTo(observers.length ? toObservers : undefined)
   }
   change([...observers, entry])
-  return { [Symbol.dispose]: () => change(observers.filter((one) => one !== entry)) }
-}
-
-/** Calls one method of each observer. */
-function tell(call: (observer: Observer) => unknown): void {
-  for (const entry of observers) {
-    try {
-      const result = call(entry.observer)
-      if (result !== undefined) void Promise.resolve(result).then(undefined, (error: unknown) => warn(entry, error))
-    } catch (error) {
-      warn(entry, error)
-    }
+  return {
+    [Symbol.dispose]() {
+      entry.isRemoved = true
+      change(observers.filter((one) => one !== entry))
+    },
   }
 }
 
-function warn(entry: (typeof observers)[number], error: unknown): void {
+/** Calls one method of each observer, but for those that were removed meanwhile. */
+function tell(call: (observer: Observer) => unknown, entries: readonly Entry[] = observers): void {
+  for (const entry of entries) tellOne(entry, call)
+}
+
+function tellOne(entry: Entry, call: (observer: Observer) => unknown): void {
+  if (entry.isRemoved) return
+  try {
+    const result = call(entry.observer)
+    if (result !== undefined) void Promise.resolve(result).then(undefined, (error: unknown) => warn(entry, error))
+  } catch (error) {
+    warn(entry, error)
+  }
+}
+
+function warn(entry: Entry, error: unknown): void {
   if (entry.isMuted) return
   entry.isMuted = true
   let text = 'an observer of calloff has failed'
@@ -265,6 +280,8 @@ class ReportedCancel implements CancelEvent {
 class ReportedScope implements ScopeEvent {
   readonly since: number = now()
   readonly token: CancellationToken
+  /** Those that hear of the end. */
+  readonly #heardBy = observers
   readonly #state: ScopeState
   readonly #place: Error | undefined
 
@@ -289,11 +306,16 @@ class ReportedScope implements ScopeEvent {
   unfinished(): UnfinishedTask[] {
     return Array.from(this.#state.tasks, describeTask)
   }
+
+  end(outcome: TaskOutcome): void {
+    tell((observer) => observer.scopeEnd?.(this, outcome), this.#heardBy)
+  }
 }
 
 class ReportedTask implements TaskEvent {
   readonly since: number = now()
   readonly token: CancellationToken
+  readonly #heardBy = observers
   readonly #task: SubmittedTask
 
   constructor(task: SubmittedTask, token: TokenNode) {
@@ -311,6 +333,10 @@ class ReportedTask implements TaskEvent {
 
   get startedAt(): string | undefined {
     return lineOf(this.#task.given.place)
+  }
+
+  end(outcome: TaskOutcome): void {
+    tell((observer) => observer.taskEnd?.(this, outcome), this.#heardBy)
   }
 }
 
@@ -371,40 +397,43 @@ const toObservers: Reports = {
   },
   scopeEnded(event, outcome, isFailure) {
     const state = !outcome ? 'succeeded' : isFailure ? 'failed' : 'cancelled'
-    const ended: TaskOutcome = { state, error: outcome?.error }
-    tell((observer) => observer.scopeEnd?.(event, ended))
+    ;(event as ReportedScope).end({ state, error: outcome?.error })
   },
   taskStarted(task, token) {
     const event = new ReportedTask(task, token)
     tell((observer) => observer.taskStart?.(event))
     return event
   },
-  taskEnded: (event, outcome) => tell((observer) => observer.taskEnd?.(event, outcome)),
+  taskEnded: (event, outcome) => (event as ReportedTask).end(outcome),
   within(event, run) {
     let thrown: { readonly error: unknown } | undefined
-    let isRun = false
-    const call = () => {
-      if (isRun) return
-      isRun = true
+    const call = once(() => {
       try {
         run()
       } catch (error) {
         thrown = { error }
       }
-    }
+    })
     // The first observer is the outermost.
-    const nested = observers.reduceRight((inner, entry) => {
-      if (!entry.observer.around) return inner
-      return () => {
-        try {
-          entry.observer.around?.(event, inner)
-        } catch (error) {
-          warn(entry, error)
-        }
-      }
-    }, call)
+    const nested = observers.reduceRight(
+      (inner, entry) =>
+        once(() => {
+          tellOne(entry, (observer) => observer.around?.(event, inner))
+          inner()
+        }),
+      call,
+    )
     nested()
-    call()
     if (thrown) throw thrown.error
   },
+}
+
+/** Returns a function that calls the given one at its first call, and does nothing at a further one. */
+function once(what: () => void): () => void {
+  let isCalled = false
+  return () => {
+    if (isCalled) return
+    isCalled = true
+    what()
+  }
 }

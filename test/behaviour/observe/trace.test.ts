@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import {
+  allOf,
   type CancelEvent,
   type LateErrorEvent,
   latest,
@@ -22,6 +23,26 @@ async function under<T>(observer: Observer, body: () => T | Promise<T>): Promise
   } finally {
     tracing[Symbol.dispose]()
   }
+}
+
+/** Returns the warnings that the library gives meanwhile. */
+async function warnings(body: () => Promise<unknown>): Promise<string[]> {
+  const given: string[] = []
+  const { process, console } = globalThis as unknown as {
+    process?: { emitWarning?: unknown }
+    console: { warn: unknown }
+  }
+  const places = [process ? { at: process, key: 'emitWarning' } : { at: console, key: 'warn' }] as const
+  const [{ at, key }] = places as unknown as [{ at: Record<string, unknown>; key: string }]
+  const before = at[key]
+  at[key] = (warning: string) => given.push(warning)
+  try {
+    await body()
+    await new Promise((resolve) => setTimeout(resolve))
+  } finally {
+    at[key] = before
+  }
+  return given
 }
 
 describe('an observer of cancellations', () => {
@@ -156,18 +177,9 @@ describe('an observer that fails', () => {
   })
 
   async function fails(broken: unknown, text: RegExp): Promise<void> {
-    const warnings: string[] = []
-    const { process, console } = globalThis as unknown as {
-      process?: { emitWarning?: unknown }
-      console: { warn: unknown }
-    }
-    const places = [process ? { at: process, key: 'emitWarning' } : { at: console, key: 'warn' }] as const
-    const [{ at, key }] = places as unknown as [{ at: Record<string, unknown>; key: string }]
-    const before = at[key]
-    at[key] = (warning: string) => warnings.push(warning)
-    try {
-      let others = 0
-      let listeners = 0
+    let others = 0
+    let listeners = 0
+    const warned = await warnings(async () => {
       const bad: Observer = {
         cancel() {
           throw broken
@@ -189,14 +201,11 @@ describe('an observer that fails', () => {
           assert.match(String(await rejection(threw)), /the body/)
         }),
       )
-      await new Promise((resolve) => setTimeout(resolve))
-      assert.ok(others > 0)
-      assert.equal(listeners, 1)
-      assert.equal(warnings.length, 1)
-      assert.match(warnings[0] ?? '', text)
-    } finally {
-      at[key] = before
-    }
+    })
+    assert.ok(others > 0)
+    assert.equal(listeners, 1)
+    assert.equal(warned.length, 1)
+    assert.match(warned[0] ?? '', text)
   }
 
   it('is refused where a member has the wrong type', () => {
@@ -208,6 +217,105 @@ describe('an observer that fails', () => {
     ] as const) {
       assert.throws(() => trace(observer as never), { name: 'TypeError', message: text })
     }
+  })
+})
+
+describe('an observer that changes what it observes', () => {
+  it('may cancel a token that it notices: the listener that has made it known is called', async () => {
+    const token = new SimpleToken()
+    await under({ notice: (one) => one.cancel('noticed') }, async () => {
+      const error = await rejection(token.race(new Promise(() => {})))
+      assert.equal(error, token.error)
+    })
+  })
+
+  for (const [text, make] of [
+    ['one parent', (parent: SimpleToken) => new SimpleToken(parent)],
+    ['the last of two parents', (parent: SimpleToken) => new SimpleToken(new SimpleToken(), parent)],
+    [
+      'the last of two parents of an all-of',
+      (parent: SimpleToken) => allOf(new SimpleToken({ cancelled: true }), parent),
+    ],
+  ] as const) {
+    it(`may cancel ${text} when it notices that parent`, async () => {
+      const parent = new SimpleToken()
+      const token = make(parent)
+      const notice = (one: unknown) => void (one === parent && parent.cancel('noticed'))
+      await under({ notice }, async () => {
+        const error = await rejection(token.race(new Promise(() => {})))
+        assert.equal(error, parent.error)
+      })
+    })
+  }
+
+  it('hears nothing after it was removed, not even from an observer that is called before it', async () => {
+    const heard: string[] = []
+    const removed: Disposable[] = []
+    await under({ cancel: () => removed[0]?.[Symbol.dispose]() }, () => {
+      removed.push(trace({ cancel: () => void heard.push('the second one') }))
+      new SimpleToken().cancel()
+    })
+    assert.deepEqual(heard, [])
+  })
+
+  it('hears no end of a scope or a task whose start it has not heard', async () => {
+    const heard: string[] = []
+    const late: Disposable[] = []
+    await under({ taskEnd: () => void heard.push('task'), scopeEnd: () => void heard.push('scope') }, async () => {
+      await scope(async (s) => {
+        const task = s.run(() => Promise.resolve())
+        const unasked = () => void heard.push('without a start')
+        late.push(trace({ taskEnd: unasked, scopeEnd: unasked }))
+        await task
+      })
+    })
+    late[0]?.[Symbol.dispose]()
+    assert.deepEqual(heard, ['task', 'scope'])
+  })
+
+  it('does not come between a task and the observers after it, whether it calls run twice or not at all', async () => {
+    for (const around of [(_: unknown, run: () => void) => (run(), run()), () => {}]) {
+      const heard: string[] = []
+      await under({ around }, () =>
+        under(
+          {
+            around(_, run) {
+              heard.push('around')
+              run()
+            },
+          },
+          () => scope(() => void heard.push('body')),
+        ),
+      )
+      assert.deepEqual(heard, ['around', 'body'])
+    }
+  })
+
+  it('may fail in the promise of around, or have members that throw when they are read later', async () => {
+    let isBroken = false
+    const broken = <T>(value: T): T => {
+      if (isBroken) throw new Error('broken')
+      return value
+    }
+    const observer: Observer = {
+      get around() {
+        return broken((_: unknown, run: () => void) => run())
+      },
+      get deadlines() {
+        return broken(false)
+      },
+    }
+    const rejecting = { around: () => Promise.reject(new Error('async')) } as unknown as Observer
+    const warned = await warnings(() =>
+      under(rejecting, () =>
+        under(observer, async () => {
+          isBroken = true
+          trace({})[Symbol.dispose]()
+          assert.equal(await scope(() => 5), 5)
+        }),
+      ),
+    )
+    assert.equal(warned.length, 2)
   })
 })
 
