@@ -11,7 +11,10 @@ const DEPTH = 1
 const VERSION = 2
 /** The cancel that the main thread may carry out. 0 if there is none. */
 const CLAIM = 3
-const WORDS = 4
+/** The last cancel whose answer was written. */
+const DELIVERED = 4
+/** An even number, because moments follow. */
+const WORDS = 6
 
 /** Of the tasks that run inside each other, the outermost ones are recorded. */
 const SLOTS = 8
@@ -97,5 +100,17 @@ export class SharedState {
   /** The main thread takes the cancel, or the other thread withdraws it. Returns true for the first of the two. */
   claim(id: number): boolean {
     return Atomics.compareExchange(this.#words, CLAIM, id, 0) === id
+  }
+
+  /** The thread of the inspector has written the answer to a cancel, or the asker has left. */
+  deliver(id: number): void {
+    Atomics.store(this.#words, DELIVERED, id)
+    Atomics.notify(this.#words, DELIVERED)
+  }
+
+  /** Blocks the main thread until the answer is delivered, for `ms` at most. */
+  waitForDelivery(id: number, ms: number): void {
+    const before = Atomics.load(this.#words, DELIVERED)
+    if (before < id) Atomics.wait(this.#words, DELIVERED, before, ms)
   }
 }

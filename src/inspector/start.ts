@@ -31,6 +31,8 @@ const OPTIONS: NamesOf<InspectorOptions> = ['redact', 'allowCancel']
 
 /** Milliseconds between two signs of life in the shared memory. */
 const BEAT = 500
+/** The most milliseconds that the end of the process waits for the answer to a cancel. */
+const DELIVERY_TIME = 1_000
 /** The least milliseconds between two snapshots that the main thread sends unasked, and the most nodes of such a snapshot. */
 const JOURNAL_PACE = 250
 const JOURNAL_NODES = 200
@@ -96,6 +98,10 @@ class Inspector {
   #lastJournal = 0
   #place: Place | undefined
   #worker: Worker | undefined
+  /** The cancel whose answer the thread has not written yet. */
+  #undelivered: number | undefined
+  /** Its answer, if the process ends while the listeners are called. */
+  #ahead: CancelAnswer | undefined
 
   private constructor(
     knowledge: Knowledge,
@@ -156,6 +162,8 @@ class Inspector {
   }
 
   readonly #leave = (): void => {
+    if (this.#ahead) this.#conclude(this.#ahead)
+    if (this.#undelivered !== undefined) this.#state.waitForDelivery(this.#undelivered, DELIVERY_TIME)
     if (this.#place) removePlace(this.#place)
   }
 
@@ -195,7 +203,21 @@ class Inspector {
     const { type, id } = message
     if (type === 'ping') this.#send({ type: 'pong', id })
     else if (type === 'tree') this.#send({ type, id, snapshot: this.#knowledge.snapshot() })
-    else if (this.#state.claim(id)) this.#send({ type, id, answer: this.#cancel(message.path, message.reason) })
+    else if (type === 'delivered') {
+      if (id !== this.#undelivered) return
+      this.#undelivered = undefined
+      this.#worker?.unref()
+    } else if (this.#state.claim(id)) {
+      // The cancel may end the process, by a listener that calls `process.exit` or because nothing else keeps it alive.
+      this.#undelivered = id
+      this.#worker?.ref()
+      this.#conclude(this.#cancel(message.path, message.reason))
+    }
+  }
+
+  #conclude(answer: CancelAnswer): void {
+    if (this.#undelivered !== undefined) this.#send({ type: 'cancel', id: this.#undelivered, answer })
+    this.#ahead = undefined
   }
 
   #cancel(path: string, reason: string | undefined): CancelAnswer {
@@ -216,8 +238,9 @@ class Inspector {
     if (!token)
       return { refused: node.state === 'waiting' ? 'a task that waits has no token yet' : 'the token is gone' }
     const before = node.state === 'cancelled'
+    const done: CancelAnswer = (this.#ahead = { cancelled: cut(pathTo(node, nodes)), before })
     const problem = problemOf(token, reason)
-    return problem === undefined ? { cancelled: cut(pathTo(node, nodes)), before } : { refused: cut(problem) }
+    return problem === undefined ? done : { refused: cut(problem) }
   }
 }
 

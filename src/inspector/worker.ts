@@ -100,12 +100,20 @@ class Thread {
       socket.destroy()
       return
     }
-    const answer =
-      question.ask === 'cancel' ? this.#cancel(question.path, question.reason) : this.#report(question.ask === 'tree')
-    answer.then(
-      (given) => socket.end(JSON.stringify(given)),
-      () => socket.destroy(),
-    )
+    const failed = () => void socket.destroy()
+    if (question.ask === 'cancel') {
+      this.#cancel(question.path, question.reason).then(({ id, answer }) => {
+        const delivered = () => this.#deliver(id)
+        socket.once('finish', delivered).once('close', delivered).end(JSON.stringify(answer))
+        if (socket.destroyed) delivered()
+      }, failed)
+    } else this.#report(question.ask === 'tree').then((report) => socket.end(JSON.stringify(report)), failed)
+  }
+
+  /** The main thread waits for this, because its process may be about to end. */
+  #deliver(id: number): void {
+    this.#state.deliver(id)
+    this.#say({ type: 'delivered', id })
   }
 
   /** Resolves with undefined if the main thread does not answer in time. */
@@ -144,23 +152,27 @@ class Thread {
     }
   }
 
-  #cancel(path: string, reason: string | undefined): Promise<CancelAnswer> {
-    const next = this.#cancels.then(async (): Promise<CancelAnswer> => {
+  #cancel(path: string, reason: string | undefined): Promise<{ readonly id: number; readonly answer: CancelAnswer }> {
+    const next = this.#cancels.then(async () => {
       const id = ++this.#lastId
-      this.#state.offer(id)
-      const question = { type: 'cancel', id, path, reason } as const
-      let answer = await this.#ask(question)
-      if (!answer) {
-        if (this.#state.claim(id))
-          return { refused: 'its main thread is busy and does not answer; nothing was cancelled' }
-        // It has begun with it. The listeners of the token may take long.
-        answer = await new Promise((resolve) => this.#waiting.set(id, resolve))
-        this.#waiting.delete(id)
-      }
-      return answer?.type === 'cancel' ? answer.answer : { refused: 'its main thread has not understood the question' }
+      return { id, answer: await this.#askForCancel(id, path, reason) }
     })
     this.#cancels = next
     return next
+  }
+
+  async #askForCancel(id: number, path: string, reason: string | undefined): Promise<CancelAnswer> {
+    this.#state.offer(id)
+    const question = { type: 'cancel', id, path, reason } as const
+    let answer = await this.#ask(question)
+    if (!answer) {
+      if (this.#state.claim(id))
+        return { refused: 'its main thread is busy and does not answer; nothing was cancelled' }
+      // It has begun with it. The listeners of the token may take long.
+      answer = await new Promise((resolve) => this.#waiting.set(id, resolve))
+      this.#waiting.delete(id)
+    }
+    return answer?.type === 'cancel' ? answer.answer : { refused: 'its main thread has not understood the question' }
   }
 }
 

@@ -300,6 +300,27 @@ describe('calloff tree --cancel', { concurrency: 2 }, () => {
     await printed('two manual undefined\n')
   })
 
+  const ends = {
+    'has nothing else to do then': 'token.sleep(1e9).catch(() => {})',
+    'exits in a listener': 'token.onCancel(() => process.exit(0)); setInterval(() => {}, 1_000)',
+    'exits soon after': 'token.onCancel(() => setImmediate(() => process.exit(0))); setInterval(() => {}, 1_000)',
+  }
+  for (const [what, text] of Object.entries(ends)) {
+    it(`gets the answer of a process that ${what}`, async () => {
+      const user = new User()
+      const job = `import { SimpleToken } from ${at('calloff')}
+        const token = new SimpleToken({ name: 'job' })
+        ${text}
+        console.log('ready')`
+      for (let round = 0; round < 5; round++) {
+        const { pid, ended } = await asked(user, job, { CALLOFF_INSPECT: 'cancel' })
+        const { code, stdout, stderr } = await user.run('tree', pid, '--cancel', 'job')
+        assert.deepEqual([code, stdout, stderr], [0, 'job: cancelled\n', ''])
+        assert.equal((await ended).code, 0)
+      }
+    })
+  }
+
   it('refuses a path that means several tokens, and names them', async () => {
     const user = new User()
     const { pid } = await asked(user, job, { CALLOFF_INSPECT: 'cancel' })
