@@ -44,13 +44,16 @@ export function removePlace({ folder, name }: Place): void {
   if (!isWindows) removeSocket(folder, name)
 }
 
-/** Returns the places of the processes of this user that may be asked. Removes the sockets of killed processes. */
+/**
+ * Returns the places of the processes of this user that may be asked. Removes the sockets that processes which were
+ * killed have left. One of those whose process id is that of another process now stays, and is left out.
+ */
 export async function findPlaces(): Promise<readonly Place[]> {
   const found: Place[] = []
   for (const folder of isWindows ? [PIPES] : ownFolders()) {
     for (const place of placesIn(folder)) {
-      if (isWindows || isThere(place.pid) || (await presenceAt(place.path)) !== 'dead') found.push(place)
-      else removePlace(place)
+      if (isWindows || (await presenceAt(place.path)) !== 'dead') found.push(place)
+      else if (!isThere(place.pid)) removePlace(place)
     }
   }
   return found.toSorted((one, other) => one.pid - other.pid)

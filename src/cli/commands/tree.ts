@@ -42,8 +42,11 @@ export async function tree(given: ParsedArguments): Promise<Outcome> {
 }
 
 function print(given: ParsedArguments, operand: string | undefined, all: readonly Asked[]): void {
-  if (given.has('json'))
-    return void printResult(all.flatMap(({ report }) => (report ? `${toJson(report)}\n` : [])).join(''))
+  if (given.has('json')) {
+    printResult(all.flatMap(({ report }) => (report ? `${toJson(report)}\n` : [])).join(''))
+    for (const { pid, trouble } of all) if (trouble !== undefined) printMessage(`process ${pid}: ${trouble}`)
+    return
+  }
   if (operand === undefined && all.length === 0) return printMessage(`no process can be asked; ${HOW}`)
   printResult(`${linesOf(operand, all).join('\n')}\n`)
 }
