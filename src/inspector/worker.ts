@@ -102,11 +102,12 @@ class Thread {
     }
     const failed = () => void socket.destroy()
     if (question.ask === 'cancel') {
-      this.#cancel(question.path, question.reason).then(({ id, answer }) => {
+      const deliver = ({ id, answer }: { readonly id: number; readonly answer: CancelAnswer }) => {
         const delivered = () => this.#deliver(id)
         socket.once('finish', delivered).once('close', delivered).end(JSON.stringify(answer))
         if (socket.destroyed) delivered()
-      }, failed)
+      }
+      void this.#cancel(question.path, question.reason).then(deliver, failed)
     } else this.#report(question.ask === 'tree').then((report) => socket.end(JSON.stringify(report)), failed)
   }
 

@@ -24,7 +24,7 @@ describe('NATS', { skip }, async () => {
     after(() => proxy.close())
     const url = `nats://127.0.0.1:${proxy.port}/by-url`
     const cases = hubConformance({
-      connect: (options?: HubOptions) => connectHub(url, options),
+      connect: (options?: HubOptions) => connectHub(url, { timeout: 60_000, ...options }),
       engine: () => engineOfUrl(url),
       cut: () => proxy.cut(),
       restart,
@@ -49,7 +49,7 @@ describe('NATS', { skip }, async () => {
       return natsEngine(connection, { bucket: 'given' })
     }
     const cases = hubConformance({
-      connect: async (options?: HubOptions) => connectHub(await engine(), options),
+      connect: async (options?: HubOptions) => connectHub(await engine(), { timeout: 60_000, ...options }),
       engine,
       cut: () => proxy.cut(),
       restart,

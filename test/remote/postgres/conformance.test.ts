@@ -20,7 +20,7 @@ describe('PostgreSQL', { skip }, async () => {
   })
   const engine = (): Engine => postgresEngine(pool)
   const cases = hubConformance({
-    connect: (options?: HubOptions) => connectHub(engine(), options),
+    connect: (options?: HubOptions) => connectHub(engine(), { timeout: 60_000, ...options }),
     engine,
     cut: () => proxy.cut(),
     async restart() {

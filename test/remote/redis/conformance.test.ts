@@ -32,7 +32,7 @@ describe('Redis', { skip, concurrency: true }, () => {
       })
       const engine = (): Engine => redisEngine(make(proxy.port))
       const cases = hubConformance({
-        connect: (options?: HubOptions) => connectHub(engine(), options),
+        connect: (options?: HubOptions) => connectHub(engine(), { timeout: 60_000, ...options }),
         engine,
         cut: () => proxy.cut(),
         async restart() {
