@@ -122,7 +122,8 @@ export interface Observer {
    */
   around?(event: ScopeEvent | TaskEvent, run: () => void): void
   /**
-   * A token has got its first listener or signal, or was made with a name. Keep a `WeakRef` of it: an observer that
+   * A token has got its first listener or signal, or is being made with a name. Such a token is not complete yet: read it
+   * later. Keep a `WeakRef` of it: an observer that
    * holds the token keeps it alive.
    */
   notice?(token: CancellationToken): void

@@ -227,12 +227,15 @@ class Inspector {
           'it does not allow that; start it with CALLOFF_INSPECT=cancel, or startInspector({ allowCancel: true })',
       }
     }
-    const { nodes } = this.#knowledge.snapshot()
+    const { nodes, omitted } = this.#knowledge.snapshot()
     const found = nodesAt(path, nodes)
     const [node] = found
     const pathsOf = (all: readonly NodeReport[]) =>
       all.slice(0, MOST_EVENTS).map((one) => cut(`@${one.id} ${pathTo(one, nodes)}`))
-    if (!node) return { refused: 'it has no token with this path', paths: pathsOf(nodes) }
+    if (!node) {
+      const among = omitted > 0 ? ` among the ${nodes.length} that it shows` : ''
+      return { refused: `it has no token with this path${among}`, paths: pathsOf(nodes) }
+    }
     if (found.length > 1) return { refused: 'it has several tokens with this path', paths: pathsOf(found) }
     const token = this.#knowledge.tokenWith(node.id)
     if (!token)
