@@ -23,12 +23,13 @@ export function version(args: readonly string[]): number {
 function environment({ version: own, peerDependencies }: Manifest): object {
   const { bun, deno, node } = process.versions
   const [name, ofRuntime] = bun ? ['bun', bun] : deno ? ['deno', deno] : ['node', node]
-  const clients = Object.keys(peerDependencies).map((client) => [client, installedVersion(client)])
+  const clients = Object.keys(peerDependencies).filter((name) => name !== '@opentelemetry/api') // no engine
+  const versions = clients.map((client) => [client, installedVersion(client)])
   return {
     version: own,
     runtime: { name, version: ofRuntime },
     platform: { os: process.platform, release: release(), arch: process.arch },
-    engines: Object.fromEntries(clients) as Readonly<Record<string, string | null>>,
+    engines: Object.fromEntries(versions) as Readonly<Record<string, string | null>>,
   }
 }
 
