@@ -19,7 +19,7 @@ import {
 } from 'calloff'
 import { manualClock } from 'calloff/testing'
 import { share, SharedToken } from 'calloff/threads'
-import { deferred, turn } from './helpers.js'
+import { deferred, rejection, thrown, turn } from './helpers.js'
 import { deadKinds, endingKinds, kinds, nestingKinds } from './kinds.js'
 
 const nothing = () => {}
@@ -236,7 +236,7 @@ describe('the report of a token', () => {
     const promise = token.promise(nothing)
     assert.deepEqual([inspect(token).listeners, inspect(token).waits], [1, 0])
     token.cancel()
-    await assert.rejects(promise)
+    await rejection(promise)
   })
 })
 
@@ -328,11 +328,9 @@ describe('inspect', () => {
   ]
   for (const [index, [value, text]] of refused.entries()) {
     it(`refuses what is neither a token nor a scope: ${index}`, () => {
-      assert.throws(
-        () => inspect(value as CancellationToken),
-        (error: Error) =>
-          error instanceof TypeError && error.message.startsWith(`value must be a token or a scope, got ${text}`),
-      )
+      const error = thrown(() => inspect(value as CancellationToken)) as Error
+      assert.equal(error.name, 'TypeError')
+      assert.equal(error.message.startsWith(`value must be a token or a scope, got ${text}`), true, error.message)
     })
   }
 })

@@ -12,6 +12,7 @@ import {
   SimpleToken,
   TimeoutToken,
 } from 'calloff'
+import { rejection, thrown } from './helpers.js'
 import { deadKinds, kinds } from './kinds.js'
 
 /** What arrives of a record that a logger has written as JSON. */
@@ -136,7 +137,7 @@ describe('the record of a cancellation', () => {
     test(`has ${name} as a reason that JSON can express`, () => {
       const token = new SimpleToken().cancel(reason)
       assert.deepEqual(written(token.error)['reason'], expected)
-      assert.doesNotThrow(() => JSON.stringify(token.error))
+      assert.equal(typeof JSON.stringify(token.error), 'string')
     })
   }
 
@@ -280,10 +281,7 @@ describe('the record of a failure', () => {
   })
 
   test('that is no cancellation, although it looks like one, has no kind', () => {
-    assert.throws(
-      () => NEVER.cancel(),
-      (error) => serializeCancellation(error).kind === undefined,
-    )
+    assert.equal(serializeCancellation(thrown(() => NEVER.cancel())).kind, undefined)
     assert.equal(written(new Error('disk full'), new SimpleToken().cancel())['kind'], undefined)
   })
 
@@ -379,9 +377,9 @@ test('a record uses up no poll, and is the same at a view', () => {
 test('the record of a scope that a task has failed has the failure as its reason', async () => {
   const works = openScope()
   const failed = works.run(() => Promise.reject(new Error('disk full')))
-  await assert.rejects(failed)
+  await rejection(failed)
   const record = written(works.token.error, works.token)
   assert.equal(record['kind'], 'sibling')
   assert.equal((record['reason'] as { message: string }).message, 'disk full')
-  await assert.rejects(works.close(), /disk full/)
+  assert.match(String(await rejection(works.close())), /disk full/)
 })

@@ -7,12 +7,20 @@ import type * as reasonsModule from '../../dist/core/reasons.js'
 import { runs } from '../property/runs.js'
 
 const file = new URL('../../../dist/core/reasons.js', import.meta.url)
-const { decodeReason, encodeLine, encodeReason, traceIn, withTrace } = (await import(file.href)) as typeof reasonsModule
+const { decodeReason, encodeLine, encodeReason, readable, traceIn, withTrace } = (await import(
+  file.href
+)) as typeof reasonsModule
 
 test('text that is no reason of ours is none, and no error', () => {
   for (const text of ['', 'stop', '{', '{"$":5}', '{"$":["bigint","x"]}', '['.repeat(100_000)]) {
     assert.deepEqual(decodeReason(text, 'a test'), { reason: undefined, saying: undefined }, text.slice(0, 20))
   }
+})
+
+test('a reason as readable text is cut where it is too long', () => {
+  assert.deepEqual([readable('enough', 10), readable(17, 10)], ['enough', '17'])
+  assert.equal(readable('enough of this', 6).startsWith('enough'), true)
+  assert.equal(readable('x'.repeat(1_000), 10).length <= 11, true)
 })
 
 test('an error says where it comes from', () => {

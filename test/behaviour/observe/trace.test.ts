@@ -118,6 +118,17 @@ describe('an observer of cancellations', () => {
     assert.match(events[0]?.madeAt ?? '', /trace\.test/)
   })
 
+  it('does not hear where a deadline was made, unless it asks', async () => {
+    using clock = manualClock()
+    const heard: unknown[] = []
+    await under({ cancel: ({ kind, madeAt }) => void heard.push(kind, madeAt) }, () => {
+      const token = new TimeoutToken(100)
+      clock.tick(100)
+      assert.equal(token.cancelled, true)
+    })
+    assert.deepEqual(heard, ['timeout', undefined])
+  })
+
   it('does not hear of a grace, which repeats a cancellation', async () => {
     using clock = manualClock()
     const kinds: string[] = []
