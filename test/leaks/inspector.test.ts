@@ -6,10 +6,11 @@ import { FLAT, isBrowser, leaves, survivors } from './collect.js'
 
 const skip = isBrowser && 'it is for processes'
 
-describe('under the inspector', { skip }, () => {
+describe('under the inspector', () => {
   let inspector: Disposable | undefined
   after(() => inspector?.[Symbol.dispose]())
   before(async () => {
+    if (isBrowser) return
     // No module for a page.
     const name = 'calloff/inspector'
     const { startInspector } = (await import(name)) as { startInspector(): Disposable }
@@ -17,11 +18,11 @@ describe('under the inspector', { skip }, () => {
   })
   const server = new SimpleToken({ name: 'server' })
 
-  it('tokens that are made, listened to and dropped leave nothing', async () => {
+  it('tokens that are made, listened to and dropped leave nothing', { skip }, async () => {
     await leaves(FLAT, 300_000, () => new SimpleToken({ name: 'request' }, server).onCancel(() => {}).stop())
   })
 
-  it('a cancelled token is collected, but for the last hundreds', async () => {
+  it('a cancelled token is collected, but for the last hundreds', { skip }, async () => {
     const left = await survivors(2_000, () => {
       const token = new SimpleToken({ name: 'request' })
       token.cancel('over')
@@ -30,7 +31,7 @@ describe('under the inspector', { skip }, () => {
     assert.ok(left <= 200, `${left} of 2000 are left`)
   })
 
-  it('scopes that have ended leave nothing', async () => {
+  it('scopes that have ended leave nothing', { skip }, async () => {
     await leaves(FLAT, 20_000, () =>
       scope(server, async (s) => {
         await s.run(() => 1)
