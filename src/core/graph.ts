@@ -7,7 +7,7 @@
  * sources, and so on.
  *
  * Invariants
- * G1. `outcome` is set once and never changes. Only `settle()` and birth set it. A node without an outcome is live.
+ * G1. `outcome` is set once and never changes. Only `settle()`, `attribute()` and birth set it. A node without an outcome is live.
  * G2. `epoch` goes up with every new cancellation, before any listener is called.
  * G3. `seen === epoch` means that the node is live: neither the node nor an ancestor has a rule, and no ancestor was
  *     cancelled up to this epoch. `seen === -epoch` means that no ancestor is recorded as cancelled: a poll needs to

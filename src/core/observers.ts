@@ -123,8 +123,7 @@ export interface Observer {
   around?(event: ScopeEvent | TaskEvent, run: () => void): void
   /**
    * A token has got its first listener or signal, or is being made with a name. Such a token is not complete yet: read it
-   * later. Keep a `WeakRef` of it: an observer that
-   * holds the token keeps it alive.
+   * later. Keep a `WeakRef` of it: an observer that holds the token keeps it alive.
    */
   notice?(token: CancellationToken): void
   /**

@@ -139,7 +139,7 @@ export class PublishedDeadline {
     // The clocks of two threads differ a little. What that side has seen pass has passed for the deadline here as well,
     // so that both have one error.
     const { origin, at } = published
-    if ((origin as Deadline).deadline === at) settle(origin, published)
+    if ((origin as Deadline).deadline === at && !discover(origin, READ)) settle(origin, published)
     const found = discover(source, READ)
     return found && isSame(found, published) ? found : published
   }
