@@ -11,8 +11,6 @@ export interface ThreadData {
 
 export type ToMain =
   | { readonly type: 'failed'; readonly why: string }
-  /** The answer to a cancel is written. */
-  | { readonly type: 'delivered'; readonly id: number }
   /** Only to see whether it answers. */
   | { readonly type: 'ping'; readonly id: number }
   | { readonly type: 'tree'; readonly id: number }

@@ -98,9 +98,9 @@ class Inspector {
   #lastJournal = 0
   #place: Place | undefined
   #worker: Worker | undefined
-  /** The cancel whose answer the thread has not written yet. */
-  #undelivered: number | undefined
-  /** Its answer, if the process ends while the listeners are called. */
+  /** The last cancel that this thread has carried out. 0 if there was none. */
+  #lastCancel = 0
+  /** The answer to it, if the process ends while the listeners are called. */
   #ahead: CancelAnswer | undefined
 
   private constructor(
@@ -163,7 +163,7 @@ class Inspector {
 
   readonly #leave = (): void => {
     if (this.#ahead) this.#conclude(this.#ahead)
-    if (this.#undelivered !== undefined) this.#state.waitForDelivery(this.#undelivered, DELIVERY_TIME)
+    this.#state.waitForDelivery(this.#lastCancel, DELIVERY_TIME)
     if (this.#place) removePlace(this.#place)
   }
 
@@ -203,20 +203,15 @@ class Inspector {
     const { type, id } = message
     if (type === 'ping') this.#send({ type: 'pong', id })
     else if (type === 'tree') this.#send({ type, id, snapshot: this.#knowledge.snapshot() })
-    else if (type === 'delivered') {
-      if (id !== this.#undelivered) return
-      this.#undelivered = undefined
-      this.#worker?.unref()
-    } else if (this.#state.claim(id)) {
+    else if (this.#state.claim(id)) {
       // The cancel may end the process, by a listener that calls `process.exit` or because nothing else keeps it alive.
-      this.#undelivered = id
-      this.#worker?.ref()
+      this.#lastCancel = id
       this.#conclude(this.#cancel(message.path, message.reason))
     }
   }
 
   #conclude(answer: CancelAnswer): void {
-    if (this.#undelivered !== undefined) this.#send({ type: 'cancel', id: this.#undelivered, answer })
+    this.#send({ type: 'cancel', id: this.#lastCancel, answer })
     this.#ahead = undefined
   }
 

@@ -102,19 +102,14 @@ class Thread {
     }
     const failed = () => void socket.destroy()
     if (question.ask === 'cancel') {
+      // The main thread waits for the delivery when its process ends.
       const deliver = ({ id, answer }: { readonly id: number; readonly answer: CancelAnswer }) => {
-        const delivered = () => this.#deliver(id)
+        const delivered = () => this.#state.deliver(id)
         socket.once('finish', delivered).once('close', delivered).end(JSON.stringify(answer))
         if (socket.destroyed) delivered()
       }
       void this.#cancel(question.path, question.reason).then(deliver, failed)
     } else this.#report(question.ask === 'tree').then((report) => socket.end(JSON.stringify(report)), failed)
-  }
-
-  /** The main thread waits for this, because its process may be about to end. */
-  #deliver(id: number): void {
-    this.#state.deliver(id)
-    this.#say({ type: 'delivered', id })
   }
 
   /** Resolves with undefined if the main thread does not answer in time. */
