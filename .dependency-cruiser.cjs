@@ -81,6 +81,20 @@ module.exports = {
       to: { path: '^src/opentelemetry/', ...atRunTime },
     },
     {
+      name: 'http-knows-the-contract-of-a-hub',
+      comment:
+        'The hub is given to it, so it runs wherever a hub can be reached. Names and limits are checked by the contract itself.',
+      severity: 'error',
+      from: { path: '^src/http/' },
+      to: { pathNot: '^src/(http|core)/|^src/remote/contract/(topic|limits|errors)\\.ts$', ...atRunTime },
+    },
+    {
+      name: 'http-client-stands-on-the-core',
+      severity: 'error',
+      from: { path: '^src/http/client/' },
+      to: { pathNot: '^src/(http/client|core)/', ...atRunTime },
+    },
+    {
       name: 'core-stands-alone',
       severity: 'error',
       from: { path: '^src/core/' },
@@ -96,7 +110,7 @@ module.exports = {
     {
       name: 'universal-part-knows-no-node',
       severity: 'error',
-      from: { path: '^src/(core/|opentelemetry/|testing/|threads/|index\\.ts$)' },
+      from: { path: '^src/(core/|http/|opentelemetry/|testing/|threads/|index\\.ts$)' },
       to: { dependencyTypes: ['core'] },
     },
     {

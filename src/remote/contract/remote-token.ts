@@ -87,6 +87,8 @@ export class RemoteToken extends CancellationToken {
   /** How many promises were given to `finished`, and how many of them are pending. */
   #tasks = 0
   #working = 0
+  /** How many promises that were given to `acknowledged` are pending. */
+  #passing = 0
   #isClosed = false
 
   /** @internal */
@@ -159,6 +161,26 @@ export class RemoteToken extends CancellationToken {
     return task
   }
 
+  /**
+   * Registers a promise that this holder waits for before it counts as acknowledged. For a process that passes the cancel on: the promise
+   * resolves when the far side has heard of it. Returns the same promise.
+   *
+   * A rejection counts as heard. It is not handled here: the caller must await the promise. A holder that has finished or is closed counts
+   * as acknowledged, whatever is pending.
+   */
+  acknowledged<P extends PromiseLike<unknown>>(heard: P): P {
+    if (typeof (heard as { then?: unknown } | undefined)?.then !== 'function')
+      throw wrongType('heard', 'a promise', heard)
+    const token = own(this)
+    token.#passing++
+    const settled = () => {
+      token.#passing--
+      token.report()
+    }
+    heard.then(settled, settled)
+    return heard
+  }
+
   /** Closes the token: it is cancelled in this process only, with kind `'dispose'`, and this holder counts as finished. The same as its dispose. */
   close(): void {
     const token = ownToCancel(this)
@@ -202,7 +224,9 @@ export class RemoteToken extends CancellationToken {
     const { outcome } = this
     if (!outcome) return
     const isFinished = this.#tasks > 0 && this.#working === 0
-    this.#binding.changed(isFinished ? FINISHED : ACKNOWLEDGED, outcome.origin === this && outcome.kind !== 'manual')
+    const isLocal = outcome.origin === this && outcome.kind !== 'manual'
+    if (isFinished) this.#binding.changed(FINISHED, isLocal)
+    else if (this.#passing === 0) this.#binding.changed(ACKNOWLEDGED, isLocal)
   }
 
   /** @internal */

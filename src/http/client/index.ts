@@ -1,0 +1,6 @@
+/**
+ * The client of the hub over HTTP, for browsers and every program with fetch.
+ *
+ * @module
+ */
+export {}

@@ -1,0 +1,8 @@
+/**
+ * The hub over HTTP: for browsers, for programs in any language, and for operators.
+ *
+ * @module
+ */
+export { type HubHandler, hubHandler } from './handler.js'
+export { type NodeRequest, type NodeResponse, toNodeListener } from './node-listener.js'
+export type { Asked, Authorization, HandlerLimits, HubHandlerOptions } from './options.js'

@@ -1,0 +1,51 @@
+/**
+ * Which pages may send requests. A browser says where a request comes from, in `Sec-Fetch-Site` and `Origin`; a program that is no
+ * browser says neither, and has no cookies of a user that a foreign page could use.
+ */
+import { Problem } from './problem.js'
+
+const METHODS = 'GET, POST'
+const HEADERS = 'authorization, content-type, last-event-id, traceparent, tracestate'
+/** How long a browser may remember the answer to a preflight, in seconds. */
+const PREFLIGHT_AGE = '600'
+
+/** Whether a page of this server has sent the request. */
+function isOwnPage(origin: string | null, site: string | null, url: URL): boolean {
+  if (site !== null) return site === 'same-origin' || (site === 'none' && origin === null)
+  if (origin === null) return true
+  // A proxy may end TLS in front of this server, which then sees http.
+  return origin === url.origin || origin === `https://${url.host}`
+}
+
+/**
+ * Returns the headers for the answer to a page of another origin; none for a page of this one. Throws a `Problem` for a page of an
+ * origin that is not allowed.
+ */
+export function checkOrigin(
+  request: Request,
+  url: URL,
+  allowed: ReadonlySet<string>,
+): Readonly<Record<string, string>> {
+  const origin = request.headers.get('origin')
+  if (origin !== null && allowed.has(origin)) {
+    return {
+      'access-control-allow-origin': origin,
+      'access-control-allow-credentials': 'true',
+      'access-control-expose-headers': 'location, retry-after',
+    }
+  }
+  if (isOwnPage(origin, request.headers.get('sec-fetch-site'), url)) return {}
+  throw new Problem('cross-origin')
+}
+
+/** The answer to the question of a browser whether a page of an allowed origin may send a request. */
+export function preflight(): Response {
+  return new Response(null, {
+    status: 204,
+    headers: {
+      'access-control-allow-methods': METHODS,
+      'access-control-allow-headers': HEADERS,
+      'access-control-max-age': PREFLIGHT_AGE,
+    },
+  })
+}
