@@ -59,7 +59,7 @@ export class EventStreams {
   }
 
   end(): void {
-    for (const stream of [...this.#open]) stream.end()
+    for (const stream of Array.from(this.#open)) stream.end()
     this.#stopTimer?.()
   }
 
@@ -69,7 +69,7 @@ export class EventStreams {
       this.#times.heartbeat,
       () => {
         this.#stopTimer = undefined
-        for (const stream of [...this.#open]) stream.beat(this.#times)
+        for (const stream of Array.from(this.#open)) stream.beat(this.#times)
         if (this.#open.size > 0) this.#watch()
       },
       false,

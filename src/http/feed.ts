@@ -9,7 +9,6 @@
  *      stream whose position is no longer in the log ends.
  */
 import { after, now } from '../core/clock.js'
-import { TimeoutToken } from '../core/token.js'
 import type { Listing } from '../remote/contract/hub.js'
 import { keyOf } from '../remote/contract/topic.js'
 import { eventText, type EventSource } from './event-stream.js'
@@ -209,7 +208,7 @@ export class Feed {
   }
 
   #tell(): void {
-    for (const news of [...this.#followers]) news()
+    for (const news of Array.from(this.#followers)) news()
   }
 }
 

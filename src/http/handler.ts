@@ -140,7 +140,7 @@ class Service {
   close(): void {
     this.#holds.close()
     this.#streams.end()
-    for (const feed of [...this.#feeds.values()]) feed.end()
+    for (const feed of Array.from(this.#feeds.values())) feed.end()
   }
 
   async handle(request: Request): Promise<Response> {

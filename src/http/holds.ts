@@ -33,7 +33,7 @@ export class Holds {
   }
 
   close(): void {
-    for (const hold of [...this.#holds.values()]) hold.close()
+    for (const hold of Array.from(this.#holds.values())) hold.close()
   }
 }
 
@@ -60,19 +60,23 @@ export class Hold {
     this.#token = token
     this.#closed = closed
     void token.acknowledged(new Promise<void>((resolve) => (this.#acknowledge = resolve)))
-    token.ready.then(
-      () => {
-        this.#isReady = true
-        this.#stream?.news()
-      },
-      () => this.close(),
-    )
+    void this.#becomeReady()
     token.onCancel(({ kind, cause }) => {
       // The token was closed, or the hub: no cancel of the name.
       if (kind === 'dispose') return this.close()
       this.#mark = JSON.stringify(heardMark(kind, cause, token.who))
       this.#stream?.news()
     })
+  }
+
+  async #becomeReady(): Promise<void> {
+    try {
+      await this.#token.ready
+    } catch {
+      return this.close() // the token is closed, or the hub
+    }
+    this.#isReady = true
+    this.#stream?.news()
   }
 
   /** Returns the source of a new stream. */

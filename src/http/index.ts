@@ -4,5 +4,5 @@
  * @module
  */
 export { type HubHandler, hubHandler } from './handler.js'
-export { type NodeRequest, type NodeResponse, toNodeListener } from './node-listener.js'
+export { type FetchHandler, type NodeRequest, type NodeResponse, toNodeListener } from './node-listener.js'
 export type { Asked, Authorization, HandlerLimits, HubHandlerOptions } from './options.js'

@@ -16,13 +16,16 @@ export interface NodeRequest extends AsyncIterable<Uint8Array> {
 
 /** What is needed of a `ServerResponse`, of HTTP/1.1 or HTTP/2. */
 export interface NodeResponse {
-  writeHead(status: number, headers: Record<string, string>): unknown
+  writeHead(status: number, headers: Record<string, string | string[]>): unknown
   write(chunk: Uint8Array): boolean
   end(): unknown
   destroy(error?: Error): unknown
   on(event: 'close' | 'drain' | 'error', listener: () => void): unknown
   off(event: 'drain', listener: () => void): unknown
 }
+
+/** Answers a request, as servers on Deno, Bun and the edge call it. */
+export type FetchHandler = (request: Request) => Response | PromiseLike<Response>
 
 /**
  * Returns a listener for `node:http`, `node:http2`, express and fastify that answers requests by a fetch-style handler. It never
@@ -45,9 +48,7 @@ export interface NodeResponse {
  * server.close()
  * ```
  */
-export function toNodeListener(
-  handler: (request: Request) => Response | PromiseLike<Response>,
-): (request: NodeRequest, response: NodeResponse) => Promise<void> {
+export function toNodeListener(handler: FetchHandler): (request: NodeRequest, response: NodeResponse) => Promise<void> {
   if (typeof handler !== 'function') throw wrongType('handler', 'a function', handler)
   return async (incoming, outgoing) => {
     const left = new AbortController()
@@ -57,22 +58,38 @@ export function toNodeListener(
       left.abort()
     })
     outgoing.on('error', () => {}) // the client is gone; `close` follows
-    let answer: Response
-    try {
-      answer = await handler(requestFrom(incoming, left.signal))
-    } catch {
-      answer = new Problem('bad-request').toResponse()
+    const answer = await answerTo(handler, incoming, left.signal)
+    if (isGone) await answer.body?.cancel().catch(() => {})
+    else {
+      outgoing.writeHead(answer.status, headersOf(answer))
+      await send(answer.body, outgoing, () => isGone)
     }
-    if (isGone) return void answer.body?.cancel().catch(() => {})
-    outgoing.writeHead(answer.status, Object.fromEntries(answer.headers))
-    await send(answer.body, outgoing, () => isGone)
   }
+}
+
+async function answerTo(handler: FetchHandler, incoming: NodeRequest, signal: AbortSignal): Promise<Response> {
+  let request: Request
+  try {
+    request = requestFrom(incoming, signal)
+  } catch {
+    return new Problem('bad-request', 'the host, the path or the method is malformed').toResponse()
+  }
+  try {
+    return await handler(request)
+  } catch {
+    return new Problem('internal').toResponse()
+  }
+}
+
+function headersOf({ headers }: Response): Record<string, string | string[]> {
+  const cookies = headers.getSetCookie()
+  return { ...Object.fromEntries(headers), ...(cookies.length > 0 && { 'set-cookie': cookies }) }
 }
 
 function requestFrom(incoming: NodeRequest, signal: AbortSignal): Request {
   const { method = 'GET', headers, socket } = incoming
   const host = headers[':authority'] ?? headers['host'] ?? 'localhost'
-  const scheme = (socket as { readonly encrypted?: unknown } | null)?.encrypted === true ? 'https' : 'http'
+  const scheme = 'encrypted' in Object(socket) ? 'https' : 'http'
   const path = incoming.originalUrl ?? incoming.url ?? '/'
   // A path that begins with two slashes would be read as a host.
   const url = new URL(`${scheme}://${String(host)}${path.startsWith('/') ? path : '/'}`)

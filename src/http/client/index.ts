@@ -3,4 +3,4 @@
  *
  * @module
  */
-export {}
+export type { MarkValue } from '../values.js'

@@ -143,12 +143,11 @@ function unreliable(engine: Engine, random: () => number): Engine {
   const twice =
     <A extends unknown[], T>(call: (...args: A) => Promise<T>) =>
     async (...args: A): Promise<T> => {
-      // Marks and acquisitions that are repeated come to the same, so either answer will do.
-      const [first, second] = [call(...args), late().then(() => call(...args))]
-      // Whichever is not looked at.
-      first.catch(() => {})
-      second.catch(() => {})
-      return random() < 0.5 ? first : second
+      const calls = [call(...args), late().then(() => call(...args))] as const
+      // A call is repeated until its outcome is known, never after a later call: a late `enter` would bring back a holder that has left.
+      await Promise.allSettled(calls)
+      // Marks and acquisitions that are repeated have the same effect, so either answer will do.
+      return calls[random() < 0.5 ? 0 : 1]
     }
   return {
     place: engine.place,
