@@ -48,13 +48,11 @@ export class EventStreams {
     this.#times = times
   }
 
-  /** Returns the response that sends the events of a source, until the request is aborted. */
-  respond(source: EventSource, signal: AbortSignal): Response {
+  /** Returns the response that sends the events of a source, until its body is cancelled: a server does so when the client leaves. */
+  respond(source: EventSource): Response {
     const stream = new EventStream(source, () => this.#open.delete(stream))
     this.#open.add(stream)
     this.#watch()
-    if (signal.aborted) stream.end()
-    else signal.addEventListener('abort', () => stream.end(), { once: true })
     return new Response(stream.body, { headers: HEADERS })
   }
 

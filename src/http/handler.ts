@@ -14,7 +14,7 @@ import { decodeReason } from '../core/reasons.js'
 import { TimeoutToken } from '../core/token.js'
 import type { Topic } from '../remote/contract/engine.js'
 import { HubError } from '../remote/contract/errors.js'
-import type { Listing, Receipt, TokenHub } from '../remote/contract/hub.js'
+import type { Holder, Listing, Receipt, TokenHub } from '../remote/contract/hub.js'
 import { keyOf } from '../remote/contract/topic.js'
 import { readObject } from './body.js'
 import { EventStreams } from './event-stream.js'
@@ -131,7 +131,7 @@ class Service {
       ['/v1/cancel', { POST: { parameters: ['name', 'runId'], run: (call) => this.#cancel(call) } }],
       ['/v1/forget', { POST: { parameters: ['name', 'runId'], run: (call) => this.#forget(call) } }],
       ['/v1/events', { GET: { parameters: ['prefix', 'name', 'runId', 'after'], run: (call) => this.#watch(call) } }],
-      ['/v1/hold', { GET: { parameters: ['name', 'runId', 'ttl'], run: (call) => this.#hold(call) } }],
+      ['/v1/hold', { GET: { parameters: ['name', 'runId', 'ttl', 'after'], run: (call) => this.#hold(call) } }],
       ['/v1/holds/acknowledge', { POST: { parameters: ['hold'], run: (call) => this.#acknowledge(call) } }],
       ['/v1/holds/finish', { POST: { parameters: ['hold'], run: (call) => this.#finish(call) } }],
     ])
@@ -220,14 +220,23 @@ class Service {
     const until = untilIn(parameters.get('until'))
     const timeout = numberIn(parameters, 'timeout', 0, LONGEST_WAIT, 0)
     await this.#authorize(request, 'read', topic)
-    const end = now() + timeout
+    if (!until || timeout === 0) return json(200, listingValue(await this.#listingOf(topic)))
+    // A client that leaves is not noticed here, so a wait counts as a stream.
+    const give = this.#slots.take(this.#settings.clientOf(request))
+    try {
+      return json(200, listingValue(await this.#waitFor(topic, until, now() + timeout)))
+    } finally {
+      give()
+    }
+  }
+
+  /** Returns the listing when no holder is behind the given state, or the time has passed. */
+  async #waitFor(topic: Topic, until: 'acknowledged' | 'finished', end: number): Promise<Listing> {
     for (let looks = 0; ; looks++) {
       const listing = await this.#listingOf(topic)
-      const isAwaited = listing.holders.some(
-        ({ state }) => state === 'open' || (state !== until && until === 'finished'),
-      )
+      const isBehind = ({ state }: Holder) => state === 'open' || (until === 'finished' && state !== 'finished')
       const left = end - now()
-      if (!until || !isAwaited || left <= 0 || request.signal.aborted) return json(200, listingValue(listing))
+      if (left <= 0 || !listing.holders.some(isBehind)) return listing
       await new TimeoutToken(Math.min(left, waitAfter(looks, FIRST_LOOK, LATEST_LOOK))).wait({ hold: false })
     }
   }
@@ -305,7 +314,7 @@ class Service {
       source.close()
       give()
     }
-    return this.#streams.respond({ ...source, close }, request.signal)
+    return this.#streams.respond({ ...source, close })
   }
 
   #feedOf(prefix: string, topic: Topic | undefined): Feed {
@@ -333,7 +342,7 @@ class Service {
     const hold = isSame
       ? known
       : this.#holds.add(ttl, () => this.#hub.open(name, { runId }), this.#slots.take(this.#settings.clientOf(request)))
-    return this.#streams.respond(hold.stream(), request.signal)
+    return this.#streams.respond(hold.stream())
   }
 
   async #acknowledge({ request, parameters }: Call): Promise<Response> {
