@@ -295,6 +295,11 @@ export function decodeReason(text: string, where: string): Crossed {
   return attempt(() => crossed(JSON.parse(text), where)) ?? { reason: undefined, saying: undefined }
 }
 
+/** Returns the reason of a form that has come from `where`, and was parsed there. Undefined if it is no form. */
+export function reasonOf(form: unknown, where: string): unknown {
+  return attempt(() => crossed(form, where).reason)
+}
+
 function crossed(form: unknown, where: string): Crossed {
   if (typeof form === 'string') return { reason: form, saying: undefined }
   const { $: [tag, inner, says] = [] as unknown[] } = Object(form) as { $?: unknown[] }

@@ -33,8 +33,9 @@ export async function readObject(request: Request, most: number, within: number)
 }
 
 async function readText(request: Request, most: number, within: number): Promise<string> {
-  const reader = request.body?.getReader()
-  if (!reader) return ''
+  if (!request.body) return ''
+  if (request.bodyUsed || request.body.locked) throw new TypeError('authorize must not read the body of the request')
+  const reader = request.body.getReader()
   using time = new TimeoutToken(within)
   const decoder = decoderOf()
   let text = ''

@@ -59,6 +59,7 @@ export class EventStreams {
   end(): void {
     for (const stream of Array.from(this.#open)) stream.end()
     this.#stopTimer?.()
+    this.#stopTimer = undefined
   }
 
   /** One timer for all streams. */
@@ -104,15 +105,15 @@ class EventStream {
     source.start(() => this.#send())
   }
 
-  /** Ends the stream. The client comes back if it wants to. */
-  end(error?: Error): void {
+  /** Ends the stream. The client comes back if it wants to. What it has not read is dropped, so it cannot keep the connection. */
+  end(): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#source.close()
     this.#ended()
     try {
-      if (error) this.#controller.error(error)
-      else this.#controller.close()
+      if (this.#controller.desiredSize === 1) this.#controller.close()
+      else this.#controller.error(new Error('the client does not read'))
     } catch {
       // The client has closed it already.
     }
@@ -122,7 +123,7 @@ class EventStream {
   beat({ stalled, longest }: StreamTimes): void {
     if (now() - this.#begun >= longest) this.end()
     else if (this.#resume) this.#write(HEARTBEAT)
-    else if (now() - this.#sentAt >= stalled) this.end(new Error('the client does not read'))
+    else if (now() - this.#sentAt >= stalled) this.end()
   }
 
   #pull(): Promise<void> | undefined {

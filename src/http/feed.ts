@@ -5,10 +5,13 @@
  * Invariants
  * FE1. Each change is in the log once, with a number of its own. The table is the result of all changes in the log, and of those
  *      before them.
- * FE2. A stream is at a position of the log. What it sends is the table at that position, then each later change once, in order. A
- *      stream whose position is no longer in the log ends.
+ * FE2. A stream is at a position of the log. What it sends is the table at that position, then each later change once, in order. If
+ *      its position is no longer in the log, it begins again with the table.
+ * FE3. The id of an event says that the client has all that came before. While a client has only a part of the table, the last id that
+ *      it knows is one that no feed knows.
  */
 import { after, now } from '../core/clock.js'
+import type { Topic } from '../remote/contract/engine.js'
 import type { Listing } from '../remote/contract/hub.js'
 import { keyOf } from '../remote/contract/topic.js'
 import { eventText, type EventSource } from './event-stream.js'
@@ -16,12 +19,18 @@ import { listingValue } from './values.js'
 
 /** How many characters are sent at once. */
 const PIECE = 65_536
+/** How many characters the log may have. */
+const LOG = 4_000_000
+/** The id that a client has before it has the table. */
+const NO_ID = 'reset'
 /** A list that takes long is made less often: it may take this part of the time. */
 const SHARE = 0.1
 
 export interface FeedSettings {
-  /** Lists the names. It waits while there is no connection to the hub. */
+  /** Lists the names. It is called only while there is a connection to the hub. */
   readonly list: () => Promise<readonly Listing[]>
+  /** Whether the list may have that topic. */
+  readonly isAbout: (topic: Topic) => boolean
   /** Milliseconds between two lists, at least. */
   readonly pace: number
   /** How many changes are kept for clients that come back. */
@@ -54,6 +63,8 @@ export class Feed {
   /** The texts of the changes. The last one has the number `#last`. */
   readonly #log: string[] = []
   #last = 0
+  /** How many characters the log has. */
+  #size = 0
   #isRead = false
   #isOver = false
   #isListing = false
@@ -71,10 +82,17 @@ export class Feed {
     void this.#read()
   }
 
+  /** Whether no stream follows it. */
+  get isIdle(): boolean {
+    return this.#followers.size === 0
+  }
+
   /** Returns a source of the changes after the event with the given id; of the whole table, if that event is not known. */
   follow(after: string | undefined): EventSource {
     let position = this.#positionOf(after)
     let beginning: Iterator<string> | undefined
+    /** Whether all of the table has been taken. */
+    let isWhole = true
     let news: (() => void) | undefined
     return {
       start: (callback) => {
@@ -89,23 +107,32 @@ export class Feed {
       take: () => {
         if (this.#isOver) return undefined
         if (!this.#isRead) return ''
+        const first = this.#last - this.#log.length
+        if (position !== undefined && position < first) {
+          // It reads the table more slowly than the names change. A table for it alone would be kept in memory.
+          if (!isWhole) return undefined
+          position = undefined
+        }
         if (position === undefined) {
           position = this.#last
-          beginning = this.#beginning()
+          isWhole = false
+          beginning = this.#beginning(() => (isWhole = true))
         }
         const piece = beginning && pieceOf(beginning)
         if (piece) return piece
         beginning = undefined
-        const first = this.#last - this.#log.length
-        if (position < first) return undefined
         const changes = this.#log.slice(position - first)[Symbol.iterator]()
         return pieceOf(changes, () => (position as number)++)
       },
     }
   }
 
-  /** The names may have changed: they are listed now, not later. */
-  refresh(): void {
+  /** A topic may have changed: the names are listed now, not later. */
+  refresh(topic: Topic): void {
+    if (this.#settings.isAbout(topic)) this.#hurry()
+  }
+
+  #hurry(): void {
     this.#isStale = true
     if (this.#isListing) return
     this.#stopTimer?.()
@@ -115,6 +142,7 @@ export class Feed {
   tellState(state: FeedState): void {
     this.#state = state
     this.#append([stateText(state, this.#idAt(this.#last + 1))])
+    if (state === 'connected') this.#hurry()
   }
 
   end(): void {
@@ -136,13 +164,15 @@ export class Feed {
     return isKept ? position : undefined
   }
 
-  /** The events that tell the whole table. Only the last one has an id, so a client that is cut off before begins again. */
-  *#beginning(): Generator<string> {
+  /** The events that tell the whole table. A client that is cut off before the last one begins again (FE3). */
+  *#beginning(whole: () => void): Generator<string> {
     const id = this.#idAt(this.#last)
+    const state = this.#state
     const rows = [...this.#table.values()]
-    yield eventText('reset', '{}')
+    yield eventText('reset', '{}', NO_ID)
     for (const { listing, text } of rows) yield eventText(listing.state === 'cancelled' ? 'cancelled' : 'opened', text)
-    yield stateText(this.#state)
+    yield stateText(state)
+    whole()
     yield eventText('ready', '{}', id)
   }
 
@@ -153,6 +183,8 @@ export class Feed {
   async #read(): Promise<void> {
     const { list, pace, linger } = this.#settings
     this.#stopTimer = undefined
+    // It goes on when the connection is back.
+    if (this.#state === 'disconnected') return
     this.#isListing = true
     this.#isStale = false
     const begun = now()
@@ -201,9 +233,14 @@ export class Feed {
 
   #append(texts: readonly string[]): void {
     if (texts.length === 0) return
-    for (const text of texts) this.#log.push(text)
+    for (const text of texts) {
+      this.#log.push(text)
+      this.#size += text.length
+    }
     this.#last += texts.length
-    this.#log.splice(0, this.#log.length - this.#settings.kept)
+    while (this.#log.length > this.#settings.kept || this.#size > LOG) {
+      this.#size -= (this.#log.shift() as string).length
+    }
     this.#tell()
   }
 

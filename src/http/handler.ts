@@ -10,18 +10,18 @@ import { now } from '../core/clock.js'
 import { isCancellation } from '../core/errors.js'
 import { wrongType } from '../core/arguments.js'
 import { waitAfter } from '../core/backoff.js'
-import { decodeReason } from '../core/reasons.js'
-import { TimeoutToken } from '../core/token.js'
+import { attempt, reasonOf } from '../core/reasons.js'
+import { type Registration, TimeoutToken } from '../core/token.js'
 import type { Topic } from '../remote/contract/engine.js'
 import { HubError } from '../remote/contract/errors.js'
 import type { Holder, Listing, Receipt, TokenHub } from '../remote/contract/hub.js'
 import { keyOf } from '../remote/contract/topic.js'
 import { readObject } from './body.js'
 import { EventStreams } from './event-stream.js'
-import { Feed } from './feed.js'
-import { Holds } from './holds.js'
+import { Feeds } from './feeds.js'
+import { type Hold, Holds } from './holds.js'
 import { type Asked, type HubHandlerOptions, type Settings, settingsOf } from './options.js'
-import { checkOrigin, preflight } from './origins.js'
+import { checkOrigin, isPreflight, preflight } from './origins.js'
 import { decodeCursor, encodeCursor } from './pages.js'
 import { numberFrom, numberIn, type Parameters, parametersOf, prefixIn, topicIn } from './parameters.js'
 import { Problem, unavailable } from './problem.js'
@@ -32,8 +32,6 @@ import { listingValue, receiptValue } from './values.js'
 const LONGEST_WAIT = 60_000
 /** How long the hub may take to answer, in milliseconds. */
 const ANSWER = 10_000
-/** How long a feed goes on without a stream, in milliseconds, so that a client that comes back misses nothing. */
-const LINGER = 60_000
 /** The pauses between two looks at the holders of a name, in milliseconds. */
 const FIRST_LOOK = 20
 const LATEST_LOOK = 500
@@ -98,13 +96,12 @@ interface Call {
   readonly parameters: Parameters
 }
 
-/** What one method of a path does. */
+/** What a path does. */
 interface Operation {
+  readonly method: 'GET' | 'POST'
   readonly parameters: readonly string[]
   readonly run: (call: Call) => Promise<Response> | Response
 }
-
-type Path = Readonly<Partial<Record<'GET' | 'POST', Operation>>>
 
 class Service {
   readonly #hub: TokenHub
@@ -112,8 +109,9 @@ class Service {
   readonly #streams: EventStreams
   readonly #slots: Slots
   readonly #holds = new Holds()
-  readonly #feeds = new Map<string, Feed>()
-  readonly #paths: ReadonlyMap<string, Path>
+  readonly #feeds: Feeds
+  /** By path. */
+  readonly #operations: ReadonlyMap<string, Operation>
 
   constructor(hub: TokenHub, settings: Settings) {
     this.#hub = hub
@@ -121,26 +119,29 @@ class Service {
     const { heartbeat, limits } = settings
     this.#streams = new EventStreams({ heartbeat, stalled: limits.stalled, longest: limits.stream })
     this.#slots = new Slots(limits.streams, limits.streamsOfClient)
-    hub.onEvent(({ type }) => {
-      if (type !== 'connected' && type !== 'disconnected') return
-      for (const feed of this.#feeds.values()) feed.tellState(type)
-    })
-    this.#paths = new Map<string, Path>([
-      ['/v1/names', { GET: { parameters: ['prefix', 'after', 'limit'], run: (call) => this.#list(call) } }],
-      ['/v1/name', { GET: { parameters: ['name', 'runId', 'until', 'timeout'], run: (call) => this.#readName(call) } }],
-      ['/v1/cancel', { POST: { parameters: ['name', 'runId'], run: (call) => this.#cancel(call) } }],
-      ['/v1/forget', { POST: { parameters: ['name', 'runId'], run: (call) => this.#forget(call) } }],
-      ['/v1/events', { GET: { parameters: ['prefix', 'name', 'runId', 'after'], run: (call) => this.#watch(call) } }],
-      ['/v1/hold', { GET: { parameters: ['name', 'runId', 'ttl', 'after'], run: (call) => this.#hold(call) } }],
-      ['/v1/holds/acknowledge', { POST: { parameters: ['hold'], run: (call) => this.#acknowledge(call) } }],
-      ['/v1/holds/finish', { POST: { parameters: ['hold'], run: (call) => this.#finish(call) } }],
+    this.#feeds = new Feeds(hub, { pace: settings.pace, kept: limits.changes })
+    this.#operations = new Map<string, Operation>([
+      ['/v1/names', { method: 'GET', parameters: ['prefix', 'after', 'limit'], run: (call) => this.#list(call) }],
+      [
+        '/v1/name',
+        { method: 'GET', parameters: ['name', 'runId', 'until', 'timeout'], run: (call) => this.#readName(call) },
+      ],
+      ['/v1/cancel', { method: 'POST', parameters: ['name', 'runId'], run: (call) => this.#cancel(call) }],
+      ['/v1/forget', { method: 'POST', parameters: ['name', 'runId'], run: (call) => this.#forget(call) }],
+      [
+        '/v1/events',
+        { method: 'GET', parameters: ['prefix', 'name', 'runId', 'after'], run: (call) => this.#watch(call) },
+      ],
+      ['/v1/hold', { method: 'GET', parameters: ['name', 'runId', 'ttl', 'after'], run: (call) => this.#hold(call) }],
+      ['/v1/holds/acknowledge', { method: 'POST', parameters: ['hold'], run: (call) => this.#acknowledge(call) }],
+      ['/v1/holds/finish', { method: 'POST', parameters: ['hold'], run: (call) => this.#finish(call) }],
     ])
   }
 
   close(): void {
     this.#holds.close()
     this.#streams.end()
-    for (const feed of Array.from(this.#feeds.values())) feed.end()
+    this.#feeds.end()
   }
 
   async handle(request: Request): Promise<Response> {
@@ -149,7 +150,7 @@ class Service {
     try {
       const url = new URL(request.url)
       cors = checkOrigin(request, url, this.#settings.origins)
-      response = request.method === 'OPTIONS' ? preflight() : await this.#dispatch(request, url)
+      response = isPreflight(request, cors) ? preflight() : await this.#dispatch(request, url)
     } catch (error) {
       response = this.#refusalOf(error).toResponse()
     }
@@ -162,30 +163,28 @@ class Service {
   }
 
   #refusalOf(error: unknown): Problem {
-    if (error instanceof Problem) return error
-    if (error instanceof HubError) {
-      const { code, message } = error
-      return code === 'ERR_HUB_REFUSED'
-        ? new Problem('bad-request', message)
-        : unavailable('the hub is out of reach', RETRY_AFTER)
-    }
-    if (isCancellation(error)) return unavailable('the hub does not answer', RETRY_AFTER)
-    try {
-      this.#settings.onError(error)
-    } catch {
-      // A fault of the application's own logging must not leave the client without an answer.
-    }
-    return new Problem('internal')
+    // An error of the application may have traps that throw.
+    const known = attempt(() => {
+      if (error instanceof Problem) return error
+      if (error instanceof HubError && error.code !== 'ERR_HUB_REFUSED')
+        return unavailable('the hub is out of reach', RETRY_AFTER)
+      return isCancellation(error) ? unavailable('the hub does not answer', RETRY_AFTER) : undefined
+    })
+    if (known) return known
+    // A fault of the application's own logging must not leave the client without an answer.
+    attempt(() => this.#settings.onError(error))
+    const isRefused = attempt(() => error instanceof HubError)
+    return isRefused ? unavailable('the hub has refused the request', RETRY_AFTER) : new Problem('internal')
   }
 
   async #dispatch(request: Request, url: URL): Promise<Response> {
     const { basePath } = this.#settings
-    const path = url.pathname.startsWith(`${basePath}/`)
-      ? this.#paths.get(url.pathname.slice(basePath.length))
+    const operation = url.pathname.startsWith(`${basePath}/`)
+      ? this.#operations.get(url.pathname.slice(basePath.length))
       : undefined
-    if (!path) throw new Problem('not-found')
-    const operation = path[request.method as keyof Path]
-    if (!operation) throw new Problem('method-not-allowed', undefined, { allow: Object.keys(path).join(', ') })
+    if (!operation) throw new Problem('not-found')
+    const { method } = operation
+    if (request.method !== method) throw new Problem('method-not-allowed', undefined, { allow: method })
     return operation.run({ request, url, parameters: parametersOf(url, operation.parameters) })
   }
 
@@ -195,7 +194,15 @@ class Service {
     about: Topic | { readonly prefix: string },
   ): Promise<void> {
     const asked = { action, name: undefined, runId: undefined, prefix: undefined, ...about }
-    const answer: unknown = await this.#settings.authorize(request, asked)
+    const time = new TimeoutToken(ANSWER)
+    let answer: unknown
+    try {
+      answer = await time.race((async () => this.#settings.authorize(request, asked))())
+    } catch (error) {
+      if (!isCancellation(error, time)) throw error
+      // oxlint-disable-next-line preserve-caught-error -- with that cause it would count as a cancellation
+      throw new Error(`authorize has not answered for ${ANSWER} ms`)
+    }
     if (answer === true) return
     if (answer === 401) throw new Problem('unauthenticated', undefined, { 'www-authenticate': 'Bearer' })
     throw new Problem('forbidden')
@@ -241,7 +248,30 @@ class Service {
     }
   }
 
+  /** Waits for the connection. What waits in the hub would be sent later, though its client has been told that it failed. */
+  async #reach(): Promise<void> {
+    if (this.#hub.state === 'connected') return
+    this.#checkOpen()
+    let listening: Registration | undefined
+    const reached = new Promise<void>((resolve) => {
+      listening = this.#hub.onEvent(({ type }) => {
+        if (type === 'connected' || type === 'closed') resolve()
+      })
+    })
+    try {
+      await new TimeoutToken(ANSWER).race(reached)
+    } finally {
+      listening?.stop()
+    }
+    this.#checkOpen()
+  }
+
+  #checkOpen(): void {
+    if (this.#hub.state === 'closed') throw unavailable('the hub is closed', RETRY_AFTER)
+  }
+
   async #listNames(prefix: string): Promise<readonly Listing[]> {
+    await this.#reach()
     return new TimeoutToken(ANSWER).race(this.#hub.list(prefix))
   }
 
@@ -261,8 +291,10 @@ class Service {
     if (unknown !== undefined)
       throw new Problem('bad-request', `the body has an unknown field ${JSON.stringify(unknown.slice(0, 100))}`)
     const wait = timeout === undefined ? 0 : numberFrom('timeout', timeout, 0, LONGEST_WAIT)
-    const receipt = await this.#store(topic, reasonFrom(reason), wait, untilIn(until))
-    for (const feed of this.#feeds.values()) feed.refresh()
+    // It may have the forms of core/reasons.ts, so an error arrives as one.
+    const given = reasonOf(reason, 'a client over HTTP')
+    const receipt = await this.#store(topic, given, wait, untilIn(until))
+    this.#feeds.refresh(topic)
     const isOver = receipt.delivered && receipt.complete && receipt.finished === receipt.holders
     const link = new URL(`${this.#settings.basePath}/v1/name`, url)
     link.searchParams.set('name', topic.name)
@@ -288,11 +320,13 @@ class Service {
   }
 
   async #forget({ request, parameters }: Call): Promise<Response> {
-    const { name, runId } = topicIn(parameters)
-    await this.#authorize(request, 'forget', { name, runId })
+    const topic = topicIn(parameters)
+    const { name, runId } = topic
+    await this.#authorize(request, 'forget', topic)
     await this.#bodyOf(request)
+    await this.#reach()
     await new TimeoutToken(ANSWER).race(this.#hub.forget(name, { runId }))
-    for (const feed of this.#feeds.values()) feed.refresh()
+    this.#feeds.refresh(topic)
     return new Response(null, { status: 204 })
   }
 
@@ -308,29 +342,14 @@ class Service {
     if (topic && parameters.has('prefix')) throw new Problem('bad-request', 'give a name or a prefix, not both')
     const prefix = topic ? topic.name : prefixIn(parameters)
     await this.#authorize(request, 'watch', topic ?? { prefix })
+    this.#checkOpen()
     const give = this.#slots.take(this.#settings.clientOf(request))
-    const source = this.#feedOf(prefix, topic).follow(lastEventOf(request, parameters))
+    const source = this.#feeds.of(prefix, topic).follow(lastEventOf(request, parameters))
     const close = () => {
       source.close()
       give()
     }
     return this.#streams.respond({ ...source, close })
-  }
-
-  #feedOf(prefix: string, topic: Topic | undefined): Feed {
-    const key = topic ? `name ${keyOf(topic)}` : `prefix ${prefix}`
-    const found = this.#feeds.get(key)
-    if (found) return found
-    const { pace, limits } = this.#settings
-    const list = async () => {
-      const listings = await this.#hub.list(prefix)
-      return topic ? listings.filter((one) => one.name === topic.name && one.runId === topic.runId) : listings
-    }
-    const ended = () => this.#feeds.delete(key)
-    const state = this.#hub.state === 'connected' ? 'connected' : 'disconnected'
-    const feed = new Feed({ list, pace, kept: limits.changes, linger: LINGER, ended }, state)
-    this.#feeds.set(key, feed)
-    return feed
   }
 
   async #hold({ request, parameters }: Call): Promise<Response> {
@@ -339,10 +358,19 @@ class Service {
     await this.#authorize(request, 'hold', { name, runId })
     const known = this.#holds.find(lastEventOf(request, parameters) ?? '')
     const isSame = known?.name === name && known.runId === runId
-    const hold = isSame
-      ? known
-      : this.#holds.add(ttl, () => this.#hub.open(name, { runId }), this.#slots.take(this.#settings.clientOf(request)))
+    const hold = isSame ? known : this.#openHold(request, { name, runId }, ttl)
     return this.#streams.respond(hold.stream())
+  }
+
+  #openHold(request: Request, { name, runId }: Topic, ttl: number): Hold {
+    this.#checkOpen()
+    const give = this.#slots.take(this.#settings.clientOf(request))
+    try {
+      return this.#holds.add(ttl, this.#hub.open(name, { runId }), give)
+    } catch (error) {
+      give()
+      throw error
+    }
   }
 
   async #acknowledge({ request, parameters }: Call): Promise<Response> {
@@ -369,11 +397,6 @@ type Until = 'acknowledged' | 'finished' | undefined
 function untilIn(value: unknown): Until {
   if (value === undefined || value === 'acknowledged' || value === 'finished') return value
   throw new Problem('bad-request', 'until must be "acknowledged" or "finished"')
-}
-
-/** Returns the reason that a client has sent. It may have the forms of core/reasons.ts, so an error arrives as one. */
-function reasonFrom(value: unknown): unknown {
-  return value === undefined ? undefined : decodeReason(JSON.stringify(value), 'a client over HTTP').reason
 }
 
 function lastEventOf(request: Request, parameters: Parameters): string | undefined {

@@ -15,12 +15,9 @@ import { heardMark } from './values.js'
 export class Holds {
   readonly #holds = new Map<string, Hold>()
 
-  /**
-   * @param open opens the token
-   * @param closed is called once, when the hold is closed
-   */
-  add(ttl: number, open: () => RemoteToken, closed: () => void): Hold {
-    const hold = new Hold(ttl, open(), () => {
+  /** @param closed is called once, when the hold is closed */
+  add(ttl: number, token: RemoteToken, closed: () => void): Hold {
+    const hold = new Hold(ttl, token, () => {
       this.#holds.delete(hold.id)
       closed()
     })
@@ -95,8 +92,9 @@ export class Hold {
     return stream
   }
 
+  /** The client has heard of the cancel. Before the cancel it has no effect. */
   acknowledge(): void {
-    this.#acknowledge()
+    if (this.#mark !== undefined) this.#acknowledge()
   }
 
   /** The client has finished, or has gone. */

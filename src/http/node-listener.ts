@@ -1,9 +1,13 @@
 /** The handler as a listener of `node:http`, and of all that takes such a listener: `node:http2`, express, fastify. */
 import { wrongType } from '../core/arguments.js'
+import { after } from '../core/clock.js'
 import { Problem } from './problem.js'
 
+/** How long a client may go on with the body of a request that was answered, in milliseconds. */
+const LINGER = 10_000
+
 /** What is needed of an `IncomingMessage`, of HTTP/1.1 or HTTP/2. */
-export interface NodeRequest extends AsyncIterable<Uint8Array> {
+export interface NodeRequest {
   readonly method?: string | undefined
   readonly url?: string | undefined
   /** Set by express: the URL before a router has cut off its path. */
@@ -12,6 +16,14 @@ export interface NodeRequest extends AsyncIterable<Uint8Array> {
   /** Set by a parser of bodies. The stream was read then. */
   readonly body?: unknown
   readonly socket: object | null
+  /** Whether all of the request has arrived. */
+  readonly complete: boolean
+  /** Whether the client has left. */
+  readonly aborted?: boolean | undefined
+  on(event: 'data' | 'end' | 'error' | 'close', listener: (chunk: Uint8Array) => void): unknown
+  pause(): unknown
+  resume(): unknown
+  destroy(): unknown
 }
 
 /** What is needed of a `ServerResponse`, of HTTP/1.1 or HTTP/2. */
@@ -21,7 +33,6 @@ export interface NodeResponse {
   end(): unknown
   destroy(error?: Error): unknown
   on(event: 'close' | 'drain' | 'error', listener: () => void): unknown
-  off(event: 'drain', listener: () => void): unknown
 }
 
 /** Answers a request, as servers on Deno, Bun and the edge call it. */
@@ -52,19 +63,29 @@ export function toNodeListener(handler: FetchHandler): (request: NodeRequest, re
   if (typeof handler !== 'function') throw wrongType('handler', 'a function', handler)
   return async (incoming, outgoing) => {
     const left = new AbortController()
-    let isGone = false
-    outgoing.on('close', () => {
-      isGone = true
-      left.abort()
-    })
+    outgoing.on('close', () => left.abort())
     outgoing.on('error', () => {}) // the client is gone; `close` follows
+    if (incoming.aborted) left.abort()
     const answer = await answerTo(handler, incoming, left.signal)
-    if (isGone) await answer.body?.cancel().catch(() => {})
-    else {
-      outgoing.writeHead(answer.status, headersOf(answer))
-      await send(answer.body, outgoing, () => isGone)
+    try {
+      if (left.signal.aborted) await answer.body?.cancel()
+      else {
+        outgoing.writeHead(answer.status, headersOf(answer))
+        await send(answer.body, outgoing, left.signal)
+      }
+    } catch {
+      outgoing.destroy()
     }
+    discard(incoming)
   }
+}
+
+/** Drops what the client still sends, so that it reads the answer and its connection can be used again. One that goes on is cut off. */
+function discard(incoming: NodeRequest): void {
+  incoming.resume()
+  if (incoming.complete) return
+  const stop = after(LINGER, () => incoming.destroy(), false)
+  incoming.on('close', stop)
 }
 
 async function answerTo(handler: FetchHandler, incoming: NodeRequest, signal: AbortSignal): Promise<Response> {
@@ -87,68 +108,89 @@ function headersOf({ headers }: Response): Record<string, string | string[]> {
 }
 
 function requestFrom(incoming: NodeRequest, signal: AbortSignal): Request {
-  const { method = 'GET', headers, socket } = incoming
-  const host = headers[':authority'] ?? headers['host'] ?? 'localhost'
-  const scheme = 'encrypted' in Object(socket) ? 'https' : 'http'
-  const path = incoming.originalUrl ?? incoming.url ?? '/'
-  // A path that begins with two slashes would be read as a host.
-  const url = new URL(`${scheme}://${String(host)}${path.startsWith('/') ? path : '/'}`)
+  const { method = 'GET', headers } = incoming
+  const url = urlOf(incoming)
   const given = new Headers()
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || name.startsWith(':')) continue
     for (const one of typeof value === 'string' ? [value] : value) given.append(name, one)
   }
   const hasBody = method !== 'GET' && method !== 'HEAD'
-  if (!hasBody) return new Request(url, { method, headers: given, signal })
-  const body = incoming.body === undefined ? streamOf(incoming) : JSON.stringify(incoming.body)
-  return new Request(url, { method, headers: given, signal, body, duplex: 'half' } as RequestInit)
+  const body = hasBody ? bodyOf(incoming) : undefined
+  return new Request(url, { method, headers: given, signal, ...(body !== undefined && { body, duplex: 'half' }) })
+}
+
+/** Returns the URL of the request. Throws if a part of it comes from where it must not: a path from the host, or a host from the path. */
+function urlOf({ headers, socket, originalUrl, url: target = '/' }: NodeRequest): URL {
+  const host = String(headers[':authority'] ?? headers['host'] ?? 'localhost')
+  if (!/^[^\s/?#@\\]+$/.test(host)) throw new TypeError('the host is malformed')
+  const scheme = 'encrypted' in Object(socket) ? 'https' : 'http'
+  const path = originalUrl ?? target
+  // A client of a proxy sends a whole URL.
+  const url = new URL(path.startsWith('/') ? `${scheme}://${host}${path}` : path)
+  if (!/^https?:$/.test(url.protocol)) throw new TypeError('the URL is malformed')
+  return url
+}
+
+function bodyOf(incoming: NodeRequest): BodyInit | undefined {
+  const { body, headers } = incoming
+  if (body === undefined) return streamOf(incoming)
+  // A parser of bodies makes an empty object of a request without a body.
+  if (headers['content-type'] === undefined) return undefined
+  return typeof body === 'string' ? body : JSON.stringify(body)
 }
 
 /** The body as a stream that is read no faster than the handler takes it. */
 function streamOf(incoming: NodeRequest): ReadableStream<Uint8Array> {
-  let parts: AsyncIterator<Uint8Array> | undefined
+  let isBegun = false
+  let isOver = false
+  const end = (how: () => void) => {
+    if (isOver) return
+    isOver = true
+    how()
+  }
+  const begin = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    isBegun = true
+    incoming.on('data', (chunk) => {
+      if (isOver) return
+      controller.enqueue(chunk)
+      incoming.pause()
+    })
+    incoming.on('end', () => end(() => controller.close()))
+    const broken = () => end(() => controller.error(new Error('the client has left')))
+    incoming.on('error', broken)
+    incoming.on('close', broken)
+  }
   return new ReadableStream<Uint8Array>(
     {
-      async pull(controller) {
-        parts ??= incoming[Symbol.asyncIterator]()
-        const { done, value } = await parts.next()
-        if (done) controller.close()
-        else controller.enqueue(value)
+      pull(controller) {
+        if (!isBegun) begin(controller)
+        incoming.resume()
+      },
+      cancel() {
+        isOver = true
       },
     },
     { highWaterMark: 0 },
   )
 }
 
-async function send(
-  body: ReadableStream<Uint8Array> | null,
-  outgoing: NodeResponse,
-  isGone: () => boolean,
-): Promise<void> {
+async function send(body: ReadableStream<Uint8Array> | null, outgoing: NodeResponse, left: AbortSignal): Promise<void> {
   const reader = body?.getReader()
   if (!reader) return void outgoing.end()
-  // Not awaited: it also ends a read that waits for the next event.
-  outgoing.on('close', () => void reader.cancel().catch(() => {}))
-  try {
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (isGone()) return
-      if (done) return void outgoing.end()
-      if (!outgoing.write(value)) await drained(outgoing)
-    }
-  } catch {
-    outgoing.destroy()
-  }
-}
-
-/** Waits until the client has read, or has left. */
-function drained(outgoing: NodeResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      outgoing.off('drain', done)
-      resolve()
-    }
-    outgoing.on('drain', done)
-    outgoing.on('close', done)
+  let resume: (() => void) | undefined
+  outgoing.on('drain', () => resume?.())
+  outgoing.on('close', () => {
+    // Not awaited: it also ends a read that waits for the next event.
+    void reader.cancel().catch(() => {})
+    resume?.()
   })
+  // Also while the client does not read.
+  reader.closed.catch(() => outgoing.destroy())
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (left.aborted) return
+    if (done) return void outgoing.end()
+    if (!outgoing.write(value)) await new Promise<void>((resolve) => (resume = resolve))
+  }
 }

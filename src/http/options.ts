@@ -123,7 +123,9 @@ function interval(argument: string, value: unknown, otherwise: number): number {
 }
 
 function basePathFrom(value: unknown = ''): string {
-  if (typeof value !== 'string' || !/^(\/[^/?#\s]+)*$/.test(value)) {
+  const isPath = typeof value === 'string' && /^(\/[^/?#\s]+)*$/.test(value)
+  // A path with another spelling than the one of a request would never be found.
+  if (!isPath || new URL(value, 'http://localhost').pathname !== (value || '/')) {
     throw wrongType('basePath', "'' or a path such as '/calloff', without a slash at its end", value)
   }
   return value

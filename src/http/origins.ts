@@ -13,6 +13,8 @@ const PREFLIGHT_AGE = '600'
 function isOwnPage(origin: string | null, site: string | null, url: URL): boolean {
   if (site !== null) return site === 'same-origin' || (site === 'none' && origin === null)
   if (origin === null) return true
+  // A sandboxed page says `null`, and so does an URL without an origin.
+  if (origin === 'null') return false
   // A proxy may end TLS in front of this server, which then sees http.
   return origin === url.origin || origin === `https://${url.host}`
 }
@@ -38,7 +40,11 @@ export function checkOrigin(
   throw new Problem('cross-origin')
 }
 
-/** The answer to the question of a browser whether a page of an allowed origin may send a request. */
+/** Whether a browser asks if a page of an origin that is allowed may send a request. `cors`: what `checkOrigin` returned. */
+export function isPreflight({ method }: Request, cors: Readonly<Record<string, string>>): boolean {
+  return method === 'OPTIONS' && Object.keys(cors).length > 0
+}
+
 export function preflight(): Response {
   return new Response(null, {
     status: 204,

@@ -10,12 +10,22 @@ export type Parameters = ReadonlyMap<string, string>
 /** Reads the query. A misspelt `runId` would otherwise lead to another run. */
 export function parametersOf(url: URL, known: readonly string[]): Parameters {
   const parameters = new Map<string, string>()
+  checkEscapes(url.search)
   for (const [name, value] of url.searchParams) {
     if (parameters.has(name)) throw new Problem('bad-request', `the parameter ${shown(name)} is given twice`)
     if (!known.includes(name)) throw unknownParameter(name, known)
     parameters.set(name, value)
   }
   return parameters
+}
+
+/** `URL` repairs what is no UTF-8: two names would become one. */
+function checkEscapes(query: string): void {
+  try {
+    decodeURIComponent(query)
+  } catch {
+    throw new Problem('bad-request', 'the query has a % that does not begin the escape of a byte, or is no UTF-8')
+  }
 }
 
 function unknownParameter(name: string, known: readonly string[]): Problem {
@@ -54,5 +64,8 @@ export function numberIn(parameters: Parameters, name: string, least: number, mo
 /** Checks a whole number that came from a client. */
 export function numberFrom(name: string, value: unknown, least: number, most: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
-  throw new Problem('bad-request', `${name} must be a whole number from ${least} to ${most}, got ${shown(value)}`)
+  throw new Problem(
+    'bad-request',
+    `${name} must be a whole number from ${least} to ${most}, got ${shown(typeof value === 'string' ? value.slice(0, 100) : value)}`,
+  )
 }

@@ -7,13 +7,22 @@ import type * as reasonsModule from '../../dist/core/reasons.js'
 import { runs } from '../property/runs.js'
 
 const file = new URL('../../../dist/core/reasons.js', import.meta.url)
-const { decodeReason, encodeLine, encodeReason, readable, traceIn, withTrace } = (await import(
+const { decodeReason, encodeLine, encodeReason, readable, reasonOf, traceIn, withTrace } = (await import(
   file.href
 )) as typeof reasonsModule
 
 test('text that is no reason of ours is none, and no error', () => {
   for (const text of ['', 'stop', '{', '{"$":5}', '{"$":["bigint","x"]}', '['.repeat(100_000)]) {
     assert.deepEqual(decodeReason(text, 'a test'), { reason: undefined, saying: undefined }, text.slice(0, 20))
+  }
+})
+
+test('a form that was parsed already is not trusted either, however deep it is', () => {
+  const deep: unknown = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000))
+  assert.equal(Array.isArray(reasonOf(deep, 'a test')), true)
+  assert.equal(reasonOf({ $: ['bigint', '7'] }, 'a test'), 7n)
+  for (const form of [undefined, { $: 5 }, { $: null }, { $: ['object', 1] }]) {
+    assert.equal(reasonOf(form, 'a test'), undefined)
   }
 })
 
