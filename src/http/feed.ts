@@ -140,6 +140,8 @@ export class Feed {
   }
 
   tellState(state: FeedState): void {
+    // A hub tells of every attempt to connect that has failed.
+    if (state === this.#state) return
     this.#state = state
     this.#append([stateText(state, this.#idAt(this.#last + 1))])
     if (state === 'connected') this.#hurry()

@@ -269,7 +269,7 @@ describe('the events of names', () => {
     assert.deepEqual(
       beginning.map(({ event, data, id }) => [event, data['name'] ?? data['state'], id === undefined]),
       [
-        ['reset', undefined, true],
+        ['reset', undefined, false],
         ['opened', 'job', true],
         ['cancelled', 'old', true],
         ['hub', 'connected', true],
