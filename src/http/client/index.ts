@@ -1,6 +1,9 @@
 /**
- * The client of the hub over HTTP, for browsers and every program with fetch.
+ * calloff/http/client: the hub over HTTP, for browsers and everything else that has `fetch`.
  *
  * @module
  */
-export type { MarkValue } from '../values.js'
+export { HttpToken, httpToken, type HttpTokenOptions } from './http-token.js'
+export type { HoldEvent } from './hold.js'
+export { HttpHubError, type HttpHeaders, type RequestOptions } from './request.js'
+export { stop, type StopOptions } from './stop.js'
