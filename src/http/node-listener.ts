@@ -29,6 +29,8 @@ export interface NodeRequest {
 /** What is needed of a `ServerResponse`, of HTTP/1.1 or HTTP/2. */
 export interface NodeResponse {
   writeHead(status: number, headers: Record<string, string | string[]>): unknown
+  /** Sends the headers before there is a body to send with them. */
+  flushHeaders?(): unknown
   write(chunk: Uint8Array): boolean
   end(): unknown
   destroy(error?: Error): unknown
@@ -71,6 +73,8 @@ export function toNodeListener(handler: FetchHandler): (request: NodeRequest, re
       if (left.signal.aborted) await answer.body?.cancel()
       else {
         outgoing.writeHead(answer.status, headersOf(answer))
+        // The first event may come much later, and the client wants to know that it is connected.
+        if (answer.headers.get('content-type')?.startsWith('text/event-stream')) outgoing.flushHeaders?.()
         await send(answer.body, outgoing, left.signal)
       }
     } catch {
