@@ -5,4 +5,5 @@
  */
 export { type HubHandler, hubHandler } from './handler.js'
 export { type FetchHandler, type NodeRequest, type NodeResponse, toNodeListener } from './node-listener.js'
+export { hubPage, type HubPageOptions } from './page.js'
 export type { Asked, Authorization, HandlerLimits, HubHandlerOptions } from './options.js'
