@@ -262,6 +262,7 @@ export const commands: readonly Command[] = [
     about: [
       'Listens at your own socket, which no other user can reach, or where --listen or CALLOFF_HUB says. It runs until SIGTERM or Ctrl+C. The first line it prints is `ready` and the URL.',
       'Over TCP a key is needed. If there is no key file, serve makes one. A client that has the key may cancel any name.',
+      'With --http it also serves a page with all names, their holders and a Stop button, and the API of the hub over HTTP. The second line it prints is `page` and the link. A user who has the link may cancel any name.',
     ],
     operands: none,
     options: {
@@ -282,19 +283,45 @@ export const commands: readonly Command[] = [
         is: 'duration',
         help: 'End when no client has been connected for this time. Default: never.',
       },
+      http: { value: 'HOST:PORT', help: 'Serve a page for operators there, and the API of the hub over HTTP.' },
+      hub: {
+        value: 'URL',
+        is: 'url',
+        help: 'With --http: serve the page for the hub at this URL, and run no hub: unix:PATH, tcp://HOST:PORT, tls://, redis://, nats:// or postgres://.',
+      },
       ...JSON_OUT,
     },
     examples: [
       ['calloff serve', ''],
       ['calloff serve --listen tcp://127.0.0.1:4747 --journal /var/lib/calloff/journal', ''],
       ['calloff serve --idle 10m &', ''],
+      ['calloff serve --http 127.0.0.1:4748', 'a page with a Stop button'],
+      ['calloff serve --http 127.0.0.1:4748 --hub redis://localhost', 'for a hub in Redis'],
     ],
     exits: [
       ['0', 'ended by SIGTERM, SIGINT or --idle'],
-      ['1', 'it cannot listen, or its journal cannot be written'],
+      ['1', 'it cannot listen, its journal cannot be written, or the hub of --hub cannot be reached'],
       ['3', 'another server has the journal'],
     ],
     load: async () => (await import('./serve.js')).serve,
+  },
+  {
+    name: 'ui',
+    summary: 'Open the page of serve --http in a browser.',
+    about: [
+      'Prints the link to the page, and opens it in a browser if there is a display. A user who has the link may cancel any name.',
+    ],
+    operands: none,
+    options: {
+      print: { short: 'p', help: 'Print the link, and open no browser.' },
+      json: { help: 'Print the link as JSON, and open no browser.' },
+    },
+    examples: [
+      ['calloff ui', ''],
+      ['calloff ui --print', ''],
+    ],
+    exits: [['1', 'no server of this user serves a page']],
+    load: async () => (await import('./ui.js')).ui,
   },
   {
     name: 'completion',
