@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { describe, it } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { CANCELLED, type CancellationError, type CancellationToken, SimpleToken } from 'calloff'
 import {
   connectHub,
@@ -114,6 +116,18 @@ function told(hub: TokenHub, type: HubEvent['type']): Promise<void> {
 }
 
 const ended = (token: CancellationToken): Promise<CancellationError> => token.wait()
+
+/** Waits until the holders of "name" have these states. */
+async function states(hub: TokenHub, ...wanted: readonly Holder['state'][]): Promise<readonly Holder['state'][]> {
+  for (;;) {
+    const [listing] = await hub.list('name')
+    const found = (listing?.holders ?? []).map(({ state }) => state).toSorted()
+    if (String(found) === String(wanted)) return found
+  }
+}
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 // ---- The cases
 
@@ -524,6 +538,97 @@ const cases: readonly Case[] = [
       const settled = Promise.all(pending.map((promise) => outcomeOf(() => promise)))
       const closing = await outcomeOf(() => hub.close({ timeout: 0 }))
       return [closing, await settled, tokenSeen(token), hub.state]
+    },
+  },
+  {
+    name: 'a promise given to acknowledged holds the acknowledgement of that holder back',
+    async observe({ hub, other }) {
+      const passing = hub.open('name')
+      const plain = hub.open('name')
+      const hears: (() => void)[] = []
+      const far = [0, 1].map(() => passing.acknowledged(new Promise<void>((resolve) => hears.push(resolve))))
+      await Promise.all([passing.ready, plain.ready])
+      await other.cancel('name', 'stop')
+      const seen: unknown[] = [await states(other, 'acknowledged', 'open')]
+      hears[0]?.()
+      await far[0]
+      // What the hub was told before is told by the time it answers.
+      await hub.list()
+      seen.push(await states(other, 'acknowledged', 'open'))
+      hears[1]?.()
+      const receipt = await other.cancel('name', undefined, { timeout: 60_000, until: 'acknowledged' })
+      return [seen, receiptSeen(receipt), tokenSeen(passing)]
+    },
+  },
+  {
+    name: 'a rejection counts as heard; a promise that comes after the acknowledgement takes nothing back',
+    async observe({ hub, other }) {
+      const token = hub.open('name')
+      const failed = token.acknowledged(Promise.reject(new Error('the far side has gone')))
+      const rejected = await outcomeOf(() => failed)
+      await token.ready
+      await other.cancel('name')
+      const seen = [await states(other, 'acknowledged')]
+      void token.acknowledged(new Promise(() => {}))
+      await hub.list()
+      return [rejected, seen, await states(other, 'acknowledged')]
+    },
+  },
+  {
+    name: 'a holder that has finished or is closed counts as acknowledged, whatever it passes on',
+    async observe({ hub, other }) {
+      let hear!: () => void
+      const far = new Promise<void>((resolve) => (hear = resolve))
+      const tokens = [hub.open('finished'), hub.open('closed')] as const
+      for (const token of tokens) void token.acknowledged(far)
+      void tokens[0].finished(Promise.resolve())
+      await Promise.all(tokens.map((token) => token.ready))
+      for (const { topic } of [{ topic: 'finished' }, { topic: 'closed' }]) await other.cancel(topic)
+      const finished = await other.cancel('finished', undefined, { timeout: 60_000 })
+      tokens[1].close()
+      const closed = await other.cancel('closed', undefined, { timeout: 60_000 })
+      // Too late to change anything.
+      hear()
+      await far
+      const listed = (await other.list()).map(({ name, holders }) => [name, holders.map(({ state }) => state)])
+      return [receiptSeen(finished), receiptSeen(closed), listed]
+    },
+  },
+  {
+    name: 'acknowledged takes a promise, and returns it',
+    async observe({ hub }) {
+      const token = hub.open('name')
+      const heard = Promise.resolve(7)
+      assertSame(token.acknowledged(heard), heard)
+      return [
+        await outcomeOf(() => token.acknowledged(undefined as never)),
+        await outcomeOf(() => token.acknowledged({} as never)),
+      ]
+    },
+  },
+  {
+    name: 'a dropped token is garbage, though it waits for an acknowledgement that never comes, or that has come',
+    async observe({ hub, other }) {
+      const heard = Promise.resolve()
+      const dropped: WeakRef<RemoteToken>[] = []
+      const open = async () => {
+        const tokens = [hub.open('never'), hub.open('heard'), hub.open('cancelled')] as const
+        void tokens[0].acknowledged(new Promise(() => {}))
+        void tokens[1].acknowledged(heard)
+        void tokens[2].acknowledged(new Promise(() => {}))
+        await Promise.all(tokens.map((token) => token.ready))
+        await other.cancel('cancelled')
+        for (const token of tokens) dropped.push(new WeakRef(token))
+      }
+      await open()
+      for (let listed = 1; listed > 0;) {
+        await hub.list()
+        collectGarbage()
+        if (dropped.some((one) => one.deref() !== undefined)) continue
+        listed = (await other.list()).filter(({ holders }) => holders.length > 0).length
+      }
+      // Keeps the promise until here.
+      return [await heard, dropped.length]
     },
   },
   {
