@@ -4,7 +4,7 @@ import { Component, type JSX } from 'preact'
 import { useLayoutEffect, useRef } from 'preact/hooks'
 import { ask, invalidate, now, select, table, view, wish } from './state.js'
 import type { Column, Row } from './table.js'
-import { keyOf, markText, spanText } from './values.js'
+import { briefMark, count, keyOf, markText, spanText } from './values.js'
 
 /** Rows above and below those in sight: the next ones are there before they are scrolled to, and the Tab key finds them. */
 const AROUND = 6
@@ -197,7 +197,7 @@ class NameRow extends Component<RowProps> {
           {Number.isNaN(since) ? '' : spanText(seconds * 1_000 - since)}
         </div>
         <div role="cell" class="why" title={why}>
-          {why}
+          {listing.mark && briefMark(listing.mark)}
         </div>
         <div role="cell" class="act">
           {row.state === 'live' ? (
@@ -245,10 +245,10 @@ export function StateBadge({ row, seconds }: { readonly row: Row; readonly secon
   return <span class="badge live">{lease?.held === true ? `leased, term ${lease.fence}` : 'live'}</span>
 }
 
-/** Describes the first two holders that have not finished, and says how many more there are. */
+/** Describes the holders that have not finished, as far as there is room. */
 function holdersText({ listing: { holders } }: Row): string {
   const here = holders.filter(({ state }) => state !== 'finished')
-  const shown = here.slice(0, 2).map(({ host, pid, silent }) => `${visible(host)}:${pid}${silent ? ' (silent)' : ''}`)
-  if (here.length > 2) shown.push(`${here.length - 2} more`)
-  return shown.join(', ')
+  const texts = here.slice(0, 10).map(({ host, pid, silent }) => `${visible(host)}:${pid}${silent ? ' (silent)' : ''}`)
+  if (here.length > texts.length) texts.push('…')
+  return here.length > 1 ? `${count(here.length, 'holder')}: ${texts.join(', ')}` : texts.join('')
 }

@@ -1,6 +1,6 @@
 /** The names that the server has told of, with what has happened to each since the page was opened. */
 import type { StreamEvent } from './feed.js'
-import { type Holder, keyOf, type Listing, markText, processText, titleOf, type Topic } from './values.js'
+import { briefMark, type Holder, keyOf, type Listing, markText, processText, titleOf, type Topic } from './values.js'
 
 /** `stopping`: cancelled, and not all holders have finished. */
 export type State = 'stopping' | 'live' | 'cancelled'
@@ -46,7 +46,7 @@ function compareTexts(a: string, b: string): number {
 
 function whyOf({ listing: { mark } }: Row): string {
   // Those without a mark are last.
-  return mark === null ? '\u{10FFFF}' : markText(mark)
+  return mark === null ? '\u{10FFFF}' : briefMark(mark)
 }
 
 export interface Wish {

@@ -66,6 +66,12 @@ export function markText({ who, kind, text }: Mark): string {
   return `by ${processText(who)}${kind === 'manual' ? '' : ` (${visible(kind)})`}${text === '' ? '' : `: ${visible(text)}`}`
 }
 
+/** `wrong branch, by build-7:4711`: what is most important comes first, since the end may be cut off. */
+export function briefMark({ who, kind, text }: Mark): string {
+  const why = [...(kind === 'manual' ? [] : [kind]), ...(text === '' ? [] : [text])].join(': ')
+  return visible(`${why}${why === '' ? '' : ', '}by ${who.host}:${who.pid}`)
+}
+
 /** Returns a time span for people, in whole seconds: `40s`, `2h5m`. */
 export function spanText(ms: number): string {
   return formatDuration(Math.max(0, Math.floor(ms / 1_000) * 1_000))

@@ -292,7 +292,7 @@ describe('the page', { skip }, () => {
       await nameButton(page, 'job (run <b>1</b>)').waitFor()
       assert.match(
         await page.getByRole('row').filter({ hasText: 'other' }).innerText(),
-        /: <img src=x .*\\u\{202e\}txt/,
+        /<img src=x .*\\u\{202e\}txt\\u\{7\}, by /,
       )
       await page.getByRole('button', { name: `Stop ${name}`, exact: true }).click()
       await page.getByRole('textbox', { name: /^Reason/ }).fill(evil.replace('\u0007', ''))
