@@ -107,7 +107,7 @@ function checkExample(open) {
       }))
   }
 
-  it('Stop before a server knows of the run: the model is not asked', () =>
+  it('Stop before a server knows of the run: not a word is written', () =>
     visit(async (tab) => {
       const { page, ask, press, says, answer, stops } = await tab()
       let release
