@@ -255,6 +255,19 @@ export function readable(reason: unknown, most: number): string {
   return clip(written(reason, most), most)
 }
 
+const bytesOf: SizeOf = (text) => new TextEncoder().encode(text).length
+
+/**
+ * Returns a reason as a value that JSON can express, of at most `limit` bytes, without stack traces. {@link reasonOf} reads it back.
+ * Undefined if there is no reason.
+ */
+export function valueOfReason(reason: unknown, limit: number): unknown {
+  if (reason === undefined) return undefined
+  const form: unknown = JSON.parse(encodeReason(reason, undefined, false, limit, bytesOf) ?? 'null')
+  const { $: [tag, inner] = [] as unknown[] } = Object(form) as { $?: unknown[] }
+  return tag === 'said' ? inner : form
+}
+
 /** Encodes a text, shortened where it has to be. Undefined if nothing fits. */
 export function encodeLine(text: string, limit: number, sizeOf: SizeOf): string | undefined {
   return shorten(text, limit, (part) => {

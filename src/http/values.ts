@@ -1,13 +1,10 @@
 /** The values of the API, as JSON. docs/reference/http.md describes them. */
-import { attempt, encodeReason, readable } from '../core/reasons.js'
+import { attempt, readable, valueOfReason } from '../core/reasons.js'
 import type { Holder, Listing, Mark, Receipt, Who } from '../remote/contract/hub.js'
 import { REASON_BYTES } from '../remote/contract/limits.js'
 
 /** The greatest length of a reason as readable text, in characters. */
 const TEXT = 2_000
-
-const encoder = new TextEncoder()
-const sizeOf = (text: string) => encoder.encode(text).length
 
 /** A mark as the API shows it. */
 export interface MarkValue {
@@ -19,14 +16,6 @@ export interface MarkValue {
   readonly at: string
 }
 
-/** Returns the form of a reason that JSON can express: see core/reasons.ts. Stacks stay on the server. */
-function formOf(reason: unknown): unknown {
-  const encoded = encodeReason(reason, undefined, false, REASON_BYTES, sizeOf)
-  const form: unknown = encoded === undefined ? undefined : JSON.parse(encoded)
-  const { $: [tag, inner] = [] as unknown[] } = Object(form) as { $?: unknown[] }
-  return tag === 'said' ? inner : form
-}
-
 /** Returns a moment as text. A date that came from another process may be out of range. */
 function momentOf(date: Date): string {
   return attempt(() => date.toISOString()) ?? new Date(0).toISOString()
@@ -35,7 +24,7 @@ function momentOf(date: Date): string {
 export function markValue({ kind, reason, who: { host, pid, token }, at }: Mark): MarkValue {
   return {
     kind,
-    ...(reason !== undefined && { reason: formOf(reason) }),
+    ...(reason !== undefined && { reason: valueOfReason(reason, REASON_BYTES) }),
     text: reason === undefined ? '' : readable(reason, TEXT),
     who: { host, pid, token: token ?? null },
     at: momentOf(at),

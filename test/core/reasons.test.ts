@@ -7,7 +7,7 @@ import type * as reasonsModule from '../../dist/core/reasons.js'
 import { runs } from '../property/runs.js'
 
 const file = new URL('../../../dist/core/reasons.js', import.meta.url)
-const { decodeReason, encodeLine, encodeReason, readable, reasonOf, traceIn, withTrace } = (await import(
+const { decodeReason, encodeLine, encodeReason, readable, reasonOf, traceIn, valueOfReason, withTrace } = (await import(
   file.href
 )) as typeof reasonsModule
 
@@ -24,6 +24,16 @@ test('a form that was parsed already is not trusted either, however deep it is',
   for (const form of [undefined, { $: 5 }, { $: null }, { $: ['object', 1] }]) {
     assert.equal(reasonOf(form, 'a test'), undefined)
   }
+})
+
+test('a reason as a value for JSON is read back as it was, and is cut where it is too long', () => {
+  for (const reason of [undefined, null, 'why', '', 0, -0, 7n, [{ a: 1, $: 2 }], new Date(5)]) {
+    const sent: unknown = JSON.parse(JSON.stringify({ reason: valueOfReason(reason, 200) }))
+    assert.deepEqual(reasonOf((sent as { reason: unknown }).reason, 'a test'), reason)
+  }
+  assert.deepEqual(valueOfReason(new RangeError('no'), 200), { $: ['error', { name: 'RangeError', message: 'no' }] })
+  assert.match(String(valueOfReason('x'.repeat(300), 200)), /^x+…$/)
+  assert.equal(valueOfReason('why', 1), null, 'nothing fits')
 })
 
 test('a reason as readable text is cut where it is too long', () => {

@@ -41,14 +41,6 @@ export interface Held {
   close(): void
 }
 
-export interface HoldOptions {
-  readonly token: Held
-  readonly send: Send
-  readonly query: string
-  readonly ttl: number
-  readonly onEvent: ((event: HoldEvent) => void) | undefined
-}
-
 /** What a token can do with its hold. */
 export interface Hold {
   readonly ready: Promise<void>
@@ -74,7 +66,13 @@ function deferred(): { promise: Promise<void>; resolve: () => void; reject: (err
 /** 404: another server has the stream. */
 const mayBeElsewhere = (error: unknown) => mayPass(error) || (error as HttpHubError).status === 404
 
-export function openHold({ token, send, query, ttl, onEvent }: HoldOptions): Hold {
+export function openHold(
+  token: Held,
+  send: Send,
+  query: string,
+  ttl: number,
+  onEvent: ((event: HoldEvent) => void) | undefined,
+): Hold {
   const reference = new WeakRef(token)
   const ended = new SimpleToken()
   const ready = deferred()
@@ -120,8 +118,7 @@ export function openHold({ token, send, query, ttl, onEvent }: HoldOptions): Hol
     began = now()
     const headers: HttpHeaders = id ? { 'last-event-id': id } : {}
     const response = await send(`/v1/hold${query}&ttl=${ttl}`, idle, undefined, headers)
-    if (!response.headers.get('content-type')?.startsWith('text/event-stream'))
-      throw badAnswer(undefined, response.status)
+    if (!response.headers.get('content-type')?.startsWith('text/event-')) throw badAnswer(undefined, response.status)
     await readEvents(response.body as ReadableStream<Uint8Array>, take, () => idle.restart(SILENCE))
     throw new HttpHubError('unreachable', 'the stream has ended')
   }

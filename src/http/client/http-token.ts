@@ -83,7 +83,7 @@ export class HttpToken extends CancellationToken {
   }
 
   /**
-   * Resolves when the cancel of the token is stored, whoever has cancelled it.
+   * Resolves when the cancel of the token is stored, whichever process made it.
    *
    * Errors: rejects with {@link HttpHubError} if the server refuses the cancel, or if the token is closed and was not cancelled.
    */
@@ -224,5 +224,5 @@ export function httpToken(url: string | URL, name: string, options?: HttpTokenOp
   const { runId = '', ttl = 30_000, onEvent } = given
   const query = queryOf(name, runId)
   const send = senderTo(url, given)
-  return new HttpToken(name, runId, (token) => openHold({ token, send, query, ttl, onEvent }))
+  return new HttpToken(name, runId, (token) => openHold(token, send, query, ttl, onEvent))
 }

@@ -28,13 +28,13 @@ export class HttpHubError extends Error {
    * Codes do not change between versions.
    */
   readonly code: string
-  /** The status of the answer. 0 if there was none, or none that could be read. */
-  readonly status: number
+  /** The status of the answer. Undefined if there was none, or none that could be read. */
+  readonly status: number | undefined
   /** When the server may be asked again, in milliseconds. @internal */
-  readonly retryAfter: number
+  readonly retryAfter: number | undefined
 
   /** @internal */
-  constructor(code: string, message: string, cause?: unknown, status = 0, retryAfter = 0) {
+  constructor(code: string, message: string, cause?: unknown, status?: number, retryAfter?: number) {
     super(message, { cause })
     this.code = code
     this.status = status
@@ -49,7 +49,7 @@ export const badAnswer = (cause?: unknown, status?: number): HttpHubError =>
 /** Whether the same request may succeed later: the network has failed, or the server has too much to do, or a fault. */
 export function mayPass(error: unknown): boolean {
   const { status } = Object(error) as HttpHubError
-  return !status || status > 499 || status === 408 || status === 429
+  return !((status as number) < 500) || status === 408 || status === 429
 }
 
 /** How long to wait after a failure, in milliseconds. Failures count from 1. */
@@ -86,10 +86,8 @@ export function senderTo(url: string | URL, { headers, fetch: send = fetch }: Re
   return async (path, { signal }, body, others) => {
     const own = typeof headers === 'function' ? await headers() : headers
     const init = {
-      method: body ? 'POST' : 'GET',
-      keepalive: !!body,
+      ...(body && { method: 'POST', body, keepalive: true }),
       headers: { 'content-type': 'application/json', ...own, ...others },
-      body: body as string,
       signal,
     }
     const response = await send(base + path, init).catch((cause: unknown) => {
@@ -97,11 +95,11 @@ export function senderTo(url: string | URL, { headers, fetch: send = fetch }: Re
     })
     const { ok, status } = response
     if (ok) return response
-    const { code, detail, title } = (await response.json().catch(() => ({}))) as Record<string, string | undefined>
+    const { code, detail } = (await response.json().catch(() => ({}))) as Record<string, string | undefined>
     const wait = response.headers.get('retry-after') as string
     throw new HttpHubError(
       code ?? 'refused',
-      detail ?? title ?? `the server answers ${status}`,
+      detail ?? `the server answers ${status}`,
       undefined,
       status,
       Number(wait) * 1_000 || Date.parse(wait) - readWall(),
@@ -112,7 +110,6 @@ export function senderTo(url: string | URL, { headers, fetch: send = fetch }: Re
 /** Returns the query that selects a run of a name. The server checks all the rest. */
 export function queryOf(name: string, runId = ''): string {
   optional('name', 'string', name ?? null)
-  optional('runId', 'string', runId)
   // It throws for text that is not well-formed, which would arrive as another name.
   return `?name=${encodeURIComponent(name)}&runId=${encodeURIComponent(runId)}`
 }

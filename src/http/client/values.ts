@@ -1,6 +1,5 @@
 /** The values of the API as the client returns them. */
-import { reasonTextOf } from '../../core/graph.js'
-import { decodeReason, encodeReason } from '../../core/reasons.js'
+import { reasonOf, valueOfReason } from '../../core/reasons.js'
 import { kindFrom } from '../../core/remote-origin.js'
 import type { Holder, Mark, Receipt } from '../../remote/contract/hub.js'
 
@@ -13,27 +12,15 @@ export interface Answer extends Omit<Receipt, 'holders' | 'mark' | 'waiting'> {
   readonly holders: unknown
 }
 
-// oxlint-disable-next-line typescript/no-base-to-string -- a server that sends something else gets what it has sent
-const textFrom = (value: unknown): string => String(value)
-
-/** A mark as it has arrived, if it is one. */
-interface MarkAnswer {
-  readonly kind: unknown
-  readonly reason?: unknown
-  readonly who: Readonly<Record<'host' | 'pid' | 'token', unknown>>
-  readonly at: never
-}
-
-/** Throws for a value that is no mark. */
+/** Returns the mark that has arrived. Throws for a value that is none. */
 export function markFrom(value: unknown): Mark {
-  const { kind, reason, who, at } = value as MarkAnswer
-  const { host, pid, token } = who
-  const by = { host: textFrom(host), pid: Number(pid), token: token ? textFrom(token) : undefined }
+  const mark = value as Mark
+  const { kind, reason, who, at } = mark
   return {
+    ...mark,
     kind: kindFrom(kind),
-    // Without a reason there is no text, and what is no text is decoded as no reason.
-    reason: decodeReason(JSON.stringify(reason), `process ${by.pid} on ${by.host}`).reason,
-    who: by,
+    reason: reasonOf(reason, `process ${who.pid} on ${who.host}`),
+    who: { ...who, token: who.token ?? undefined },
     at: new Date(at),
   }
 }
@@ -45,7 +32,7 @@ export function markFrom(value: unknown): Mark {
 export function receiptFrom({ holders, waiting, mark, ...others }: Answer, earlier?: Receipt): Receipt {
   const listed = (waiting ?? holders) as readonly Holder[]
   const left = listed.filter(({ state }) => state !== 'finished')
-  for (const one of left) Object.assign(one, { since: new Date(one.since) })
+  for (const one of left) (one as { since: Date }).since = new Date(one.since)
   const all = Math.max(earlier?.holders ?? (holders as number), left.length)
   return {
     ...(earlier ?? { ...others, mark: markFrom(mark) }),
@@ -56,13 +43,8 @@ export function receiptFrom({ holders, waiting, mark, ...others }: Answer, earli
   }
 }
 
-/** The greatest length of a reason, in bytes, as in remote/contract/limits.ts. */
-const REASON_BYTES = 8_192
-
-const sizeOf = (text: string): number => new Blob([text]).size
-
-/** Returns the body of a cancel. The reason is in the form that core/reasons.ts describes. */
+/** Returns the body of a cancel. */
 export function bodyOf(reason: unknown, others?: object): string {
-  const text = reason === undefined ? '' : encodeReason(reason, reasonTextOf(reason), false, REASON_BYTES, sizeOf)
-  return JSON.stringify({ ...others, reason: text ? (JSON.parse(text) as unknown) : undefined })
+  // The longest reason that a hub takes, in bytes: remote/contract/limits.ts.
+  return JSON.stringify({ ...others, reason: valueOfReason(reason, 8_192) })
 }
