@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { hubHandler } from 'calloff/http'
-import { connectHub, TokenServer } from 'calloff/remote'
+import { connectHub, type TokenHub, TokenServer } from 'calloff/remote'
 import { manualClock } from 'calloff/testing'
 import {
   answerFrom,
@@ -35,6 +35,22 @@ async function hasFree(world: World, count: number): Promise<boolean> {
   for (let at = 0; at < count; at++) taken.push(await world.handler(request(`${world.url}/v1/events`)))
   await Promise.all(taken.map(async ({ body }) => body?.cancel()))
   return taken.every(({ status }) => status === 200)
+}
+
+/** A hub whose calls are counted, by the name of the method. */
+function countedOf(hub: TokenHub): { readonly counted: TokenHub; readonly calls: Map<string, number> } {
+  const calls = new Map<string, number>()
+  const counted = new Proxy(hub, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target)
+      if (typeof value !== 'function') return value
+      return (...given: unknown[]): unknown => {
+        calls.set(String(key), (calls.get(String(key)) ?? 0) + 1)
+        return Reflect.apply(value, target, given)
+      }
+    },
+  })
+  return { counted, calls }
 }
 
 describe('streams', () => {
@@ -206,15 +222,8 @@ describe('streams', () => {
 
   it('feeds that no client follows any more are few, whatever clients have watched', async () => {
     await using world = await start()
-    let lists = 0
     const { hub } = world
-    const counted = new Proxy(hub, {
-      get(target, key) {
-        if (key === 'list') lists++
-        const value: unknown = Reflect.get(target, key, target)
-        return typeof value === 'function' ? value.bind(target) : value
-      },
-    })
+    const { calls, counted } = countedOf(hub)
     using clock = manualClock()
     const handler = hubHandler(counted, { authorize: () => true, pace: 1_000 })
     for (let at = 0; at < 1_000; at++) {
@@ -222,13 +231,14 @@ describe('streams', () => {
       await body?.cancel()
     }
     await eventually(async () => (await hub.list(), true))
-    lists = 0
+    calls.clear()
     await clock.advance(1_000)
+    const lists = calls.get('list') ?? 0
     assert.ok(lists > 0 && lists <= 100, `${lists} lists in a second`)
     handler.close()
-    lists = 0
+    calls.clear()
     await clock.advance(10_000)
-    assert.equal(lists, 0)
+    assert.equal(calls.size, 0)
   })
 })
 
@@ -453,7 +463,8 @@ describe('what does not answer', () => {
     const gone = await TokenServer.listen({ port: 0 })
     await gone.close()
     await using hub = await connectHub(gone.url, { lazy: true })
-    const handler = hubHandler(hub, { authorize: () => true })
+    const { counted, calls } = countedOf(hub)
+    const handler = hubHandler(counted, { authorize: () => true })
     const answerOf = async (target: string, method = 'GET') => {
       let response: Response | undefined
       void handler(new Request(`http://host${target}`, { method })).then((answer) => (response = answer))
@@ -468,6 +479,7 @@ describe('what does not answer', () => {
       assert.equal(response.status, 503, target)
       assert.match(response.headers.get('retry-after') as string, /^\d+$/)
     }
+    assert.equal((calls.get('list') ?? 0) + (calls.get('forget') ?? 0), 0, 'what was refused waits nowhere')
     const cancelled = await answerOf('/v1/cancel?name=a', 'POST')
     assert.equal(cancelled.status, 202)
     assert.equal(((await cancelled.json()) as { delivered: boolean }).delivered, false)
@@ -485,6 +497,32 @@ describe('what does not answer', () => {
 })
 
 describe('memory', () => {
+  it('a handler listens to its hub only while a client watches', async () => {
+    await using world = await start()
+    let listening = 0
+    const counted = new Proxy(world.hub, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key, target)
+        if (key !== 'onEvent') return typeof value === 'function' ? value.bind(target) : value
+        return (listener: Parameters<TokenHub['onEvent']>[0]) => {
+          const registration = target.onEvent(listener)
+          listening++
+          const stop = () => {
+            listening--
+            registration.stop()
+          }
+          return { stop, [Symbol.dispose]: stop }
+        }
+      },
+    })
+    const handler = hubHandler(counted, { authorize: () => true })
+    assert.equal(listening, 0)
+    for (const query of ['', '?name=a', '?prefix=b']) await handler(request(`http://host/v1/events${query}`))
+    assert.equal(listening, 1)
+    handler.close()
+    assert.equal(listening, 0)
+  })
+
   it('a handler that was dropped is garbage, though its hub lives on', async () => {
     await using store = await TokenServer.listen({ port: 0 })
     await using hub = await connectHub(store.url)
