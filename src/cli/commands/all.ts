@@ -262,7 +262,7 @@ export const commands: readonly Command[] = [
     about: [
       'Listens at your own socket, which no other user can reach, or where --listen or CALLOFF_HUB says. It runs until SIGTERM or Ctrl+C. The first line it prints is `ready` and the URL.',
       'Over TCP a key is needed. If there is no key file, serve makes one. A client that has the key may cancel any name.',
-      'With --http it also serves a page with all names, their holders and a Stop button, and the API of the hub over HTTP. The second line it prints is `page` and the link. A user who has the link may cancel any name.',
+      'With --http it also serves a page with all names, their holders and a Stop button, and the API of the hub over HTTP. The second line that it prints is `page` and the link. A user who has the link may cancel any name.',
     ],
     operands: none,
     options: {
@@ -287,7 +287,7 @@ export const commands: readonly Command[] = [
       hub: {
         value: 'URL',
         is: 'url',
-        help: 'With --http: serve the page for the hub at this URL, and run no hub: unix:PATH, tcp://HOST:PORT, tls://, redis://, nats:// or postgres://.',
+        help: 'With --http: serve the page for the hub at this URL, and start no hub: unix:PATH, tcp://HOST:PORT, tls://, redis://, nats:// or postgres://.',
       },
       ...JSON_OUT,
     },
@@ -299,8 +299,8 @@ export const commands: readonly Command[] = [
       ['calloff serve --http 127.0.0.1:4748 --hub redis://localhost', 'for a hub in Redis'],
     ],
     exits: [
-      ['0', 'ended by SIGTERM, SIGINT or --idle'],
-      ['1', 'it cannot listen, its journal cannot be written, or the hub of --hub cannot be reached'],
+      ['0', 'ended by SIGTERM, SIGINT, SIGHUP or --idle'],
+      ['1', 'it cannot listen, its journal cannot be written, or the hub at --hub cannot be reached'],
       ['3', 'another server has the journal'],
     ],
     load: async () => (await import('./serve.js')).serve,
