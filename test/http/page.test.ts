@@ -417,7 +417,9 @@ describe('the page', { skip }, () => {
       assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('name')), 'reason')
       await page.keyboard.press('Escape')
       await page.waitForFunction(() => document.activeElement?.getAttribute('aria-label') === 'Stop job-060')
-      // Other rows move around it.
+      // Its row is scrolled out of sight, and other rows move around it.
+      await page.getByRole('table').evaluate((element) => (element.scrollTop = 0))
+      await nameButton(page, 'job-000').waitFor()
       await hub.cancel('job-200')
       await page.getByRole('button', { name: 'Not stopped 1' }).waitFor()
       assert.equal(await focused(), 'Stop job-060')
