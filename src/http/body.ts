@@ -1,4 +1,4 @@
-/** Reads the body of a request, which is foreign: it may be large, slow, or no JSON at all. */
+/** Reads the body of a request. A client sends it, so it may be large, slow, or something else than JSON. */
 import { TimeoutToken } from '../core/token.js'
 import { isCancellation } from '../core/errors.js'
 import { Problem } from './problem.js'
@@ -7,7 +7,8 @@ import { Problem } from './problem.js'
 const decoderOf = () => new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
 /**
- * Returns the object in the body; an empty one without a body.
+ * Returns the object in the body; an empty one without a body. Rejects with a `Problem` if the body is too large, too slow, or not a
+ * JSON object.
  *
  * @param most the largest number of bytes
  * @param within how long the body may take, in milliseconds

@@ -3,7 +3,8 @@
  *
  * Invariants
  * ES1. A stream holds no more than one piece of text. What the client has not read yet stays in the source, which all clients share.
- * ES2. A stream ends when the client leaves, when the client does not read for `stalled`, and after `longest`. Its source is closed once.
+ * ES2. A stream ends when the client leaves, when the client does not read for `stalled`, and after `longest`. Its source is closed
+ *      once.
  */
 import { after, now } from '../core/clock.js'
 
@@ -16,7 +17,7 @@ export function eventText(event: string, json: string, id?: string): string {
 export interface EventSource {
   /** Returns what to send next, `''` if there is nothing now, undefined at the end. */
   take(): string | undefined
-  /** The stream calls it once. The source calls `news` whenever `take` would return something else than `''`. */
+  /** The stream calls it once. From then on, the source calls `news` whenever `take` would return something else than `''`. */
   start(news: () => void): void
   /** The stream has ended. */
   close(): void
@@ -28,6 +29,7 @@ export interface StreamTimes {
   readonly heartbeat: number
   /** How long a client may not read although there is something to read. */
   readonly stalled: number
+  /** How long a stream lasts at most. */
   readonly longest: number
 }
 
@@ -48,7 +50,7 @@ export class EventStreams {
     this.#times = times
   }
 
-  /** Returns the response that sends the events of a source, until its body is cancelled: a server does so when the client leaves. */
+  /** Returns the response that sends the events of a source until its body is cancelled, as a server does when the client leaves. */
   respond(source: EventSource): Response {
     const stream = new EventStream(source, () => this.#open.delete(stream))
     this.#open.add(stream)
@@ -105,7 +107,7 @@ class EventStream {
     source.start(() => this.#send())
   }
 
-  /** Ends the stream. The client comes back if it wants to. What it has not read is dropped, so it cannot keep the connection. */
+  /** Ends the stream. The client may reconnect. What it has not read is dropped, so that it cannot keep the connection open. */
   end(): void {
     if (this.#isOver) return
     this.#isOver = true

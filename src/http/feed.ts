@@ -23,7 +23,7 @@ const PIECE = 65_536
 const LOG = 4_000_000
 /** The id that a client has before it has the table. */
 const NO_ID = 'reset'
-/** A list that takes long is made less often: it may take this part of the time. */
+/** The part of the time that the feed may spend on lists: after a list that took long, the pause is longer. */
 const SHARE = 0.1
 
 export interface FeedSettings {
@@ -33,7 +33,7 @@ export interface FeedSettings {
   readonly isAbout: (topic: Topic) => boolean
   /** Milliseconds between two lists, at least. */
   readonly pace: number
-  /** How many changes are kept for clients that come back. */
+  /** How many changes are kept for clients that reconnect. */
   readonly kept: number
   /** How long the feed goes on without a stream, in milliseconds. */
   readonly linger: number
@@ -68,7 +68,7 @@ export class Feed {
   #isRead = false
   #isOver = false
   #isListing = false
-  /** The list that is being made was requested before the last change that the feed was told of. */
+  /** Whether the list that is being read was requested before the last change that `refresh` reported. */
   #isStale = false
   #stopTimer: (() => void) | undefined
   readonly #followers = new Set<() => void>()
@@ -127,7 +127,7 @@ export class Feed {
     }
   }
 
-  /** A topic may have changed: the names are listed now, not later. */
+  /** Lists the names now, because a topic may have changed. */
   refresh(topic: Topic): void {
     if (this.#settings.isAbout(topic)) this.#hurry()
   }

@@ -2,7 +2,8 @@
  * The hub over HTTP. docs/reference/http.md is the contract.
  *
  * Invariants
- * HH1. Nothing is done, and nothing is said about a name, before the origin of the request was checked and `authorize` has let it in.
+ * HH1. Nothing is done, and nothing is said about a name, before the origin of the request is checked and `authorize` has allowed it.
+ *      The id of a hold takes the place of `authorize`.
  * HH2. Every path through the handler ends with a response: it never rejects.
  * HH3. The state of a name is in the hub alone, so any server can answer any request. Only streams and holds belong to one server.
  */
@@ -32,7 +33,7 @@ import { listingValue, receiptValue } from './values.js'
 const LONGEST_WAIT = 60_000
 /** How long the hub may take to answer, in milliseconds. */
 const ANSWER = 10_000
-/** The pauses between two looks at the holders of a name, in milliseconds. */
+/** The shortest and the longest pause between two reads of the holders of a name, in milliseconds. */
 const FIRST_LOOK = 20
 const LATEST_LOOK = 500
 /** After how many seconds a client should ask an unreachable hub again. */
@@ -44,21 +45,22 @@ const PAGE = { most: 1_000, usual: 100 }
 export interface HubHandler {
   (request: Request): Promise<Response>
   /**
-   * Ends all streams, and closes all holds. Later requests are answered as before. Call it when the server shuts down: a server waits
-   * for its open streams.
+   * Ends all streams, and closes all holds. Later requests are answered as before. Call it when the server shuts down: a server ends
+   * only when its open streams have ended. The hub stays open.
    */
   close(): void
 }
 
 /**
- * Returns a function that answers HTTP requests for a hub: lists names, cancels them with a receipt, tells of changes as server-sent
- * events, and holds tokens for programs in any language. It takes a `Request` and resolves with a `Response`, as servers on Deno, Bun, Hono
- * and the edge take it; `toNodeListener` makes a listener for `node:http` of it. The API is in docs/reference/http.md.
+ * Returns a function that answers HTTP requests for a hub. It lists names, cancels them with a receipt, sends changes as server-sent
+ * events, and holds tokens for programs in any language. It takes a `Request` and resolves with a `Response`, as Deno, Bun, Hono and
+ * servers at the edge expect it. `toNodeListener` turns it into a listener for `node:http`. docs/reference/http.md describes the API.
  *
  * Security: `authorize` is required, and decides about each request. A page of another origin is refused unless `origins` lists it.
  *
- * What stays alive: nothing, without a stream or a hold. A stream makes the handler list the names that it watches every `pace`
- * milliseconds; streams of the same prefix or name share the lists. The hub stays open; its owner closes it.
+ * What stays alive: nothing, a minute after the last stream, hold and request have ended. While a client watches, and for that minute,
+ * the handler lists the names every `pace` milliseconds; streams of the same prefix or name share the lists. A hold keeps its token open until the client has finished,
+ * or has been gone for its `ttl`. The hub stays open; its owner closes it.
  *
  * Errors: throws `TypeError` or `RangeError` for a wrong option. The function that it returns never rejects.
  *
@@ -171,7 +173,7 @@ class Service {
       return isCancellation(error) ? unavailable('the hub does not answer', RETRY_AFTER) : undefined
     })
     if (known) return known
-    // A fault of the application's own logging must not leave the client without an answer.
+    // An `onError` that throws must not leave the client without an answer.
     attempt(() => this.#settings.onError(error))
     const isRefused = attempt(() => error instanceof HubError)
     return isRefused ? unavailable('the hub has refused the request', RETRY_AFTER) : new Problem('internal')
@@ -248,7 +250,10 @@ class Service {
     }
   }
 
-  /** Waits for the connection. What waits in the hub would be sent later, though its client has been told that it failed. */
+  /**
+   * Waits until the hub is connected. A request that the hub kept until then would be sent later, although the client was told that it
+   * failed. Rejects with a `Problem` if the hub is closed, and with the error of a `TimeoutToken` after `ANSWER`.
+   */
   async #reach(): Promise<void> {
     if (this.#hub.state === 'connected') return
     this.#checkOpen()
@@ -291,7 +296,7 @@ class Service {
     if (unknown !== undefined)
       throw new Problem('bad-request', `the body has an unknown field ${JSON.stringify(unknown.slice(0, 100))}`)
     const wait = timeout === undefined ? 0 : numberFrom('timeout', timeout, 0, LONGEST_WAIT)
-    // It may have the forms of core/reasons.ts, so an error arrives as one.
+    // The reason may be in the form of core/reasons.ts, so that an error arrives as an error.
     const given = reasonOf(reason, 'a client over HTTP')
     const receipt = await this.#store(topic, given, wait, untilIn(until))
     this.#feeds.refresh(topic)
@@ -313,7 +318,7 @@ class Service {
       return await patience.race(stored)
     } catch (error) {
       if (!isCancellation(error, patience)) throw error
-      // The hub keeps the cancel. The same cancel again says how far it is.
+      // The hub keeps the cancel. The same cancel again returns a receipt at once.
       stored.catch(() => {})
       return this.#hub.cancel(name, reason, { ...options, timeout: 1 })
     }

@@ -1,19 +1,19 @@
-/** The handler as a listener of `node:http`, and of all that takes such a listener: `node:http2`, express, fastify. */
+/** Turns a handler into a listener for `node:http`, and for what takes such a listener: `node:http2`, express, fastify. */
 import { wrongType } from '../core/arguments.js'
 import { after } from '../core/clock.js'
 import { Problem } from './problem.js'
 
-/** How long a client may go on with the body of a request that was answered, in milliseconds. */
+/** How long a client may go on sending the body of a request that was answered, in milliseconds. */
 const LINGER = 10_000
 
-/** What is needed of an `IncomingMessage`, of HTTP/1.1 or HTTP/2. */
+/** The part of an `IncomingMessage`, of HTTP/1.1 or HTTP/2, that the listener uses. */
 export interface NodeRequest {
   readonly method?: string | undefined
   readonly url?: string | undefined
   /** Set by express: the URL before a router has cut off its path. */
   readonly originalUrl?: string | undefined
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
-  /** Set by a parser of bodies. The stream was read then. */
+  /** Set by a body parser, which has then read the stream. */
   readonly body?: unknown
   readonly socket: object | null
   /** Whether all of the request has arrived. */
@@ -26,7 +26,7 @@ export interface NodeRequest {
   destroy(): unknown
 }
 
-/** What is needed of a `ServerResponse`, of HTTP/1.1 or HTTP/2. */
+/** The part of a `ServerResponse`, of HTTP/1.1 or HTTP/2, that the listener uses. */
 export interface NodeResponse {
   writeHead(status: number, headers: Record<string, string | string[]>): unknown
   /** Sends the headers before there is a body to send with them. */
@@ -41,10 +41,10 @@ export interface NodeResponse {
 export type FetchHandler = (request: Request) => Response | PromiseLike<Response>
 
 /**
- * Returns a listener for `node:http`, `node:http2`, express and fastify that answers requests by a fetch-style handler. It never
- * rejects. When the client leaves, `request.signal` is aborted, and the body of the response is cancelled.
+ * Returns a listener for `node:http`, `node:http2`, express and fastify that answers requests by a handler that takes a `Request` and
+ * returns a `Response`. When the client leaves, `request.signal` is aborted, and the body of the response is cancelled.
  *
- * It takes a body that was parsed before from `request.body`. For fastify, call `reply.hijack()` first, and pass
+ * If a body parser has read the body, the listener takes it from `request.body`. For fastify, call `reply.hijack()` first, and pass
  * `Object.assign(request.raw, { body: request.body })` and `reply.raw`.
  *
  * @example
@@ -84,7 +84,10 @@ export function toNodeListener(handler: FetchHandler): (request: NodeRequest, re
   }
 }
 
-/** Drops what the client still sends, so that it reads the answer and its connection can be used again. One that goes on is cut off. */
+/**
+ * Drops what the client still sends, so that it reads the answer and its connection can be used again. Cuts the client off if it goes
+ * on for longer than `LINGER`.
+ */
 function discard(incoming: NodeRequest): void {
   incoming.resume()
   if (incoming.complete) return
@@ -124,7 +127,7 @@ function requestFrom(incoming: NodeRequest, signal: AbortSignal): Request {
   return new Request(url, { method, headers: given, signal, ...(body !== undefined && { body, duplex: 'half' }) })
 }
 
-/** Returns the URL of the request. Throws if a part of it comes from where it must not: a path from the host, or a host from the path. */
+/** Returns the URL of the request. Throws for a `Host` that contains more than a host, and for a URL that is not of HTTP. */
 function urlOf({ headers, socket, originalUrl, url: target = '/' }: NodeRequest): URL {
   const host = String(headers[':authority'] ?? headers['host'] ?? 'localhost')
   if (!/^[^\s/?#@\\]+$/.test(host)) throw new TypeError('the host is malformed')

@@ -1,7 +1,7 @@
 /** The options of `hubHandler`, checked. */
 import { isArray, type NamesOf, optionalCount, optionalNonNegative, optionsOf, wrongType } from '../core/arguments.js'
 
-/** What a request asks for. */
+/** What a request wants to do, and to which names. */
 export interface Asked {
   readonly action: 'list' | 'read' | 'cancel' | 'forget' | 'watch' | 'hold'
   /** The name. Undefined if the request is about all names that begin with `prefix`. */
@@ -12,37 +12,42 @@ export interface Asked {
   readonly prefix: string | undefined
 }
 
-/** Whether a request is allowed: `true`, or the refusal. 401: the sender is unknown. `false` and 403: the sender may not do this. */
+/**
+ * Whether a request is allowed: `true`, or a refusal. 401 means that the sender is unknown, `false` and 403 that the sender may not do
+ * this.
+ */
 export type Authorization = boolean | 401 | 403
 
 /** Limits of a handler. All times are in milliseconds. */
 export interface HandlerLimits {
   /** The largest body of a request, in bytes. Default: 16,384. */
   readonly body?: number | undefined
-  /** How long the body of a request may take. Default: 10,000. */
+  /** How long the body of a request may take to arrive. Default: 10,000. */
   readonly bodyTime?: number | undefined
-  /** How many streams and holds there may be. Default: 5,000. */
+  /** How many streams and holds there may be, and requests that wait for holders. Default: 5,000. */
   readonly streams?: number | undefined
-  /** How many streams and holds one client may have: see `clientOf`. Default: 100. */
+  /** How many of them one client may have: see `clientOf`. Default: 100. */
   readonly streamsOfClient?: number | undefined
-  /** How many changes are kept for clients that come back, for each prefix or name that a client watches. Default: 2,000. */
+  /** How many changes are kept for clients that reconnect, for each prefix or name that a client watches. Default: 2,000. */
   readonly changes?: number | undefined
   /** How long a client may leave a stream unread before it is cut off. Default: 60,000. */
   readonly stalled?: number | undefined
-  /** How long one stream lasts. Then the client comes back, and is authorized again. Default: an hour. */
+  /** How long one stream lasts. Then the client reconnects, and is authorized again. Default: 3,600,000, an hour. */
   readonly stream?: number | undefined
 }
 
 /** The options of `hubHandler`. */
 export interface HubHandlerOptions {
   /**
-   * Decides whether a request is allowed. It is called for each request, before the body is read, and must not read the body. Only
-   * `true`, or a promise for it, lets the request in. An error that it throws is answered with 500, and told to `onError`.
+   * Decides whether a request is allowed. It is called before the body is read, and must not read the body. Only `true`, or a promise
+   * for it, lets the request in. If it throws, or does not answer in ten seconds, the request is answered with 500, and `onError` is
+   * called.
    *
-   * A request about a hold (`/v1/holds/…`) is allowed by the id of the hold, which only the client that has opened it knows.
+   * It is not called for `/v1/holds/…`: these requests contain the id of a hold, which only the client that has opened it knows. Nor is
+   * it called for what is refused before: an unknown path or a wrong parameter, and a page of another origin.
    */
   readonly authorize: (request: Request, asked: Asked) => Authorization | PromiseLike<Authorization>
-  /** What the paths begin with, such as `'/calloff'`. Default: `''`. */
+  /** What the paths begin with, such as `'/calloff'`, without a slash at its end. Default: `''`. */
   readonly basePath?: string | undefined
   /** The origins of other sites whose pages may send requests, such as `'https://app.example'`. Default: none. */
   readonly origins?: readonly string[] | undefined
@@ -51,12 +56,19 @@ export interface HubHandlerOptions {
    * both count as one client.
    */
   readonly clientOf?: ((request: Request) => string) | undefined
-  /** Called with an error of `authorize`, and with a fault of the handler. The client is told nothing of it. Default: `console.error`. */
+  /**
+   * Called with an error of `authorize` or `clientOf`, with a refusal of the hub, and with a fault of the handler. The client is not
+   * told of the error. Default: `console.error`.
+   */
   readonly onError?: ((error: unknown) => void) | undefined
-  /** How often changes are looked for while a client watches, in milliseconds, at least 10. Default: 250. */
+  /**
+   * The pause between two lists of the names while a client watches, in milliseconds, at least 10. After a list that took long, the
+   * pause is ten times as long as the list took. Default: 250.
+   */
   readonly pace?: number | undefined
-  /** How often a comment is sent on an idle stream, in milliseconds, at least 10. Default: 15,000. */
+  /** The time between two comments on a stream, which keep proxies from ending it, in milliseconds, at least 10. Default: 15,000. */
   readonly heartbeat?: number | undefined
+  /** What clients may use up. */
   readonly limits?: HandlerLimits | undefined
 }
 
@@ -87,6 +99,7 @@ export type Settings = {
   readonly limits: { readonly [K in keyof HandlerLimits]-?: number }
 }
 
+/** Returns the options with their defaults. Throws `TypeError` or `RangeError` for a wrong one. */
 export function settingsOf(options: HubHandlerOptions): Settings {
   const given = optionsOf(options, NAMES)
   const limits = optionsOf(given.limits, LIMITS)
@@ -95,7 +108,7 @@ export function settingsOf(options: HubHandlerOptions): Settings {
     basePath: basePathFrom(given.basePath),
     origins: originsFrom(given.origins),
     clientOf: checkedFunction('clientOf', given.clientOf ?? credentialsOf),
-    // oxlint-disable-next-line no-console -- what an application that wants something else replaces
+    // oxlint-disable-next-line no-console -- the default, which an application can replace
     onError: checkedFunction('onError', given.onError ?? ((error: unknown) => console.error(error))),
     pace: interval('pace', given.pace, 250),
     heartbeat: interval('heartbeat', given.heartbeat, 15_000),
@@ -124,7 +137,7 @@ function interval(argument: string, value: unknown, otherwise: number): number {
 
 function basePathFrom(value: unknown = ''): string {
   const isPath = typeof value === 'string' && /^(\/[^/?#\s]+)*$/.test(value)
-  // A path with another spelling than the one of a request would never be found.
+  // A path that `URL` would write in another way, such as `/a b`, would match no request.
   if (!isPath || new URL(value, 'http://localhost').pathname !== (value || '/')) {
     throw wrongType('basePath', "'' or a path such as '/calloff', without a slash at its end", value)
   }

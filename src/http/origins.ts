@@ -1,6 +1,6 @@
 /**
- * Which pages may send requests. A browser says where a request comes from, in `Sec-Fetch-Site` and `Origin`; a program that is no
- * browser says neither, and has no cookies of a user that a foreign page could use.
+ * Which pages may send requests. A browser says where a request comes from, in `Sec-Fetch-Site` and `Origin`; another
+ * program sends neither, and has no cookies that a page of another site could misuse.
  */
 import { Problem } from './problem.js'
 
@@ -13,15 +13,15 @@ const PREFLIGHT_AGE = '600'
 function isOwnPage(origin: string | null, site: string | null, url: URL): boolean {
   if (site !== null) return site === 'same-origin' || (site === 'none' && origin === null)
   if (origin === null) return true
-  // A sandboxed page says `null`, and so does an URL without an origin.
+  // A sandboxed page sends `null`, and so does a page whose URL has no origin.
   if (origin === 'null') return false
   // A proxy may end TLS in front of this server, which then sees http.
   return origin === url.origin || origin === `https://${url.host}`
 }
 
 /**
- * Returns the headers for the answer to a page of another origin; none for a page of this one. Throws a `Problem` for a page of an
- * origin that is not allowed.
+ * Returns the headers that an answer to a page of an allowed origin needs; none for a page of this origin. Throws a `Problem` for a
+ * page of an origin that is not allowed.
  */
 export function checkOrigin(
   request: Request,
@@ -40,7 +40,7 @@ export function checkOrigin(
   throw new Problem('cross-origin')
 }
 
-/** Whether a browser asks if a page of an origin that is allowed may send a request. `cors`: what `checkOrigin` returned. */
+/** Whether the request is the preflight of a page of an allowed origin. `cors`: what `checkOrigin` returned. */
 export function isPreflight({ method }: Request, cors: Readonly<Record<string, string>>): boolean {
   return method === 'OPTIONS' && Object.keys(cors).length > 0
 }

@@ -1,4 +1,4 @@
-/** The parameters in the query of a request. They are foreign: each is checked, and one that is unknown is refused. */
+/** The parameters in the query of a request. They come from a client, so each is checked, and an unknown one is refused. */
 import { shown } from '../core/arguments.js'
 import { nearest } from '../core/nearest.js'
 import { prefixOf, topicOf } from '../remote/contract/topic.js'
@@ -7,7 +7,7 @@ import { Problem } from './problem.js'
 
 export type Parameters = ReadonlyMap<string, string>
 
-/** Reads the query. A misspelt `runId` would otherwise lead to another run. */
+/** Reads the query. Throws a `Problem` for an unknown parameter: a misspelt `runId` would otherwise lead to another run. */
 export function parametersOf(url: URL, known: readonly string[]): Parameters {
   const parameters = new Map<string, string>()
   checkEscapes(url.search)
@@ -19,12 +19,12 @@ export function parametersOf(url: URL, known: readonly string[]): Parameters {
   return parameters
 }
 
-/** `URL` repairs what is no UTF-8: two names would become one. */
+/** Throws a `Problem` for a query that is not UTF-8. `URL` would repair it, and two names could become one. */
 function checkEscapes(query: string): void {
   try {
     decodeURIComponent(query)
   } catch {
-    throw new Problem('bad-request', 'the query has a % that does not begin the escape of a byte, or is no UTF-8')
+    throw new Problem('bad-request', 'the query has a % without two hexadecimal digits after it, or is not UTF-8')
   }
 }
 
@@ -44,24 +44,26 @@ export function checked<T>(check: () => T): T {
   }
 }
 
+/** Returns the name and the run in the query. Throws a `Problem` if the name is missing, or one of them is wrong. */
 export function topicIn(parameters: Parameters): Topic {
   const name = parameters.get('name')
   if (name === undefined) throw new Problem('bad-request', 'the parameter "name" is missing')
   return checked(() => topicOf(name, parameters.get('runId')))
 }
 
+/** Returns the prefix in the query; `''` if it is absent. Throws a `Problem` for one that no name can have. */
 export function prefixIn(parameters: Parameters): string {
   return checked(() => prefixOf(parameters.get('prefix') ?? ''))
 }
 
-/** Returns a whole number between two limits; `otherwise` if it is absent. */
+/** Returns a whole number from `least` to `most`; `otherwise` if it is absent. Throws a `Problem` for anything else. */
 export function numberIn(parameters: Parameters, name: string, least: number, most: number, otherwise: number): number {
   const text = parameters.get(name)
   if (text === undefined) return otherwise
   return numberFrom(name, /^\d{1,15}$/.test(text) ? Number(text) : text, least, most)
 }
 
-/** Checks a whole number that came from a client. */
+/** Returns the value if it is a whole number from `least` to `most`. Throws a `Problem` otherwise. */
 export function numberFrom(name: string, value: unknown, least: number, most: number): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
   throw new Problem(

@@ -20,14 +20,14 @@ const KINDS: Readonly<Record<ProblemCode, readonly [status: number, title: strin
   unauthenticated: [401, 'The request does not say who sends it'],
   forbidden: [403, 'The sender may not do this'],
   'cross-origin': [403, 'A page of another origin sent the request'],
-  'not-found': [404, 'There is nothing here'],
-  'method-not-allowed': [405, 'The method is wrong'],
+  'not-found': [404, 'There is no such path or hold'],
+  'method-not-allowed': [405, 'The path does not take this method'],
   timeout: [408, 'The body did not arrive in time'],
   'too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body must be application/json'],
   'too-many': [429, 'The client has too many streams'],
   internal: [500, 'The server failed'],
-  unavailable: [503, 'The hub cannot be reached now'],
+  unavailable: [503, 'The hub cannot do this now'],
 }
 
 /** A refusal on its way to the client. */
@@ -52,7 +52,7 @@ export class Problem extends Error {
   }
 }
 
-/** @param seconds when the client should try again */
+/** @param seconds after how many seconds the client should try again */
 export function unavailable(detail: string, seconds: number): Problem {
   return new Problem('unavailable', detail, { 'retry-after': String(seconds) })
 }

@@ -1,4 +1,4 @@
-/** How many streams there are, in all and of one client. */
+/** Counts the streams, in all and of each client, and limits both. */
 import { Problem, unavailable } from './problem.js'
 
 /** After how many seconds a client should try again. */
@@ -15,7 +15,10 @@ export class Slots {
     this.#mostOfClient = mostOfClient
   }
 
-  /** Takes a slot for a client. Returns a function that gives it back; only its first call counts. Throws a `Problem` if there is none. */
+  /**
+   * Takes a slot for a client. Returns a function that gives it back; only its first call counts. Throws a `Problem` if no slot is
+   * free.
+   */
   take(client: string): () => void {
     const own = this.#byClient.get(client) ?? 0
     if (own >= this.#mostOfClient) throw new Problem('too-many', undefined, { 'retry-after': String(RETRY_AFTER) })
