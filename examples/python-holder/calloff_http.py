@@ -1,12 +1,12 @@
-"""A token of a calloff hub, held over HTTP. Plain Python 3.8 or newer, and its standard library.
+"""A token of a calloff hub, held over HTTP. It needs Python 3.8 or newer, and nothing but its standard library.
 
     with Token(url, "report-7", bearer=secret) as token:
         for row in rows:
             token.check()          # raises Cancelled
             work(row)
 
-The process is a holder of the name: a receipt of the canceller counts it, as acknowledged when `cancelled` is true here, and as
-finished when the `with` block has ended. The API is described in docs/reference/http.md.
+The process is a holder of the name, and the receipt of a cancel counts it: as acknowledged when `cancelled` is true here, and as
+finished when the `with` block has ended. docs/reference/http.md describes the API.
 """
 
 import http.client
@@ -19,7 +19,7 @@ import urllib.request
 
 
 class Cancelled(Exception):
-    """The name was cancelled. `mark` says by which process, and why."""
+    """The name was cancelled. `mark` is a dict that says by which process, and why: see docs/reference/http.md."""
 
     def __init__(self, mark):
         who = mark["who"]
@@ -29,15 +29,18 @@ class Cancelled(Exception):
 
 
 class Refused(Exception):
-    """The server has refused the request, and would refuse it again."""
+    """The server has refused the hold, and would refuse it again."""
 
 
 class Token:
     """A name at a hub. Times are in seconds."""
 
     def __init__(self, url, name, *, bearer=None, run_id="", ttl=30.0, silence=45.0):
-        """`ttl`: how long the hold outlives a broken connection. `silence`: after how long without a byte (the server sends a comment
-        every 15 seconds) the connection counts as broken."""
+        """Does not connect yet: `with` does.
+
+        `ttl`: how long the server keeps the hold while the connection is broken, from 1 to 300.
+        `silence`: after how long without a byte the connection counts as broken. The server sends some every 15 seconds.
+        """
         self._url = url.rstrip("/")
         self._query = {"name": name, "runId": run_id, "ttl": str(int(ttl * 1000))}
         self._headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
@@ -54,12 +57,12 @@ class Token:
 
     @property
     def cancelled(self):
-        """Whether to stop. Local memory: it may be asked in a tight loop."""
+        """Whether to stop. It reads local memory, so it may be read in a tight loop."""
         return self._cancelled.is_set()
 
     @property
     def mark(self):
-        """Who cancelled the name, and why, as the server tells it; None while it lives."""
+        """Which process cancelled the name, and why, as the server sent it; None while it is live."""
         return self._mark
 
     def check(self):
@@ -72,7 +75,10 @@ class Token:
         return self._cancelled.wait(seconds)
 
     def __enter__(self):
-        """Opens the token. Returns when the state of the hub has been read, so a cancel that came before is known."""
+        """Opens the token, and reads its stream in a thread. Returns when the state of the hub is known, with an earlier cancel.
+
+        Waits as long as the server cannot be reached. Raises Refused if the server refuses the hold.
+        """
         self._reader.start()
         self._ready.wait()
         if self._error:
@@ -80,7 +86,7 @@ class Token:
         return self
 
     def __exit__(self, *_):
-        """Tells the hub that this holder has finished."""
+        """Tells the server that this holder has finished. Waits for the answer, for about 10 seconds."""
         self._over.set()
         self._tell("finish")
 
@@ -97,7 +103,7 @@ class Token:
                 if error.code < 500 and error.code not in (408, 429):
                     return self._fail(Refused(f"{error.code} {error.read(2000).decode(errors='replace')}"))
             except (OSError, http.client.HTTPException, ValueError, KeyError):
-                pass  # the connection is lost, or what came is no event
+                pass  # the connection is lost, or what came is not an event
             # The longer it fails, the longer the pause, at most 5 seconds; a random part keeps many clients apart.
             self._over.wait(min(5.0, 0.1 * 2**failures) * random.uniform(0.5, 1.0))
             failures += 1
@@ -137,7 +143,7 @@ class Token:
         try:
             urllib.request.urlopen(request, timeout=10).close()
         except (OSError, http.client.HTTPException):
-            pass  # the hold ends by itself, when its ttl has passed
+            pass  # the server closes the hold when the stream has been broken for the ttl
 
     def _fail(self, error):
         self._error = error

@@ -1,6 +1,7 @@
 """A job in Python that calloff can stop: python3 main.py URL NAME
 
-CALLOFF_TOKEN is the token of the server: `calloff serve --http 127.0.0.1:4748` prints it as a part of its link.
+The environment variable CALLOFF_TOKEN is the token of the server: `calloff serve --http 127.0.0.1:4748` prints a link
+that ends with it.
 """
 
 import os
