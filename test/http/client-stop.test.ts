@@ -1,5 +1,8 @@
 /** `stop` of the client, over real servers. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { SimpleToken, TimeoutToken } from 'calloff'
 import { HttpHubError, stop } from 'calloff/http/client'
@@ -194,6 +197,11 @@ describe('stop', () => {
     })
   })
 
+  it('rejects with the failure if the first request is not answered in time', async () => {
+    await using silent = await silentServer()
+    await assert.rejects(stop(silent.url, 'x', { timeout: 50 }), isHubError('unreachable', undefined))
+  })
+
   const refusals = [
     { answer: 401, code: 'unauthenticated', status: 401 },
     { answer: 403, code: 'forbidden', status: 403 },
@@ -301,3 +309,16 @@ describe('stop', () => {
     await assert.rejects(stop(url, 'x', { token: {} as never }), TypeError)
   })
 })
+
+/** A server that accepts connections and never answers. */
+async function silentServer() {
+  const server = createServer(() => {})
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}

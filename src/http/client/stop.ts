@@ -1,9 +1,10 @@
 /** Cancels a name over HTTP, and says whether it has stopped. */
 import { optionsOf } from '../../core/arguments.js'
+import { isCancellation } from '../../core/errors.js'
 import { RetryBudgetError } from '../../core/retry.js'
 import { TimeoutToken, type TokenOrSignal } from '../../core/token.js'
 import type { CancelOptions, Receipt } from '../../remote/contract/hub.js'
-import { persist, queryOf, readFrom, REQUEST_OPTIONS, type RequestOptions, senderTo } from './request.js'
+import { HttpHubError, persist, queryOf, readFrom, REQUEST_OPTIONS, type RequestOptions, senderTo } from './request.js'
 import { type Answer, bodyOf, receiptFrom } from './values.js'
 
 /** The options of `stop`. */
@@ -83,6 +84,10 @@ export async function stop(url: string | URL, name: string, options?: StopOption
   } catch (error) {
     if (limit.cancelled && limit.cancelledBy !== limit) throw limit.error
     if (receipt) return receipt
-    throw error instanceof RetryBudgetError ? error.cause : error
+    const failure = error instanceof RetryBudgetError ? error.cause : error
+    // The time may pass within the first attempt, before anything has failed.
+    throw isCancellation(failure, limit)
+      ? new HttpHubError('unreachable', 'the server has not answered in time', failure)
+      : failure
   }
 }
