@@ -29,7 +29,7 @@ export interface HttpTokenOptions extends RequestOptions {
   readonly runId?: string | undefined
   /** How long the hold outlives a broken stream, in milliseconds, from 1,000 to 300,000. Default: 30,000. */
   readonly ttl?: number | undefined
-  /** Called with every change of the stream, and with every refusal. */
+  /** Called when the stream is opened, is broken or could not be opened, and with every refusal. */
   readonly onEvent?: ((event: HoldEvent) => void) | undefined
 }
 
@@ -52,7 +52,8 @@ function keepUntil(promise: Promise<void>, token: HttpToken): Promise<void> {
  * A token with a name that other processes share, held over HTTP. A `CancellationToken` like any other: `cancelled` is local memory, and
  * the token can be a parent, be combined and raced. `cancelledBy` is the token where the cancel started, as far as it is known here.
  *
- * Memory: the token may be dropped; the server learns that it is gone. A token with a listener is kept. `using` closes it.
+ * Memory: a token without a listener may be dropped. When it is collected as garbage, the server is told that the holder has finished. A
+ * token with a listener stays in memory until it is cancelled or closed.
  */
 export class HttpToken extends CancellationToken {
   /** The run of its name. */
@@ -74,7 +75,7 @@ export class HttpToken extends CancellationToken {
 
   /**
    * Resolves when the state of the hub has been read: if the name was cancelled before, the token is cancelled now. Start the task then.
-   * It is pending while the server cannot be reached. Keeps the token and the process alive while it is pending.
+   * It is pending while the server cannot be reached, and then keeps the token and the process alive.
    *
    * Errors: rejects with {@link HttpHubError} if the server refuses the hold, or if the token is closed first. A refused token is closed.
    */
@@ -91,7 +92,10 @@ export class HttpToken extends CancellationToken {
     return keepUntil(own(this).#hold.delivered, this)
   }
 
-  /** The process that cancelled it, and the name of the token there. Undefined while it lives, or if it was cancelled here. Reads, never polls. */
+  /**
+   * The process that cancelled it, and the name of the token there. Undefined while it is live, or if it was cancelled here. Reads, never
+   * polls.
+   */
   get who(): Who | undefined {
     return own(this).#who
   }
@@ -111,7 +115,7 @@ export class HttpToken extends CancellationToken {
 
   /**
    * Registers a task of the token. When the token is cancelled and all registered tasks have settled, the server is told that this holder
-   * has finished, and the hold ends. Returns the same promise.
+   * has finished, and the hold ends. Returns the same promise. If the task settles without a cancel, the hold goes on: close the token.
    *
    * A rejection counts as settled. It is not handled here: the caller must await the promise.
    */
@@ -185,19 +189,20 @@ export class HttpToken extends CancellationToken {
 const { cancel } = HttpToken.prototype
 
 /**
- * Returns a token of a name, through a server with `hubHandler`: a `CancellationToken` that is cancelled when any process cancels the name.
- * Each call makes a token of its own, which is a holder of its own.
+ * Returns a token of a name at the hub, held through a server with `hubHandler`. The token is cancelled when any process cancels the
+ * name. Each call makes a new token, which is a new holder.
  *
  * Timing: returns at once. Start the task when `token.ready` has resolved. If the stream breaks, the token opens it again, as the same
- * holder, and finds a cancel that was made meanwhile. The waits between attempts double up to 5 seconds, with a random part, and are as
- * long as `Retry-After` says. A refusal before the token is `ready` is final. After that, a refusal is tried again like every failure: the
- * login may be renewed. `onEvent` hears of each.
+ * holder, and finds a cancel that was made meanwhile. The waits between attempts double up to 5 seconds, with a random part, and are at
+ * least as long as `Retry-After` says. A refusal before the token is `ready` is final, and closes the token. After that, the token tries
+ * again after a refusal too, because the login may be renewed. `onEvent` is called each time.
  *
  * What stays alive: on Node, Bun and Deno an open stream keeps the process alive, because `fetch` cannot let go of it. So close a token
- * that is no longer needed, by `using` or `close()`, or register its task with `finished`. Browsers open only six connections to a server
- * over HTTP/1.1, and each token is one of them: use HTTP/2 for more.
+ * that is no longer needed, by `using` or `close()`. Browsers open only six connections to a server over HTTP/1.1, and each token uses
+ * one of them: use HTTP/2 for more.
  *
- * Errors: throws `TypeError`, `RangeError` or `URIError` for wrong arguments.
+ * Errors: throws `TypeError` or `URIError` for arguments of a wrong type, and for text that is not well-formed. The server checks the
+ * length of the name and the `ttl`: it refuses a wrong one, and `ready` rejects.
  *
  * @param url where the handler is: the address of the server, and the `basePath` of the handler. In a page it may be relative.
  *

@@ -24,7 +24,7 @@ export class HttpHubError extends Error {
   override readonly name = 'HttpHubError'
   /**
    * A code of the server, such as `'forbidden'`: see docs/reference/http.md. Or a code of the client: `'unreachable'` (the network has
-   * failed), `'refused'` (a refusal without a code), `'bad-answer'` (the answer is none of calloff) or `'closed'` (the token was closed).
+   * failed), `'refused'` (a refusal without a code), `'bad-answer'` (something else than a calloff handler has answered) or `'closed'` (the token was closed).
    * Codes do not change between versions.
    */
   readonly code: string
@@ -75,11 +75,11 @@ export function persist<T>(
 
 /**
  * Sends one request; with a `body` it is a POST, which goes on when the user leaves the page. `path` begins with `/v1`. Rejects with a
- * `HttpHubError` for every answer that is no success.
+ * `HttpHubError` for every answer that is not a success.
  */
 export type Send = (path: string, token: CancellationToken, body?: string, headers?: HttpHeaders) => Promise<Response>
 
-/** Returns the function that sends requests to the hub at `url`. Throws for what is no URL: each attempt would fail. */
+/** Returns the function that sends requests to the hub at `url`. Throws `TypeError` for text that is not a URL. */
 export function senderTo(url: string | URL, { headers, fetch: send = fetch }: RequestOptions): Send {
   const base = String(url).replace(/\/$/, '')
   void new URL(base, (globalThis as { location?: { href: string } }).location?.href)

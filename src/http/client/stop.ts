@@ -1,4 +1,4 @@
-/** Cancels a name over HTTP, and says whether it has stopped. */
+/** Cancels a name over HTTP, and returns the receipt. */
 import { optionsOf } from '../../core/arguments.js'
 import { isCancellation } from '../../core/errors.js'
 import { RetryBudgetError } from '../../core/retry.js'
@@ -9,7 +9,7 @@ import { type Answer, bodyOf, receiptFrom } from './values.js'
 
 /** The options of `stop`. */
 export interface StopOptions extends RequestOptions, Omit<CancelOptions, 'ttl'> {
-  /** Why. It may be anything that JSON can express, an error, a date, or a big integer. */
+  /** Why the name is cancelled: anything that JSON can express, an error, a date, or a big integer. Default: no reason. */
   readonly reason?: unknown
   /** Ends the waiting: a token or a signal. What is cancelled by then stays cancelled. */
   readonly token?: TokenOrSignal | undefined
@@ -25,8 +25,8 @@ const MARGIN = 250
 
 /**
  * Cancels a name everywhere, through a server with `hubHandler`, and resolves with the receipt when the cancel is stored. With `timeout`
- * it resolves when all holders have finished or that time has passed, whichever comes first. Then the receipt names the holders that have
- * not finished.
+ * it resolves when all holders have finished (see `until`) or that time has passed, whichever comes first. `waiting` of the receipt lists
+ * the holders that have not finished.
  *
  * While the network fails, or the server is too busy, it tries again, after the time that `Retry-After` says. It does so until the
  * `timeout` has passed; without a `timeout`, for 30 seconds. The request goes on when the user leaves the page. A cancel that is sent twice
@@ -34,8 +34,8 @@ const MARGIN = 250
  *
  * What stays alive: the process, until the promise settles. Nothing after that.
  *
- * Errors: rejects with {@link HttpHubError} if the server refuses the cancel, and if it cannot be reached in time. Rejects with the error
- * of the `token` once that is cancelled. Rejects with `TypeError`, `RangeError` or `URIError` for wrong arguments.
+ * Errors: rejects with {@link HttpHubError} if the server refuses the cancel, and if it cannot be reached in time. If it fails after it
+ * has sent a receipt, the promise resolves with the last receipt. Rejects with the error of the `token` once that is cancelled. Rejects with `TypeError`, `RangeError` or `URIError` for wrong arguments.
  *
  * @param url where the handler is: the address of the server, and the `basePath` of the handler. In a page it may be relative.
  *
