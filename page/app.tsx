@@ -59,7 +59,7 @@ function ConnectionState(): JSX.Element {
   } else if (!table.isReady) [look, text] = ['wait', 'Reading the names…']
   return (
     <div class={`connection ${look}`}>
-      {/* The attempts are counted down for the eye alone. */}
+      {/* A screen reader does not read the countdown. */}
       <span role={look === 'bad' ? undefined : 'status'}>{text}</span>
       {look === 'bad' && (
         <>
@@ -87,9 +87,9 @@ const STATES: readonly (readonly [Wish['state'], string])[] = [
 const ORDERS: readonly (readonly [Column, string])[] = [
   ['state', 'State'],
   ['name', 'Name'],
-  ['holders', 'Holders'],
+  ['holders', 'Held by'],
   ['since', 'Since'],
-  ['why', 'Cancelled by'],
+  ['why', 'Cancelled'],
 ]
 
 function Tools(): JSX.Element {
@@ -146,7 +146,8 @@ function Refused({ status, why }: { readonly status: number; readonly why: strin
       </p>
       <p class="quiet">{why}</p>
       <p>
-        Open the link that <code>calloff serve --http</code> has printed. <code>calloff ui</code> prints it again.
+        If <code>calloff serve --http</code> serves this page, open the link that it has printed.{' '}
+        <code>calloff ui</code> prints it again.
       </p>
       <form
         onSubmit={(event) => {

@@ -86,7 +86,7 @@ function Facts({ listing: { mark, lease } }: { readonly listing: Listing }): JSX
         <>
           <dt>Lease</dt>
           <dd>
-            term {lease.fence}, {lease.held ? 'held' : 'free'}
+            fence {lease.fence}, {lease.held ? 'held' : 'free'}
           </dd>
         </>
       )}

@@ -17,9 +17,9 @@ import {
   type Topic,
 } from './values.js'
 
-/** Milliseconds for which the server waits for holders before it answers. */
+/** How long the server waits for holders before it answers, in milliseconds. */
 const WAIT = 20_000
-/** The least time between two requests, should the server not wait. */
+/** The least time between two requests if the server does not wait, in milliseconds. */
 const PAUSE = 1_000
 
 /** A dialog over the page. Escape closes it. */
@@ -44,7 +44,7 @@ function Modal({ title, children }: { readonly title: string; readonly children:
 
 function messageOf(error: unknown): string {
   if (!(error instanceof Refusal))
-    return 'The server cannot be reached. Nothing is known of the cancel; it does no harm to send it again.'
+    return 'The server cannot be reached, so the request may or may not have arrived. It does no harm to send it again.'
   return error.status === 401 || error.status === 403
     ? `You may not do this: ${error.message}.`
     : `Refused: ${error.message}.`
@@ -67,7 +67,7 @@ export function StopDialog({ topic }: { readonly topic: Topic }): JSX.Element {
 
 interface Sent {
   readonly reason: string
-  /** Those that were known when it was sent. */
+  /** The holders that were known when the cancel was sent. */
   readonly holders: readonly Holder[]
 }
 
@@ -84,8 +84,8 @@ function Question({ topic, onSend }: { readonly topic: Topic; readonly onSend: (
     >
       <p>
         {holders.length === 0
-          ? 'It has no holder now. A token of this name that is opened later is cancelled, too.'
-          : `${count(holders.length, 'holder')} will hear of it.`}
+          ? 'It has no holder now. A token of this name that is opened later will be cancelled at once.'
+          : `${count(holders.length, 'holder')} will be told to stop.`}
       </p>
       <label>
         <span>Reason, which all holders receive</span>
@@ -196,7 +196,10 @@ function hasStopped({ delivered, complete, waiting }: Receipt): boolean {
   return delivered && complete && waiting.length === 0
 }
 
-/** Cancels again and again until all holders have finished: a cancel that is sent twice does no harm, and counts those that are left. */
+/**
+ * Cancels again and again until all holders have finished: a cancel that is sent twice does no harm, and its receipt counts the holders
+ * that are left.
+ */
 async function cancel(
   topic: Topic,
   reason: string,

@@ -1,4 +1,4 @@
-/** The stream of changes: it comes back after every loss, and continues where it was. */
+/** The stream of changes. It reconnects after every loss, and continues where it was. */
 import { Refusal, type Server } from './server.js'
 
 export interface StreamEvent {
@@ -12,13 +12,14 @@ export type Connection =
   | { readonly state: 'connected' }
   /** `again`: when the next attempt begins, as `Date.now()`. */
   | { readonly state: 'lost'; readonly why: string; readonly again: number }
-  /** 401: the server wants to know who asks. 403: it does not let this user in. */
+  /** 401: the server does not know the user. 403: the user may not see the names. */
   | { readonly state: 'refused'; readonly status: number; readonly why: string }
 
-/** The server sends at least a comment every 15 seconds. */
+/** After how long without a byte a stream counts as lost, in milliseconds. The server sends a comment every 15 seconds. */
 const SILENCE = 40_000
+/** The longest pause before another attempt to connect, in milliseconds. */
 const LONGEST_PAUSE = 15_000
-/** Milliseconds of work after which the page gets time to paint and to hear its user. */
+/** After how many milliseconds of reading events the page gets time to paint and to react to its user. */
 const SLICE = 20
 
 export class Feed {
@@ -67,7 +68,7 @@ export class Feed {
         why = error instanceof Refusal ? error.message : 'the server cannot be reached'
       }
       if (signal.aborted) return
-      // The first attempt after a stream that has worked comes soon. All pages of a server that has restarted come at different times.
+      // The first attempt after a stream that has worked comes soon. A random part keeps the pages of a restarted server apart.
       const pause = Math.max(wait, Math.min(LONGEST_PAUSE, 250 * 2 ** failures) * (0.5 + Math.random() / 2))
       this.#become({ state: 'lost', why, again: Date.now() + pause })
       await this.#pause(pause, signal)

@@ -242,7 +242,7 @@ export function StateBadge({ row, seconds }: { readonly row: Row; readonly secon
   }
   if (state === 'cancelled') return <span class="badge cancelled">cancelled</span>
   const { lease } = listing
-  return <span class="badge live">{lease?.held === true ? `leased, term ${lease.fence}` : 'live'}</span>
+  return <span class="badge live">{lease?.held === true ? `leased, fence ${lease.fence}` : 'live'}</span>
 }
 
 /** Describes the holders that have not finished, as far as there is room. */

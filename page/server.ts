@@ -3,7 +3,7 @@
 /** The server has refused a request. */
 export class Refusal extends Error {
   readonly status: number
-  /** Milliseconds after which the server may be asked again; 0 if it has not said. */
+  /** After how many milliseconds the request may be sent again; 0 if the server has not said. */
   readonly retryAfter: number
 
   constructor(status: number, message: string, retryAfter: number) {

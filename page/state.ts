@@ -58,7 +58,7 @@ export function now(): number {
 
 export const view: {
   wish: Wish
-  /** The key of the name whose details are shown. */
+  /** The name whose details are shown. */
   selected: Topic | undefined
   dialog: Dialog
   /** What a screen reader says. */

@@ -1,4 +1,4 @@
-/** The names that the server has told of, with what has happened to each since the page was opened. */
+/** The names that the server has sent, with what has happened to each since the page was opened. */
 import type { StreamEvent } from './feed.js'
 import { briefMark, type Holder, keyOf, type Listing, markText, processText, titleOf, type Topic } from './values.js'
 
@@ -60,7 +60,7 @@ export class Table {
   readonly #rows = new Map<string, Row>()
   readonly #histories = new Map<string, Entry[]>()
   readonly #gone = new Set<string>()
-  /** The names that a stream that began again has not told of yet. */
+  /** The names that were shown before the stream began again, and that it has not sent since. */
   #stale: Set<string> | undefined
   #sorted: Row[] = []
   #isReady = false
@@ -69,7 +69,7 @@ export class Table {
   /** What the server says of its connection to the hub. */
   hub = 'connected'
 
-  /** Whether all names that existed have been told. */
+  /** Whether the server has sent all names that existed. */
   get isReady(): boolean {
     return this.#isReady
   }
@@ -173,7 +173,7 @@ function rowOf(listing: Listing): Row {
   }
 }
 
-/** Pairs each holder with a key that it keeps from one listing to the next. The API tells no id of a holder. */
+/** Pairs each holder with a key that it keeps from one listing to the next. The API has no id of a holder. */
 export function keyedHolders(holders: readonly Holder[]): Map<string, Holder> {
   const keyed = new Map<string, Holder>()
   for (const holder of holders) {
@@ -205,6 +205,7 @@ function changesBetween(before: Listing | undefined, after: Listing | undefined)
   }
   if (after?.mark && before?.mark?.at !== after.mark.at) changes.unshift(`cancelled ${markText(after.mark)}`)
   if (before?.mark && !after?.mark) changes.push('the cancel was forgotten')
-  if (after?.lease && after.lease.fence !== before?.lease?.fence) changes.push(`lease taken, term ${after.lease.fence}`)
+  if (after?.lease && after.lease.fence !== before?.lease?.fence)
+    changes.push(`lease taken, fence ${after.lease.fence}`)
   return changes
 }
