@@ -80,7 +80,7 @@ export class Hold {
   stream(): EventSource {
     this.#stopExpiry?.()
     const before = this.#stream
-    const stream = new HoldStream(
+    const stream: HoldStream = new HoldStream(
       () => this.#isClosed || this.#stream !== stream,
       () => this.#events(),
       () => {
