@@ -1,7 +1,8 @@
 /**
  * All feeds of a handler, one for each prefix or name that a client watches.
  *
- * Invariant FS1. It listens to the hub only while there is a feed, so a handler that was dropped is garbage, though its hub lives on.
+ * Invariant FS1. It listens to the hub only while there is a feed, so a handler that is no longer used can be collected as garbage while
+ * its hub is open.
  */
 import type { Registration } from '../core/token.js'
 import type { Topic } from '../remote/contract/engine.js'
@@ -9,7 +10,7 @@ import type { TokenHub } from '../remote/contract/hub.js'
 import { keyOf } from '../remote/contract/topic.js'
 import { Feed } from './feed.js'
 
-/** How long a feed goes on without a stream, in milliseconds, so that a client that comes back misses nothing. */
+/** How long a feed goes on without a stream, in milliseconds, so that a client that reconnects misses nothing. */
 const LINGER = 60_000
 /** How many feeds may go on without a stream. Otherwise a client could leave behind any number of them, all of which list names. */
 const MOST_IDLE = 100
@@ -54,7 +55,7 @@ export class Feeds {
     return feed
   }
 
-  /** The topic has changed. */
+  /** Lists the names of all feeds that may have the topic now: it has changed. */
   refresh(topic: Topic): void {
     for (const feed of this.#feeds.values()) feed.refresh(topic)
   }

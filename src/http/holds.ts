@@ -1,8 +1,9 @@
 /**
- * Holds: tokens of the hub that a client has opened over HTTP. The token is here; the client hears of its cancel on a stream.
+ * Holds: tokens of the hub that clients have opened over HTTP. The token is in this process; a stream tells the client of its cancel.
  *
  * Invariants
- * HO1. A hold is closed once: when the client has finished, when its stream has been broken for longer than its ttl, or with the hub.
+ * HO1. A hold is closed once: when the client has finished, when its stream has been broken for longer than its ttl, with the handler,
+ *      or with the hub.
  * HO2. The holder counts as acknowledged when the client says so, not when this process has heard of the cancel.
  * HO3. A hold has one stream. A new stream ends the one before.
  */
@@ -35,7 +36,7 @@ export class Holds {
 }
 
 export class Hold {
-  /** Cannot be guessed. It is all that a client needs to speak for the holder. */
+  /** It cannot be guessed, so a client that knows it may acknowledge and finish the hold. */
   readonly id = crypto.randomUUID()
   readonly name: string
   readonly runId: string

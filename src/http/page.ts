@@ -3,7 +3,7 @@ import { PAGE, SCRIPT_HASH, STYLE_HASH } from './page-text.js'
 
 /** The options of {@link hubPage}. */
 export interface HubPageOptions {
-  /** The `basePath` of the {@link hubHandler} that the page talks to, on the same origin. Default: none. */
+  /** The `basePath` of the {@link hubHandler} that the page sends its requests to, on the same origin. Default: `''`. */
   readonly api?: string | undefined
   /** The title of the page. Default: `calloff`. */
   readonly title?: string | undefined
@@ -12,12 +12,13 @@ export interface HubPageOptions {
 /**
  * Returns a handler for the page for operators: a live table of the names of a hub, with a Stop button that shows the receipt.
  *
- * The page is one text without any other file, and talks to the {@link hubHandler} at `api` alone: its Content-Security-Policy
- * allows nothing else. It contains nothing of the hub, so it may be served to everyone. The handler of the API decides what the
- * user may see and cancel. The page sends the token of its address, `#token=…`, as `Authorization: Bearer …`. Without one it sends
- * the cookies of its origin, so that the session of your app decides.
+ * The page is one HTML text without other files, and sends requests only to the {@link hubHandler} at `api`. Its
+ * Content-Security-Policy allows no other origin. The page contains no data of the hub, so it may be served to everyone: `authorize` of the
+ * {@link hubHandler} decides what the user may see and cancel. The page sends the token of its address, `#token=…`, as
+ * `Authorization: Bearer …`. It also sends the cookies of its origin, so that without a token the session of your app decides.
  *
- * The path of the request is not looked at: mount the handler where the page is to be.
+ * The path of the request does not matter: mount the function where the page should be. It answers GET and HEAD, and other methods with
+ * 405.
  *
  * Errors: throws `TypeError` for a wrong option.
  *

@@ -1,4 +1,4 @@
-/** The cursor of a page: the key of its last name, as text that needs no escape in a URL. */
+/** The cursor of a page of names: the key of its last name, as text that needs no escape in a URL. */
 import { Problem } from './problem.js'
 
 export function encodeCursor(key: string): string {
@@ -9,6 +9,7 @@ export function encodeCursor(key: string): string {
     .replaceAll('=', '')
 }
 
+/** Returns the key; undefined without a cursor. Throws a `Problem` for text that `encodeCursor` has not made. */
 export function decodeCursor(cursor: string | undefined): string | undefined {
   if (cursor === undefined) return undefined
   try {

@@ -16,7 +16,7 @@ export interface MarkValue {
   readonly at: string
 }
 
-/** Returns a moment as text. A date that came from another process may be out of range. */
+/** Returns a date as text. One that came from another process may be out of range, and becomes 1970. */
 function momentOf(date: Date): string {
   return attempt(() => date.toISOString()) ?? new Date(0).toISOString()
 }

@@ -1,4 +1,4 @@
-/** Where the page for operators listens, and which requests are meant for it. */
+/** The address at which the page for operators is served, and the check that a request is meant for it. */
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { UsageError } from '../terminal/errors.js'
@@ -10,7 +10,7 @@ export interface Address {
   readonly port: number
 }
 
-/** Parses `HOST:PORT`. Errors: {@link UsageError}. */
+/** Parses `HOST:PORT`. Throws {@link UsageError} for other text. */
 export function addressFrom(text: string): Address {
   const [, ipv6, name, digits] = /^(?:\[([\da-f:.]+)\]|([\w.-]+)):(\d{1,5})$/i.exec(text) ?? []
   const host = ipv6 ?? name
@@ -33,7 +33,7 @@ export function isLoopback(host: string): boolean {
 
 /**
  * Returns a check for the `Host` header of a request. A page of another site can give its own name the address of this server (DNS
- * rebinding). The browser would then take this server for that site, but it still sends the name of that site.
+ * rebinding). The browser then treats this server as that site, but it still sends the name of that site as `Host`.
  *
  * The port is not compared: it differs where a port is forwarded, and a foreign name is refused with any port.
  */
@@ -46,7 +46,7 @@ export function hostCheck({ host }: Address): (header: string | undefined) => bo
     const [, ipv6, name] = /^(?:\[([\da-f:.]+)\]|([\w.-]+))(?::\d+)?$/i.exec(header ?? '') ?? []
     const asked = (ipv6 ?? name)?.toLowerCase()
     if (asked === undefined) return false
-    // An address cannot be rebound.
+    // An IP address cannot be rebound.
     return names.has(asked) || (isEverywhere && isIP(asked) !== 0)
   }
 }

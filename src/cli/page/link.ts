@@ -1,6 +1,6 @@
 /**
- * The link to the page for operators: the address of the server that runs, and the token that lets in. Both are in files in the user's
- * own folder. The token stays the same, so that a link works again when the server has been started again.
+ * The link to the page for operators: the address of the running server, and the token that the server checks. Both are in files in the
+ * user's own folder. The token stays the same, so that a link works again when the server has been started again.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export function linkOf(url: string, token: string): string {
   return `${url}#token=${token}`
 }
 
-/** Writes down where the page is, for `calloff ui`. Returns a function that takes it back. */
+/** Writes the address of the page into a file, for `calloff ui`. Returns a function that removes the file. */
 export function noteAddress(url: string): () => void {
   const file = addressFile(makeOwnFolder())
   const note = `${process.pid} ${url}\n`
@@ -50,7 +50,7 @@ function readIfThere(file: string): string | undefined {
   }
 }
 
-/** A server that was killed has left its address. Another program may listen there now, and must not get the token. */
+/** Whether the server runs. One that was killed has left its address; another program may listen there now, and must not get the token. */
 function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -21,7 +21,7 @@ export function openBrowser(link: string): boolean {
   })
   const [command, ...args] = opener
   const child = spawn(command, [...args, pathToFileURL(file).href], { detached: true, stdio: 'ignore' })
-  // The link is printed, too.
+  // Without a browser, the user has the link: it is printed, too.
   child.once('error', () => {})
   child.unref()
   return true

@@ -12,12 +12,12 @@ import { type Address, hostCheck, urlOf } from './address.js'
 /** The page, while it is served. */
 export interface PageServer {
   readonly url: string
-  /** Whether a browser is connected. */
+  /** Whether there is a connection, for example of a browser. */
   isUsed(): boolean
   close(): void
 }
 
-/** Listens. Rejects if that is not possible. */
+/** Serves the page and the API at the address, and keeps the process alive until `close`. Rejects if it cannot listen there. */
 export async function servePage(hub: TokenHub, address: Address, token: string): Promise<PageServer> {
   const isToken = tokenCheck(token)
   const api = hubHandler(hub, {
