@@ -150,7 +150,7 @@ describe('the packed package', () => {
     assert.ok(own.length > 10)
     for (const link of own) {
       const [, view, path = ''] = /^\/(blob|tree|raw)\/v[^/]+\/([^#]+)/.exec(link.slice(address.length)) ?? []
-      const wanted = statSync(join(root, path)).isDirectory() ? 'tree' : path.endsWith('.svg') ? 'raw' : 'blob'
+      const wanted = statSync(join(root, path)).isDirectory() ? 'tree' : /\.(svg|png)$/.test(path) ? 'raw' : 'blob'
       assert.deepEqual([view, link.includes(`/v${version}/`)], [wanted, true], link)
     }
   })
