@@ -225,7 +225,7 @@ describe('calloff in a terminal', { skip, concurrency: 3 }, () => {
   })
 
   it('has colours in a terminal, and none with NO_COLOR or in a pipe', async () => {
-    using terminal = new Terminal(new User())
+    using terminal = new Terminal(new User(), { rows: 60 }) // more than the help has lines
     terminal.type('calloff --help | head -3; echo end one')
     await terminal.shows(/^end one$/m)
     assert.ok(!terminal.colours.includes('\u001B[1m'))

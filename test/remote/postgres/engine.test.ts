@@ -162,8 +162,11 @@ describe('the engine over PostgreSQL', { skip }, async () => {
     await Promise.all(tokens.map(({ ready }) => ready))
     const holders = async () => (await other.list('gone-')).reduce((sum, { holders }) => sum + holders.length, 0)
     assert.equal(await holders(), 600)
-    await pool.query("DELETE FROM own_sessions WHERE id = (SELECT min(session) FROM own_holders WHERE name = 'gone-0')")
-    assert.equal(await holders(), 0)
+    const { rowCount } = await pool.query(
+      "DELETE FROM own_sessions WHERE id = (SELECT min(session) FROM own_holders WHERE name = 'gone-0')",
+    )
+    // Its holders are removed with it. The hub may have entered them again before they could be counted.
+    assert.equal(rowCount, 1)
     await until(async () => (await holders()) === 600, 'all are entered again')
     await other.cancel('gone-7')
     await until(() => tokens[7]?.cancelled === true, 'it hears of a cancel')
