@@ -202,6 +202,19 @@ describe('stop', () => {
     await assert.rejects(stop(silent.url, 'x', { timeout: 50 }), isHubError('unreachable', undefined))
   })
 
+  it('rejects with the failure if its time ends between two attempts', async () => {
+    const fetch = async () => {
+      // The program is busy until the next attempt is due, and the time has passed.
+      setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300), 1)
+      throw new TypeError('no network')
+    }
+    await assert.rejects(stop('http://a.example', 'x', { timeout: 150, fetch }), (error: HttpHubError) => {
+      assert.ok(isHubError('unreachable', undefined)(error), String(error))
+      assert.equal(String(error.cause), 'TypeError: no network')
+      return true
+    })
+  })
+
   const refusals = [
     { answer: 401, code: 'unauthenticated', status: 401 },
     { answer: 403, code: 'forbidden', status: 403 },
@@ -266,6 +279,49 @@ describe('stop', () => {
     })
   }
 
+  const bodies: Record<string, string> = {
+    null: 'null',
+    'a text': '"no"',
+    'fields of other types': '{"code":{"a":1},"detail":[5],"title":null}',
+    'half an object': '{"code":"quantum"',
+    'a page': '<!doctype html>',
+    nothing: '',
+  }
+  for (const [what, body] of Object.entries(bodies)) {
+    it(`rejects at once with refused if the server refuses it with ${what}`, async () => {
+      await using world = await makeWorld()
+      const url = await world.listen((_, response) => response.writeHead(403).end(body))
+      await assert.rejects(stop(url, 'x', { timeout: 60_000 }), (error: HttpHubError) => {
+        assert.ok(isHubError('refused', 403)(error), String(error))
+        assert.equal(error.message, 'the server answers 403')
+        return true
+      })
+    })
+  }
+
+  it('does not read a refusal that has no end', async () => {
+    await using world = await makeWorld()
+    let closed!: () => void
+    const isClosed = new Promise<void>((resolve) => (closed = resolve))
+    const url = await world.listen((_, response) => {
+      response.writeHead(403).once('close', closed)
+      const flood = () => void (response.destroyed || response.write(Buffer.alloc(65_536, 'x'), flood))
+      flood()
+    })
+    await assert.rejects(stop(url, 'x', { timeout: 60_000 }), isHubError('refused', 403))
+    await isClosed
+  })
+
+  it('ends in time although a fetch never settles, or throws at once', async () => {
+    const isUnreachable = isHubError('unreachable', undefined)
+    const never = () => new Promise<Response>(() => {})
+    await assert.rejects(stop('http://a.example', 'x', { timeout: 50, fetch: never }), isUnreachable)
+    const thrower = () => {
+      throw new Error('no network')
+    }
+    await assert.rejects(stop('http://a.example', 'x', { timeout: 50, fetch: thrower }), isUnreachable)
+  })
+
   it('is ended by a token and by a signal, also before it begins', async () => {
     await using world = await makeWorld()
     const url = `http://127.0.0.1:${await freePort()}`
@@ -307,6 +363,12 @@ describe('stop', () => {
     await assert.rejects(stop(url, 'x', { timout: 5 } as never), /did you mean "timeout"/)
     await assert.rejects(stop(url, 'x', { timeout: -1 }), RangeError)
     await assert.rejects(stop(url, 'x', { token: {} as never }), TypeError)
+    await assert.rejects(stop(url, 'x', { fetch: 5 as never }), /fetch must be a function, got 5/)
+    for (const headers of [5, null, 'a: b'])
+      await assert.rejects(stop(url, 'x', { headers: headers as never }), /headers must be an object or a function/)
+    for (const more of ['#token=abc', '?tenant=1', '/hub?a#b'])
+      await assert.rejects(stop(url + more, 'x'), /url must have no user, no query and no fragment/)
+    await assert.rejects(stop('http://me:secret@127.0.0.1:9', 'x'), (error: Error) => !error.message.includes('secret'))
   })
 })
 

@@ -182,6 +182,7 @@ describe('a token over HTTP', () => {
     const page = await world.listen((_, response) => response.end('<!doctype html>'))
     await assert.rejects(httpToken(page, 'x').ready, isHubError('bad-answer', 200))
     assert.throws(() => httpToken('nowhere', 'x'), TypeError)
+    assert.throws(() => httpToken(web.url, 'x', { onEvent: 5 as never }), /onEvent must be a function, got 5/)
     assert.throws(() => httpToken(web.url, 'x', { onevent: () => {} } as never), /did you mean "onEvent"/)
   })
 
@@ -382,6 +383,65 @@ describe('a token over HTTP', () => {
     using token = httpToken(url, 'x')
     await token.ready
     assert.equal(streams, 2)
+  })
+
+  for (const hold of ['"a\\nb"', '"é😀"', '"\\ud800"', '""', '5', '{}', 'null'])
+    it(`is refused by a server that gives its hold the id ${hold}`, async () => {
+      await using world = await makeWorld()
+      const url = await world.listen((request, response) => {
+        if (!isStream(request, response)) return
+        response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.write(`event: open\ndata: {"hold":${hold}}\n\nevent: ready\ndata: {}\n\n`)
+      })
+      await assert.rejects(httpToken(url, 'x').ready, isHubError('bad-answer', 200))
+    })
+
+  for (const wait of ['Infinity', '1e300', '99999999', 'Fri, 31 Dec 9999 23:59:59 GMT'])
+    it(`is not deaf for ever if Retry-After is ${wait}`, async () => {
+      await using world = await makeWorld()
+      const url = await world.listen((_, response) => response.writeHead(503, { 'retry-after': wait }).end())
+      const waits: number[] = []
+      using token = httpToken(url, 'x', {
+        onEvent: (event) => event.type === 'disconnected' && waits.push(event.retryIn),
+      })
+      await until(() => waits.length > 0, 'the refusal is reported')
+      assert.deepEqual([waits, token.cancelled], [[300_000], false])
+    })
+
+  it('ends a stream of a fetch that does not look at the signal', async () => {
+    let isEnded = false
+    const body = new ReadableStream<Uint8Array>({
+      start: (stream) => stream.enqueue(new TextEncoder().encode('event: open\ndata: {"hold":"h"}\n\n')),
+      cancel: () => void (isEnded = true),
+    })
+    const headers = { 'content-type': 'text/event-stream' }
+    const token = httpToken('http://a.example', 'x', {
+      fetch: async (_, { method }) => new Response(method === 'POST' ? null : body, { headers }),
+    })
+    await until(() => body.locked, 'the stream is read')
+    token.close()
+    await until(() => isEnded, 'the stream is ended')
+  })
+
+  it('has finished when a thenable has called back twice, or has thrown', async () => {
+    await using world = await makeWorld()
+    const web = await world.serve()
+    const twice = {
+      // oxlint-disable-next-line unicorn/no-thenable -- that is the test
+      then: (resolve: () => void) => (resolve(), resolve()),
+    }
+    const thrower = {
+      // oxlint-disable-next-line unicorn/no-thenable -- that is the test
+      then() {
+        throw new Error('no')
+      },
+    }
+    for (const task of [twice, thrower] as never[]) {
+      using token = await opened(world, web)
+      token.finished(task)
+      const { finished } = await stop(web.url, name(token), { timeout: 60_000 })
+      assert.equal(finished, 1)
+    }
   })
 
   it('lets the process end once it is closed, has finished, or was refused', async () => {

@@ -1,18 +1,22 @@
 /** Reads server-sent events from the body of a response, as the HTML standard defines them. */
 
+import type { CancellationToken } from '../../core/token.js'
+
 /** The greatest length of an event, in characters. */
 const MOST = 262_144
 
 /**
- * Calls `take` with the type and the data of each event, and `heard` whenever something arrives. Resolves at the end of the stream. An
- * event that the end cuts off does not count.
+ * Calls `take` with the type and the data of each event, and `heard` whenever something arrives. Resolves at the end of the stream, and
+ * ends the stream when the token is cancelled. An event that the end cuts off does not count.
  */
 export async function readEvents(
   body: ReadableStream<Uint8Array>,
+  token: CancellationToken,
   take: (type: string, data: string) => void,
   heard: () => void,
 ): Promise<void> {
   const reader = body.getReader()
+  token.onCancel(() => void reader.cancel().catch(() => {}))
   const decoder = new TextDecoder()
   let rest = ''
   let type = ''

@@ -87,19 +87,24 @@ export function openHold(
   let told = 0
   let failures = 0
   let began = 0
+  let stopTimer: (() => void) | undefined
 
   const report = (event: HoldEvent) => soon(() => onEvent?.(event))
 
   const end = () => {
     ended.cancel()
+    stopTimer?.()
     holds.delete(hold)
   }
 
   const take = (type: string, data: string) => {
-    const value = attempt(() => JSON.parse(data) as { readonly hold?: string })
+    const value = attempt(() => JSON.parse(data) as unknown)
     if (type === 'open') {
-      if (id !== value?.hold) told = 0
-      id = value?.hold
+      const { hold: next } = Object(value) as { readonly hold?: unknown }
+      // A header must carry it.
+      if (typeof next !== 'string' || !/^[!-~]+$/.test(next)) throw badAnswer(undefined, 200)
+      if (id !== next) told = 0
+      id = next
       report({ type: 'connected' })
       void tell()
     } else if (type === 'ready') {
@@ -119,7 +124,7 @@ export function openHold(
     const headers: HttpHeaders = id ? { 'last-event-id': id } : {}
     const response = await send(`/v1/hold${query}&ttl=${ttl}`, idle, undefined, headers)
     if (!response.headers.get('content-type')?.startsWith('text/event-')) throw badAnswer(undefined, response.status)
-    await readEvents(response.body as ReadableStream<Uint8Array>, take, () => idle.restart(SILENCE))
+    await readEvents(response.body as ReadableStream<Uint8Array>, idle, take, () => idle.restart(SILENCE))
     throw new HttpHubError('unreachable', 'the stream has ended')
   }
 
@@ -164,7 +169,7 @@ export function openHold(
         const closed = new HttpHubError('closed', 'the token is closed')
         ready.reject(closed)
         if (!isDelivering) delivered.reject(closed)
-        if (id || isReading) after(ttl, end, false)
+        if (id || isReading) stopTimer = after(ttl, end, false)
         else end()
       }
       void tell()

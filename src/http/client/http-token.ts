@@ -1,5 +1,5 @@
 /** A token of a hub, held over HTTP. */
-import { optionsOf, wrongType } from '../../core/arguments.js'
+import { optional, optionsOf, wrongType } from '../../core/arguments.js'
 import { now } from '../../core/clock.js'
 import { type Form, quoted } from '../../core/describe.js'
 import {
@@ -128,7 +128,8 @@ export class HttpToken extends CancellationToken {
       token.#pending--
       token.#report()
     }
-    task.then(settled, settled)
+    // The `then` of another library may call back twice, or throw.
+    Promise.resolve(task).then(settled, settled)
     return task
   }
 
@@ -194,7 +195,7 @@ const { cancel } = HttpToken.prototype
  *
  * Timing: returns at once. Start the task when `token.ready` has resolved. If the stream breaks, the token opens it again, as the same
  * holder, and finds a cancel that was made meanwhile. The waits between attempts double up to 5 seconds, with a random part, and are at
- * least as long as `Retry-After` says. A refusal before the token is `ready` is final, and closes the token. After that, the token tries
+ * least as long as `Retry-After` says, up to five minutes. A refusal before the token is `ready` is final, and closes the token. After that, the token tries
  * again after a refusal too, because the login may be renewed. `onEvent` is called each time.
  *
  * What stays alive: on Node, Bun and Deno an open stream keeps the process alive, because `fetch` cannot let go of it. So close a token
@@ -227,6 +228,7 @@ const { cancel } = HttpToken.prototype
 export function httpToken(url: string | URL, name: string, options?: HttpTokenOptions): HttpToken {
   const given = optionsOf(options, [...REQUEST_OPTIONS, 'runId', 'ttl', 'onEvent'])
   const { runId = '', ttl = 30_000, onEvent } = given
+  optional('onEvent', 'function', onEvent)
   const query = queryOf(name, runId)
   const send = senderTo(url, given)
   return new HttpToken(name, runId, (token) => openHold(token, send, query, ttl, onEvent))

@@ -1,7 +1,8 @@
 /** Requests to a hub over HTTP, and what can go wrong with them. docs/reference/http.md is the contract. */
-import { type NamesOf, optional } from '../../core/arguments.js'
+import { type NamesOf, optional, wrongType } from '../../core/arguments.js'
 import { waitAfter } from '../../core/backoff.js'
 import { readWall } from '../../core/clock.js'
+import { end } from '../../core/graph.js'
 import { type CancellationToken, TimeoutToken } from '../../core/token.js'
 
 /** Headers by their names. */
@@ -46,16 +47,22 @@ export class HttpHubError extends Error {
 export const badAnswer = (cause?: unknown, status?: number): HttpHubError =>
   new HttpHubError('bad-answer', 'the answer is none of calloff', cause, status)
 
+export const unreachable = (cause: unknown): HttpHubError =>
+  new HttpHubError('unreachable', 'the server cannot be reached', cause)
+
 /** Whether the same request may succeed later: the network has failed, or the server has too much to do, or a fault. */
 export function mayPass(error: unknown): boolean {
   const { status } = Object(error) as HttpHubError
   return !((status as number) < 500) || status === 408 || status === 429
 }
 
+/** The longest wait that a server may ask for, in milliseconds. A hold does not outlive a longer one. */
+const LONGEST = 300_000
+
 /** How long to wait after a failure, in milliseconds. Failures count from 1. */
 export function retryIn(error: unknown, failures: number, most = 1_000): number {
   return Math.max(
-    (error as HttpHubError | undefined)?.retryAfter || 0,
+    Math.min((error as HttpHubError | undefined)?.retryAfter || 0, LONGEST),
     waitAfter(failures - 1, 50, most, 2, Math.random()),
   )
 }
@@ -63,14 +70,27 @@ export function retryIn(error: unknown, failures: number, most = 1_000): number 
 /** How long one attempt may take, in milliseconds, if the server does not wait for more. */
 const ATTEMPT = 15_000
 
-/** Repeats a task as long as `when` says that it may succeed later. The token of each attempt has a time limit. */
+/**
+ * Repeats a task as long as `when` says that it may succeed later. The token of each attempt has a time limit. An attempt ends with its
+ * token, also if a `fetch` or the `headers` of the caller do not look at it.
+ */
 export function persist<T>(
   token: CancellationToken,
   task: (attempt: TimeoutToken) => Promise<T>,
   when: (error: unknown) => boolean = mayPass,
   delay: (error: unknown, failures: number) => number = retryIn,
 ): Promise<T> {
-  return token.retry((attempt) => task(new TimeoutToken(ATTEMPT, attempt)), { attempts: Infinity, delay, when })
+  const once = async (attempt: CancellationToken): Promise<T> => {
+    const limit = new TimeoutToken(ATTEMPT, attempt)
+    try {
+      return await limit.race(task(limit))
+    } catch (error) {
+      throw limit.cancelled && error === limit.error ? unreachable(error) : error
+    } finally {
+      end(limit, 'dispose')
+    }
+  }
+  return token.retry(once, { attempts: Infinity, delay, when })
 }
 
 /**
@@ -79,10 +99,41 @@ export function persist<T>(
  */
 export type Send = (path: string, token: CancellationToken, body?: string, headers?: HttpHeaders) => Promise<Response>
 
-/** Returns the function that sends requests to the hub at `url`. Throws `TypeError` for text that is not a URL. */
+/** The greatest length of a refusal, in characters. What is longer is none of calloff. */
+const LONGEST_REFUSAL = 16_384
+
+/** Returns the value that a refusal has in JSON, as far as it is an object. */
+async function problemOf({ body }: Response): Promise<Readonly<Record<string, unknown>>> {
+  const reader = body?.getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  try {
+    while (reader && text.length < LONGEST_REFUSAL) {
+      const { done, value } = await reader.read()
+      if (done) return Object(JSON.parse(text)) as Record<string, unknown>
+      text += decoder.decode(value, { stream: true })
+    }
+  } catch {
+    // The status says enough.
+  }
+  reader?.cancel().catch(() => {})
+  return {}
+}
+
+const textOr = (value: unknown, otherwise: string) => (value && typeof value === 'string' ? value : otherwise)
+
+/** Returns the function that sends requests to the hub at `url`. Throws for arguments with which each attempt would fail. */
 export function senderTo(url: string | URL, { headers, fetch: send = fetch }: RequestOptions): Send {
+  optional('fetch', 'function', send)
+  if (!/^(undefined|object|function)$/.test(typeof headers) || headers === null)
+    throw wrongType('headers', 'an object or a function', headers)
   const base = String(url).replace(/\/$/, '')
-  void new URL(base, (globalThis as { location?: { href: string } }).location?.href)
+  const { username, password, search, hash } = new URL(
+    base,
+    (globalThis as { location?: { href: string } }).location?.href,
+  )
+  // The link to a page has its token in the fragment. All that is added would be a part of the fragment.
+  if (username || password || search || hash) throw new TypeError('url must have no user, no query and no fragment')
   return async (path, { signal }, body, others) => {
     const own = typeof headers === 'function' ? await headers() : headers
     const init = {
@@ -90,16 +141,19 @@ export function senderTo(url: string | URL, { headers, fetch: send = fetch }: Re
       headers: { 'content-type': 'application/json', ...own, ...others },
       signal,
     }
-    const response = await send(base + path, init).catch((cause: unknown) => {
-      throw new HttpHubError('unreachable', 'the server cannot be reached', cause)
-    })
+    let response: Response
+    try {
+      response = await send(base + path, init)
+    } catch (cause) {
+      throw unreachable(cause)
+    }
     const { ok, status } = response
     if (ok) return response
-    const { code, detail } = (await response.json().catch(() => ({}))) as Record<string, string | undefined>
+    const { code, detail } = await problemOf(response)
     const wait = response.headers.get('retry-after') as string
     throw new HttpHubError(
-      code ?? 'refused',
-      detail ?? `the server answers ${status}`,
+      textOr(code, 'refused'),
+      textOr(detail, `the server answers ${status}`),
       undefined,
       status,
       Number(wait) * 1_000 || Date.parse(wait) - readWall(),

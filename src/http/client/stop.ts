@@ -1,10 +1,19 @@
 /** Cancels a name over HTTP, and returns the receipt. */
 import { optionsOf } from '../../core/arguments.js'
-import { isCancellation } from '../../core/errors.js'
 import { RetryBudgetError } from '../../core/retry.js'
-import { TimeoutToken, type TokenOrSignal } from '../../core/token.js'
+import { type CancellationToken, TimeoutToken, type TokenOrSignal } from '../../core/token.js'
 import type { CancelOptions, Receipt } from '../../remote/contract/hub.js'
-import { HttpHubError, persist, queryOf, readFrom, REQUEST_OPTIONS, type RequestOptions, senderTo } from './request.js'
+import {
+  mayPass,
+  persist,
+  queryOf,
+  readFrom,
+  REQUEST_OPTIONS,
+  type RequestOptions,
+  retryIn,
+  senderTo,
+  unreachable,
+} from './request.js'
 import { type Answer, bodyOf, receiptFrom } from './values.js'
 
 /** The options of `stop`. */
@@ -28,9 +37,9 @@ const MARGIN = 250
  * it resolves when all holders have finished (see `until`) or that time has passed, whichever comes first. `waiting` of the receipt lists
  * the holders that have not finished.
  *
- * While the network fails, or the server is too busy, it tries again, after the time that `Retry-After` says. It does so until the
- * `timeout` has passed; without a `timeout`, for 30 seconds. The request goes on when the user leaves the page. A cancel that is sent twice
- * does no harm.
+ * While the network fails, or the server is too busy, it tries again, after the time that `Retry-After` says, which counts up to five
+ * minutes. It does so until the `timeout` has passed; without a `timeout`, for 30 seconds. The request goes on when the user leaves the
+ * page. A cancel that is sent twice does no harm.
  *
  * What stays alive: the process, until the promise settles. Nothing after that.
  *
@@ -64,30 +73,31 @@ export async function stop(url: string | URL, name: string, options?: StopOption
   const send = senderTo(url, given)
   const limit = new TimeoutToken(timeout || PATIENCE, undefined, given.token as TokenOrSignal)
   let receipt: Receipt | undefined
+  let failure: unknown
+  const attempt = async (token: CancellationToken) => {
+    const known = receipt?.complete ? receipt : undefined
+    const most = Math.min(known ? READ_WAIT : CANCEL_WAIT, limit.remaining - MARGIN)
+    const wait = timeout ? Math.max(0, Math.floor(most)) : 0
+    // The name is cancelled once. Afterwards it is only read: it may be forgotten meanwhile, and used again.
+    const response = known
+      ? send(`/v1/name${query}&until=${until}&timeout=${wait}`, token)
+      : send(`/v1/cancel${query}`, token, bodyOf(reason, { timeout: wait, until }))
+    const next = await readFrom(response, (answer: Answer) =>
+      known && !answer.mark ? known : receiptFrom(answer, known),
+    )
+    receipt = next
+    const isOver = !timeout || (next.complete && next[until] === next.holders)
+    if (next === known || (next.delivered && isOver)) return next
+    throw undefined
+  }
+  const delay = (error: unknown, failures: number) => retryIn((failure = error), failures)
   try {
-    return await persist(limit, async (token) => {
-      const known = receipt?.complete ? receipt : undefined
-      const most = Math.min(known ? READ_WAIT : CANCEL_WAIT, limit.remaining - MARGIN)
-      const wait = timeout ? Math.max(0, Math.floor(most)) : 0
-      // The name is cancelled once. Afterwards it is only read: it may be forgotten meanwhile, and used again.
-      const response = known
-        ? send(`/v1/name${query}&until=${until}&timeout=${wait}`, token)
-        : send(`/v1/cancel${query}`, token, bodyOf(reason, { timeout: wait, until }))
-      const next = await readFrom(response, (answer: Answer) =>
-        known && !answer.mark ? known : receiptFrom(answer, known),
-      )
-      receipt = next
-      const isOver = !timeout || (next.complete && next[until] === next.holders)
-      if (next === known || (next.delivered && isOver)) return next
-      throw undefined
-    })
+    return await persist(limit, attempt, mayPass, delay)
   } catch (error) {
     if (limit.cancelled && limit.cancelledBy !== limit) throw limit.error
     if (receipt) return receipt
-    const failure = error instanceof RetryBudgetError ? error.cause : error
-    // The time may pass within the first attempt, before anything has failed.
-    throw isCancellation(failure, limit)
-      ? new HttpHubError('unreachable', 'the server has not answered in time', failure)
-      : failure
+    // The time may also end between two attempts.
+    if (error === limit.error || error instanceof RetryBudgetError) throw failure ?? unreachable(error)
+    throw error
   }
 }

@@ -157,7 +157,8 @@ export class RemoteToken extends CancellationToken {
       token.#working--
       token.report()
     }
-    task.then(settled, settled)
+    // The `then` of another library may call back twice, or throw.
+    Promise.resolve(task).then(settled, settled)
     return task
   }
 
@@ -177,7 +178,7 @@ export class RemoteToken extends CancellationToken {
       token.#passing--
       token.report()
     }
-    heard.then(settled, settled)
+    Promise.resolve(heard).then(settled, settled)
     return heard
   }
 
