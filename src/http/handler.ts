@@ -56,11 +56,12 @@ export interface HubHandler {
  * events, and holds tokens for programs in any language. It takes a `Request` and resolves with a `Response`, as Deno, Bun, Hono and
  * servers at the edge expect it. `toNodeListener` turns it into a listener for `node:http`. docs/reference/http.md describes the API.
  *
- * Security: `authorize` is required, and decides about each request. A page of another origin is refused unless `origins` lists it.
+ * Security: `authorize` is required, and decides about each request; for `/v1/holds/…` the id of the hold does. A page of another
+ * origin is refused unless `origins` lists it.
  *
  * What stays alive: nothing, a minute after the last stream, hold and request have ended. While a client watches, and for that minute,
- * the handler lists the names every `pace` milliseconds; streams of the same prefix or name share the lists. A hold keeps its token open until the client has finished,
- * or has been gone for its `ttl`. The hub stays open; its owner closes it.
+ * the handler lists the names every `pace` milliseconds; streams of the same prefix or name share the lists. A hold keeps its token
+ * open until the client has finished, or has been gone for its `ttl`. The hub stays open; its owner closes it.
  *
  * Errors: throws `TypeError` or `RangeError` for a wrong option. The function that it returns never rejects.
  *

@@ -25,8 +25,8 @@ export class HttpHubError extends Error {
   override readonly name = 'HttpHubError'
   /**
    * A code of the server, such as `'forbidden'`: see docs/reference/http.md. Or a code of the client: `'unreachable'` (the network has
-   * failed), `'refused'` (a refusal without a code), `'bad-answer'` (something else than a calloff handler has answered) or `'closed'` (the token was closed).
-   * Codes do not change between versions.
+   * failed), `'refused'` (a refusal without a code), `'bad-answer'` (something else than a calloff handler has answered) or `'closed'`
+   * (the token was closed). Codes do not change between versions.
    */
   readonly code: string
   /** The status of the answer. Undefined if there was none, or none that could be read. */

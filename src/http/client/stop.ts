@@ -43,8 +43,9 @@ const MARGIN = 250
  *
  * What stays alive: the process, until the promise settles. Nothing after that.
  *
- * Errors: rejects with {@link HttpHubError} if the server refuses the cancel, and if it cannot be reached in time. If it fails after it
- * has sent a receipt, the promise resolves with the last receipt. Rejects with the error of the `token` once that is cancelled. Rejects with `TypeError`, `RangeError` or `URIError` for wrong arguments.
+ * Errors: rejects with {@link HttpHubError} if the server refuses the cancel, and if it cannot be reached in time. If the server fails
+ * after it has sent a receipt, the promise resolves with the last receipt. Rejects with the error of the `token` once that is cancelled.
+ * Rejects with `TypeError`, `RangeError` or `URIError` for wrong arguments.
  *
  * @param url where the handler is: the address of the server, and the `basePath` of the handler. In a page it may be relative.
  *
