@@ -257,6 +257,19 @@ describe('a token over HTTP', () => {
     await until(async () => (await statesOf(world, '')).length === 0, 'no holder is left')
   })
 
+  it('is one holder after it has come back, not two', async () => {
+    await using world = await makeWorld()
+    const web = await world.serve()
+    const proxy = await world.proxy(web.port)
+    let connected = 0
+    const onEvent = ({ type }: HoldEvent) => (connected += type === 'connected' ? 1 : 0)
+    using token = httpToken(`http://127.0.0.1:${proxy.port}`, world.name(), { onEvent })
+    await token.ready
+    proxy.cut()
+    await until(() => connected === 2, 'the stream is open again')
+    assert.deepEqual(await statesOf(world, name(token)), ['open'])
+  })
+
   it('hears of a cancel that was made while its server was restarted', async () => {
     await using world = await makeWorld()
     const web = await world.serve()
